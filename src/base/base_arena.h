@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_arena.h - memory that is taken piece by piece and dropped whole, up to a cap. */
+#ifndef SLUICE_BASE_ARENA_H
+#define SLUICE_BASE_ARENA_H
+
+#include <stddef.h>
+
+#include "base/base_span.h"
+
+struct arena_block;
+
+/* Owner: whoever embeds it.  Freed by: arena_fini.  Thread: the owner's. */
+struct arena {
+    struct arena_block *blocks;  /* newest first */
+    char *next, *end;            /* free room in the newest block, or in the owner's first block */
+    char *first_next, *first_end; /* the owner's first block, kept across arena_reset */
+    size_t used_bytes, max_bytes; /* of malloc'ed blocks */
+};
+
+/* Begin with a first block that the owner holds (NULL, 0: none); take at most max_bytes more from
+ * malloc. */
+void arena_init(struct arena *arena, void *first, size_t first_bytes, size_t max_bytes);
+
+/* 16-byte aligned, not cleared.  NULL when the cap or memory is exhausted. */
+void *arena_take(struct arena *arena, size_t bytes);
+void *arena_take_zeroed(struct arena *arena, size_t bytes);
+
+/* A copy with a NUL after it; ptr is NULL when there is no room. */
+struct span arena_copy(struct arena *arena, struct span text);
+struct span arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Free every malloc'ed block; the first block is empty again. */
+void arena_reset(struct arena *arena);
+void arena_fini(struct arena *arena);
+
+#endif

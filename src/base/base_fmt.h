@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_fmt.h - writing text without printf.  Each function writes at `out` and returns the byte
+ * after the last one; the caller has made sure of the room that the name's MAX states. */
+#ifndef SLUICE_BASE_FMT_H
+#define SLUICE_BASE_FMT_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/base_span.h"
+
+#define FMT_U64_MAX     20
+#define FMT_RFC3339_MAX 24 /* 2026-11-22T14:02:11.482Z */
+#define FMT_DATE_MAX    29 /* Sun, 06 Nov 1994 08:49:37 GMT (RFC 9110 section 5.6.7) */
+
+char *fmt_u64(char *out, uint64_t value);
+char *fmt_hex(char *out, const void *bytes, size_t len); /* lower case, 2 * len characters */
+char *fmt_rfc3339_ms(char *out, uint64_t wall_us);
+char *fmt_http_date(char *out, uint64_t wall_s);
+/* base64url (RFC 4648 section 5) without padding. */
+char *fmt_base64url(char *out, const void *bytes, size_t len);
+
+static inline char *fmt_span(char *out, struct span text)
+{
+    if (text.len != 0)
+        memcpy(out, text.ptr, text.len);
+    return out + text.len;
+}
+
+#define FMT_LIT(out, literal) ((char *)memcpy((out), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
+
+/* Append `text` as the inside of a JSON string: quotes, backslash and controls escaped, valid UTF-8
+ * kept, every byte that is not part of valid UTF-8 written as \u00XX.  Stops before `end`, never in
+ * the middle of a character.  *cut is set when not all fitted, *bytes when a byte was not UTF-8;
+ * neither is ever cleared. */
+char *fmt_json_text(char *out, const char *end, struct span text, bool *cut, bool *bytes);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_log.h - the error log: one levelled line per event.  Where lines go is set once at start
+ * (stderr until then).  The module's name is put in front by the build (SLUICE_MODULE).  Never
+ * blocks a worker once a ring is set as sink; never gets a secret. */
+#ifndef SLUICE_BASE_LOG_H
+#define SLUICE_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum log_level {
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_ERROR,
+};
+
+#define LOG_LINE_MAX 2048
+
+/* Takes one whole line with its newline.  Called from any thread. */
+typedef void (*log_sink_fn)(void *arg, enum log_level level, const char *line, size_t len);
+
+/* Before any other thread runs, or with the world stopped. */
+void log_set_sink(log_sink_fn sink, void *arg);
+void log_set_level(enum log_level level);
+bool log_is_on(enum log_level level);
+
+/* Lines of one call site that repeat within 10 s are folded into one with a count. */
+struct log_site {
+    _Atomic unsigned long long last_us;
+    _Atomic unsigned folded;
+};
+
+void log_write(struct log_site *site, enum log_level level, const char *module, const char *format,
+               ...) __attribute__((format(printf, 4, 5)));
+
+#define LOG_AT(level, ...)                                                                         \
+    do {                                                                                           \
+        static struct log_site log_site_;                                                          \
+        if (log_is_on(level))                                                                      \
+            log_write(&log_site_, level, SLUICE_MODULE, __VA_ARGS__);                              \
+    } while (0)
+#define log_debug(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...)  LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...)  LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_error(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__)
+
+#endif

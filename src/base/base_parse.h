@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_parse.h - strings to numbers, durations and sizes.  The whole string or nothing; no sign, no
+ * space, no overflow. */
+#ifndef SLUICE_BASE_PARSE_H
+#define SLUICE_BASE_PARSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_span.h"
+
+/* Decimal digits only. */
+bool parse_u64(struct span text, uint64_t *value);
+
+/* "250us", "250ms", "30s", "5m", "1h", "1d"; a whole number and one unit.  In microseconds. */
+bool parse_duration_us(struct span text, uint64_t *us);
+
+/* "512", "64KiB", "12MiB", "1GiB"; KiB, MiB, GiB are powers of 1024.  "B" alone is allowed. */
+bool parse_size_bytes(struct span text, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_span.h - a borrowed run of bytes.  Never owns, never needs a terminating NUL. */
+#ifndef SLUICE_BASE_SPAN_H
+#define SLUICE_BASE_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct span {
+    const char *ptr;
+    size_t len;
+};
+
+struct span_pair {
+    struct span name, value;
+};
+
+#define SPAN(literal)                                                                              \
+    ((struct span){(literal), sizeof(literal) - 1})
+#define SPAN_NONE ((struct span){NULL, 0})
+
+static inline struct span span_of(const char *text)
+{
+    return (struct span){text, text == NULL ? 0 : strlen(text)};
+}
+
+static inline bool span_eq(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* Compare ASCII letters without case; bytes above 0x7f compare as they are. */
+bool span_eq_nocase(struct span a, struct span b);
+
+/* Remove SP and HTAB at both ends. */
+struct span span_trim(struct span text);
+
+/* The index of the first `byte`, or text.len. */
+size_t span_find(struct span text, char byte);
+
+bool span_starts_with(struct span text, struct span prefix);
+
+#endif

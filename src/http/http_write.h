@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_write.h - writing heads.  Forwarded heads are re-serialised from parsed fields; runs of kept
+ * lines are copied at once.  Pure, no allocation; the caller has made sure of the room. */
+#ifndef SLUICE_HTTP_WRITE_H
+#define SLUICE_HTTP_WRITE_H
+
+#include "http/http_framing.h"
+
+/* Hop-by-hop fields (RFC 9110 section 7.6.1) without Transfer-Encoding and Content-Length, which
+ * the framing decides. */
+extern const uint64_t HTTP_HOP_BY_HOP;
+
+/* Copy every field line that is kept: not in `drop` (HTTP_FIELD_BITs), not hop-by-hop, not nominated
+ * by Connection, not named in the list `also`.  At most head->bytes bytes.  Returns the byte after. */
+char *http_write_fields(char *out, const struct http_head *head, uint64_t drop,
+                        const struct span *also, unsigned also_count);
+
+/* "200 OK" reasons that we give; "Unknown" never appears. */
+struct span http_status_reason(unsigned status);
+
+/* Is a connection option in the Connection field(s)? e.g. "close", "keep-alive", "upgrade" */
+bool http_connection_has(const struct http_head *head, struct span option);
+
+#endif

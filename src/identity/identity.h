@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity.h - naming the caller.  Takes: a parsed request and the client's address.  Gives: values,
+ * and the keys under which quotas count them.  Nothing that a client writes leaves this module except
+ * as a keyed hash or as a clear value of a kind that design allows in logs.  Pure but for the
+ * per-worker cache. */
+#ifndef SLUICE_IDENTITY_IDENTITY_H
+#define SLUICE_IDENTITY_IDENTITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_err.h"
+#include "base/base_hash.h"
+#include "base/base_ip.h"
+#include "base/base_span.h"
+#include "http/http_framing.h"
+
+#define IDENTITY_SOURCES_MAX 8
+#define IDENTITY_KEY_BYTES   16
+#define IDENTITY_TEXT_LEN    22 /* base64url of 16 bytes */
+#define IDENTITY_VALUES_MAX  8  /* identities in one quota's key */
+
+enum identity_kind { /* a row of identity_kinds.def: id, spelling, takes a name, shown in clear */
+#define KIND(id, spelling, takes_name, is_clear) IDENTITY_##id,
+#include "identity/identity_kinds.def"
+#undef KIND
+    IDENTITY_KINDS
+};
+
+enum identity_missing {
+    IDENTITY_MISSING_IP,
+    IDENTITY_MISSING_SKIP,
+    IDENTITY_MISSING_REFUSE,
+    IDENTITY_MISSING_SHARED,
+};
+
+struct identity_source {
+    enum identity_kind kind;
+    struct span name; /* header (lower case), cookie, query parameter or path name */
+    uint8_t field_id; /* header: enum http_field_id */
+};
+
+struct identity {
+    struct span name;
+    struct identity_source from[IDENTITY_SOURCES_MAX];
+    uint8_t from_count;
+    uint8_t missing;     /* enum identity_missing */
+    uint8_t ipv4_prefix; /* bits; 32 */
+    uint8_t ipv6_prefix; /* bits; 64 */
+};
+
+/* "ip", "header:X-Api-Key", "path:project"...; the sentence says what is wrong, NULL when nothing
+ * is.  The name borrows from text; header names are compared without case. */
+const char *identity_source_parse(struct identity_source *source, struct span text);
+
+/* What extraction may look at. */
+struct identity_input {
+    const struct http_head *head;
+    const struct http_target *target;
+    struct span judged_path, route;
+    struct ip client_ip;
+    const struct span_pair *path_names; /* as in struct route_match */
+    unsigned path_name_count;
+};
+
+enum identity_result {
+    IDENTITY_FOUND,
+    IDENTITY_SKIPPED,  /* missing, and the rule says skip */
+    IDENTITY_REFUSED,  /* missing, and the rule says refuse: 401 */
+    IDENTITY_REPEATED, /* an identity header occurs twice: 400 */
+};
+
+struct identity_value {
+    enum identity_kind kind; /* what it came from; IDENTITY_IP when counted by address for want of it */
+    bool is_shared;          /* missing: shared */
+    struct span source_name; /* the header's, cookie's, ... name; else empty */
+    struct span value;       /* into the request, or into text */
+    char text[IP_TEXT_MAX + 4]; /* an address, masked: "203.0.113.7", "2001:db8::/64" */
+};
+
+enum identity_result identity_extract(const struct identity *identity,
+                                      const struct identity_input *input,
+                                      struct identity_value *value);
+
+/* The fleet's secret, ready for use; const after identity_secret_new, shared by all threads. */
+struct identity_secret;
+struct identity_secret *identity_secret_new(struct span secret);
+void identity_secret_free(struct identity_secret *secret);
+
+/* HMAC-SHA-256 over the length-prefixed (kind, source name, value) pairs, its first 16 bytes. */
+MUST_USE enum err identity_mac(const struct identity_secret *secret,
+                               const struct identity_value *values, unsigned count,
+                               uint8_t mac[IDENTITY_KEY_BYTES]);
+
+/* A worker's cache of identity_mac: fixed size, direct-mapped, found by a SipHash-128 under a key of
+ * the process.  Owner: a worker.  Thread: the worker's. */
+struct identity_cache;
+struct identity_cache *identity_cache_new(unsigned entries /* a power of two */);
+void identity_cache_free(struct identity_cache *cache);
+MUST_USE enum err identity_cache_mac(struct identity_cache *cache,
+                                     const struct identity_secret *secret,
+                                     const struct identity_value *values, unsigned count,
+                                     uint8_t mac[IDENTITY_KEY_BYTES]);
+
+/* The key of a quota's subject: the subject's mac combined with the quota's own 128 bits.  quota_id
+ * comes from identity_quota_id(name) once, at load.  So one subject has unrelated keys in two quotas. */
+void identity_quota_id(struct span quota_name, uint8_t id[IDENTITY_KEY_BYTES]);
+void identity_quota_key(const uint8_t mac[IDENTITY_KEY_BYTES], const uint8_t quota_id[IDENTITY_KEY_BYTES],
+                        uint8_t key[IDENTITY_KEY_BYTES]);
+
+/* May logs and commands show values of this kind in clear?  Else the 22 characters of the mac. */
+bool identity_is_clear(enum identity_kind kind);
+
+/* The client's address: the peer's, or, when the peer is a trusted proxy, the rightmost untrusted hop
+ * of the configured header; an unparseable hop ends the walk at the last good one (never leftward). */
+struct identity_trust {
+    const struct ip_net *nets;
+    unsigned net_count;
+    bool trusts_unix;
+    enum { IDENTITY_HOPS_XFF, IDENTITY_HOPS_FORWARDED, IDENTITY_HOPS_HEADER } hops;
+    struct span header_name; /* IDENTITY_HOPS_HEADER, lower case */
+    uint8_t header_id;
+};
+bool identity_trust_has(const struct identity_trust *trust, const struct ip *peer, bool peer_is_unix);
+struct ip identity_client_ip(const struct identity_trust *trust, const struct http_head *head,
+                             const struct ip *peer, bool peer_is_unix);
+
+#endif

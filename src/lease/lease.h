@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease.h - the one door to quotas for an exchange: answers from what this process holds, asks the
+ * store, and decides without it when it is away.  Every grant is one request's cost for the time
+ * being.  Thread: struct lease belongs to the process (shared), struct lease_worker to one worker. */
+#ifndef SLUICE_LEASE_LEASE_H
+#define SLUICE_LEASE_LEASE_H
+
+#include "base/base_list.h"
+#include "loop/loop.h"
+#include "quota/quota.h"
+
+struct store_memory;
+struct store_redis_conf;
+struct lease;
+struct lease_worker;
+
+/* One request's question.  Owner: the exchange; it must stay until `done` has run or lease_cancel has. */
+struct lease_ask {
+    struct quota_charge charges[QUOTA_MAX_PER_ROUTE];
+    unsigned count;
+    /* out */
+    struct quota_decision decision;
+    uint64_t asked_at_us;  /* monotonic; t_store is measured from here */
+    void (*done)(struct lease_ask *ask, void *arg); /* never called from inside lease_decide */
+    void *arg;
+    struct list node; /* lease_worker's */
+    void *pending;    /* lease_worker's */
+};
+
+/* Over the embedded store (memory != NULL) or Redis (conf != NULL).  The memory store is borrowed.
+ * A fleet-wide fallback table of `subjects` cells is made for Redis. */
+struct lease *lease_new(struct store_memory *memory, const struct store_redis_conf *redis);
+void lease_free(struct lease *lease);
+
+struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop);
+void lease_worker_free(struct lease_worker *worker); /* every ask must be done or cancelled */
+
+/* True: ask->decision stands.  False: wait for done.  No ask waits longer than the decision timeout. */
+bool lease_decide(struct lease_worker *worker, struct lease_ask *ask);
+
+/* The exchange is gone: done will not be called.  What is granted late goes back once. */
+void lease_cancel(struct lease_worker *worker, struct lease_ask *ask);
+
+/* For status and logs. */
+struct lease_status {
+    bool is_redis;
+    unsigned workers_up, workers;     /* workers whose store answers */
+    unsigned fleet;                   /* live proxies last seen, 0 unknown */
+    uint64_t subjects, subjects_max;  /* of the embedded table */
+};
+void lease_get_status(struct lease *lease, struct lease_status *status);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop.h - one thread's reactor: an event_base that is never touched from another thread, coarse
+ * timers, precise alarms, tasks for the end of the turn, and a mailbox for other threads.  Gives one
+ * clock reading per turn.  Never locks on the hot path. */
+#ifndef SLUICE_LOOP_LOOP_H
+#define SLUICE_LOOP_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_err.h"
+#include "base/base_list.h"
+#include "base/base_rng.h"
+#include "metrics/metrics.h"
+
+struct event_base;
+
+#define LOOP_SCRATCH_BYTES 65536
+#define LOOP_TICK_US       250000
+
+struct loop_mailbox;
+struct loop_wheel;
+
+/* Owner: one thread.  Freed by: loop_free.  Thread: the owner's, but for loop_post and loop_stop. */
+struct loop {
+    struct event_base *base;
+    uint64_t mono_us, wall_us;     /* read once per turn */
+    struct metrics_block *metrics; /* borrowed; this thread's */
+    struct rng rng;
+    char *scratch; /* LOOP_SCRATCH_BYTES; valid within one callback only */
+    struct list tasks;
+    struct loop_wheel *wheel;
+    struct loop_mailbox *mailbox;
+    bool stopping;
+};
+
+struct loop *loop_new(struct metrics_block *metrics);
+void loop_free(struct loop *loop);
+
+/* Runs until loop_stop. */
+void loop_run(struct loop *loop);
+/* From any thread; the loop returns after its current turn. */
+void loop_stop(struct loop *loop);
+
+/* Run fn(arg) on the loop's thread soon.  From any thread.  ERR_NOMEM when it cannot be queued. */
+MUST_USE enum err loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+/* Runs once at the end of the turn in which it was scheduled; scheduling again is harmless. */
+struct loop_task {
+    struct list node;
+    void (*fn)(void *arg);
+    void *arg;
+};
+void loop_task_init(struct loop_task *task, void (*fn)(void *arg), void *arg);
+void loop_task_schedule(struct loop *loop, struct loop_task *task);
+void loop_task_cancel(struct loop_task *task);
+
+/* Coarse: fires at most one tick (250 ms) and one turn late, never early.  Moving it later costs a store. */
+struct loop_timer {
+    struct list node;
+    uint64_t due_us; /* monotonic; 0 = off */
+    uint64_t slot_us;
+    void (*fn)(void *arg);
+    void *arg;
+};
+void loop_timer_init(struct loop_timer *timer, void (*fn)(void *arg), void *arg);
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_us);
+void loop_timer_cancel(struct loop_timer *timer);
+
+/* Precise (about a millisecond): for decision and command deadlines. */
+struct loop_alarm;
+struct loop_alarm *loop_alarm_new(struct loop *loop, void (*fn)(void *arg), void *arg);
+void loop_alarm_set(struct loop_alarm *alarm, uint64_t due_us); /* monotonic; 0 = off */
+void loop_alarm_free(struct loop_alarm *alarm);
+
+/* A signal on this loop (one loop per process may have them). */
+struct loop_signal;
+struct loop_signal *loop_signal_new(struct loop *loop, int signal, void (*fn)(int signal, void *arg), void *arg);
+void loop_signal_free(struct loop_signal *watch);
+
+#endif

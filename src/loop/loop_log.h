@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop_log.h - access and error lines from many threads to files through one writer thread.  A ring
+ * per thread lies in shared memory that the parent holds: what a killed child left is written by its
+ * successor.  Writing a line never blocks and never allocates; a full ring drops the line and counts it. */
+#ifndef SLUICE_LOOP_LOG_H
+#define SLUICE_LOOP_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_err.h"
+#include "base/base_span.h"
+#include "metrics/metrics.h"
+
+#define LOOP_LOG_RING_BYTES (1u << 20)
+
+struct loop_log;      /* all rings; made by the parent before the child */
+struct loop_log_ring; /* one producer each */
+
+/* rings: one per worker and one for the main thread.  Keeps across children the boot id and the last
+ * seq of the previous child. */
+struct loop_log *loop_log_new(unsigned rings);
+void loop_log_free(struct loop_log *log);
+struct loop_log_ring *loop_log_ring(struct loop_log *log, unsigned index);
+
+/* Room for a line of up to max bytes, or NULL (the drop is counted); then commit what was written.
+ * Access lines are committed without their beginning (see record.h): the writer puts
+ * {"v":1,"boot":"...","seq":N in front. */
+char *loop_log_begin(struct loop_log_ring *ring, size_t max);
+void loop_log_commit(struct loop_log_ring *ring, size_t len);
+
+/* A target is "off", "stdout", "stderr" or a file's path. */
+struct loop_log_targets {
+    struct span access, error;
+};
+
+/* Child: start the writer thread (blocks all signals in it).  First writes what the previous child left,
+ * then an event line {"event":"start",...} with the previous boot's last seq.  Files are opened with
+ * O_APPEND|O_CREAT 0640; a file that cannot be opened is retried each second, lines meanwhile dropped and
+ * counted (never blocks on a full disk or a stalled pipe: descriptors are made non-blocking where they
+ * are pipes).  From here on the error log (base_log) goes through the writer too. */
+MUST_USE enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *targets,
+                                 struct metrics_block *metrics);
+/* Any thread. */
+void loop_log_reopen(struct loop_log *log);
+MUST_USE enum err loop_log_retarget(struct loop_log *log, const struct loop_log_targets *targets);
+/* An event line: json is the inside of the object after "event", e.g. "\"event\":\"reload\",\"gen\":2".
+ * Any thread. */
+void loop_log_event(struct loop_log *log, const char *json);
+/* Write everything that is committed and stop the thread. */
+void loop_log_stop(struct loop_log *log);
+
+struct loop_log_status {
+    uint64_t lines, dropped, write_errors, seq;
+    char boot[9];
+};
+void loop_log_get_status(struct loop_log *log, struct loop_log_status *status);
+
+/* Can this target be written?  For `sluice check` and start: a sentence, or NULL. */
+const char *loop_log_target_fault(struct span target, char why[256]);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics.h - every number that the metrics page shows.  Takes: increments by slot.  Gives: sums and
+ * Prometheus text.  Fixed counters are rows of metrics.def; counters per route, quota or server are
+ * slots given out by name when a configuration is built, and kept across reloads.  Labels never come
+ * from traffic. */
+#ifndef SLUICE_METRICS_METRICS_H
+#define SLUICE_METRICS_METRICS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base_err.h"
+#include "base/base_span.h"
+
+#define METRICS_SLOTS_MAX 8192
+#define METRICS_SLOT_LOST 0 /* where numbers go when the table is full; shown as a series of its own */
+
+enum metrics_id {
+    METRICS_LOST,
+#define METRIC(id, name, type, label, value, help) METRICS_##id,
+#include "metrics/metrics.def"
+#undef METRIC
+    METRICS_FIXED
+};
+
+/* A slot is an index into a block: METRICS_* or one from metrics_registry_slot. */
+typedef uint32_t metrics_slot;
+
+/* The numbers of one thread.  Owner: that thread.  Thread: written by it alone, read by any. */
+struct metrics_block {
+    _Atomic uint64_t values[METRICS_SLOTS_MAX];
+};
+
+struct metrics_registry;
+
+struct metrics_registry *metrics_registry_new(void);
+void metrics_registry_free(struct metrics_registry *registry);
+
+/* A new zeroed block that the registry sums; freed with the registry.  NULL when out of memory. */
+struct metrics_block *metrics_registry_add_block(struct metrics_registry *registry);
+
+/* The slot of `family{label1="value1",label2="value2"}`, made at first use; label2 may be NULL.
+ * family, help, type and labels are static strings; values are copied.  Takes a lock: not for
+ * traffic.  METRICS_SLOT_LOST when the table is full. */
+metrics_slot metrics_registry_slot(struct metrics_registry *registry, const char *family,
+                                   const char *type, const char *help, const char *label1,
+                                   struct span value1, const char *label2, struct span value2);
+
+uint64_t metrics_registry_sum(struct metrics_registry *registry, metrics_slot slot);
+
+/* Prometheus text format 0.0.4, malloc'ed; the caller frees.  NULL when out of memory. */
+char *metrics_registry_render(struct metrics_registry *registry, size_t *len);
+
+static inline void metrics_add(struct metrics_block *block, metrics_slot slot, uint64_t n)
+{
+    /* One writer: a plain load and store, no locked instruction. */
+    uint64_t value = atomic_load_explicit(&block->values[slot], memory_order_relaxed);
+    atomic_store_explicit(&block->values[slot], value + n, memory_order_relaxed);
+}
+
+static inline void metrics_sub(struct metrics_block *block, metrics_slot slot, uint64_t n)
+{
+    metrics_add(block, slot, 0 - n);
+}
+
+static inline void metrics_set(struct metrics_block *block, metrics_slot slot, uint64_t value)
+{
+    atomic_store_explicit(&block->values[slot], value, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_stream.h - one connection: read, write, close, behind one small interface so that TLS can stand
+ * behind it too.  Edge-triggered: one event per descriptor, registered once; the stream remembers
+ * readiness and a seen end of input, so a short read together with a FIN is never lost.  Never buffers. */
+#ifndef SLUICE_NET_STREAM_H
+#define SLUICE_NET_STREAM_H
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/base_err.h"
+#include "loop/loop.h"
+#include "net/net_address.h"
+
+struct net_stream;
+typedef void (*net_stream_fn)(struct net_stream *stream, void *arg);
+
+/* Embedded in a connection.  Owner: that connection.  Closed by: net_stream_close.  Thread: the loop's. */
+struct net_stream {
+    struct loop *loop;
+    struct event event;
+    int fd; /* -1: closed */
+    bool is_readable, is_writable; /* as far as is known */
+    bool saw_end;      /* FIN or error reported: keep reading until 0 or an error comes */
+    bool is_connecting;
+    net_stream_fn on_ready; /* readiness changed; reads and writes go from there */
+    void *arg;
+};
+
+/* Take the descriptor (non-blocking, connected).  on_ready is not called from inside. */
+MUST_USE enum err net_stream_open(struct net_stream *stream, struct loop *loop, int fd,
+                                  net_stream_fn on_ready, void *arg);
+
+/* Begin to connect.  on_ready comes when it is settled; net_stream_connected then tells. */
+MUST_USE enum err net_stream_connect(struct net_stream *stream, struct loop *loop,
+                                     const struct net_address *address, net_stream_fn on_ready,
+                                     void *arg);
+/* ERR_OK, ERR_AGAIN while it goes on, ERR_SYSTEM with errno when it failed. */
+MUST_USE enum err net_stream_connected(struct net_stream *stream);
+
+/* > 0 bytes; 0 end of input; -1 with errno EAGAIN: wait for on_ready; -1 otherwise: dead. */
+ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len);
+/* >= 0 bytes taken (short: wait for on_ready); -1 with errno EAGAIN or dead. */
+ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len);
+ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count);
+
+/* FIN after what was written. */
+void net_stream_shutdown(struct net_stream *stream);
+void net_stream_close(struct net_stream *stream);
+/* With a reset: whoever reads sees an error, never a clean end. */
+void net_stream_abort(struct net_stream *stream);
+
+static inline bool net_stream_is_open(const struct net_stream *stream)
+{
+    return stream->fd >= 0;
+}
+
+#endif

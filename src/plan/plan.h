@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan.h - the whole configuration, parsed, checked and linked: the immutable snapshot that workers
+ * serve.  Takes: a bundle (the file's text and the secrets it names).  Gives: a counted plan, or every
+ * error at once.  Opens nothing but the files of the bundle, and those only through the caller's
+ * reader. */
+#ifndef SLUICE_PLAN_PLAN_H
+#define SLUICE_PLAN_PLAN_H
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/base_arena.h"
+#include "http/http_body.h"
+#include "http/http_head.h"
+#include "identity/identity.h"
+#include "loop/loop_log.h"
+#include "metrics/metrics.h"
+#include "net/net_address.h"
+#include "quota/quota.h"
+#include "reply/reply.h"
+#include "route/route.h"
+#include "store/store_redis_conf.h"
+#include "upstream/upstream_conf.h"
+
+struct plan_listener {
+    struct span name; /* as configured, else the address */
+    struct span address_text;
+    struct net_address address;
+};
+
+struct plan_respond {
+    uint16_t status;
+    struct span body, content_type; /* "application/json; charset=UTF-8" or "text/plain; charset=UTF-8" */
+};
+
+struct plan_route {
+    const struct route_rule *rule;
+    const struct quota *quotas[QUOTA_MAX_PER_ROUTE];
+    unsigned quota_count;
+    uint32_t cost;               /* 1 */
+    int upstream;                /* index, or -1: respond */
+    const struct plan_respond *respond;
+    struct reply_headers headers;               /* the route's own or the default */
+    metrics_slot slot_requests;                 /* sluice_route_requests_total{route} */
+    metrics_slot slot_class[6];                 /* sluice_route_responses_total{route,class}; [1]..[5] */
+};
+
+struct plan_limits {
+    struct http_head_limits head;
+    struct http_body_limits chunks;
+    uint64_t body_max_bytes; /* UINT64_MAX: unlimited */
+    uint32_t connections_max;
+    uint64_t header_timeout_us, write_stall_us, keepalive_us;
+    uint64_t body_min_rate_per_s, body_grace_us;
+    uint64_t drain_us;       /* how long responses in flight may take after TERM */
+    uint64_t head_budget_bytes; /* process-wide memory for incomplete heads */
+};
+
+struct plan {
+    atomic_uint refs;
+    uint32_t generation;
+    struct arena arena; /* everything below lives here */
+
+    struct plan_listener *listeners;
+    unsigned listener_count;
+    struct identity *identities;
+    unsigned identity_count;
+    struct quota *quotas;
+    unsigned quota_count;
+    struct upstream_conf *upstreams;
+    unsigned upstream_count;
+    struct plan_route *routes;
+    unsigned route_count;
+    struct route_table *route_table;
+    struct identity_trust trust;
+    struct identity_secret *secret;
+    struct reply_headers headers;
+    bool request_id_short;
+    struct span request_id_host; /* the override, else the host's name */
+    struct plan_limits limits;
+
+    unsigned workers; /* 0: auto */
+    bool store_is_memory;
+    uint32_t store_subjects;
+    struct span store_state_file; /* NUL-terminated; empty: none */
+    uint64_t store_state_interval_us;
+    struct store_redis_conf redis;
+    struct loop_log_targets log;
+    unsigned log_level; /* enum log_level */
+    struct span admin_address, metrics_address; /* empty: off */
+};
+
+/* The files a configuration is made of; [0] is the configuration itself.  Text is not NUL-terminated. */
+struct plan_file {
+    struct span name; /* as the configuration spells it; [0]: the path shown in messages */
+    struct span text;
+};
+
+/* Fetch the secret file `name` (relative to $CREDENTIALS_DIRECTORY when that is set); false and a
+ * sentence in why when it cannot.  The text must stay until plan_build returns. */
+typedef bool (*plan_read_fn)(void *arg, struct span name, struct span *text, char why[256]);
+
+/* What plan_build has to say: lines "file:line:column: error: /pointer: ..." with source and caret, and
+ * a last line with the count.  malloc'ed text; the caller frees. */
+struct plan_report {
+    unsigned errors, warnings;
+    char *text; /* human */
+    char *json; /* the same as JSON, for --json */
+};
+
+/* Parse, check everything, link.  NULL when there were errors.  registry may be NULL (check): then all
+ * slots are METRICS_SLOT_LOST. */
+struct plan *plan_build(const struct plan_file *file, plan_read_fn read, void *arg,
+                        struct metrics_registry *registry, uint32_t generation,
+                        struct plan_report *report);
+void plan_report_fini(struct plan_report *report);
+
+struct plan *plan_ref(struct plan *plan);
+void plan_unref(struct plan **plan);
+
+/* May a running proxy change from `old` to `next`?  NULL, or the sentence that refuses it ("workers
+ * cannot change without a restart"). */
+const char *plan_change_fault(const struct plan *old, const struct plan *next);
+
+/* What changed, a line each, for people ("quota ip: minute 100 -> 200"); malloc'ed. */
+char *plan_diff(const struct plan *old, const struct plan *next);
+
+/* The effective configuration with defaults, as JSON (secrets shown as "***"); malloc'ed. */
+char *plan_dump(const struct plan *plan, const struct plan_file *file);
+/* The JSON Schema of the file; malloc'ed. */
+char *plan_schema(void);
+/* docs/configuration.md's reference table, Markdown; malloc'ed. */
+char *plan_reference(void);
+
+#endif

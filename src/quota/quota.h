@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quota.h - quotas, windows and the verdict over several of them.  The time is an argument.  Pure:
+ * reads no clock, allocates nothing, logs nothing. */
+#ifndef SLUICE_QUOTA_QUOTA_H
+#define SLUICE_QUOTA_QUOTA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_span.h"
+
+#define QUOTA_WINDOWS_MAX 4 /* limits of one quota */
+#define QUOTA_MAX_PER_ROUTE 8
+#define QUOTA_SKEW_S 60 /* a stored window that starts at most this far ahead is kept */
+
+enum quota_unit {
+    QUOTA_SECOND,
+    QUOTA_MINUTE,
+    QUOTA_HOUR,
+    QUOTA_DAY,
+};
+
+enum quota_on_failure {
+    QUOTA_FAIL_LOCAL,
+    QUOTA_FAIL_ALLOW,
+    QUOTA_FAIL_DENY,
+};
+
+struct quota_limit {
+    uint32_t limit;    /* 0 .. 2^31-1; 0 refuses everything */
+    uint32_t period_s; /* count * unit */
+    uint32_t count;
+    uint8_t unit; /* enum quota_unit */
+};
+
+/* As configured; const after linking.  Owner: the plan. */
+struct quota {
+    struct span name;
+    uint8_t id[16]; /* identity_quota_id(name) */
+    uint8_t limit_count;
+    struct quota_limit limits[QUOTA_WINDOWS_MAX]; /* in file order, periods all different */
+    uint8_t on_failure; /* enum quota_on_failure */
+    uint8_t key_count;
+    uint16_t key[8]; /* indices of the plan's identities */
+    uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
+};
+
+/* "minute", "5 minutes", "1 day" -> unit and count; NULL or what is wrong. */
+const char *quota_limit_parse(struct quota_limit *limit, struct span unit_text);
+
+/* "minute", "5 minute": as X-ratelimit-window and the throttling text spell it ("1 minute" there).
+ * Returns the length, at most QUOTA_WINDOW_TEXT_MAX. */
+#define QUOTA_WINDOW_TEXT_MAX 24
+size_t quota_window_text(char *out, const struct quota_limit *limit, bool always_count);
+
+/* Start of the UTC calendar window that holds now_s: floor(now / period) * period. */
+static inline uint32_t quota_window_start(uint32_t period_s, uint64_t now_s)
+{
+    return (uint32_t)(now_s - now_s % period_s);
+}
+
+enum quota_source {
+    QUOTA_SOURCE_STORE,
+    QUOTA_SOURCE_LEASE,
+    QUOTA_SOURCE_LOCAL,
+};
+
+/* What one window said.  limit is the one that counted (a local share in degraded operation). */
+struct quota_reading {
+    uint32_t start_s; /* store's clock */
+    uint32_t used;    /* after this request's charge; when refused, without it */
+    uint32_t limit;
+    bool refused;
+};
+
+/* One quota of one request: what is asked, and what came back. */
+struct quota_charge {
+    const struct quota *quota;
+    uint8_t key[16];
+    uint32_t cost;
+    bool is_charged;  /* set by the store */
+    uint8_t source;   /* enum quota_source */
+    bool is_degraded; /* decided without the store */
+    bool is_skipped;  /* on_failure allow: no numbers */
+    struct quota_reading readings[QUOTA_WINDOWS_MAX];
+};
+
+enum quota_verdict {
+    QUOTA_NONE,    /* no quota applied */
+    QUOTA_ALLOW,
+    QUOTA_REFUSE,  /* 429 */
+    QUOTA_EXEMPT,
+    QUOTA_DEGRADED_ALLOW,
+    QUOTA_DEGRADED_REFUSE, /* a local share is spent: 429 */
+    QUOTA_UNAVAILABLE,     /* on_failure deny: 503 */
+};
+
+/* The verdict over all quotas of a request, with the binding window (the one that headers show). */
+struct quota_decision {
+    enum quota_verdict verdict;
+    bool has_binding;         /* headers are shown */
+    uint8_t charge, window;   /* the binding one: charges[charge].quota->limits[window] */
+    uint32_t limit, remaining, reset_s /* seconds from now, >= 1 */;
+    uint32_t retry_after_s;   /* refusals: >= 1, never early */
+    bool is_near;             /* some window is at 80 % or more */
+};
+
+/* Binding window: (a) refused: of the windows that refused, the one that resets last; retry_after is its
+ * reset; (b) else least remaining/limit after the charge, ties to the shorter period, then file order;
+ * (c) windows other than 1 x minute, hour, day only if no other applies or they refused.  now_us is
+ * wall time on the store's clock. */
+void quota_decide(struct quota_decision *decision, const struct quota_charge *charges,
+                  unsigned count, uint64_t now_us);
+
+#endif

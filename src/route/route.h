@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* route.h - which rule a request falls under.  Takes: listener, host, judged path, method.  Gives: the
+ * first route that matches and the values of its path's {names}.  Pure; the table is const after
+ * route_table_new. */
+#ifndef SLUICE_ROUTE_ROUTE_H
+#define SLUICE_ROUTE_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_err.h"
+#include "base/base_span.h"
+
+#define ROUTE_NAMES_MAX 8 /* {names} in one path */
+
+/* One rule as configured; spans are the plan's. */
+struct route_rule {
+    struct span name;       /* for logs and metrics; never empty */
+    struct span listener;   /* empty: any */
+    struct span host;       /* empty: any; "*.example.com" matches subdomains; without port, lower case */
+    struct span path;       /* exact, with {names} each a whole segment; or empty */
+    struct span prefix;     /* "/v1/" matches paths that begin so; "/v1" also "/v1" itself and "/v1/...", not "/v1x" */
+    const struct span *methods; /* NULL: any */
+    unsigned method_count;
+};
+
+struct route_query {
+    struct span listener, host /* without port */, path /* judged */, method;
+};
+
+struct route_match {
+    unsigned index; /* of the rule */
+    unsigned name_count;
+    struct span_pair names[ROUTE_NAMES_MAX];
+};
+
+struct route_table;
+
+/* Compile; borrows the rules.  Matching cost does not grow with the number of rules that cannot match. */
+struct route_table *route_table_new(const struct route_rule *rules, unsigned count);
+void route_table_free(struct route_table *table);
+
+bool route_table_find(const struct route_table *table, const struct route_query *query,
+                      struct route_match *match);
+
+/* Checks a path template or prefix; the sentence says what is wrong, NULL when nothing is. */
+const char *route_rule_fault(const struct route_rule *rule);
+
+/* Does `earlier` match everything that `later` matches?  (Then `later` can never be reached.)  May say
+ * no where a proof is hard. */
+bool route_rule_covers(const struct route_rule *earlier, const struct route_rule *later);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upstream_conf.h - upstreams and their servers as configured.  Const after linking.  Owner: the plan. */
+#ifndef SLUICE_UPSTREAM_CONF_H
+#define SLUICE_UPSTREAM_CONF_H
+
+#include <stdint.h>
+
+#include "base/base_span.h"
+#include "metrics/metrics.h"
+#include "net/net_address.h"
+
+#define UPSTREAM_SERVERS_MAX 64
+
+struct upstream_server_conf {
+    struct span address_text; /* as configured; the server's name in logs */
+    struct net_address address; /* len 0: a name; resolved by the worker's resolver */
+    struct span host;           /* the name, when it is one */
+    metrics_slot slot_ok, slot_failed, slot_open; /* per server */
+};
+
+struct upstream_conf {
+    struct span name;
+    struct upstream_server_conf *servers;
+    uint16_t server_count;
+    uint64_t connect_timeout_us, first_byte_timeout_us, read_idle_timeout_us, pool_idle_us;
+    uint32_t pool_max; /* idle connections kept per worker and server */
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.h - one serving thread: its loop, listeners, pools, and the plan it serves.  Takes: orders from
+ * the main thread by mail.  Gives: numbers through its metrics block.  Shares nothing else. */
+#ifndef SLUICE_WORKER_WORKER_H
+#define SLUICE_WORKER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_err.h"
+#include "lease/lease.h"
+#include "loop/loop_log.h"
+#include "metrics/metrics.h"
+#include "plan/plan.h"
+
+struct worker;
+
+/* What every worker is given; borrowed, must outlive them. */
+struct worker_env {
+    struct metrics_registry *metrics;
+    struct loop_log *log; /* worker i writes to ring i */
+    struct lease *lease;
+    atomic_uint *connections;         /* open client connections of the process */
+    _Atomic uint64_t *head_bytes;     /* memory held by incomplete heads, process-wide */
+};
+
+/* The listening sockets of one worker for one plan: fds[i] belongs to plan->listeners[i]. */
+struct worker_listeners {
+    unsigned count;
+    int *fds;
+};
+
+/* Start the thread with a plan (a reference is taken) and its listeners (the descriptors are taken).
+ * Signals are blocked in it.  NULL when it cannot start. */
+struct worker *worker_start(unsigned index, const struct worker_env *env, struct plan *plan,
+                            const struct worker_listeners *listeners);
+
+/* Serve this plan from the next turn on: new exchanges use it, those in progress keep theirs, pools of
+ * unchanged servers and listeners whose descriptor is kept go on.  `listeners` lists a descriptor for
+ * every listener of the new plan; one that is open already keeps its number, the others are closed after
+ * their queue is drained.  Waits until the worker has done it. */
+MUST_USE enum err worker_apply(struct worker *worker, struct plan *plan,
+                               const struct worker_listeners *listeners);
+
+/* Stop accepting, close idle connections, let responses in flight finish until the deadline
+ * (monotonic), then close what is left.  Returns at once. */
+void worker_drain(struct worker *worker, uint64_t deadline_us);
+bool worker_is_idle(const struct worker *worker); /* nothing left to finish */
+
+/* End the thread and free everything. */
+void worker_stop(struct worker **worker);
+
+/* One server of one upstream as this worker sees it, for status. */
+struct worker_server_status {
+    unsigned idle, busy;
+    uint64_t failures;
+};
+
+#endif

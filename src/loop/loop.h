@@ -24,18 +24,27 @@ struct loop_wheel;
 /* Owner: one thread.  Freed by: loop_free.  Thread: the owner's, but for loop_post and loop_stop. */
 struct loop {
     struct event_base *base;
-    uint64_t mono_us, wall_us;     /* read once per turn */
+    uint64_t mono_us, wall_us;     /* read once per turn, after the wait: see loop_touch */
+    bool is_fresh;                 /* they are this turn's */
     struct metrics_block *metrics; /* borrowed; this thread's */
     struct rng rng;
     char *scratch; /* LOOP_SCRATCH_BYTES; valid within one callback only */
     struct list tasks;
     struct loop_wheel *wheel;
     struct loop_mailbox *mailbox;
-    bool stopping;
 };
 
 struct loop *loop_new(struct metrics_block *metrics);
 void loop_free(struct loop *loop);
+
+void loop_read_clocks(struct loop *loop);
+
+/* First thing in every callback of the reactor: makes the clocks this turn's. */
+static inline void loop_touch(struct loop *loop)
+{
+    if (!loop->is_fresh)
+        loop_read_clocks(loop);
+}
 
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);

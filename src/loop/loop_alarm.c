@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop_alarm.c - precise timers and signals, on libevent's own.  Moving an alarm later leaves the armed
+ * timer alone; it is armed again when it fires early. */
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "loop/loop_private.h"
+
+/* Owner: who made it.  Freed by: loop_alarm_free.  Thread: the loop's. */
+struct loop_alarm {
+    struct loop *loop;
+    struct event *event;
+    uint64_t due_us, armed_us; /* 0: off */
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void alarm_arm(struct loop_alarm *alarm)
+{
+    uint64_t now_us = alarm->loop->mono_us;
+    uint64_t wait_us = alarm->due_us > now_us ? alarm->due_us - now_us : 0;
+    struct timeval wait = {(time_t)(wait_us / 1000000), (suseconds_t)(wait_us % 1000000)};
+    alarm->armed_us = alarm->due_us;
+    event_add(alarm->event, &wait);
+}
+
+static void alarm_on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop_alarm *alarm = arg;
+    (void)fd;
+    (void)what;
+    loop_touch(alarm->loop);
+    alarm->armed_us = 0;
+    if (alarm->due_us == 0)
+        return;
+    if (alarm->due_us > alarm->loop->mono_us) {
+        alarm_arm(alarm);
+        return;
+    }
+    alarm->due_us = 0;
+    alarm->fn(alarm->arg);
+}
+
+struct loop_alarm *loop_alarm_new(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+    struct loop_alarm *alarm = calloc(1, sizeof(*alarm));
+    if (alarm == NULL)
+        return NULL;
+    alarm->loop = loop;
+    alarm->fn = fn;
+    alarm->arg = arg;
+    alarm->event = event_new(loop->base, -1, 0, alarm_on_event, alarm);
+    if (alarm->event == NULL) {
+        free(alarm);
+        return NULL;
+    }
+    return alarm;
+}
+
+void loop_alarm_set(struct loop_alarm *alarm, uint64_t due_us)
+{
+    alarm->due_us = due_us;
+    if (due_us == 0 || (alarm->armed_us != 0 && alarm->armed_us <= due_us))
+        return;
+    alarm_arm(alarm);
+}
+
+void loop_alarm_free(struct loop_alarm *alarm)
+{
+    if (alarm == NULL)
+        return;
+    event_free(alarm->event);
+    free(alarm);
+}
+
+/* Owner: who made it.  Freed by: loop_signal_free.  Thread: the loop's. */
+struct loop_signal {
+    struct loop *loop;
+    struct event *event;
+    void (*fn)(int signal, void *arg);
+    void *arg;
+};
+
+static void signal_on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop_signal *watch = arg;
+    (void)what;
+    loop_touch(watch->loop);
+    watch->fn((int)fd, watch->arg);
+}
+
+struct loop_signal *loop_signal_new(struct loop *loop, int signal, void (*fn)(int signal, void *arg),
+                                    void *arg)
+{
+    struct loop_signal *watch = calloc(1, sizeof(*watch));
+    if (watch == NULL)
+        return NULL;
+    watch->loop = loop;
+    watch->fn = fn;
+    watch->arg = arg;
+    watch->event = event_new(loop->base, signal, EV_SIGNAL | EV_PERSIST, signal_on_event, watch);
+    if (watch->event == NULL || event_add(watch->event, NULL) != 0) {
+        loop_signal_free(watch);
+        return NULL;
+    }
+    return watch;
+}
+
+void loop_signal_free(struct loop_signal *watch)
+{
+    if (watch == NULL)
+        return;
+    if (watch->event != NULL)
+        event_free(watch->event);
+    free(watch);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_resolve.h - names to addresses, off the loop: getaddrinfo in a thread of its own, asked again on a
+ * timer; the last good answer is kept for ever.  Never parses DNS itself. */
+#ifndef SLUICE_NET_RESOLVE_H
+#define SLUICE_NET_RESOLVE_H
+
+#include "base/base_span.h"
+#include "loop/loop.h"
+#include "net/net_address.h"
+
+#define NET_RESOLVE_ADDRESSES_MAX 16
+#define NET_RESOLVE_INTERVAL_US   10000000
+
+struct net_resolver;
+
+struct net_resolver *net_resolver_new(struct loop *loop);
+void net_resolver_free(struct net_resolver *resolver); /* waits for the query in progress */
+
+/* A name that is watched.  on_change runs on the loop whenever the set of addresses changed, the first
+ * time included; never from inside. */
+struct net_watch;
+typedef void (*net_watch_fn)(void *arg, const struct net_address *addresses, unsigned count);
+struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host, uint16_t port,
+                                net_watch_fn on_change, void *arg);
+void net_watch_free(struct net_watch *watch);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_stream.c - one TCP or Unix connection under edge-triggered events.  Takes: a descriptor.  Gives:
+ * reads and writes that know when it is not worth asking the kernel.  Never buffers, never logs. */
+#include "net/net_stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/base_err.h"
+
+/* EV_CLOSED makes the kernel tell a FIN that arrives together with data: a short read must not clear
+ * readability after it, or the end would never be seen.  Errors and hang-ups come as READ|WRITE. */
+static void stream_on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct net_stream *stream = arg;
+    (void)fd;
+    loop_touch(stream->loop);
+    if (what & EV_READ)
+        stream->is_readable = true;
+    if (what & EV_WRITE)
+        stream->is_writable = true;
+    if (what & EV_CLOSED) {
+        stream->is_readable = true;
+        stream->saw_end = true;
+    }
+    stream->on_ready(stream, stream->arg);
+}
+
+static enum err stream_register(struct net_stream *stream, struct loop *loop, int fd,
+                                net_stream_fn on_ready, void *arg)
+{
+    stream->loop = loop;
+    stream->fd = fd;
+    stream->saw_end = false;
+    stream->on_ready = on_ready;
+    stream->arg = arg;
+    event_assign(&stream->event, loop->base, fd,
+                 EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET, stream_on_event, stream);
+    if (event_add(&stream->event, NULL) != 0) {
+        stream->fd = -1;
+        return ERR_SYSTEM;
+    }
+    return ERR_OK;
+}
+
+enum err net_stream_open(struct net_stream *stream, struct loop *loop, int fd,
+                         net_stream_fn on_ready, void *arg)
+{
+    stream->is_connecting = false;
+    stream->is_readable = false;
+    stream->is_writable = true;
+    return stream_register(stream, loop, fd, on_ready, arg);
+}
+
+enum err net_stream_connect(struct net_stream *stream, struct loop *loop,
+                            const struct net_address *address, net_stream_fn on_ready, void *arg)
+{
+    const int one = 1;
+    int error;
+    stream->fd = -1;
+    int fd = socket(address->sockaddr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return ERR_SYSTEM;
+    if (!address->is_unix)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (connect(fd, (const struct sockaddr *)&address->sockaddr, address->len) != 0 &&
+        errno != EINPROGRESS)
+        goto fail;
+    stream->is_connecting = true;
+    stream->is_readable = false;
+    stream->is_writable = false;
+    if (stream_register(stream, loop, fd, on_ready, arg) == ERR_OK)
+        return ERR_OK;
+fail:
+    error = errno;
+    close(fd);
+    errno = error;
+    return ERR_SYSTEM;
+}
+
+enum err net_stream_connected(struct net_stream *stream)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (!stream->is_connecting)
+        return ERR_OK;
+    if (!stream->is_writable && !stream->saw_end)
+        return ERR_AGAIN;
+    if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+        error = errno;
+    if (error != 0) {
+        errno = error;
+        return ERR_SYSTEM;
+    }
+    stream->is_connecting = false;
+    return ERR_OK;
+}
+
+ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len)
+{
+    ssize_t n;
+    if (!stream->is_readable) {
+        errno = EAGAIN;
+        return -1;
+    }
+    do
+        n = recv(stream->fd, buf, len, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        stream->is_readable = false;
+        errno = EAGAIN;
+    } else if (n > 0 && (size_t)n < len && !stream->saw_end) {
+        stream->is_readable = false;
+    }
+    return n;
+}
+
+static ssize_t stream_wrote(struct net_stream *stream, ssize_t n, size_t len)
+{
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        stream->is_writable = false;
+        errno = EAGAIN;
+    } else if (n >= 0 && (size_t)n < len) {
+        stream->is_writable = false;
+    }
+    return n;
+}
+
+ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
+{
+    ssize_t n;
+    if (!stream->is_writable) {
+        errno = EAGAIN;
+        return -1;
+    }
+    do
+        n = send(stream->fd, buf, len, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return stream_wrote(stream, n, len);
+}
+
+ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
+    size_t len = 0;
+    ssize_t n;
+    if (!stream->is_writable) {
+        errno = EAGAIN;
+        return -1;
+    }
+    for (int i = 0; i < count; i++)
+        len += iov[i].iov_len;
+    do
+        n = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return stream_wrote(stream, n, len);
+}
+
+void net_stream_shutdown(struct net_stream *stream)
+{
+    if (stream->fd >= 0)
+        (void)shutdown(stream->fd, SHUT_WR);
+}
+
+void net_stream_close(struct net_stream *stream)
+{
+    if (stream->fd < 0)
+        return;
+    event_del(&stream->event);
+    close(stream->fd);
+    stream->fd = -1;
+    stream->is_readable = false;
+    stream->is_writable = false;
+}
+
+void net_stream_abort(struct net_stream *stream)
+{
+    const struct linger reset = {1, 0};
+    if (stream->fd >= 0)
+        (void)setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    net_stream_close(stream);
+}

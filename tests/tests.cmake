@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# Registers what is not a unit test: integration.<feature> (one pytest file each), check.<name> (scripts/check), and the
+# replays of the fuzzers' corpora.  The unit tests are registered by the top CMakeLists.txt.
+
+set(SLUICE_PYTHON /usr/bin/python3) # Debian's: it has the packages that scripts/install-packages brings
+
+# Sanitized programs are several times slower; the limits only catch what hangs.
+set(integration_timeout_s 240)
+if(SLUICE_SANITIZE)
+  set(integration_timeout_s 480)
+endif()
+
+if(TARGET sluice)
+  file(GLOB integration_files CONFIGURE_DEPENDS tests/integration/test_*.py)
+  foreach(file IN LISTS integration_files)
+    get_filename_component(stem ${file} NAME_WE)
+    string(REGEX REPLACE "^test_" "" feature ${stem})
+    add_test(NAME integration.${feature}
+      COMMAND ${SLUICE_PYTHON} -m pytest -q -p no:cacheprovider --tb=short --strict-markers
+        --junitxml=${CMAKE_BINARY_DIR}/results/integration.${feature}.xml ${file}
+      WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}/tests/integration)
+    set_tests_properties(integration.${feature} PROPERTIES
+      LABELS integration
+      TIMEOUT ${integration_timeout_s}
+      ENVIRONMENT "SLUICE_BIN=$<TARGET_FILE:sluice>;SLUICE_SANITIZE=${SLUICE_SANITIZE};PYTHONDONTWRITEBYTECODE=1")
+  endforeach()
+endif()
+
+foreach(name format layers names sizes shell cppcheck docs tidy)
+  add_test(NAME check.${name} COMMAND ${CMAKE_SOURCE_DIR}/scripts/check ${name})
+  set_tests_properties(check.${name} PROPERTIES
+    LABELS check
+    TIMEOUT 600
+    ENVIRONMENT "BUILD=${CMAKE_BINARY_DIR}")
+endforeach()
+
+include(${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz.cmake OPTIONAL)

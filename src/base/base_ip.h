@@ -29,6 +29,7 @@ bool ip_parse(struct ip *ip, struct span text);
  * set behind it. */
 bool ip_net_parse(struct ip_net *net, struct span text);
 
+/* The two families stay apart: "::/0" is every IPv6 address and no IPv4 one. */
 bool ip_net_has(const struct ip_net *net, const struct ip *ip);
 
 /* Keep the first v4_bits (of 32) or v6_bits (of 128), clear the rest. */

@@ -25,12 +25,22 @@ void log_set_sink(log_sink_fn sink, void *arg);
 void log_set_level(enum log_level level);
 bool log_is_on(enum log_level level);
 
-/* Lines of one call site that repeat within 10 s are folded into one with a count. */
+/* Lines of one call site that repeat the one before within 10 s are folded: not written, but counted
+ * at the end of the site's next line.  Differing lines of one site are folded from the
+ * LOG_SITE_BURST-th within 10 s on, so that what a client writes cannot flood the log. */
+#define LOG_FOLD_US    10000000u
+#define LOG_SITE_BURST 20u
+
+/* Owner: the call site (static).  Thread: any; races lose a count at most. */
 struct log_site {
-    _Atomic unsigned long long last_us;
-    _Atomic unsigned folded;
+    _Atomic unsigned long long last_us; /* monotonic: when the present 10 s began; 0 never */
+    _Atomic unsigned long long last_hash; /* of the line that was written last */
+    _Atomic unsigned written;           /* in the present 10 s */
+    _Atomic unsigned folded;            /* since the line that was written last */
 };
 
+/* "2026-11-22T14:02:11.482Z warn  module: text\n", cut at LOG_LINE_MAX.  Control bytes and bytes that
+ * are not UTF-8 are written as \xNN: one event is one line, whatever a client sent.  Keeps errno. */
 void log_write(struct log_site *site, enum log_level level, const char *module, const char *format,
                ...) __attribute__((format(printf, 4, 5)));
 

@@ -41,4 +41,8 @@ size_t span_find(struct span text, char byte);
 
 bool span_starts_with(struct span text, struct span prefix);
 
+/* The length of the UTF-8 character that the text begins with, 1 to 4; 0 when it begins with none
+ * (RFC 3629: overlong forms, surrogates, above U+10FFFF and torn characters are none). */
+size_t span_utf8_len(struct span text);
+
 #endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_log.c - takes: a format and its arguments.  Gives: one clean, folded line to the sink.  Never:
+ * allocates, fails, or lets a line feed through. */
+#include "base/base_log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/base_clock.h"
+#include "base/base_fmt.h"
+#include "base/base_hash.h"
+#include "base/base_span.h"
+
+#define TAIL_MAX 48 /* " (4294967295 like it not shown)" and the newline */
+
+static void write_stderr(void *arg, enum log_level level, const char *line, size_t len)
+{
+    (void)arg;
+    (void)level;
+    while (len > 0) {
+        ssize_t put = write(STDERR_FILENO, line, len);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return; /* there is nowhere left to say so */
+        line += put;
+        len -= (size_t)put;
+    }
+}
+
+/* The one mutable state of base: set before threads run. */
+static log_sink_fn log_sink = write_stderr;
+static void *log_sink_arg;
+static _Atomic int log_level = LOG_LEVEL_INFO;
+
+void log_set_sink(log_sink_fn sink, void *arg)
+{
+    log_sink = sink == NULL ? write_stderr : sink;
+    log_sink_arg = arg;
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
+}
+
+bool log_is_on(enum log_level level)
+{
+    return (int)level >= atomic_load_explicit(&log_level, memory_order_relaxed);
+}
+
+/* Is this line to be folded?  If not, *folded is how many were since the site's last line. */
+static bool fold(struct log_site *site, const char *text, size_t len, unsigned *folded)
+{
+    static const struct hash_key key = {UINT64_C(0x6c6f67), UINT64_C(0x666f6c64)};
+    uint64_t now_us = clock_mono_us(), hash = hash_sip64(key, text, len);
+    uint64_t began_us = atomic_load_explicit(&site->last_us, memory_order_relaxed);
+    bool is_new = began_us == 0 || now_us - began_us >= LOG_FOLD_US;
+    if (is_new) {
+        atomic_store_explicit(&site->last_us, now_us, memory_order_relaxed);
+        atomic_store_explicit(&site->written, 0, memory_order_relaxed);
+    } else if (hash == atomic_load_explicit(&site->last_hash, memory_order_relaxed) ||
+               atomic_load_explicit(&site->written, memory_order_relaxed) >= LOG_SITE_BURST) {
+        atomic_fetch_add_explicit(&site->folded, 1, memory_order_relaxed);
+        return true;
+    }
+    atomic_store_explicit(&site->last_hash, hash, memory_order_relaxed);
+    atomic_fetch_add_explicit(&site->written, 1, memory_order_relaxed);
+    *folded = atomic_exchange_explicit(&site->folded, 0, memory_order_relaxed);
+    return false;
+}
+
+/* May this character stand in a line?  No controls, neither C0 nor C1: a terminal obeys both. */
+static bool is_clean(struct span text, size_t len)
+{
+    unsigned char first = (unsigned char)text.ptr[0];
+    if (len == 1)
+        return first >= 0x20 && first != 0x7f;
+    return len > 1 && !(first == 0xc2 && (unsigned char)text.ptr[1] < 0xa0);
+}
+
+static char *put_clean(char *out, const char *end, struct span text)
+{
+    while (text.len > 0) {
+        size_t len = span_utf8_len(text);
+        bool as_it_is = is_clean(text, len);
+        if ((size_t)(end - out) < (as_it_is ? len : 4))
+            return out;
+        if (as_it_is) {
+            out = fmt_span(out, (struct span){text.ptr, len});
+        } else {
+            len = 1;
+            out = FMT_LIT(out, "\\x");
+            out = fmt_hex(out, text.ptr, 1);
+        }
+        text.ptr += len;
+        text.len -= len;
+    }
+    return out;
+}
+
+void log_write(struct log_site *site, enum log_level level, const char *module, const char *format,
+               ...)
+{
+    static const struct span names[] = {
+        [LOG_LEVEL_DEBUG] = {"debug ", 6},
+        [LOG_LEVEL_INFO] = {"info  ", 6},
+        [LOG_LEVEL_WARN] = {"warn  ", 6},
+        [LOG_LEVEL_ERROR] = {"error ", 6},
+    };
+    int saved_errno = errno;
+    char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (len < 0)
+        len = 0;
+    bool is_cut = (size_t)len >= sizeof(text);
+    struct span whole = {text, is_cut ? sizeof(text) - 1 : (size_t)len};
+
+    unsigned folded = 0;
+    if (site == NULL || !fold(site, whole.ptr, whole.len, &folded)) {
+        const char *end = line + sizeof(line) - TAIL_MAX;
+        char *next = fmt_rfc3339_ms(line, clock_wall_us());
+        *next++ = ' ';
+        next = fmt_span(next, names[level]);
+        next = put_clean(next, end, span_of(module));
+        next = FMT_LIT(next, ": ");
+        next = put_clean(next, end, whole);
+        if (folded > 0) {
+            next = FMT_LIT(next, " (");
+            next = fmt_u64(next, folded);
+            next = FMT_LIT(next, " like it not shown)");
+        }
+        *next++ = '\n';
+        log_sink(log_sink_arg, level, line, (size_t)(next - line));
+    }
+    errno = saved_errno;
+}

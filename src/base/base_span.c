@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_span.c - takes: borrowed bytes.  Gives: comparisons and sub-spans of them.  Never: copies,
+ * allocates, or looks at the locale. */
+#include "base/base_span.h"
+
+static unsigned char to_lower(unsigned char byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? (unsigned char)(byte | 0x20) : byte;
+}
+
+bool span_eq_nocase(struct span a, struct span b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (to_lower((unsigned char)a.ptr[i]) != to_lower((unsigned char)b.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+struct span span_trim(struct span text)
+{
+    while (text.len > 0 && is_blank(text.ptr[0])) {
+        text.ptr++;
+        text.len--;
+    }
+    while (text.len > 0 && is_blank(text.ptr[text.len - 1]))
+        text.len--;
+    return text;
+}
+
+size_t span_find(struct span text, char byte)
+{
+    if (text.len == 0)
+        return 0;
+    const char *found = memchr(text.ptr, (unsigned char)byte, text.len);
+    return found == NULL ? text.len : (size_t)(found - text.ptr);
+}
+
+bool span_starts_with(struct span text, struct span prefix)
+{
+    return text.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(text.ptr, prefix.ptr, prefix.len) == 0);
+}
+
+static bool is_continuation(unsigned char byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+size_t span_utf8_len(struct span text)
+{
+    if (text.len == 0)
+        return 0;
+    const unsigned char *at = (const unsigned char *)text.ptr;
+    unsigned char lead = at[0];
+    if (lead < 0x80)
+        return 1;
+    size_t len = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    if (len == 0 || text.len < len)
+        return 0;
+    for (size_t i = 1; i < len; i++) {
+        if (!is_continuation(at[i]))
+            return 0;
+    }
+    /* Overlong, surrogate, above U+10FFFF: told by the second byte alone. */
+    if ((lead == 0xe0 && at[1] < 0xa0) || (lead == 0xed && at[1] > 0x9f) ||
+        (lead == 0xf0 && at[1] < 0x90) || (lead == 0xf4 && at[1] > 0x8f))
+        return 0;
+    return len;
+}

@@ -47,6 +47,13 @@ metrics_slot metrics_registry_slot(struct metrics_registry *registry, const char
                                    const char *type, const char *help, const char *label1,
                                    struct span value1, const char *label2, struct span value2);
 
+/* The first slot of a histogram of durations, `family{label="value"}`, made at first use; label may be
+ * NULL.  Buckets go from 100 us to 10 s in steps of 1, 2.5, 5; shown in seconds, so the family's name
+ * ends in _seconds.  For metrics_observe_us only.  METRICS_SLOT_LOST when the table is full. */
+metrics_slot metrics_registry_histogram(struct metrics_registry *registry, const char *family,
+                                        const char *help, const char *label, struct span value);
+void metrics_observe_us(struct metrics_block *block, metrics_slot slot, uint64_t us);
+
 uint64_t metrics_registry_sum(struct metrics_registry *registry, metrics_slot slot);
 
 /* Prometheus text format 0.0.4, malloc'ed; the caller frees.  NULL when out of memory. */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics.c - takes: the rows of metrics.def, a duration.  Gives: the fixed table, the bucket of a
+ * duration.  Never: allocates or locks. */
+#include "metrics/metrics.h"
+
+#include "metrics/metrics_table.h"
+
+const struct metrics_row metrics_rows[METRICS_FIXED] = {
+    [METRICS_LOST] =
+        {"metrics_lost_total", "counter", "", "",
+         "Increments that had no place of their own because the table of metrics is full."},
+#define METRIC(id, name, type, label, value, help)                                                 \
+    [METRICS_##id] = {name, type, label, value, help},
+#include "metrics/metrics.def"
+#undef METRIC
+};
+
+const uint32_t metrics_bucket_us[METRICS_BUCKETS] = {
+    100,   250,    500,    1000,   2500,    5000,    10000,   25000,
+    50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
+};
+
+/* How many bounds are below us: 0 .. METRICS_BUCKETS, by halving, four steps and a last look. */
+static unsigned bucket_of(uint64_t us)
+{
+    unsigned below = 0;
+    for (unsigned step = METRICS_BUCKETS / 2; step > 0; step /= 2)
+        below += us > metrics_bucket_us[below + step - 1] ? step : 0;
+    return below + (us > metrics_bucket_us[below]);
+}
+
+void metrics_observe_us(struct metrics_block *block, metrics_slot slot, uint64_t us)
+{
+    if (slot == METRICS_SLOT_LOST) {
+        metrics_add(block, METRICS_SLOT_LOST, 1);
+        return;
+    }
+    metrics_add(block, slot + bucket_of(us), 1);
+    metrics_add(block, slot + METRICS_SUM, us);
+}

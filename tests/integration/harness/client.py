@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client that sends exact bytes and reads exact responses."""
+import select
+import socket
+import struct
+
+from . import http
+from .waiting import PATIENCE_S
+
+_LINGER_RESET = struct.pack("ii", 1, 0)
+
+
+class Client:
+    """One connection.  address is (host, port) or the path of a Unix socket."""
+
+    def __init__(self, address, source=None, receive_buffer=None, timeout=PATIENCE_S):
+        if isinstance(address, (str, bytes)):
+            family = socket.AF_UNIX
+        else:
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if family != socket.AF_UNIX:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            self.sock.bind((source, 0))
+        self.sock.settimeout(timeout)
+        self.sock.connect(address)
+        self.reader = http.Reader(lambda: self.sock.recv(65536))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+    def send_bytewise(self, data):
+        """Each byte in a segment of its own (TCP_NODELAY is on)."""
+        for at in range(len(data)):
+            self.sock.sendall(data[at:at + 1])
+
+    def ask(self, *args, **kwargs):
+        """Send http.request(...) and read its response."""
+        self.send(http.request(*args, **kwargs))
+        return self.read(kwargs.get("method", args[0] if args else "GET"))
+
+    def read(self, method="GET"):
+        return self.reader.response(method)
+
+    def end_output(self):
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def expect_end(self):
+        """The peer ends the connection cleanly and says nothing more."""
+        try:
+            rest = self.reader.buffer + self.sock.recv(65536)
+        except ConnectionResetError as error:
+            raise AssertionError("the connection was reset instead of closed") from error
+        assert not rest, f"more than expected: {bytes(rest)!r}"
+
+    def expect_gone(self):
+        """The peer ends the connection in whatever way; what it still says is given back."""
+        said = bytes(self.reader.buffer)
+        try:
+            while data := self.sock.recv(65536):
+                said += data
+        except ConnectionResetError:
+            pass
+        return said
+
+    def is_quiet(self, seconds=0.0):
+        """True when there is nothing to read (no data, no end) within the time."""
+        return not self.reader.buffer and not select.select([self.sock], [], [], seconds)[0]
+
+    def reset(self):
+        """Close with RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+        self.sock.close()
+
+    def close(self):
+        self.sock.close()

@@ -35,3 +35,7 @@ foreach(name format layers names sizes shell cppcheck docs tidy)
 endforeach()
 
 include(${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz.cmake OPTIONAL)
+
+# The backend of scripts/bench; built on demand.
+add_executable(bench_upstream EXCLUDE_FROM_ALL tests/bench/upstream.c)
+target_link_libraries(bench_upstream PRIVATE sluice_flags)

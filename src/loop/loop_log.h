@@ -13,6 +13,8 @@
 #include "metrics/metrics.h"
 
 #define LOOP_LOG_RING_BYTES (1u << 20)
+#define LOOP_LOG_EVENT_MAX                                                                         \
+    4096 /* of the json of an event line; a longer one is dropped and counted */
 
 struct loop_log;      /* all rings; made by the parent before the child */
 struct loop_log_ring; /* one producer each */
@@ -47,8 +49,15 @@ MUST_USE enum err loop_log_retarget(struct loop_log *log, const struct loop_log_
 /* An event line: json is the inside of the object after "event", e.g. "\"event\":\"reload\",\"gen\":2".
  * Any thread. */
 void loop_log_event(struct loop_log *log, const char *json);
-/* Write everything that is committed and stop the thread. */
+/* Write everything that is committed and stop the thread; gives up on a stalled pipe after a second. */
 void loop_log_stop(struct loop_log *log);
+
+/* The generation that the next start line names.  Parent or child. */
+void loop_log_set_generation(struct loop_log *log, uint32_t generation);
+/* Parent: from here on the error log (base_log) goes through the child's writer; false: to stderr again. */
+void loop_log_adopt_errors(struct loop_log *log, bool is_on);
+/* Parent, when no child runs any more: write what the last one left, without a thread. */
+void loop_log_finish(struct loop_log *log, const struct loop_log_targets *targets);
 
 struct loop_log_status {
     uint64_t lines, dropped, write_errors, seq;

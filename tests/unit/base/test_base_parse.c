@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_base_parse.c - numbers, durations and sizes: the whole string or nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/base_parse.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define TEXT(literal)                                                                              \
+    {                                                                                              \
+        literal, sizeof(literal) - 1                                                               \
+    }
+#define UNTOUCHED UINT64_C(0x5555)
+
+struct row {
+    struct span text;
+    bool ok;
+    uint64_t want;
+};
+
+static void check(const struct row *rows, size_t count, bool (*parse)(struct span, uint64_t *))
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = UNTOUCHED;
+        bool ok = parse(rows[i].text, &value);
+        if (ok != rows[i].ok || value != (ok ? rows[i].want : UNTOUCHED))
+            fail_msg("row %zu: \"%.*s\" gave %d, %llu", i, (int)rows[i].text.len, rows[i].text.ptr,
+                     ok, (unsigned long long)value);
+    }
+}
+
+static void test_u64(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {TEXT("0"), true, 0},
+        {TEXT("007"), true, 7},
+        {TEXT("18446744073709551615"), true, UINT64_MAX},
+        {TEXT("18446744073709551616"), false, 0},
+        {TEXT("18446744073709551620"), false, 0},
+        {TEXT("99999999999999999999999"), false, 0},
+        {TEXT(""), false, 0},
+        {{NULL, 0}, false, 0},
+        {TEXT("-1"), false, 0},
+        {TEXT("+1"), false, 0},
+        {TEXT(" 1"), false, 0},
+        {TEXT("1 "), false, 0},
+        {TEXT("1\0"), false, 0},
+        {TEXT("0x10"), false, 0},
+        {TEXT("1e3"), false, 0},
+        {TEXT("\xd9\xa1"), false, 0}, /* an Arabic digit */
+    };
+    check(rows, COUNT(rows), parse_u64);
+}
+
+static void test_duration(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {TEXT("250us"), true, 250},
+        {TEXT("250ms"), true, 250000},
+        {TEXT("30s"), true, 30000000},
+        {TEXT("5m"), true, 300000000},
+        {TEXT("1h"), true, 3600000000},
+        {TEXT("1d"), true, 86400000000},
+        {TEXT("0s"), true, 0},
+        {TEXT("18446744073709551615us"), true, UINT64_MAX},
+        {TEXT("18446744073709552ms"), false, 0},
+        {TEXT("213503983d"), false, 0},
+        {TEXT("5"), false, 0},
+        {TEXT("s"), false, 0},
+        {TEXT(""), false, 0},
+        {TEXT("5 s"), false, 0},
+        {TEXT("5S"), false, 0},
+        {TEXT("5min"), false, 0},
+        {TEXT("1h30m"), false, 0},
+        {TEXT("1.5s"), false, 0},
+        {TEXT("-1s"), false, 0},
+        {TEXT("1s\0"), false, 0},
+    };
+    check(rows, COUNT(rows), parse_duration_us);
+}
+
+static void test_size(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {TEXT("512"), true, 512},
+        {TEXT("512B"), true, 512},
+        {TEXT("64KiB"), true, 65536},
+        {TEXT("12MiB"), true, 12582912},
+        {TEXT("1GiB"), true, 1073741824},
+        {TEXT("17179869183GiB"), true, UINT64_C(17179869183) << 30},
+        {TEXT("17179869184GiB"), false, 0},
+        {TEXT("1KB"), false, 0},
+        {TEXT("1K"), false, 0},
+        {TEXT("1kib"), false, 0},
+        {TEXT("1TiB"), false, 0},
+        {TEXT("KiB"), false, 0},
+        {TEXT(""), false, 0},
+        {TEXT("1 KiB"), false, 0},
+        {TEXT("-1B"), false, 0},
+    };
+    check(rows, COUNT(rows), parse_size_bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_u64),
+        cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

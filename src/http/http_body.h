@@ -17,7 +17,7 @@ enum http_body_state {
 struct http_body_limits {
     uint32_t extension_max_bytes; /* of one chunk */
     uint32_t trailers_max_bytes;
-    uint64_t overhead_max_bytes;  /* framing bytes allowed beyond the data bytes (plus this) */
+    uint64_t overhead_max_bytes; /* framing bytes allowed beyond the data bytes (plus this) */
 };
 
 /* Embedded in an exchange, one per direction.  Thread: the exchange's. */
@@ -28,9 +28,9 @@ struct http_body {
     uint64_t left_bytes;  /* of the length, or of the chunk being read */
     uint64_t data_bytes;  /* data seen so far */
     uint64_t frame_bytes; /* framing seen so far */
-    uint32_t line_bytes;  /* of the size line or trailer line being read */
-    uint32_t trailer_bytes;
-    char *trailers; /* trailer lines as "Name: value\r\n"..., in the arena; NULL when there are none */
+    uint32_t line_bytes;  /* of the size, the extension or the trailer line being read */
+    char *
+        trailers; /* trailer lines as "Name: value\r\n"..., in the arena; NULL when there are none */
     uint32_t trailers_len, trailers_cap;
 };
 
@@ -38,12 +38,20 @@ void http_body_init(struct http_body *body, const struct http_framing *framing);
 
 /* Read from buf[0..len).  Data bytes are compacted to the front of buf: afterwards buf[0..*data_len)
  * is data, and *consumed input bytes belong to this message; what follows them (buf + *consumed) is
- * untouched and belongs to the next.  Trailers are collected into the arena (validated, fields that
- * may not be trailers refused: framing, routing, authentication, RFC 9110 section 6.5.1).
- * HTTP_BODY_CLOSE never gets DONE here: the caller ends it with the connection. */
-enum http_body_state http_body_read(struct http_body *body, char *buf, size_t len,
-                                    size_t *consumed, size_t *data_len,
-                                    const struct http_body_limits *limits, struct arena *arena);
+ * untouched and belongs to the next.  After BAD *consumed is where the fault shows, and the data before
+ * it is given still.
+ * Chunk sizes have 1 to 16 hexadecimal digits and are below 2^63; extensions are judged and dropped.
+ * Trailers are collected into the arena (validated like fields; those that may not be trailers are
+ * refused: framing, routing, authentication, RFC 9110 section 6.5.1); when the arena is full that is
+ * TRAILERS_TOO_LONG.  With framing->kind NONE this is DONE at once.
+ * HTTP_BODY_CLOSE and HTTP_BODY_TUNNEL never get DONE here: the caller ends them with the
+ * connection. */
+enum http_body_state http_body_read(struct http_body *body, char *buf, size_t len, size_t *consumed,
+                                    size_t *data_len, const struct http_body_limits *limits,
+                                    struct arena *arena);
+
+/* Is nothing more to be read?  True at once for HTTP_BODY_NONE and a length of 0. */
+bool http_body_is_done(const struct http_body *body);
 
 /* The chunk head for n > 0 data bytes: "1f40\r\n"; returns the byte after it.  At most 18 bytes. */
 #define HTTP_CHUNK_HEAD_MAX 18

@@ -51,8 +51,8 @@ struct http_field {
 /* Borrows the bytes at base and the array at fields; both are the caller's. */
 struct http_head {
     const char *base;
-    uint32_t bytes;      /* the whole head with its last CRLF CRLF */
-    uint32_t fields_off; /* where the first field line begins */
+    uint32_t bytes;                   /* the whole head with its last CRLF CRLF */
+    uint32_t fields_off;              /* where the first field line begins */
     struct http_slice method, target; /* requests */
     struct http_slice reason;         /* responses; may be empty */
     uint16_t status;                  /* responses: 100..599 */
@@ -60,7 +60,7 @@ struct http_head {
     uint8_t minor;                    /* of HTTP/1.x: 0 or 1 */
     uint16_t field_count, field_max;
     struct http_field *fields;
-    uint64_t present; /* HTTP_FIELD_BIT of every known field that occurs */
+    uint64_t present;  /* HTTP_FIELD_BIT of every known field that occurs */
     uint64_t repeated; /* ... that occurs more than once */
 };
 
@@ -91,21 +91,38 @@ struct http_fault {
     uint32_t offset; /* of the offending byte from the head's first byte */
 };
 
-uint16_t http_fault_status(enum http_fault_id id);        /* 400, 414, 431, 501, 505 */
-const char *http_fault_name(enum http_fault_id id);       /* "bare_lf", for logs */
+uint16_t http_fault_status(enum http_fault_id id);  /* 400, 414, 431, 501, 505 */
+const char *http_fault_name(enum http_fault_id id); /* "bare_lf", for logs */
 const char *http_fault_sentence(enum http_fault_id id);
 
 /* Parse a head that begins at buf.  The caller sets head->fields and head->field_max.  INCOMPLETE
  * when no end of head lies within len and no limit is passed yet; a fault that shows before the end
- * is told at once.  Call again with the same bytes and more; `scanned` (0 at first, kept by the
- * caller) lets the search for the end go on where it stopped.  Empty lines before a request line: at
- * most one CRLF is skipped by http_head_skip_crlf first (RFC 9112 section 2.2). */
+ * is told at once.  Call again with the same bytes and more, perhaps elsewhere; `scanned` (0 at first,
+ * kept by the caller) lets the search for the end go on where it stopped, and is 0 again after OK.
+ * Nothing else has to be kept between the calls.  How the bytes were cut does not change the verdict.
+ * field_max is judged when the whole head is there.
+ *
+ * A known field whose name is spelled with "_" for "-" is BAD_FIELD_NAME in requests: CGI and its kin
+ * give both spellings to a program under one name.
+ * A target may have any visible ASCII byte but "\"", "#", "<" and ">".  RFC 3986 allows fewer, but
+ * browsers send "|", "{", "}", "^", "`", "[", "]" and "\\" as they are in queries; none of them ends
+ * a target anywhere.  http_target_parse and http_path_judge refuse more by place.
+ * Line lengths are counted without CRLF, head_max_bytes with all CRLFs but the last. */
 enum http_parse http_head_parse_request(struct http_head *head, const char *buf, size_t len,
                                         size_t *scanned, const struct http_head_limits *limits,
                                         struct http_fault *fault);
 enum http_parse http_head_parse_response(struct http_head *head, const char *buf, size_t len,
                                          size_t *scanned, const struct http_head_limits *limits,
                                          struct http_fault *fault);
+
+/* How many bytes of an empty line lie before a request line: 2 or 0 (RFC 9112 section 2.2).  Call
+ * once; a second empty line is then a BAD_REQUEST_LINE. */
+size_t http_head_skip_crlf(const char *buf, size_t len);
+
+/* One field line alone, for trailers: begins at buf[off], *next is where the next begins. */
+enum http_parse http_head_parse_field(const char *buf, size_t len, size_t off,
+                                      struct http_field *field, size_t *next,
+                                      struct http_fault *fault);
 
 static inline struct span http_head_span(const struct http_head *head, struct http_slice slice)
 {

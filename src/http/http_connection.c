@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_connection.c - the options of Connection. */
+#include "http/http_connection.h"
+
+#include "http/http_fields.h"
+
+bool http_list_next(struct span *rest, struct span *element)
+{
+    while (rest->len != 0) {
+        size_t comma = span_find(*rest, ',');
+        *element = span_trim((struct span){rest->ptr, comma});
+        size_t gone = comma < rest->len ? comma + 1 : comma;
+        rest->ptr += gone;
+        rest->len -= gone;
+        if (element->len != 0)
+            return true;
+    }
+    return false;
+}
+
+bool http_connection_read(const struct http_head *head, struct http_connection *connection)
+{
+    connection->has_close = false;
+    connection->nominated = 0;
+    connection->other_count = 0;
+
+    unsigned from = 0;
+    const struct http_field *field;
+    while ((field = http_head_next(head, HTTP_FIELD_CONNECTION, &from)) != NULL) {
+        struct span rest = http_field_value(head, field), option;
+        while (http_list_next(&rest, &option)) {
+            if (!http_is_token(option))
+                return false;
+            enum http_field_id id = http_field_lookup(option.ptr, option.len);
+            if (id != HTTP_FIELD_OTHER) {
+                connection->nominated |= HTTP_FIELD_BIT(id);
+                continue;
+            }
+            if (span_eq_nocase(option, SPAN("close"))) {
+                connection->has_close = true;
+                continue;
+            }
+            if (connection->other_count == HTTP_CONNECTION_OPTIONS_MAX)
+                return false;
+            connection->others[connection->other_count++] = option;
+        }
+    }
+    return true;
+}

@@ -9,9 +9,9 @@
 
 #include "base/base_span.h"
 
-#define QUOTA_WINDOWS_MAX 4 /* limits of one quota */
+#define QUOTA_WINDOWS_MAX   4 /* limits of one quota */
 #define QUOTA_MAX_PER_ROUTE 8
-#define QUOTA_SKEW_S 60 /* a stored window that starts at most this far ahead is kept */
+#define QUOTA_SKEW_S        60 /* a stored window that starts at most this far ahead is kept */
 
 enum quota_unit {
     QUOTA_SECOND,
@@ -39,13 +39,14 @@ struct quota {
     uint8_t id[16]; /* identity_quota_id(name) */
     uint8_t limit_count;
     struct quota_limit limits[QUOTA_WINDOWS_MAX]; /* in file order, periods all different */
-    uint8_t on_failure; /* enum quota_on_failure */
+    uint8_t on_failure;                           /* enum quota_on_failure */
     uint8_t key_count;
-    uint16_t key[8]; /* indices of the plan's identities */
+    uint16_t key[8];                                 /* indices of the plan's identities */
     uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
 };
 
-/* "minute", "5 minutes", "1 day" -> unit and count; NULL or what is wrong. */
+/* "minute", "5 minutes", "1 day" -> unit, count and period; at most 366 days.  NULL or what is wrong.  A
+ * week begins on a Thursday: windows are counted from 1970-01-01. */
 const char *quota_limit_parse(struct quota_limit *limit, struct span unit_text);
 
 /* "minute", "5 minute": as X-ratelimit-window and the throttling text spell it ("1 minute" there).
@@ -57,6 +58,22 @@ size_t quota_window_text(char *out, const struct quota_limit *limit, bool always
 static inline uint32_t quota_window_start(uint32_t period_s, uint64_t now_s)
 {
     return (uint32_t)(now_s - now_s % period_s);
+}
+
+/* The start of the window that counts at now_s, given the stored one; *used becomes 0 when that is over.
+ * A start at most QUOTA_SKEW_S ahead is kept; a later one (the clock was wrong, or is) is set to the
+ * computed window and keeps what it used.  So no backward step of the clock gives quota, and nobody is
+ * refused for longer than one window and QUOTA_SKEW_S.  start_s is a multiple of period_s. */
+static inline uint32_t quota_window_settle(uint32_t period_s, uint64_t now_s, uint32_t start_s,
+                                           uint32_t *used)
+{
+    if (now_s - start_s < period_s) /* the usual case, without a division; wraps when ahead */
+        return start_s;
+    if (start_s > now_s && start_s - now_s <= QUOTA_SKEW_S)
+        return start_s;
+    if (start_s < now_s)
+        *used = 0;
+    return quota_window_start(period_s, now_s);
 }
 
 enum quota_source {
@@ -86,9 +103,9 @@ struct quota_charge {
 };
 
 enum quota_verdict {
-    QUOTA_NONE,    /* no quota applied */
+    QUOTA_NONE, /* no quota applied */
     QUOTA_ALLOW,
-    QUOTA_REFUSE,  /* 429 */
+    QUOTA_REFUSE, /* 429 */
     QUOTA_EXEMPT,
     QUOTA_DEGRADED_ALLOW,
     QUOTA_DEGRADED_REFUSE, /* a local share is spent: 429 */
@@ -98,17 +115,21 @@ enum quota_verdict {
 /* The verdict over all quotas of a request, with the binding window (the one that headers show). */
 struct quota_decision {
     enum quota_verdict verdict;
-    bool has_binding;         /* headers are shown */
-    uint8_t charge, window;   /* the binding one: charges[charge].quota->limits[window] */
+    bool has_binding;       /* headers are shown */
+    uint8_t charge, window; /* the binding one: charges[charge].quota->limits[window] */
     uint32_t limit, remaining, reset_s /* seconds from now, >= 1 */;
-    uint32_t retry_after_s;   /* refusals: >= 1, never early */
-    bool is_near;             /* some window is at 80 % or more */
+    uint32_t retry_after_s; /* refusals: >= 1, never early; 0: waiting does not help */
+    bool is_near;           /* some window is at 80 % or more */
 };
 
 /* Binding window: (a) refused: of the windows that refused, the one that resets last; retry_after is its
  * reset; (b) else least remaining/limit after the charge, ties to the shorter period, then file order;
  * (c) windows other than 1 x minute, hour, day only if no other applies or they refused.  now_us is
- * wall time on the store's clock. */
+ * wall time on the store's clock.
+ *
+ * A skipped charge shows nothing.  A refusal that no later window would lift (the cost is above the
+ * limit) has retry_after_s 0: there is nothing to wait for.  Gives QUOTA_NONE, _ALLOW, _REFUSE and the
+ * degraded two; QUOTA_EXEMPT and QUOTA_UNAVAILABLE are the caller's to know. */
 void quota_decide(struct quota_decision *decision, const struct quota_charge *charges,
                   unsigned count, uint64_t now_us);
 

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quota_decide.c - several quotas, one verdict.  Takes: what every window said.  Gives: the verdict and
+ * the window that the client is shown.  Pure. */
+#include "quota/quota.h"
+
+#define US_PER_S UINT64_C(1000000)
+
+/* A window that may be shown. */
+struct candidate {
+    const struct quota_limit *limit;
+    const struct quota_reading *reading;
+    uint8_t charge, window;
+};
+
+static uint64_t end_us(const struct candidate *c)
+{
+    return ((uint64_t)c->reading->start_s + c->limit->period_s) * US_PER_S;
+}
+
+static uint32_t remaining(const struct quota_reading *reading)
+{
+    return reading->used < reading->limit ? reading->limit - reading->used : 0;
+}
+
+/* The documented header knows 1 x minute, hour and day. */
+static bool is_documented(const struct quota_limit *limit)
+{
+    return limit->count == 1 && limit->unit != QUOTA_SECOND;
+}
+
+/* Does a bind before b, both having refused?  Ties (a minute that ends with its hour) as below. */
+static bool refuses_longer(const struct candidate *a, const struct candidate *b)
+{
+    if (end_us(a) != end_us(b))
+        return end_us(a) > end_us(b);
+    return a->limit->period_s < b->limit->period_s;
+}
+
+/* Does a bind before b, none having refused?  False on a full tie: file order decides. */
+static bool is_tighter(const struct candidate *a, const struct candidate *b)
+{
+    if (is_documented(a->limit) != is_documented(b->limit))
+        return is_documented(a->limit);
+    /* a/A < b/B without a fraction: 32 x 32 bits fit.  A limit of 0 is as tight as can be. */
+    uint64_t left = (uint64_t)remaining(a->reading) * (b->reading->limit | !b->reading->limit);
+    uint64_t right = (uint64_t)remaining(b->reading) * (a->reading->limit | !a->reading->limit);
+    if (left != right)
+        return left < right;
+    return a->limit->period_s < b->limit->period_s;
+}
+
+/* Would the next window admit it?  A local share is no measure: the store may be back by then. */
+static bool is_hopeless(const struct quota_charge *charge, const struct candidate *c)
+{
+    uint32_t limit = charge->is_degraded ? c->limit->limit : c->reading->limit;
+    return charge->cost > limit || limit == 0;
+}
+
+static void show(struct quota_decision *decision, const struct candidate *binding, uint64_t now_us)
+{
+    uint64_t end = end_us(binding);
+    uint64_t left_s = end > now_us ? (end - now_us + US_PER_S - 1) / US_PER_S : 1;
+    decision->has_binding = true;
+    decision->charge = binding->charge;
+    decision->window = binding->window;
+    decision->limit = binding->reading->limit;
+    decision->remaining = remaining(binding->reading);
+    decision->reset_s = (uint32_t)left_s;
+}
+
+void quota_decide(struct quota_decision *decision, const struct quota_charge *charges,
+                  unsigned count, uint64_t now_us)
+{
+    struct candidate best = {0};
+    bool is_refused = false, is_hopeless_now = false, is_degraded = false;
+    *decision = (struct quota_decision){.verdict = QUOTA_NONE};
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct quota_charge *charge = &charges[i];
+        is_degraded = is_degraded || charge->is_degraded || charge->is_skipped;
+        unsigned windows = charge->is_skipped ? 0 : charge->quota->limit_count;
+        for (unsigned w = 0; w < windows; w++) {
+            struct candidate here = {&charge->quota->limits[w], &charge->readings[w], (uint8_t)i,
+                                     (uint8_t)w};
+            const struct quota_reading *reading = here.reading;
+            if ((uint64_t)reading->used * 5 >= (uint64_t)reading->limit * 4)
+                decision->is_near = true;
+            if (reading->refused && is_hopeless(charge, &here))
+                is_hopeless_now = true;
+            bool is_better = best.limit == NULL || (reading->refused && !is_refused);
+            if (!is_better && reading->refused == is_refused)
+                is_better = is_refused ? refuses_longer(&here, &best) : is_tighter(&here, &best);
+            if (is_better)
+                best = here;
+            is_refused = is_refused || reading->refused;
+        }
+    }
+
+    if (best.limit != NULL)
+        show(decision, &best, now_us);
+    if (is_refused) {
+        /* Of the binding window: a refusal by the store is a plain one, whatever else was away. */
+        bool is_local = charges[best.charge].is_degraded;
+        decision->verdict = is_local ? QUOTA_DEGRADED_REFUSE : QUOTA_REFUSE;
+        decision->retry_after_s = is_hopeless_now ? 0 : decision->reset_s;
+    } else if (count != 0) {
+        decision->verdict = is_degraded ? QUOTA_DEGRADED_ALLOW : QUOTA_ALLOW;
+    }
+}

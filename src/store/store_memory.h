@@ -15,23 +15,36 @@
 struct store_memory;
 
 /* Make the shared mapping (memfd) for `subjects` cells (a cell holds one subject of one quota with all
- * its windows).  Parent, before the child.  The handle is valid in every forked child. */
+ * its windows); a seventh more are made, so that so many find a place.  Pages are taken when a subject
+ * comes.  Parent, before the child.  The handle is valid in every forked child.  NULL: no memory. */
 struct store_memory *store_memory_new(uint32_t subjects);
 void store_memory_free(struct store_memory *store);
 
-/* A child that begins calls this once before its threads run: locks that a killed child left are
- * opened.  */
+/* A child that begins calls this once before its threads run, and after its predecessor is dead: locks
+ * that a killed child left are opened.  From the first child on the parent only saves. */
 void store_memory_recover(struct store_memory *store);
 
-/* Charge all or nothing at wall time now_us.  Fills every reading.  Any thread.  *overflowed counts the
- * charges that went to their quota's overflow bucket because the table was full. */
+/* Charge all or nothing at wall time now_us.  Fills every reading, is_charged and source of every charge.
+ * Any thread; count <= QUOTA_MAX_PER_ROUTE.  *overflowed counts the charges that went to their quota's
+ * overflow bucket because the table was full.  STORE_AWAY (nothing charged, readings not to be used):
+ * more than a thousand quotas overflow at a time, or there were more than four thousand different
+ * periods since the start.
+ *
+ * Windows are matched by period, so a reload that changes limits keeps what was used.  A cell remembers
+ * four; one that its quota does not ask for any more goes when a fifth needs its room. */
 enum store_answer store_memory_charge(struct store_memory *store, struct quota_charge *charges,
                                       unsigned count, uint64_t now_us, unsigned *overflowed);
 
+/* Subjects in the table, those that are over and not yet replaced included; *max: how many there can
+ * be.  Reads the whole index (2.3 bytes a subject): for status, not for traffic. */
 uint64_t store_memory_subjects(const struct store_memory *store, uint64_t *max);
 
-/* Write all live cells to path (temporary file, checksum, fsync, atomic rename); read them back.  A
- * missing file is ERR_NOTFOUND, a damaged one ERR_INVALID (nothing is loaded).  `why` gets a sentence. */
+/* Write all live cells to path (temporary file, checksum, fsync, atomic rename), mode 0600; read them
+ * back.  Saving takes no lock and may run in the parent while a child charges: no window in the file
+ * shows less used than when the save began.  It waits for the disk.  Loading never lowers what the store
+ * has counted and leaves out windows that are over.  A missing file is ERR_NOTFOUND, a damaged one
+ * ERR_INVALID (nothing is loaded), one with more subjects than there is room for ERR_LIMIT (the others
+ * are loaded).  `why` gets a sentence. */
 MUST_USE enum err store_memory_save(const struct store_memory *store, const char *path,
                                     uint64_t now_us, char why[256]);
 MUST_USE enum err store_memory_load(struct store_memory *store, const char *path, uint64_t now_us,

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_memory.c - see store_memory.h.  Takes: the charges of one request and the time.  Gives: all of
+ * them charged, or none and why.  Never: allocates after store_memory_new, waits but for a cell that
+ * another thread holds for some instructions, gives quota that was spent.
+ *
+ * A charge goes: find or make the cells; lock them by rising address; check that they are still the
+ * subjects' own; look at all windows; charge all or nothing; unlock.  What is decided under all the locks
+ * is one step in one order, so threads can neither admit too many nor refuse by seeing half a charge.
+ *
+ * A newcomer to a full table is counted in its quota's overflow cell.  When it gets a cell of its own
+ * later, that cell begins with what the overflow cell has counted, which is at least what the newcomer
+ * spent there.  Two rules close the race between a thread that uses the overflow cell and one that makes
+ * the subject's own: the first looks for the subject's own cell again under the overflow cell's lock; the
+ * second looks for the overflow cell after its new cell can be found.  At least one sees the other. */
+#include "store/store_memory.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "store/store_memory_priv.h"
+
+#define OVERFLOW_QUOTAS 1024 /* quotas whose newcomers may overflow at a time */
+#define BODY_BYTES      ((uint32_t)sizeof(struct store_windows))
+
+/* One charge on its way.  Sorted by cell; two charges may meet in one cell. */
+struct held {
+    struct store_cell *cell;
+    struct quota_charge *charge;
+    uint64_t hash; /* of the charge's key, in subjects */
+    bool is_overflow;
+    bool is_repeat;  /* the cell of the one before */
+    uint32_t before; /* cost of those before in the same cell */
+    int slots[QUOTA_WINDOWS_MAX];
+};
+
+struct store_memory *store_memory_new(uint32_t subjects)
+{
+    size_t subjects_bytes = store_cells_bytes(subjects, BODY_BYTES);
+    size_t periods_bytes = sizeof(struct store_periods);
+    struct store_memory *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        return NULL;
+    store->memory = MAP_FAILED;
+    store->memory_bytes =
+        periods_bytes + subjects_bytes + store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES);
+    store->fd = memfd_create("sluice-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (store->fd < 0 || ftruncate(store->fd, (off_t)store->memory_bytes) != 0)
+        goto out;
+    /* Else a child gone wrong could shorten it under the parent, which then dies of SIGBUS. */
+    if (fcntl(store->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+        goto out;
+    store->memory =
+        mmap(NULL, store->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, store->fd, 0);
+    if (store->memory == MAP_FAILED)
+        goto out;
+
+    unsigned char *next = store->memory;
+    store->periods = (struct store_periods *)(void *)next;
+    store_cells_init(&store->subjects, next + periods_bytes, subjects, BODY_BYTES,
+                     store_windows_busy_until, store->periods);
+    store_cells_init(&store->overflow, next + periods_bytes + subjects_bytes, OVERFLOW_QUOTAS,
+                     BODY_BYTES, store_windows_busy_until, store->periods);
+    return store;
+out:
+    store_memory_free(store);
+    return NULL;
+}
+
+void store_memory_free(struct store_memory *store)
+{
+    if (store == NULL)
+        return;
+    if (store->memory != MAP_FAILED)
+        munmap(store->memory, store->memory_bytes);
+    if (store->fd >= 0)
+        close(store->fd);
+    free(store);
+}
+
+void store_memory_recover(struct store_memory *store)
+{
+    store_cells_recover(&store->subjects);
+    store_cells_recover(&store->overflow);
+}
+
+uint64_t store_memory_subjects(const struct store_memory *store, uint64_t *max)
+{
+    return store_cells_count(&store->subjects, max);
+}
+
+static struct store_cell *overflow_find(const struct store_memory *store, const struct quota *quota)
+{
+    return store_cells_find(&store->overflow, quota->id,
+                            store_cells_hash(&store->overflow, quota->id));
+}
+
+/* Let a new cell begin where the quota's overflow cell stands.  Takes both locks, in order. */
+static void adopt_overflow(const struct store_memory *store, const struct held *held)
+{
+    const struct quota *quota = held->charge->quota;
+    struct store_cell *overflow = overflow_find(store, quota);
+    if (overflow == NULL)
+        return; /* settled under the request's locks */
+    store_cell_lock(&store->subjects, held->cell);
+    if (store_cell_has(held->cell, held->charge->key) &&
+        atomic_load_explicit(&held->cell->note, memory_order_relaxed) == STORE_MEMORY_NEW) {
+        store_cell_lock(&store->overflow, overflow);
+        if (store_cell_has(overflow, quota->id)) {
+            store_windows_copy(store_cell_body(held->cell), store_cell_body(overflow));
+            atomic_store_explicit(&held->cell->note, STORE_MEMORY_SETTLED, memory_order_relaxed);
+        }
+        store_cell_unlock(overflow);
+    }
+    store_cell_unlock(held->cell);
+}
+
+/* Find or make the charge's cell.  False: even the overflow table is full. */
+static bool resolve(const struct store_memory *store, struct held *held, uint64_t now_s)
+{
+    const struct quota *quota = held->charge->quota;
+    held->is_overflow = false;
+    held->cell = store_cells_make(&store->subjects, held->charge->key, held->hash, now_s);
+    if (held->cell == NULL) {
+        held->is_overflow = true;
+        held->cell = store_cells_make(&store->overflow, quota->id,
+                                      store_cells_hash(&store->overflow, quota->id), now_s);
+        return held->cell != NULL;
+    }
+    if (atomic_load_explicit(&held->cell->note, memory_order_relaxed) == STORE_MEMORY_NEW)
+        adopt_overflow(store, held);
+    return true;
+}
+
+/* Insertion sort: there are at most eight, mostly one to three. */
+static void sort_by_cell(struct held *held, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        struct held moving = held[i];
+        unsigned at = i;
+        for (; at > 0 && (uintptr_t)held[at - 1].cell > (uintptr_t)moving.cell; at--)
+            held[at] = held[at - 1];
+        held[at] = moving;
+    }
+    held[0].is_repeat = false;
+    for (unsigned i = 1; i < count; i++)
+        held[i].is_repeat = held[i].cell == held[i - 1].cell;
+}
+
+static void unlock_all(const struct held *held, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!held[i].is_repeat)
+            store_cell_unlock(held[i].cell);
+    }
+}
+
+/* Is the locked cell where this charge belongs? */
+static bool is_still_right(const struct store_memory *store, const struct held *held)
+{
+    const struct quota_charge *charge = held->charge;
+    if (held->is_overflow)
+        return store_cell_has(held->cell, charge->quota->id) &&
+               store_cells_find(&store->subjects, charge->key, held->hash) == NULL;
+    if (!store_cell_has(held->cell, charge->key))
+        return false;
+    if (atomic_load_explicit(&held->cell->note, memory_order_relaxed) == STORE_MEMORY_SETTLED)
+        return true;
+    if (overflow_find(store, charge->quota) != NULL)
+        return false;
+    atomic_store_explicit(&held->cell->note, STORE_MEMORY_SETTLED, memory_order_relaxed);
+    return true;
+}
+
+static bool lock_all(const struct store_memory *store, struct held *held, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!held[i].is_repeat)
+            store_cell_lock(held[i].is_overflow ? &store->overflow : &store->subjects,
+                            held[i].cell);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (is_still_right(store, &held[i]))
+            continue;
+        unlock_all(held, count);
+        return false;
+    }
+    return true;
+}
+
+/* Read all windows of one charge.  STORE_CHARGED: there is room. */
+static enum store_answer look(const struct store_memory *store, struct held *held, uint64_t now_s)
+{
+    struct quota_charge *charge = held->charge;
+    const struct quota *quota = charge->quota;
+    struct store_windows *windows = store_cell_body(held->cell);
+    enum store_answer answer = STORE_CHARGED;
+    for (unsigned w = 0; w < quota->limit_count; w++) {
+        const struct quota_limit *limit = &quota->limits[w];
+        struct store_window window;
+        held->slots[w] =
+            store_windows_get(store->periods, windows, now_s, limit->period_s, &window);
+        if (held->slots[w] < 0 && store_periods_enter(store->periods, limit->period_s) == 0)
+            return STORE_AWAY;
+        uint64_t after = (uint64_t)window.used + held->before + charge->cost;
+        bool is_refused = after > limit->limit || limit->limit == 0;
+        charge->readings[w] =
+            (struct quota_reading){window.start_s, window.used, limit->limit, is_refused};
+        if (is_refused)
+            answer = STORE_REFUSED;
+    }
+    return answer;
+}
+
+static void spend(const struct store_memory *store, const struct held *held, uint64_t now_s)
+{
+    struct quota_charge *charge = held->charge;
+    const struct quota *quota = charge->quota;
+    for (unsigned w = 0; w < quota->limit_count; w++) {
+        struct quota_reading *reading = &charge->readings[w];
+        reading->used += held->before + charge->cost;
+        struct store_window window = {quota->limits[w].period_s, reading->start_s, reading->used};
+        /* A charge that shares its cell may find that the one before has made the window. */
+        struct store_window ignored;
+        int slot = held->slots[w];
+        if (slot < 0 && held->is_repeat)
+            slot = store_windows_get(store->periods, store_cell_body(held->cell), now_s,
+                                     window.period_s, &ignored);
+        (void)store_windows_put(store->periods, store_cell_body(held->cell), now_s, slot, &window,
+                                quota->limits, quota->limit_count);
+    }
+    charge->is_charged = true;
+}
+
+/* Under all locks. */
+static enum store_answer decide(const struct store_memory *store, struct held *held, unsigned count,
+                                uint64_t now_s)
+{
+    enum store_answer answer = STORE_CHARGED;
+    for (unsigned i = 0; i < count; i++) {
+        held[i].before = held[i].is_repeat ? held[i - 1].before + held[i - 1].charge->cost : 0;
+        enum store_answer one = look(store, &held[i], now_s);
+        if (one > answer) /* charged < refused < away */
+            answer = one;
+    }
+    for (unsigned i = 0; i < count && answer == STORE_CHARGED; i++)
+        spend(store, &held[i], now_s);
+    return answer;
+}
+
+static bool resolve_all(const struct store_memory *store, struct held *held, unsigned count,
+                        uint64_t now_s, unsigned *overflowed)
+{
+    unsigned overflows = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!resolve(store, &held[i], now_s))
+            return false;
+        overflows += held[i].is_overflow;
+    }
+    if (overflowed != NULL)
+        *overflowed = overflows;
+    sort_by_cell(held, count);
+    return true;
+}
+
+enum store_answer store_memory_charge(struct store_memory *store, struct quota_charge *charges,
+                                      unsigned count, uint64_t now_us, unsigned *overflowed)
+{
+    uint64_t now_s = now_us / 1000000;
+    struct held held[QUOTA_MAX_PER_ROUTE];
+    assert(count <= QUOTA_MAX_PER_ROUTE);
+    if (overflowed != NULL)
+        *overflowed = 0;
+    if (count == 0)
+        return STORE_CHARGED;
+    for (unsigned i = 0; i < count; i++) {
+        charges[i].is_charged = false;
+        charges[i].source = QUOTA_SOURCE_STORE;
+        held[i].charge = &charges[i];
+        held[i].hash = store_cells_hash(&store->subjects, charges[i].key);
+        store_cells_prefetch(&store->subjects, held[i].hash);
+    }
+    do {
+        if (!resolve_all(store, held, count, now_s, overflowed))
+            return STORE_AWAY;
+    } while (!lock_all(store, held, count)); /* again only when another thread got on */
+    enum store_answer answer = decide(store, held, count, now_s);
+    unlock_all(held, count);
+    return answer;
+}

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/base_arena.h"
 #include "base/base_err.h"
 #include "base/base_hash.h"
 #include "base/base_ip.h"
@@ -17,8 +18,11 @@
 
 #define IDENTITY_SOURCES_MAX 8
 #define IDENTITY_KEY_BYTES   16
-#define IDENTITY_TEXT_LEN    22 /* base64url of 16 bytes */
-#define IDENTITY_VALUES_MAX  8  /* identities in one quota's key */
+#define IDENTITY_TEXT_LEN    22  /* base64url of 16 bytes */
+#define IDENTITY_VALUES_MAX  8   /* identities in one quota's key */
+#define IDENTITY_NAME_MAX    128 /* bytes of a header's, cookie's, parameter's or path's name */
+#define IDENTITY_AK_MAX      128 /* bytes of an access key */
+#define IDENTITY_HOPS_MAX    64  /* trusted hops looked at; the walk ends at the last one */
 
 enum identity_kind { /* a row of identity_kinds.def: id, spelling, takes a name, shown in clear */
 #define KIND(id, spelling, takes_name, is_clear) IDENTITY_##id,
@@ -61,23 +65,37 @@ struct identity_input {
     struct ip client_ip;
     const struct span_pair *path_names; /* as in struct route_match */
     unsigned path_name_count;
+    struct arena *arena; /* the exchange's; for the few values that must be rewritten */
 };
 
 enum identity_result {
     IDENTITY_FOUND,
-    IDENTITY_SKIPPED,  /* missing, and the rule says skip */
-    IDENTITY_REFUSED,  /* missing, and the rule says refuse: 401 */
-    IDENTITY_REPEATED, /* an identity header occurs twice: 400 */
+    IDENTITY_SKIPPED,   /* missing, and the rule says skip */
+    IDENTITY_REFUSED,   /* missing, and the rule says refuse: 401 */
+    IDENTITY_REPEATED,  /* an identity header, cookie or parameter occurs twice: 400 */
+    IDENTITY_EXHAUSTED, /* no room in the arena: 503 */
 };
 
+/* May not be copied: value can point into text of the same struct. */
 struct identity_value {
-    enum identity_kind kind; /* what it came from; IDENTITY_IP when counted by address for want of it */
-    bool is_shared;          /* missing: shared */
+    enum identity_kind kind; /* what it came from; IDENTITY_IP when counted by address instead */
+    bool is_shared;          /* missing: shared; value is then empty */
     struct span source_name; /* the header's, cookie's, ... name; else empty */
-    struct span value;       /* into the request, or into text */
+    struct span value; /* into the request, the input's arena, or text; never empty when found */
     char text[IP_TEXT_MAX + 4]; /* an address, masked: "203.0.113.7", "2001:db8::/64" */
 };
 
+/* Read the first source that is present.  A value that is empty or malformed is missing.  Spellings of
+ * one value that servers read alike are made one:
+ *   header      as sent (the parser took the white space around it)
+ *   cookie      without its quotes, percent-escapes decoded; all Cookie lines are one list
+ *   query       percent-escapes and "+" decoded, in the name and in the value; a broken escape stays
+ *   bearer      what follows the scheme (any case) and white space; one word
+ *   access_key  of "SDK-HMAC-SHA256" with exactly one of Access=AK and Credential=AK/...
+ *   path        as judged
+ *   host        lower case, without port and without one trailing dot
+ *   ip          masked to the identity's prefix; v4-mapped is IPv4
+ * Only cookies and parameters with escapes, and hosts with capitals, take from the arena. */
 enum identity_result identity_extract(const struct identity *identity,
                                       const struct identity_input *input,
                                       struct identity_value *value);
@@ -87,13 +105,16 @@ struct identity_secret;
 struct identity_secret *identity_secret_new(struct span secret);
 void identity_secret_free(struct identity_secret *secret);
 
-/* HMAC-SHA-256 over the length-prefixed (kind, source name, value) pairs, its first 16 bytes. */
+/* HMAC-SHA-256 over the values, its first 16 bytes.  Each value is three strings, each behind its length
+ * as 32 bits, most significant first: the kind as identity_kinds.def spells it ("shared" for a missing
+ * one that shares), the source's name (a header's in lower case), the value.  ERR_NOMEM. */
 MUST_USE enum err identity_mac(const struct identity_secret *secret,
                                const struct identity_value *values, unsigned count,
                                uint8_t mac[IDENTITY_KEY_BYTES]);
 
-/* A worker's cache of identity_mac: fixed size, direct-mapped, found by a SipHash-128 under a key of
- * the process.  Owner: a worker.  Thread: the worker's. */
+/* A worker's cache of identity_mac: fixed size, direct-mapped, found by a SipHash-128 under a random
+ * key and verified by all of it.  One cache serves any number of secrets.
+ * Owner: a worker.  Freed by: identity_cache_free.  Thread: the worker's. */
 struct identity_cache;
 struct identity_cache *identity_cache_new(unsigned entries /* a power of two */);
 void identity_cache_free(struct identity_cache *cache);
@@ -105,23 +126,35 @@ MUST_USE enum err identity_cache_mac(struct identity_cache *cache,
 /* The key of a quota's subject: the subject's mac combined with the quota's own 128 bits.  quota_id
  * comes from identity_quota_id(name) once, at load.  So one subject has unrelated keys in two quotas. */
 void identity_quota_id(struct span quota_name, uint8_t id[IDENTITY_KEY_BYTES]);
-void identity_quota_key(const uint8_t mac[IDENTITY_KEY_BYTES], const uint8_t quota_id[IDENTITY_KEY_BYTES],
+void identity_quota_key(const uint8_t mac[IDENTITY_KEY_BYTES],
+                        const uint8_t quota_id[IDENTITY_KEY_BYTES],
                         uint8_t key[IDENTITY_KEY_BYTES]);
 
 /* May logs and commands show values of this kind in clear?  Else the 22 characters of the mac. */
 bool identity_is_clear(enum identity_kind kind);
 
 /* The client's address: the peer's, or, when the peer is a trusted proxy, the rightmost untrusted hop
- * of the configured header; an unparseable hop ends the walk at the last good one (never leftward). */
+ * of the configured header; an unparseable hop ends the walk at the last good one (never leftward).
+ * When every hop is trusted it is the leftmost.  Several lines of a header are one list.
+ *   X-Forwarded-For  addresses, also with a port ("192.0.2.1:80", "[2001:db8::1]:80"); empty elements
+ *                    are skipped
+ *   Forwarded        RFC 7239; an element without one "for" that is an address ends the walk, so do
+ *                    "unknown" and "_hidden"; white space around ";" is let through
+ *   HEADER           exactly one line with exactly one address, else the peer's */
 struct identity_trust {
     const struct ip_net *nets;
     unsigned net_count;
     bool trusts_unix;
-    enum { IDENTITY_HOPS_XFF, IDENTITY_HOPS_FORWARDED, IDENTITY_HOPS_HEADER } hops;
+    enum {
+        IDENTITY_HOPS_XFF,
+        IDENTITY_HOPS_FORWARDED,
+        IDENTITY_HOPS_HEADER
+    } hops;
     struct span header_name; /* IDENTITY_HOPS_HEADER, lower case */
     uint8_t header_id;
 };
-bool identity_trust_has(const struct identity_trust *trust, const struct ip *peer, bool peer_is_unix);
+bool identity_trust_has(const struct identity_trust *trust, const struct ip *peer,
+                        bool peer_is_unix);
 struct ip identity_client_ip(const struct identity_trust *trust, const struct http_head *head,
                              const struct ip *peer, bool peer_is_unix);
 

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity_source.c - takes: "header:X-Api-Key" and the like.  Gives: what they mean, or what is wrong
+ * with them.  Never: copies a name. */
+#include "identity/identity_source.h"
+
+static const struct kind_row {
+    struct span spelling;
+    bool takes_name, is_clear;
+} kinds[IDENTITY_KINDS] = {
+#define KIND(id, spelling, takes_name, is_clear)                                                   \
+    [IDENTITY_##id] = {{spelling, sizeof(spelling) - 1}, takes_name, is_clear},
+#include "identity/identity_kinds.def"
+#undef KIND
+};
+
+struct span identity_source_spelling(enum identity_kind kind)
+{
+    return kinds[kind].spelling;
+}
+
+bool identity_is_clear(enum identity_kind kind)
+{
+    return kinds[kind].is_clear;
+}
+
+static bool is_path_name(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char byte = text.ptr[i];
+        if (!((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+              (byte >= '0' && byte <= '9') || byte == '_' || byte == '-'))
+            return false;
+    }
+    return true;
+}
+
+static const char *name_fault(enum identity_kind kind, struct span name)
+{
+    if (name.len == 0)
+        return "a name must follow the \":\"";
+    if (name.len > IDENTITY_NAME_MAX)
+        return "the name is longer than 128 bytes";
+    if (kind == IDENTITY_HEADER && !http_is_token(name))
+        return "the name is not that of a header";
+    if (kind == IDENTITY_COOKIE && !http_is_token(name))
+        return "the name is not that of a cookie";
+    if (kind == IDENTITY_PATH && !is_path_name(name))
+        return "the name is not that of a {name}: letters, digits, \"_\" and \"-\"";
+    return NULL;
+}
+
+const char *identity_source_parse(struct identity_source *source, struct span text)
+{
+    size_t colon = span_find(text, ':');
+    struct span word = {text.ptr, colon};
+    unsigned kind = 0;
+    while (kind < IDENTITY_KINDS && !span_eq(kinds[kind].spelling, word))
+        kind++;
+    if (kind == IDENTITY_KINDS)
+        return "no such source: there are ip, header:NAME, cookie:NAME, query:NAME, bearer, "
+               "access_key, "
+               "path:NAME, host, method and route";
+    if (!kinds[kind].takes_name && colon < text.len)
+        return "this source takes no name";
+    if (kinds[kind].takes_name && colon == text.len)
+        return "this source needs a name, as in \"header:X-Api-Key\"";
+
+    *source = (struct identity_source){.kind = kind};
+    if (!kinds[kind].takes_name)
+        return NULL;
+    struct span name = {text.ptr + colon + 1, text.len - colon - 1};
+    const char *fault = name_fault(kind, name);
+    if (fault != NULL)
+        return fault;
+    source->name = name;
+    if (kind == IDENTITY_HEADER)
+        source->field_id = (uint8_t)http_field_id_of(name);
+    return NULL;
+}

@@ -89,8 +89,8 @@ static void signal_on_event(evutil_socket_t fd, short what, void *arg)
     watch->fn((int)fd, watch->arg);
 }
 
-struct loop_signal *loop_signal_new(struct loop *loop, int signal, void (*fn)(int signal, void *arg),
-                                    void *arg)
+struct loop_signal *loop_signal_new(struct loop *loop, int signal,
+                                    void (*fn)(int signal, void *arg), void *arg)
 {
     struct loop_signal *watch = calloc(1, sizeof(*watch));
     if (watch == NULL)

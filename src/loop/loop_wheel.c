@@ -57,7 +57,8 @@ static void wheel_on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     loop_touch(wheel->loop);
     uint64_t now_tick = wheel->loop->mono_us / LOOP_TICK_US;
-    if (now_tick > wheel->done_tick + WHEEL_SLOTS) /* the process was stopped: once round is enough */
+    if (now_tick >
+        wheel->done_tick + WHEEL_SLOTS) /* the process was stopped: once round is enough */
         wheel->done_tick = now_tick - WHEEL_SLOTS;
     while (wheel->done_tick < now_tick)
         wheel_turn_slot(wheel, ++wheel->done_tick);

@@ -139,7 +139,8 @@ size_t net_address_format(char out[NET_ADDRESS_TEXT_MAX], const struct net_addre
     if (address->is_unix) {
         const struct sockaddr_un *sun = (const struct sockaddr_un *)&address->sockaddr;
         at = FMT_LIT(at, "unix:");
-        at = fmt_span(at, (struct span){sun->sun_path, strnlen(sun->sun_path, sizeof(sun->sun_path))});
+        at = fmt_span(at,
+                      (struct span){sun->sun_path, strnlen(sun->sun_path, sizeof(sun->sun_path))});
     } else if (address->len != 0) {
         struct ip ip = net_address_ip(address);
         bool is_v4 = ip_is_v4(&ip);

@@ -86,7 +86,8 @@ static void listener_on_event(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn on_accept, void *arg)
+struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn on_accept,
+                                      void *arg)
 {
     struct net_listener *listener = calloc(1, sizeof(*listener));
     if (listener == NULL)

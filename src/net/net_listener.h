@@ -14,7 +14,8 @@ struct net_listener;
 typedef void (*net_listener_fn)(void *arg, int fd, const struct net_address *peer);
 
 /* Takes the listening descriptor.  NULL when out of memory. */
-struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn on_accept, void *arg);
+struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn on_accept,
+                                      void *arg);
 
 /* Accept what waits in the queue (a closed SO_REUSEPORT socket would reset it), then close. */
 void net_listener_free(struct net_listener *listener);

@@ -146,7 +146,8 @@ ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
 
 ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count)
 {
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov,
+                             .msg_iovlen = (size_t)count};
     size_t len = 0;
     ssize_t n;
     if (!stream->is_writable) {
@@ -159,6 +160,26 @@ ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, in
         n = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     return stream_wrote(stream, n, len);
+}
+
+static ssize_t stream_peek(struct net_stream *stream)
+{
+    char byte;
+    ssize_t n;
+    do
+        n = recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+bool net_stream_has_input(struct net_stream *stream)
+{
+    return stream_peek(stream) >= 0 || errno != EAGAIN;
+}
+
+bool net_stream_is_reset(struct net_stream *stream)
+{
+    return stream_peek(stream) < 0 && errno != EAGAIN;
 }
 
 void net_stream_shutdown(struct net_stream *stream)

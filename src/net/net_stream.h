@@ -22,9 +22,9 @@ typedef void (*net_stream_fn)(struct net_stream *stream, void *arg);
 struct net_stream {
     struct loop *loop;
     struct event event;
-    int fd; /* -1: closed */
+    int fd;                        /* -1: closed */
     bool is_readable, is_writable; /* as far as is known */
-    bool saw_end;      /* FIN or error reported: keep reading until 0 or an error comes */
+    bool saw_end; /* FIN or error reported: keep reading until 0 or an error comes */
     bool is_connecting;
     net_stream_fn on_ready; /* readiness changed; reads and writes go from there */
     void *arg;
@@ -46,6 +46,11 @@ ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len);
 /* >= 0 bytes taken (short: wait for on_ready); -1 with errno EAGAIN or dead. */
 ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len);
 ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count);
+
+/* Asks the kernel whether input, an end or an error is there, without taking it. */
+bool net_stream_has_input(struct net_stream *stream);
+/* The peer reset the connection (not merely finished sending). */
+bool net_stream_is_reset(struct net_stream *stream);
 
 /* FIN after what was written. */
 void net_stream_shutdown(struct net_stream *stream);

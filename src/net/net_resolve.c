@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_resolve.c - one thread that asks getaddrinfo, one query at a time.  Takes: names to watch.  Gives:
+ * changed answers, by mail, on the loop.  A failed query keeps the last good answer. */
+#include "net/net_resolve.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base_log.h"
+
+/* A name that is being watched.  Owner: who made it.  Freed by: net_watch_free, or by the answer that
+ * comes after that.  Thread: the loop's. */
+struct net_watch {
+    struct net_resolver *resolver;
+    struct list node;
+    struct loop_timer timer;
+    char *host;
+    uint16_t port;
+    bool is_asked; /* a query is with the thread */
+    bool is_gone;  /* freed by its owner while a query was with the thread */
+    net_watch_fn on_change;
+    void *arg;
+    unsigned count;
+    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
+};
+
+/* One question and its answer.  Owner: the thread while it asks, the loop before and after. */
+struct resolve_query {
+    struct list node;
+    struct net_watch *watch;
+    char *host; /* a copy: the thread never looks at the watch */
+    uint16_t port;
+    int result;
+    unsigned count;
+    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
+};
+
+/* Owner: a worker.  Freed by: net_resolver_free.  Thread: the loop's, but for `shared`. */
+struct net_resolver {
+    struct loop *loop;
+    pthread_t thread;
+    bool has_thread;
+    struct list watches;
+    struct {
+        pthread_mutex_t lock;
+        pthread_cond_t wake;
+        struct list queries; /* waiting */
+        struct list
+            answers; /* done; each has a letter on its way, or the resolver is being freed */
+        bool is_stopping;
+    } shared;
+};
+
+static void query_free(struct resolve_query *query)
+{
+    free(query->host);
+    free(query);
+}
+
+static void query_run(struct resolve_query *query)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    query->result = getaddrinfo(query->host, NULL, &hints, &list);
+    for (struct addrinfo *a = list; a != NULL && query->count < NET_RESOLVE_ADDRESSES_MAX;
+         a = a->ai_next) {
+        struct net_address *address = &query->addresses[query->count++];
+        struct sockaddr_storage sockaddr = {0};
+        memcpy(&sockaddr, a->ai_addr, a->ai_addrlen);
+        if (sockaddr.ss_family == AF_INET)
+            ((struct sockaddr_in *)&sockaddr)->sin_port = htons(query->port);
+        else
+            ((struct sockaddr_in6 *)&sockaddr)->sin6_port = htons(query->port);
+        net_address_from(address, (struct sockaddr *)&sockaddr, a->ai_addrlen);
+    }
+    if (list != NULL)
+        freeaddrinfo(list);
+}
+
+static void resolver_take_answers(void *arg);
+
+static void *resolver_thread(void *arg)
+{
+    struct net_resolver *resolver = arg;
+    pthread_mutex_lock(&resolver->shared.lock);
+    while (!resolver->shared.is_stopping) {
+        if (list_is_empty(&resolver->shared.queries)) {
+            pthread_cond_wait(&resolver->shared.wake, &resolver->shared.lock);
+            continue;
+        }
+        struct resolve_query *query =
+            LIST_OF(resolver->shared.queries.next, struct resolve_query, node);
+        list_remove(&query->node);
+        pthread_mutex_unlock(&resolver->shared.lock);
+        query_run(query);
+        pthread_mutex_lock(&resolver->shared.lock);
+        list_push_back(&resolver->shared.answers, &query->node);
+        /* Out of memory: the answer waits in the list for the next letter. */
+        (void)!loop_post(resolver->loop, resolver_take_answers, resolver);
+    }
+    pthread_mutex_unlock(&resolver->shared.lock);
+    return NULL;
+}
+
+static void watch_free_now(struct net_watch *watch)
+{
+    list_remove(&watch->node);
+    loop_timer_cancel(&watch->timer);
+    free(watch->host);
+    free(watch);
+}
+
+static bool watch_is_changed(const struct net_watch *watch, const struct resolve_query *query)
+{
+    if (watch->count != query->count)
+        return true;
+    for (unsigned i = 0; i < query->count; i++) {
+        if (!net_address_eq(&watch->addresses[i], &query->addresses[i]))
+            return true;
+    }
+    return false;
+}
+
+static void watch_answer(struct net_watch *watch, const struct resolve_query *query)
+{
+    watch->is_asked = false;
+    if (watch->is_gone) {
+        watch_free_now(watch);
+        return;
+    }
+    loop_timer_set(watch->resolver->loop, &watch->timer,
+                   watch->resolver->loop->mono_us + NET_RESOLVE_INTERVAL_US);
+    if (query->result != 0 || query->count == 0) {
+        log_warn("cannot resolve %s: %s (%s)", watch->host, gai_strerror(query->result),
+                 watch->count == 0 ? "no address known yet" : "the last good addresses are kept");
+        return;
+    }
+    if (!watch_is_changed(watch, query))
+        return;
+    memcpy(watch->addresses, query->addresses, sizeof(watch->addresses));
+    watch->count = query->count;
+    watch->on_change(watch->arg, watch->addresses, watch->count);
+}
+
+static void resolver_take_answers(void *arg)
+{
+    struct net_resolver *resolver = arg;
+    for (;;) {
+        struct resolve_query *query = NULL;
+        pthread_mutex_lock(&resolver->shared.lock);
+        if (!list_is_empty(&resolver->shared.answers)) {
+            query = LIST_OF(resolver->shared.answers.next, struct resolve_query, node);
+            list_remove(&query->node);
+        }
+        pthread_mutex_unlock(&resolver->shared.lock);
+        if (query == NULL)
+            return;
+        watch_answer(query->watch, query);
+        query_free(query);
+    }
+}
+
+/* The thread is started with the first name, so that a configuration of addresses has none. */
+static bool resolver_start(struct net_resolver *resolver)
+{
+    sigset_t all, old;
+    if (resolver->has_thread)
+        return true;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    resolver->has_thread = pthread_create(&resolver->thread, NULL, resolver_thread, resolver) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return resolver->has_thread;
+}
+
+static void watch_ask(void *arg)
+{
+    struct net_watch *watch = arg;
+    struct net_resolver *resolver = watch->resolver;
+    struct resolve_query *query = calloc(1, sizeof(*query));
+    if (query != NULL)
+        query->host = strdup(watch->host);
+    if (query == NULL || query->host == NULL || !resolver_start(resolver)) {
+        free(query != NULL ? query->host : NULL);
+        free(query);
+        loop_timer_set(resolver->loop, &watch->timer,
+                       resolver->loop->mono_us + NET_RESOLVE_INTERVAL_US);
+        return;
+    }
+    list_init(&query->node);
+    query->watch = watch;
+    query->port = watch->port;
+    watch->is_asked = true;
+    pthread_mutex_lock(&resolver->shared.lock);
+    list_push_back(&resolver->shared.queries, &query->node);
+    pthread_cond_signal(&resolver->shared.wake);
+    pthread_mutex_unlock(&resolver->shared.lock);
+}
+
+struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host, uint16_t port,
+                                net_watch_fn on_change, void *arg)
+{
+    struct net_watch *watch = calloc(1, sizeof(*watch));
+    if (watch == NULL)
+        return NULL;
+    watch->host = strndup(host.ptr, host.len);
+    if (watch->host == NULL) {
+        free(watch);
+        return NULL;
+    }
+    watch->resolver = resolver;
+    watch->port = port;
+    watch->on_change = on_change;
+    watch->arg = arg;
+    loop_timer_init(&watch->timer, watch_ask, watch);
+    list_push_back(&resolver->watches, &watch->node);
+    watch_ask(watch);
+    return watch;
+}
+
+void net_watch_free(struct net_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    if (watch->is_asked)
+        watch->is_gone = true;
+    else
+        watch_free_now(watch);
+}
+
+struct net_resolver *net_resolver_new(struct loop *loop)
+{
+    struct net_resolver *resolver = calloc(1, sizeof(*resolver));
+    if (resolver == NULL)
+        return NULL;
+    resolver->loop = loop;
+    list_init(&resolver->watches);
+    list_init(&resolver->shared.queries);
+    list_init(&resolver->shared.answers);
+    pthread_mutex_init(&resolver->shared.lock, NULL);
+    pthread_cond_init(&resolver->shared.wake, NULL);
+    return resolver;
+}
+
+void net_resolver_free(struct net_resolver *resolver)
+{
+    if (resolver == NULL)
+        return;
+    if (resolver->has_thread) {
+        pthread_mutex_lock(&resolver->shared.lock);
+        resolver->shared.is_stopping = true;
+        pthread_cond_signal(&resolver->shared.wake);
+        pthread_mutex_unlock(&resolver->shared.lock);
+        pthread_join(resolver->thread, NULL);
+    }
+    LIST_EACH_SAFE (query, &resolver->shared.queries)
+        query_free(LIST_OF(query, struct resolve_query, node));
+    LIST_EACH_SAFE (answer, &resolver->shared.answers)
+        query_free(LIST_OF(answer, struct resolve_query, node));
+    LIST_EACH_SAFE (watch, &resolver->watches)
+        watch_free_now(LIST_OF(watch, struct net_watch, node));
+    pthread_mutex_destroy(&resolver->shared.lock);
+    pthread_cond_destroy(&resolver->shared.wake);
+    free(resolver);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upstream.h - the servers behind Sluice, as one worker sees them: pools of kept connections, round
+ * robin, what is down.  Takes: upstream_conf.  Gives: a connection to a server, new or kept.  Servers
+ * outlive reloads that keep their address. */
+#ifndef SLUICE_UPSTREAM_UPSTREAM_H
+#define SLUICE_UPSTREAM_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_err.h"
+#include "loop/loop.h"
+#include "net/net_resolve.h"
+#include "upstream/upstream_conf.h"
+
+struct upstream_conn;
+struct upstream_set;
+struct upstream_server;
+
+/* One upstream of one plan.  Owner: the snapshot that asked for it.  Freed by: upstream_pool_free.
+ * Thread: the worker's. */
+struct upstream_pool {
+    struct upstream_set *set;
+    const struct upstream_conf *conf; /* borrowed from the plan */
+    struct upstream_server **servers; /* references */
+    unsigned server_count, next;
+};
+
+/* All servers of one worker.  Owner: the worker. */
+struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *resolver);
+void upstream_set_free(struct upstream_set *set);
+void upstream_set_close_idle(struct upstream_set *set);
+
+struct upstream_pool *upstream_pool_new(struct upstream_set *set, const struct upstream_conf *conf);
+void upstream_pool_free(struct upstream_pool *pool);
+
+enum upstream_take {
+    UPSTREAM_KEPT,       /* a kept connection, ready */
+    UPSTREAM_CONNECTING, /* wait for on_ready */
+    UPSTREAM_NONE,       /* every server failed; errno of the last one */
+};
+
+/* Who uses a connection: told when it is ready for more (readable, writable, connected or dead), and
+ * when its deadline has passed. */
+struct upstream_user {
+    void (*on_ready)(void *arg);
+    void (*on_deadline)(void *arg);
+    void *arg;
+};
+
+/* A connection to the next server that is not known to be down.  fresh: never a kept one.  careful:
+ * look at a kept one once more before it is given out (for requests that cannot be sent twice).
+ * `tried` counts the servers asked for this exchange. */
+enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool careful,
+                                 const struct upstream_user *user, unsigned *tried,
+                                 struct upstream_conn **conn);
+
+/* The connect began by upstream_take has failed: say so, so that the server is left alone for a
+ * second.  Closes the connection. */
+void upstream_failed(struct upstream_conn **conn);
+
+/* Keep the connection for the next exchange. */
+void upstream_return(struct upstream_conn **conn);
+void upstream_close(struct upstream_conn **conn);
+
+struct span upstream_server_name(const struct upstream_conn *conn);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upstream_conn.h - one HTTP/1.1 connection to a server: writing requests, reading responses.  Takes:
+ * heads and data from an exchange.  Gives: a response as events.  What the kernel does not take at once
+ * waits here, and the user must pause while it does. */
+#ifndef SLUICE_UPSTREAM_CONN_H
+#define SLUICE_UPSTREAM_CONN_H
+
+#include "base/base_arena.h"
+#include "base/base_buf.h"
+#include "http/http_body.h"
+#include "http/http_head.h"
+#include "net/net_stream.h"
+#include "upstream/upstream.h"
+
+#define UPSTREAM_CORK_BYTES 4096 /* messages up to this leave in one gathered send */
+
+enum upstream_conn_state {
+    UPSTREAM_CONN_CONNECTING,
+    UPSTREAM_CONN_BUSY, /* an exchange has it */
+    UPSTREAM_CONN_IDLE, /* in its server's list of kept connections */
+};
+
+/* Owner: the exchange that took it, or its server while idle.  Thread: the worker's. */
+struct upstream_conn {
+    struct net_stream stream;
+    struct upstream_server *server; /* a reference */
+    struct list node;               /* in the server's idle list */
+    struct loop_timer timer;
+    struct upstream_user user;
+    enum upstream_conn_state state;
+    bool is_reused;
+    bool is_broken;    /* a write failed: what the server said before is still read */
+    bool sent_all;     /* the whole request has been handed over */
+    bool body_chunked; /* of the request */
+    bool got_bytes;    /* of this response */
+    bool in_body;
+    bool keep_alive; /* the response lets the connection live */
+    enum http_method method_id;
+    struct buf out; /* unsent */
+    struct buf in;  /* a response head that is not complete yet */
+    size_t scanned;
+    char *
+        at; /* received and not yet looked at: in the loop's scratch (this callback only) or in `in` */
+    size_t left;
+    bool at_is_kept; /* at points into `in` */
+    struct http_body body;
+};
+
+/* Has the connect been settled?  ERR_OK, ERR_AGAIN, or ERR_SYSTEM with errno. */
+MUST_USE enum err upstream_conn_established(struct upstream_conn *conn);
+
+/* Send a request: head is "METHOD target HTTP/1.1\r\n" and all fields with the framing's, and the empty
+ * line.  Small heads wait for data or flush.  False: the connection is broken and nothing of this request
+ * can have arrived. */
+void upstream_conn_begin(struct upstream_conn *conn, enum http_method method, bool body_chunked);
+bool upstream_conn_send(struct upstream_conn *conn, struct span head, struct span data);
+bool upstream_conn_send_data(struct upstream_conn *conn, struct span data);
+bool upstream_conn_send_end(struct upstream_conn *conn, struct span trailers);
+/* Send what waits; false when broken. */
+bool upstream_conn_flush(struct upstream_conn *conn);
+
+static inline bool upstream_conn_is_blocked(const struct upstream_conn *conn)
+{
+    return conn->out.end != conn->out.begin;
+}
+
+enum upstream_event {
+    UPSTREAM_WAIT,
+    UPSTREAM_HEAD, /* *head, *framing */
+    UPSTREAM_DATA, /* *data, valid until the next call */
+    UPSTREAM_END,  /* the response is complete; *data are its trailer lines */
+    UPSTREAM_GONE, /* the connection ended before the response did */
+    UPSTREAM_BAD,  /* not HTTP as it should be: *fault */
+};
+
+struct upstream_reading {
+    struct http_head head; /* the caller sets fields and field_max */
+    struct http_framing framing;
+    struct http_fault fault;
+    struct span data;
+    const struct http_head_limits *head_limits;
+    const struct http_body_limits *body_limits;
+    struct arena *arena; /* for trailers */
+};
+
+/* The next event of the response. */
+enum upstream_event upstream_conn_read(struct upstream_conn *conn,
+                                       struct upstream_reading *reading);
+
+/* May it serve another exchange?  The response is complete, the request was sent whole, nothing was
+ * sent beyond it, and both sides agreed to go on. */
+bool upstream_conn_is_reusable(const struct upstream_conn *conn);
+
+/* Call user.on_deadline when nothing resets this before; 0: never. */
+void upstream_conn_set_deadline(struct upstream_conn *conn, uint64_t due_us);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange.c - the corridor: the way of one request through the house.
+ *
+ *   client bytes                                                         response bytes -> client
+ *        |                                                                      ^
+ *     http head                                                              client
+ *        v                                                                      |
+ *      ROUTE ----> IDENTIFY ----> DECIDE ----> CONNECT ----> SEND ----> RELAY ---> FINISH
+ *      route       identity       lease        upstream     upstream    both ways    record, metrics
+ *        |            |           (quota,         |            |           |            ^
+ *        |            |            store)         |            |           |            |
+ *        +------------+-- a refusal or failure: reply ---------+-----------+------------+
+ *
+ * Takes: a request, and events (client ready, server ready, store has decided).  Gives: steps run in
+ * order, each until it has to wait.  Never frames, never parses: that is the client's and the
+ * upstream's. */
+#include "exchange/exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "exchange/exchange_private.h"
+
+#define EXCHANGE_SPARE_MAX  256
+#define EXCHANGE_TRIPLE_MAX 128 /* a longer X-request-id is not worth a log field */
+
+static enum step_result (*const STEPS[EXCHANGE_STEPS])(struct exchange *) = {
+    [EXCHANGE_STEP_ROUTE] = exchange_step_route,
+    [EXCHANGE_STEP_IDENTIFY] = exchange_step_identify,
+    [EXCHANGE_STEP_DECIDE] = exchange_step_decide,
+    [EXCHANGE_STEP_RESPOND] = exchange_step_respond,
+    [EXCHANGE_STEP_CONNECT] = exchange_step_connect,
+    [EXCHANGE_STEP_SEND] = exchange_step_send,
+    [EXCHANGE_STEP_RELAY] = exchange_step_relay,
+    [EXCHANGE_STEP_FINISH] = exchange_step_finish,
+};
+
+static void exchange_on_task(void *arg)
+{
+    exchange_run(arg);
+}
+
+static struct exchange *exchange_take_object(struct exchange_env *env)
+{
+    struct exchange *x;
+    if (list_is_empty(&env->spare))
+        return malloc(sizeof(*x));
+    x = LIST_OF(env->spare.next, struct exchange, node);
+    list_remove(&x->node);
+    env->spare_count--;
+    return x;
+}
+
+/* The client's bytes are only borrowed: keep the head in our own arena, and let every span follow. */
+static struct span span_moved(struct span span, const char *from, const char *to)
+{
+    if (span.ptr == NULL)
+        return span;
+    return (struct span){to + (span.ptr - from), span.len};
+}
+
+static bool exchange_keep_head(struct exchange *x, const struct exchange_request *request)
+{
+    const struct http_head *head = request->head;
+    size_t fields_bytes = head->field_count * sizeof(struct http_field);
+    char *bytes = arena_take(&x->arena, head->bytes);
+    struct http_field *fields = arena_take(&x->arena, fields_bytes + 1);
+    if (bytes == NULL || fields == NULL)
+        return false;
+    memcpy(bytes, head->base, head->bytes);
+    memcpy(fields, head->fields, fields_bytes);
+    x->head = *head;
+    x->head.base = bytes;
+    x->head.fields = fields;
+    x->framing = request->framing;
+    x->target.authority = span_moved(request->target.authority, head->base, bytes);
+    x->target.host = span_moved(request->target.host, head->base, bytes);
+    x->target.path = span_moved(request->target.path, head->base, bytes);
+    x->target.query = span_moved(request->target.query, head->base, bytes);
+    x->target.is_absolute = request->target.is_absolute;
+    x->has_head = true;
+    return true;
+}
+
+/* The id that a trusted proxy gave is kept; anything else is replaced, and logged as the parent's. */
+static void exchange_identify_request(struct exchange *x)
+{
+    const struct plan *plan = x->snapshot->plan;
+    unsigned from = 0;
+    char *at = FMT_LIT(x->id_line, "X-request-id: ");
+    bool is_kept = false;
+    if (x->has_head && http_head_has(&x->head, HTTP_FIELD_X_REQUEST_ID)) {
+        const struct http_field *field = http_head_next(&x->head, HTTP_FIELD_X_REQUEST_ID, &from);
+        struct span text = http_field_value(&x->head, field);
+        is_kept = x->is_trusted && record_id_parse(&x->id, text);
+        if (!is_kept && text.len != 0 && text.len <= EXCHANGE_TRIPLE_MAX)
+            x->parent_id = text;
+    }
+    if (!is_kept)
+        record_id_make(&x->id, &x->env->loop->rng);
+    if (plan->request_id_short)
+        at = fmt_span(at, (struct span){x->id.hex, RECORD_ID_HEX});
+    else
+        at = record_id_write(at, &x->id, x->env->loop->wall_us, plan->request_id_host);
+    at = FMT_LIT(at, "\r\n");
+    x->id_line_len = (unsigned)(at - x->id_line);
+}
+
+struct exchange *exchange_new(struct exchange_env *env, const struct exchange_client *ops,
+                              void *client, const struct exchange_request *request)
+{
+    struct exchange *x = exchange_take_object(env);
+    if (x == NULL)
+        return NULL;
+    memset(x, 0, offsetof(struct exchange, ask));
+    list_init(&x->node);
+    x->env = env;
+    x->ops = ops;
+    x->client = client;
+    arena_init(&x->arena, x->first, sizeof(x->first), EXCHANGE_ARENA_MAX_BYTES);
+    x->ask.count = 0;
+    x->ask.decision = (struct quota_decision){0};
+    x->framing = (struct http_framing){0};
+    if (request->head != NULL && !exchange_keep_head(x, request)) {
+        arena_fini(&x->arena);
+        free(x);
+        return NULL;
+    }
+    x->snapshot = env->snapshot;
+    x->snapshot->refs++;
+    x->listener = request->listener;
+    x->peer_ip = x->client_ip = request->peer_ip;
+    x->peer_is_unix = request->peer_is_unix;
+    x->is_trusted = identity_trust_has(&x->snapshot->plan->trust, &x->peer_ip, x->peer_is_unix);
+    x->fault = request->fault;
+    if (request->fault.id != HTTP_FAULT_NONE)
+        x->end = exchange_end_of_fault(request->fault.id);
+    else
+        x->end = request->refuse;
+    x->must_close = !x->has_head || x->end != END_OK;
+    x->request_done = x->has_head && x->framing.kind == HTTP_BODY_NONE;
+    x->began_us = request->began_us;
+    x->headed_us = env->loop->mono_us;
+    loop_task_init(&x->task, exchange_on_task, x);
+    exchange_identify_request(x);
+    env->open++;
+    metrics_add(env->loop->metrics, METRICS_EXCHANGES_OPEN, 1);
+    return x;
+}
+
+static void exchange_close(struct exchange *x)
+{
+    struct exchange_env *env = x->env;
+    const struct exchange_client *ops = x->ops;
+    void *client = x->client;
+    enum exchange_after after = x->after;
+    if (x->is_deciding)
+        lease_cancel(env->lease, &x->ask);
+    exchange_leave_upstream(x);
+    loop_task_cancel(&x->task);
+    exchange_record(x);
+    exchange_snapshot_unref(&x->snapshot);
+    arena_fini(&x->arena);
+    env->open--;
+    metrics_sub(env->loop->metrics, METRICS_EXCHANGES_OPEN, 1);
+    if (env->spare_count < EXCHANGE_SPARE_MAX) {
+        list_push_front(&env->spare, &x->node);
+        env->spare_count++;
+    } else {
+        free(x);
+    }
+    ops->finished(client, after);
+}
+
+void exchange_run(struct exchange *x)
+{
+    for (;;) {
+        switch (STEPS[x->step](x)) {
+        case STEP_NEXT:
+            x->step++;
+            break;
+        case STEP_AGAIN:
+            break;
+        case STEP_WAIT:
+            return;
+        case STEP_END:
+            exchange_close(x);
+            return;
+        }
+    }
+}
+
+void exchange_stop(struct exchange *x, enum exchange_end end)
+{
+    const struct exchange_ending *ending = exchange_ending(end);
+    if (ending->error >= 0 && !x->response_begun && !x->client_gone) {
+        (void)exchange_fail(x, end);
+        x->must_close = true;
+        exchange_run(x);
+        return;
+    }
+    if (x->end == END_OK)
+        x->end = end;
+    x->client_gone = true;
+    x->after = EXCHANGE_ABORT;
+    exchange_close(x);
+}
+
+char *exchange_room(struct exchange *x, size_t bytes)
+{
+    if (bytes <= EXCHANGE_OUT_BYTES)
+        return x->env->out;
+    return arena_take(&x->arena, bytes);
+}

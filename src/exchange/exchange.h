@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange.h - one request and its response, from parsed head to logged record.  Takes: a request from a
+ * client that speaks through struct exchange_client.  Gives: a response through the same.  Knows nothing
+ * of how the client's protocol frames messages. */
+#ifndef SLUICE_EXCHANGE_EXCHANGE_H
+#define SLUICE_EXCHANGE_EXCHANGE_H
+
+#include "base/base_arena.h"
+#include "exchange/exchange_env.h"
+#include "http/http_framing.h"
+#include "lease/lease.h"
+#include "record/record.h"
+#include "route/route.h"
+#include "upstream/upstream_conn.h"
+
+#define EXCHANGE_ARENA_FIRST_BYTES 4096
+#define EXCHANGE_ARENA_MAX_BYTES   (1u << 20)
+
+/* A response as the exchange hands it to the client's side. */
+struct exchange_response {
+    uint16_t status;
+    struct span reason;
+    struct span fields; /* "Name: value\r\n" lines, without hop-by-hop ones */
+    enum http_body_kind kind;
+    uint64_t length_bytes; /* HTTP_BODY_LENGTH */
+    bool has_length_field; /* Content-Length stands in the fields already */
+    bool is_interim;       /* 1xx */
+    bool must_close;       /* the connection cannot be used after it */
+};
+
+enum exchange_body {
+    EXCHANGE_BODY_WAIT,
+    EXCHANGE_BODY_DATA,
+    EXCHANGE_BODY_DONE, /* *data are the trailer lines */
+    EXCHANGE_BODY_BAD,  /* *fault */
+    EXCHANGE_BODY_GONE, /* the client ended before its body did */
+};
+
+enum exchange_after {
+    EXCHANGE_KEEP,  /* the connection may serve another request */
+    EXCHANGE_CLOSE, /* let the client read what was sent, then close */
+    EXCHANGE_ABORT, /* end it visibly: the response is not whole */
+};
+
+/* The client's side.  Nothing here calls back into the exchange. */
+struct exchange_client {
+    void (*send_head)(void *client, const struct exchange_response *response);
+    void (*send_data)(void *client, struct span data);
+    void (*send_end)(void *client, struct span trailers);
+    void (*flush)(void *client);
+    bool (*is_blocked)(
+        const void *client); /* unsent bytes wait: send no data until they are gone */
+    enum exchange_body (*read_body)(void *client, struct span *data, struct http_fault *fault,
+                                    struct arena *arena);
+    /* The exchange is over and gone; the last call that it makes. */
+    void (*finished)(void *client, enum exchange_after after);
+};
+
+struct exchange_request {
+    const struct http_head *head; /* NULL when none could be parsed; copied */
+    struct http_framing framing;
+    struct http_target target;
+    struct http_fault fault; /* id != NONE: refuse it */
+    enum exchange_end
+        refuse; /* END_OK, or how to refuse a sound request at once (shed, draining) */
+    const struct plan_listener *listener;
+    struct ip peer_ip;
+    bool peer_is_unix;
+    uint64_t began_us; /* first byte of the head, monotonic */
+};
+
+enum exchange_step_id {
+#define STEP(id) EXCHANGE_STEP_##id,
+#include "exchange/exchange_steps.def"
+#undef STEP
+    EXCHANGE_STEPS
+};
+
+/* Who has to move before a relayed exchange can go on. */
+enum exchange_waits {
+    EXCHANGE_WAITS_NOBODY,
+    EXCHANGE_WAITS_CLIENT,
+    EXCHANGE_WAITS_FIRST, /* the server: begin to answer */
+    EXCHANGE_WAITS_MORE,  /* the server: go on with its answer */
+};
+
+/* One identity of a request, for its quotas and the log. */
+struct exchange_subject {
+    uint16_t identity; /* index in the plan */
+    enum identity_result result;
+    bool has_mac;
+    struct identity_value value;
+    uint8_t mac[IDENTITY_KEY_BYTES]; /* of this value alone */
+    char text[IDENTITY_TEXT_LEN];
+};
+
+/* Owner: the worker's env.  Freed by: itself, at its end.  Thread: the worker's. */
+struct exchange {
+    /* cleared at the beginning, up to `ask` */
+    struct exchange_env *env;
+    struct list node; /* in env->spare */
+    const struct exchange_client *ops;
+    void *client;
+    struct exchange_snapshot *snapshot; /* a reference */
+    const struct plan_listener *listener;
+    const struct plan_route *route;
+    struct upstream_conn *conn;
+    struct loop_task task; /* goes on next turn, for fairness */
+    enum exchange_step_id step;
+    enum exchange_end end;
+    enum exchange_after after;
+    enum exchange_waits waits;
+    struct http_fault fault;
+    uint16_t status;
+    unsigned tried, tries;
+    bool has_head, peer_is_unix, is_trusted;
+    bool is_deciding, is_decided, is_retry, was_reused;
+    bool request_done, response_begun, response_done, is_discarding, must_close, client_gone;
+    struct ip peer_ip, client_ip;
+    uint64_t bytes_in, bytes_out; /* kept by the client's side */
+    uint64_t body_bytes;          /* of the request, so far */
+    uint64_t began_us, headed_us, store_us, connect_us, connected_us, sent_us, first_us;
+    struct span judged, server, upstream_id, parent_id;
+    struct exchange_subject *subjects;
+    unsigned subject_count;
+    unsigned id_line_len;
+
+    /* set before use */
+    struct lease_ask ask;
+    struct route_match match;
+    struct http_head head;
+    struct http_framing framing;
+    struct http_target target;
+    struct record_id id;
+    char id_line[RECORD_ID_MAX + 20]; /* "X-request-id: ...\r\n" */
+    struct arena arena;
+    _Alignas(16) char first[EXCHANGE_ARENA_FIRST_BYTES];
+};
+
+/* A new exchange; exchange_run begins it.  NULL when out of memory. */
+struct exchange *exchange_new(struct exchange_env *env, const struct exchange_client *ops,
+                              void *client, const struct exchange_request *request);
+
+/* Go on as far as possible.  The exchange may be over and gone afterwards (finished has been called). */
+void exchange_run(struct exchange *x);
+
+/* The client is gone or too slow: end now, with this ending.  finished is called. */
+void exchange_stop(struct exchange *x, enum exchange_end end);
+
+#endif

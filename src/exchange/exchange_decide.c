@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_decide.c - the steps before the upstream: which route, who is calling, and whether there is quota
+ * left.  Takes: the kept head.  Gives: a route and a decision, or a refusal.  Never touches the network. */
+#include "exchange/exchange_private.h"
+#include "http/http_path.h"
+
+/* ---- ROUTE ---- */
+
+static bool exchange_judge_path(struct exchange *x)
+{
+    char *room = arena_take(&x->arena, x->target.path.len + 1);
+    if (room == NULL)
+        return false;
+    return http_path_judge(x->target.path, room, &x->judged, &x->fault) == HTTP_PARSE_OK;
+}
+
+enum step_result exchange_step_route(struct exchange *x)
+{
+    const struct plan *plan = x->snapshot->plan;
+    if (x->has_head)
+        x->client_ip = identity_client_ip(&plan->trust, &x->head, &x->peer_ip, x->peer_is_unix);
+    if (x->has_head && x->target.path.len != 0 && !exchange_judge_path(x)) {
+        if (x->fault.id == HTTP_FAULT_NONE)
+            return exchange_fail(x, END_INTERNAL);
+        if (x->end == END_OK)
+            x->end = exchange_end_of_fault(x->fault.id);
+    }
+    if (x->end != END_OK)
+        return exchange_fail(x, x->end);
+    const struct route_query query = {
+        .listener = x->listener->name,
+        .host = x->target.host,
+        .path = x->judged,
+        .method = http_head_span(&x->head, x->head.method),
+    };
+    if (!route_table_find(plan->route_table, &query, &x->match))
+        return exchange_fail(x, END_NO_ROUTE);
+    x->route = &plan->routes[x->match.index];
+    metrics_add(x->env->loop->metrics, x->route->slot_requests, 1);
+    if (x->framing.kind == HTTP_BODY_LENGTH &&
+        x->framing.length_bytes > plan->limits.body_max_bytes)
+        return exchange_fail(x, END_TOO_LARGE);
+    return STEP_NEXT;
+}
+
+/* ---- IDENTIFY ---- */
+
+static struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index)
+{
+    const struct plan *plan = x->snapshot->plan;
+    for (unsigned i = 0; i < x->subject_count; i++) {
+        if (x->subjects[i].identity == index)
+            return &x->subjects[i];
+    }
+    const struct identity_input input = {
+        .head = &x->head,
+        .target = &x->target,
+        .judged_path = x->judged,
+        .route = x->route->rule->name,
+        .client_ip = x->client_ip,
+        .path_names = x->match.names,
+        .path_name_count = x->match.name_count,
+        .arena = &x->arena,
+    };
+    struct exchange_subject *subject = &x->subjects[x->subject_count++];
+    subject->identity = index;
+    subject->has_mac = false;
+    subject->result = identity_extract(&plan->identities[index], &input, &subject->value);
+    return subject;
+}
+
+static bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject)
+{
+    if (subject->has_mac)
+        return true;
+    subject->has_mac = identity_cache_mac(x->env->identities, x->snapshot->plan->secret,
+                                          &subject->value, 1, subject->mac) == ERR_OK;
+    return subject->has_mac;
+}
+
+/* The key of several identities together: a mac over all their values. */
+static bool exchange_combined_mac(struct exchange *x, struct exchange_subject *const *parts,
+                                  unsigned count, uint8_t mac[IDENTITY_KEY_BYTES])
+{
+    struct identity_value values[IDENTITY_VALUES_MAX];
+    for (unsigned i = 0; i < count; i++) {
+        values[i] = parts[i]->value;
+        /* an address is text inside the value itself: follow the copy */
+        if (parts[i]->value.value.ptr == parts[i]->value.text)
+            values[i].value.ptr = values[i].text;
+    }
+    return identity_cache_mac(x->env->identities, x->snapshot->plan->secret, values, count, mac) ==
+           ERR_OK;
+}
+
+/* Adds the charge of one quota, or nothing when its identity is missing and skipped. */
+static enum exchange_end exchange_add_charge(struct exchange *x, const struct quota *quota)
+{
+    struct exchange_subject *parts[IDENTITY_VALUES_MAX];
+    uint8_t mac[IDENTITY_KEY_BYTES];
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        parts[i] = exchange_subject(x, quota->key[i]);
+        if (parts[i]->result == IDENTITY_SKIPPED)
+            return END_OK;
+        if (parts[i]->result == IDENTITY_REFUSED)
+            return END_IDENTITY_REQUIRED;
+        if (parts[i]->result != IDENTITY_FOUND)
+            return END_BAD_REQUEST;
+    }
+    const uint8_t *key = mac;
+    if (quota->key_count == 1) {
+        if (!exchange_subject_mac(x, parts[0]))
+            return END_INTERNAL;
+        key = parts[0]->mac;
+    } else if (!exchange_combined_mac(x, parts, quota->key_count, mac)) {
+        return END_INTERNAL;
+    }
+    struct quota_charge *charge = &x->ask.charges[x->ask.count++];
+    *charge = (struct quota_charge){.quota = quota, .cost = x->route->cost};
+    identity_quota_key(key, quota->id, charge->key);
+    return END_OK;
+}
+
+enum step_result exchange_step_identify(struct exchange *x)
+{
+    const struct plan_route *route = x->route;
+    unsigned parts = 0;
+    for (unsigned i = 0; i < route->quota_count; i++)
+        parts += route->quotas[i]->key_count;
+    if (parts == 0)
+        return STEP_NEXT;
+    x->subjects = arena_take(&x->arena, parts * sizeof(struct exchange_subject));
+    if (x->subjects == NULL)
+        return exchange_fail(x, END_SHED);
+    for (unsigned i = 0; i < route->quota_count; i++) {
+        enum exchange_end end = exchange_add_charge(x, route->quotas[i]);
+        if (end != END_OK)
+            return exchange_fail(x, end);
+    }
+    return STEP_NEXT;
+}
+
+/* ---- DECIDE ---- */
+
+static const metrics_slot VERDICT_SLOTS[] = {
+    [QUOTA_NONE] = METRICS_DECISION_NONE,
+    [QUOTA_ALLOW] = METRICS_DECISION_ALLOW,
+    [QUOTA_REFUSE] = METRICS_DECISION_REFUSE,
+    [QUOTA_EXEMPT] = METRICS_DECISION_EXEMPT,
+    [QUOTA_DEGRADED_ALLOW] = METRICS_DECISION_DEGRADED_ALLOW,
+    [QUOTA_DEGRADED_REFUSE] = METRICS_DECISION_DEGRADED_REFUSE,
+    [QUOTA_UNAVAILABLE] = METRICS_DECISION_DEGRADED_REFUSE,
+};
+
+static bool charge_is_refused(const struct quota_charge *charge)
+{
+    for (unsigned i = 0; i < charge->quota->limit_count; i++) {
+        if (charge->readings[i].refused)
+            return true;
+    }
+    return false;
+}
+
+static void exchange_count_decision(struct exchange *x)
+{
+    struct metrics_block *metrics = x->env->loop->metrics;
+    const struct quota_decision *decision = &x->ask.decision;
+    metrics_add(metrics, VERDICT_SLOTS[decision->verdict], 1);
+    if (decision->is_near)
+        metrics_add(metrics, METRICS_DECISION_NEAR, 1);
+    for (unsigned i = 0; i < x->ask.count; i++) {
+        const struct quota_charge *charge = &x->ask.charges[i];
+        const struct quota *quota = charge->quota;
+        if (charge->is_degraded || decision->verdict == QUOTA_UNAVAILABLE)
+            metrics_add(metrics, quota->slot_degraded, 1);
+        else if (charge->is_charged)
+            metrics_add(metrics, quota->slot_allow, 1);
+        else if (charge_is_refused(charge))
+            metrics_add(metrics, quota->slot_refuse, 1);
+    }
+}
+
+static void exchange_on_decided(struct lease_ask *ask, void *arg)
+{
+    struct exchange *x = arg;
+    (void)ask;
+    x->is_deciding = false;
+    x->is_decided = true;
+    exchange_run(x);
+}
+
+enum step_result exchange_step_decide(struct exchange *x)
+{
+    if (x->is_deciding)
+        return STEP_WAIT;
+    if (!x->is_decided && x->ask.count != 0) {
+        x->ask.asked_at_us = x->env->loop->mono_us;
+        x->ask.done = exchange_on_decided;
+        x->ask.arg = x;
+        x->is_deciding = true;
+        if (!lease_decide(x->env->lease, &x->ask))
+            return STEP_WAIT;
+        x->is_deciding = false;
+        x->is_decided = true;
+    }
+    if (x->is_decided)
+        x->store_us = x->env->loop->mono_us - x->ask.asked_at_us;
+    exchange_count_decision(x);
+    switch (x->ask.decision.verdict) {
+    case QUOTA_REFUSE:
+    case QUOTA_DEGRADED_REFUSE:
+        return exchange_fail(x, END_LIMITED);
+    case QUOTA_UNAVAILABLE:
+        return exchange_fail(x, END_STORE_UNAVAILABLE);
+    default:
+        return STEP_NEXT;
+    }
+}
+
+/* ---- RESPOND ---- */
+
+enum step_result exchange_step_respond(struct exchange *x)
+{
+    const struct plan_respond *respond = x->route->respond;
+    if (respond == NULL)
+        return STEP_NEXT;
+    return exchange_reply(x, respond->status, respond->content_type, respond->body);
+}

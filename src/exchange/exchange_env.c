@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_env.c - making and dropping what the exchanges of a worker share. */
+#include "exchange/exchange_env.h"
+
+#include <stdlib.h>
+
+#include "exchange/exchange.h"
+
+#define ENV_IDENTITY_CACHE 16384
+
+struct exchange_snapshot *exchange_snapshot_new(struct plan *plan, struct upstream_set *set)
+{
+    struct exchange_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    if (snapshot == NULL)
+        return NULL;
+    snapshot->refs = 1;
+    snapshot->plan = plan_ref(plan);
+    snapshot->pools = calloc(plan->upstream_count + 1u, sizeof(struct upstream_pool *));
+    if (snapshot->pools == NULL)
+        goto fail;
+    for (unsigned i = 0; i < plan->upstream_count; i++) {
+        snapshot->pools[i] = upstream_pool_new(set, &plan->upstreams[i]);
+        if (snapshot->pools[i] == NULL)
+            goto fail;
+        snapshot->pool_count++;
+    }
+    return snapshot;
+fail:
+    exchange_snapshot_unref(&snapshot);
+    return NULL;
+}
+
+void exchange_snapshot_unref(struct exchange_snapshot **taken)
+{
+    struct exchange_snapshot *snapshot = *taken;
+    *taken = NULL;
+    if (snapshot == NULL || --snapshot->refs != 0)
+        return;
+    for (unsigned i = 0; i < snapshot->pool_count; i++)
+        upstream_pool_free(snapshot->pools[i]);
+    free(snapshot->pools);
+    plan_unref(&snapshot->plan);
+    free(snapshot);
+}
+
+enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
+                           struct metrics_registry *registry)
+{
+    *env = (struct exchange_env){.loop = loop};
+    list_init(&env->spare);
+    env->out = malloc(EXCHANGE_OUT_BYTES);
+    env->fields = calloc(EXCHANGE_FIELDS_MAX, sizeof(struct http_field));
+    env->identities = identity_cache_new(ENV_IDENTITY_CACHE);
+    if (env->out == NULL || env->fields == NULL || env->identities == NULL) {
+        exchange_env_fini(env);
+        return ERR_NOMEM;
+    }
+    for (unsigned i = 0; i < ENDS; i++)
+        env->slot_end[i] = metrics_registry_slot(
+            registry, "exchanges_total", "counter", "Exchanges by the way they ended.", "end",
+            exchange_ending((enum exchange_end)i)->name, NULL, SPAN_NONE);
+    return ERR_OK;
+}
+
+void exchange_env_fini(struct exchange_env *env)
+{
+    LIST_EACH_SAFE (node, &env->spare)
+        free(LIST_OF(node, struct exchange, node));
+    list_init(&env->spare);
+    exchange_snapshot_unref(&env->snapshot);
+    identity_cache_free(env->identities);
+    free(env->fields);
+    free(env->out);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_env.h - what all exchanges of one worker share, and the snapshot of the configuration that an
+ * exchange keeps from its beginning to its end. */
+#ifndef SLUICE_EXCHANGE_ENV_H
+#define SLUICE_EXCHANGE_ENV_H
+
+#include "base/base_fmt.h"
+#include "base/base_list.h"
+#include "exchange/exchange_end.h"
+#include "identity/identity.h"
+#include "lease/lease.h"
+#include "loop/loop.h"
+#include "loop/loop_log.h"
+#include "plan/plan.h"
+#include "upstream/upstream.h"
+
+#define EXCHANGE_OUT_BYTES  32768 /* room to compose a head; larger ones take the arena */
+#define EXCHANGE_FIELDS_MAX 1024  /* of one message, whatever the configuration says */
+
+/* A plan and this worker's pools for it.  Owner: counted.  Freed by: the last exchange_snapshot_unref.
+ * Thread: the worker's. */
+struct exchange_snapshot {
+    unsigned refs;
+    struct plan *plan;            /* a reference */
+    struct upstream_pool **pools; /* plan->upstreams[i] */
+    unsigned pool_count;
+};
+
+struct exchange_snapshot *exchange_snapshot_new(struct plan *plan, struct upstream_set *set);
+void exchange_snapshot_unref(struct exchange_snapshot **snapshot);
+
+/* Owner: the worker.  Freed by: exchange_env_fini.  Thread: the worker's. */
+struct exchange_env {
+    struct loop *loop; /* borrowed, like the next three */
+    struct loop_log_ring *ring;
+    struct lease_worker *lease;
+    struct upstream_set *upstreams;
+    struct identity_cache *identities;  /* owned, like the rest */
+    struct exchange_snapshot *snapshot; /* what new exchanges begin with */
+    struct list spare;                  /* exchanges to use again */
+    unsigned spare_count;
+    unsigned open;             /* exchanges in progress */
+    char *out;                 /* EXCHANGE_OUT_BYTES */
+    struct http_field *fields; /* EXCHANGE_FIELDS_MAX, for responses */
+    uint64_t date_s;           /* what date says */
+    char date[FMT_DATE_MAX];
+    metrics_slot slot_end[ENDS];
+    metrics_slot slot_duration, slot_store; /* histograms */
+};
+
+MUST_USE enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
+                                    struct metrics_registry *registry);
+void exchange_env_fini(struct exchange_env *env);
+
+#endif

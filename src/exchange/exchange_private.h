@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_private.h - what the files of this module tell each other; included nowhere else. */
+#ifndef SLUICE_EXCHANGE_PRIVATE_H
+#define SLUICE_EXCHANGE_PRIVATE_H
+
+#include "exchange/exchange.h"
+
+enum step_result {
+    STEP_NEXT,  /* on to the following step */
+    STEP_AGAIN, /* x->step was set to the one to go on with */
+    STEP_WAIT,  /* something will call exchange_run */
+    STEP_END,   /* the exchange is over */
+};
+
+enum step_result exchange_step_route(struct exchange *x);
+enum step_result exchange_step_identify(struct exchange *x);
+enum step_result exchange_step_decide(struct exchange *x);
+enum step_result exchange_step_respond(struct exchange *x);
+enum step_result exchange_step_connect(struct exchange *x);
+enum step_result exchange_step_send(struct exchange *x);
+enum step_result exchange_step_relay(struct exchange *x);
+enum step_result exchange_step_finish(struct exchange *x);
+
+/* End with this ending: our own answer when none has begun and the ending has one, a visible break of the
+ * client's connection when one has. */
+enum step_result exchange_fail(struct exchange *x, enum exchange_end end);
+
+/* A whole response of our own; then on to FINISH. */
+enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
+                                struct span body);
+
+/* Header lines that every response of ours or of a server gets: request id and limits. */
+char *exchange_write_own_fields(struct exchange *x, char *out);
+#define EXCHANGE_OWN_FIELDS_MAX (REPLY_LIMITS_MAX + RECORD_ID_MAX + 20)
+
+/* May the response carry the rate-limit fields of this exchange? */
+bool exchange_shows_limits(const struct exchange *x);
+
+/* Room for composing: the worker's buffer, or the arena when that is too small.  NULL: no memory. */
+char *exchange_room(struct exchange *x, size_t bytes);
+
+/* Give the server's connection back, or close it. */
+void exchange_leave_upstream(struct exchange *x);
+
+/* Send the request once more on a fresh connection. */
+enum step_result exchange_retry(struct exchange *x);
+bool exchange_is_replayable(const struct exchange *x);
+
+/* Log line and counters of a finished exchange. */
+void exchange_record(struct exchange *x);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_relay.c - both bodies, at the speed of the slower side.  Takes: readiness of either side.  Gives: at
+ * most a few buffers a turn each way, so that one exchange cannot starve the others.  A side is read only
+ * while the other one has nothing unsent: that is all the backpressure there is. */
+#include "base/base_log.h"
+#include "exchange/exchange_private.h"
+#include "http/http_write.h"
+
+#define RELAY_BUDGET 4 /* buffers of 64 KiB a turn and direction */
+
+enum relay {
+    RELAY_IDLE,     /* nothing more can be done now */
+    RELAY_BUDGETED, /* there is more: go on next turn */
+    RELAY_FAILED,   /* *result says how to go on */
+};
+
+/* ---- request body: client to server ---- */
+
+static enum relay relay_request_failed(struct exchange *x, enum exchange_end end,
+                                       enum step_result *result)
+{
+    *result = exchange_fail(x, end);
+    return RELAY_FAILED;
+}
+
+static enum relay relay_request(struct exchange *x, enum step_result *result)
+{
+    uint64_t max_bytes = x->snapshot->plan->limits.body_max_bytes;
+    if (!upstream_conn_flush(x->conn))
+        return RELAY_IDLE; /* the server may have answered before it stopped reading */
+    for (unsigned i = 0; i < RELAY_BUDGET; i++) {
+        struct span data;
+        if (x->request_done || x->conn->is_broken || upstream_conn_is_blocked(x->conn))
+            return RELAY_IDLE;
+        switch (x->ops->read_body(x->client, &data, &x->fault, &x->arena)) {
+        case EXCHANGE_BODY_WAIT:
+            return RELAY_IDLE;
+        case EXCHANGE_BODY_DATA:
+            x->body_bytes += data.len;
+            if (x->body_bytes > max_bytes)
+                return relay_request_failed(x, END_TOO_LARGE, result);
+            (void)upstream_conn_send_data(x->conn, data);
+            break;
+        case EXCHANGE_BODY_DONE:
+            x->request_done = true;
+            (void)upstream_conn_send_end(x->conn, data);
+            break;
+        case EXCHANGE_BODY_BAD:
+            return relay_request_failed(x, exchange_end_of_fault(x->fault.id), result);
+        case EXCHANGE_BODY_GONE:
+            x->client_gone = true;
+            return relay_request_failed(x, END_CLIENT_ABORT, result);
+        }
+    }
+    return RELAY_BUDGETED;
+}
+
+/* ---- response: server to client ---- */
+
+static const uint64_t RELAY_REPLACED =
+    HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID) | HTTP_FIELD_BIT(HTTP_FIELD_TRANSFER_ENCODING);
+static const uint64_t RELAY_LIMITS = HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT) |
+                                     HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_USED) |
+                                     HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_WINDOW);
+
+static void relay_note_id(struct exchange *x, const struct http_head *head)
+{
+    unsigned from = 0;
+    const struct http_field *field = http_head_next(head, HTTP_FIELD_X_REQUEST_ID, &from);
+    if (field != NULL)
+        x->upstream_id = arena_copy(&x->arena, http_field_value(head, field));
+}
+
+static bool relay_head(struct exchange *x, const struct upstream_reading *reading)
+{
+    const struct http_head *head = &reading->head;
+    bool is_interim = head->status < 200;
+    uint64_t drop = RELAY_REPLACED;
+    if (is_interim && x->head.minor == 0)
+        return true; /* HTTP/1.0 knows no interim responses */
+    char *out = exchange_room(x, head->bytes + EXCHANGE_OWN_FIELDS_MAX);
+    if (out == NULL)
+        return false;
+    if (exchange_shows_limits(x))
+        drop |= RELAY_LIMITS;
+    char *at = http_write_fields(out, head, drop, NULL, 0);
+    if (!is_interim) {
+        at = exchange_write_own_fields(x, at);
+        relay_note_id(x, head);
+        x->status = head->status;
+        x->first_us = x->env->loop->mono_us;
+        x->response_begun = true;
+    }
+    const struct exchange_response response = {
+        .status = head->status,
+        .reason = http_head_span(head, head->reason),
+        .fields = {out, (size_t)(at - out)},
+        .kind = reading->framing.kind,
+        .length_bytes = reading->framing.length_bytes,
+        .has_length_field = reading->framing.has_length,
+        .is_interim = is_interim,
+        .must_close = x->must_close,
+    };
+    x->ops->send_head(x->client, &response);
+    return true;
+}
+
+static void relay_say_bad(struct exchange *x, enum http_fault_id fault)
+{
+    log_warn("server %.*s: bad response: %s", (int)x->server.len, x->server.ptr,
+             fault == HTTP_FAULT_NONE ? "an upgrade that nobody asked for"
+                                      : http_fault_sentence(fault));
+}
+
+static enum step_result relay_gone(struct exchange *x)
+{
+    if (!x->conn->got_bytes && x->was_reused && !x->is_retry && exchange_is_replayable(x))
+        return exchange_retry(x);
+    return exchange_fail(x, END_UPSTREAM_ABORT);
+}
+
+static enum relay relay_failed(enum step_result how, enum step_result *result)
+{
+    *result = how;
+    return RELAY_FAILED;
+}
+
+static enum relay relay_event(struct exchange *x, struct upstream_reading *reading,
+                              enum step_result *result)
+{
+    switch (upstream_conn_read(x->conn, reading)) {
+    case UPSTREAM_WAIT:
+        return RELAY_IDLE;
+    case UPSTREAM_HEAD:
+        if (reading->framing.kind == HTTP_BODY_TUNNEL)
+            break;
+        if (!relay_head(x, reading))
+            return relay_failed(exchange_fail(x, END_SHED), result);
+        return RELAY_BUDGETED;
+    case UPSTREAM_DATA:
+        x->ops->send_data(x->client, reading->data);
+        return RELAY_BUDGETED;
+    case UPSTREAM_END:
+        x->ops->send_end(x->client, reading->data);
+        x->response_done = true;
+        return RELAY_IDLE;
+    case UPSTREAM_GONE:
+        return relay_failed(relay_gone(x), result);
+    case UPSTREAM_BAD:
+        break;
+    }
+    x->fault = reading->fault;
+    relay_say_bad(x, reading->fault.id);
+    return relay_failed(exchange_fail(x, END_UPSTREAM_BAD_RESPONSE), result);
+}
+
+/* A head and its data count as one buffer: the data was read with it. */
+static enum relay relay_response(struct exchange *x, enum step_result *result)
+{
+    const struct plan_limits *limits = &x->snapshot->plan->limits;
+    struct upstream_reading reading = {
+        .head = {.fields = x->env->fields, .field_max = EXCHANGE_FIELDS_MAX},
+        .head_limits = &limits->head,
+        .body_limits = &limits->chunks,
+        .arena = &x->arena,
+    };
+    enum relay relayed = RELAY_IDLE;
+    for (unsigned i = 0; i < RELAY_BUDGET * 2 && !x->response_done; i++) {
+        if (x->ops->is_blocked(x->client)) {
+            relayed = RELAY_IDLE;
+            break;
+        }
+        relayed = relay_event(x, &reading, result);
+        if (relayed != RELAY_BUDGETED)
+            break;
+    }
+    if (relayed != RELAY_FAILED)
+        x->ops->flush(x->client);
+    return relayed;
+}
+
+/* ---- RELAY ---- */
+
+/* Whoever everybody waits for has a deadline: here the server, elsewhere (see client) the client. */
+static enum exchange_waits relay_waits_for(const struct exchange *x)
+{
+    if (x->ops->is_blocked(x->client))
+        return EXCHANGE_WAITS_CLIENT;
+    if (x->response_begun)
+        return EXCHANGE_WAITS_MORE;
+    if (!x->request_done && !upstream_conn_is_blocked(x->conn))
+        return EXCHANGE_WAITS_CLIENT;
+    return EXCHANGE_WAITS_FIRST;
+}
+
+/* Only progress moves a deadline: a client that keeps sending must not keep a dead server alive. */
+static void relay_set_deadline(struct exchange *x, bool has_progress)
+{
+    const struct upstream_conf *conf = x->snapshot->pools[x->route->upstream]->conf;
+    const uint64_t timeouts_us[] = {
+        [EXCHANGE_WAITS_FIRST] = conf->first_byte_timeout_us,
+        [EXCHANGE_WAITS_MORE] = conf->read_idle_timeout_us,
+    };
+    enum exchange_waits waits = relay_waits_for(x);
+    if (waits == x->waits && !has_progress)
+        return;
+    x->waits = waits;
+    upstream_conn_set_deadline(
+        x->conn, waits == EXCHANGE_WAITS_CLIENT ? 0 : x->env->loop->mono_us + timeouts_us[waits]);
+}
+
+enum step_result exchange_step_relay(struct exchange *x)
+{
+    enum step_result result = STEP_WAIT;
+    uint64_t before = x->body_bytes + x->bytes_out;
+    enum relay up = relay_request(x, &result);
+    if (up == RELAY_FAILED)
+        return result;
+    enum relay down = relay_response(x, &result);
+    if (down == RELAY_FAILED)
+        return result;
+    if (x->response_done) {
+        if (!x->request_done) /* answered early: the rest of the request has no reader */
+            x->must_close = true;
+        exchange_leave_upstream(x);
+        return STEP_NEXT;
+    }
+    if (up == RELAY_BUDGETED || down == RELAY_BUDGETED)
+        loop_task_schedule(x->env->loop, &x->task);
+    relay_set_deadline(x, before != x->body_bytes + x->bytes_out);
+    return STEP_WAIT;
+}

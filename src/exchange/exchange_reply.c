@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_reply.c - what Sluice answers by itself, and the last step of every exchange.  Takes: an ending or a
+ * configured response.  Gives: a whole response.  A small unread body is read away so that the connection
+ * lives; a large one ends it. */
+#include "base/base_fmt.h"
+#include "exchange/exchange_private.h"
+#include "http/http_write.h"
+
+#define REPLY_DISCARD_MAX_BYTES 65536
+
+bool exchange_shows_limits(const struct exchange *x)
+{
+    return x->is_decided && x->ask.decision.has_binding && x->route->headers.dialects != 0;
+}
+
+char *exchange_write_own_fields(struct exchange *x, char *out)
+{
+    out = fmt_span(out, (struct span){x->id_line, x->id_line_len});
+    if (x->is_decided)
+        out = reply_limit_fields(out, &x->route->headers, &x->ask.decision, x->ask.charges);
+    return out;
+}
+
+static struct span exchange_date(struct exchange_env *env)
+{
+    uint64_t now_s = env->loop->wall_us / 1000000;
+    if (env->date_s != now_s) {
+        fmt_http_date(env->date, now_s);
+        env->date_s = now_s;
+    }
+    return (struct span){env->date, FMT_DATE_MAX};
+}
+
+/* Can what is left of the request's body be read away cheaply?  A client that waits for 100-continue may
+ * never send it. */
+static bool exchange_can_discard(const struct exchange *x)
+{
+    if (x->framing.expect_continue || x->must_close)
+        return false;
+    return x->framing.kind == HTTP_BODY_LENGTH &&
+           x->framing.length_bytes - x->body_bytes <= REPLY_DISCARD_MAX_BYTES;
+}
+
+enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
+                                struct span body)
+{
+    char *out = exchange_room(x, EXCHANGE_OWN_FIELDS_MAX + content_type.len + 256);
+    if (out == NULL)
+        return exchange_fail(x, END_INTERNAL);
+    bool is_head = x->has_head && x->head.method_id == HTTP_METHOD_HEAD;
+    bool is_bodiless = status == 204 || status == 304;
+    if (!x->request_done) {
+        x->is_discarding = exchange_can_discard(x);
+        x->must_close = !x->is_discarding;
+    }
+    char *at = FMT_LIT(out, "Date: ");
+    at = fmt_span(at, exchange_date(x->env));
+    at = FMT_LIT(at, "\r\n");
+    if (body.len != 0 && !is_bodiless) {
+        at = FMT_LIT(at, "Content-Type: ");
+        at = fmt_span(at, content_type);
+        at = FMT_LIT(at, "\r\n");
+    }
+    at = exchange_write_own_fields(x, at);
+    if (status == 503 && !(x->is_decided && x->ask.decision.retry_after_s != 0))
+        at = FMT_LIT(at, "Retry-After: 1\r\n");
+    if (!is_bodiless) {
+        at = FMT_LIT(at, "Content-Length: ");
+        at = fmt_u64(at, body.len);
+        at = FMT_LIT(at, "\r\n");
+    }
+    const struct exchange_response response = {
+        .status = status,
+        .reason = http_status_reason(status),
+        .fields = {out, (size_t)(at - out)},
+        .kind = is_bodiless || is_head ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
+        .length_bytes = body.len,
+        .has_length_field = !is_bodiless,
+        .must_close = x->must_close,
+    };
+    x->status = status;
+    x->response_begun = true;
+    x->first_us = x->env->loop->mono_us;
+    x->ops->send_head(x->client, &response);
+    if (response.kind == HTTP_BODY_LENGTH && body.len != 0)
+        x->ops->send_data(x->client, body);
+    x->ops->send_end(x->client, SPAN_NONE);
+    x->response_done = true;
+    x->ops->flush(x->client);
+    x->step = EXCHANGE_STEP_FINISH;
+    return STEP_AGAIN;
+}
+
+static enum step_result exchange_reply_error(struct exchange *x, enum reply_error_id id)
+{
+    char body[REPLY_BODY_MAX];
+    char message[REPLY_MESSAGE_MAX];
+    struct reply_error error = {.id = id, .request_id = {x->id.hex, RECORD_ID_HEX}};
+    if (id == REPLY_ERROR_THROTTLED) {
+        char *end = reply_throttle_message(message, &x->ask.decision, x->ask.charges);
+        error.message = (struct span){message, (size_t)(end - message)};
+    }
+    char *end = reply_error_body(body, &REPLY_APIG, &error);
+    return exchange_reply(x, reply_error_status(id), SPAN("application/json; charset=UTF-8"),
+                          (struct span){body, (size_t)(end - body)});
+}
+
+enum step_result exchange_fail(struct exchange *x, enum exchange_end end)
+{
+    const struct exchange_ending *ending = exchange_ending(end);
+    x->end = end;
+    if (x->is_deciding) {
+        lease_cancel(x->env->lease, &x->ask);
+        x->is_deciding = false;
+    }
+    exchange_leave_upstream(x);
+    loop_task_cancel(&x->task);
+    if (x->response_begun || x->client_gone || ending->error < 0) {
+        x->after = EXCHANGE_ABORT;
+        return STEP_END;
+    }
+    if (!x->has_head || x->fault.id != HTTP_FAULT_NONE)
+        x->must_close = true;
+    return exchange_reply_error(x, (enum reply_error_id)ending->error);
+}
+
+/* ---- FINISH ---- */
+
+/* False while there is more to come. */
+static bool exchange_discard(struct exchange *x)
+{
+    struct span data;
+    for (;;) {
+        switch (x->ops->read_body(x->client, &data, &x->fault, &x->arena)) {
+        case EXCHANGE_BODY_DATA:
+            break;
+        case EXCHANGE_BODY_WAIT:
+            return false;
+        case EXCHANGE_BODY_DONE:
+            return true;
+        default:
+            x->must_close = true;
+            return true;
+        }
+    }
+}
+
+enum step_result exchange_step_finish(struct exchange *x)
+{
+    if (x->is_discarding && !exchange_discard(x))
+        return STEP_WAIT;
+    x->is_discarding = false;
+    if (x->ops->is_blocked(x->client))
+        return STEP_WAIT;
+    x->after = x->must_close ? EXCHANGE_CLOSE : EXCHANGE_KEEP;
+    return STEP_END;
+}

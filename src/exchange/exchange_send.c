@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_send.c - towards the server: a connection, and the request's head on it.  Takes: the kept head.
+ * Gives: the client's own method, path and end-to-end fields, with what an intermediary must change. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/base_log.h"
+#include "exchange/exchange_private.h"
+#include "http/http_write.h"
+
+#define SEND_OWN_BYTES 1024 /* Via, X-Forwarded-*, X-request-id, without the client's values */
+
+static const uint64_t SEND_REPLACED =
+    HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID) | HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_FOR) |
+    HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_PROTO) | HTTP_FIELD_BIT(HTTP_FIELD_X_FORWARDED_HOST) |
+    HTTP_FIELD_BIT(HTTP_FIELD_TRANSFER_ENCODING);
+static const uint64_t SEND_DROPPED_UNTRUSTED =
+    HTTP_FIELD_BIT(HTTP_FIELD_FORWARDED) | HTTP_FIELD_BIT(HTTP_FIELD_X_REAL_IP);
+
+/* ---- CONNECT ---- */
+
+static void exchange_on_upstream_ready(void *arg)
+{
+    exchange_run(arg);
+}
+
+static void exchange_on_upstream_deadline(void *arg)
+{
+    struct exchange *x = arg;
+    bool is_connecting = x->step == EXCHANGE_STEP_CONNECT;
+    log_warn("server %.*s of upstream %.*s: %s", (int)upstream_server_name(x->conn).len,
+             upstream_server_name(x->conn).ptr,
+             (int)x->snapshot->plan->upstreams[x->route->upstream].name.len,
+             x->snapshot->plan->upstreams[x->route->upstream].name.ptr,
+             is_connecting ? "connecting took too long" : "no answer in time");
+    if (is_connecting) {
+        upstream_failed(&x->conn);
+        exchange_run(x); /* the next server, if there is one */
+        return;
+    }
+    upstream_close(&x->conn);
+    exchange_stop(x, END_UPSTREAM_TIMEOUT);
+}
+
+static void exchange_say_connect_failed(struct exchange *x, int error)
+{
+    const struct upstream_conf *conf = &x->snapshot->plan->upstreams[x->route->upstream];
+    log_warn("upstream %.*s: cannot connect to %.*s: %s", (int)conf->name.len, conf->name.ptr,
+             (int)x->server.len, x->server.ptr, strerror(error));
+}
+
+/* The name of the server outlives its connection in the log line. */
+static void exchange_note_server(struct exchange *x)
+{
+    x->server = arena_copy(&x->arena, upstream_server_name(x->conn));
+}
+
+static enum step_result exchange_established(struct exchange *x)
+{
+    switch (upstream_conn_established(x->conn)) {
+    case ERR_OK:
+        x->connected_us = x->env->loop->mono_us;
+        return STEP_NEXT;
+    case ERR_AGAIN:
+        return STEP_WAIT;
+    default:
+        exchange_say_connect_failed(x, errno);
+        upstream_failed(&x->conn);
+        return STEP_AGAIN;
+    }
+}
+
+enum step_result exchange_step_connect(struct exchange *x)
+{
+    const struct upstream_user user = {exchange_on_upstream_ready, exchange_on_upstream_deadline,
+                                       x};
+    struct upstream_pool *pool = x->snapshot->pools[x->route->upstream];
+    bool is_careful = !exchange_is_replayable(x);
+    if (x->conn != NULL)
+        return exchange_established(x);
+    if (x->connect_us == 0)
+        x->connect_us = x->env->loop->mono_us;
+    switch (upstream_take(pool, x->is_retry, is_careful, &user, &x->tried, &x->conn)) {
+    case UPSTREAM_KEPT:
+        x->was_reused = true;
+        x->tries++;
+        exchange_note_server(x);
+        return STEP_NEXT;
+    case UPSTREAM_CONNECTING:
+        x->was_reused = false;
+        x->tries++;
+        exchange_note_server(x);
+        upstream_conn_set_deadline(x->conn, x->env->loop->mono_us + pool->conf->connect_timeout_us);
+        return STEP_WAIT;
+    default:
+        return exchange_fail(x, x->tries == 0 ? END_NO_UPSTREAM : END_UPSTREAM_CONNECT);
+    }
+}
+
+/* ---- SEND ---- */
+
+static char *send_request_line(struct exchange *x, char *at)
+{
+    at = fmt_span(at, http_head_span(&x->head, x->head.method));
+    *at++ = ' ';
+    if (x->target.is_absolute) {
+        at = fmt_span(at, x->target.path);
+        if (x->target.query.ptr != NULL) {
+            *at++ = '?';
+            at = fmt_span(at, x->target.query);
+        }
+    } else {
+        at = fmt_span(at, http_head_span(&x->head, x->head.target));
+    }
+    return FMT_LIT(at, " HTTP/1.1\r\n");
+}
+
+/* The values of a repeated field as one list, each followed by ", ". */
+static char *send_joined(struct exchange *x, char *at, enum http_field_id id)
+{
+    const struct http_field *field;
+    unsigned from = 0;
+    while ((field = http_head_next(&x->head, id, &from)) != NULL) {
+        at = fmt_span(at, http_field_value(&x->head, field));
+        at = FMT_LIT(at, ", ");
+    }
+    return at;
+}
+
+static char *send_kept_or(struct exchange *x, char *at, struct span name, enum http_field_id id,
+                          struct span otherwise)
+{
+    unsigned from = 0;
+    const struct http_field *field = NULL;
+    if (x->is_trusted)
+        field = http_head_next(&x->head, id, &from);
+    if (field != NULL)
+        otherwise = http_field_value(&x->head, field);
+    if (otherwise.len == 0)
+        return at;
+    at = fmt_span(at, name);
+    at = fmt_span(at, otherwise);
+    return FMT_LIT(at, "\r\n");
+}
+
+static char *send_forwarded(struct exchange *x, char *at)
+{
+    at = FMT_LIT(at, "X-Forwarded-For: ");
+    if (x->is_trusted)
+        at = send_joined(x, at, HTTP_FIELD_X_FORWARDED_FOR);
+    if (x->peer_is_unix)
+        at = FMT_LIT(at, "unix");
+    else
+        at += ip_format(at, &x->peer_ip);
+    at = FMT_LIT(at, "\r\n");
+    at = send_kept_or(x, at, SPAN("X-Forwarded-Proto: "), HTTP_FIELD_X_FORWARDED_PROTO,
+                      SPAN("http"));
+    return send_kept_or(x, at, SPAN("X-Forwarded-Host: "), HTTP_FIELD_X_FORWARDED_HOST,
+                        x->target.authority);
+}
+
+/* Every value can appear twice at most: once kept, once in a list that we write. */
+static size_t send_head_bytes(const struct exchange *x)
+{
+    return (size_t)x->head.bytes * 2 + SEND_OWN_BYTES + sizeof(x->id_line);
+}
+
+static struct span send_head(struct exchange *x)
+{
+    uint64_t drop = SEND_REPLACED;
+    char *out = exchange_room(x, send_head_bytes(x));
+    if (out == NULL)
+        return SPAN_NONE;
+    if (!x->is_trusted)
+        drop |= SEND_DROPPED_UNTRUSTED;
+    char *at = send_request_line(x, out);
+    if (!http_head_has(&x->head, HTTP_FIELD_HOST)) { /* HTTP/1.0: HTTP/1.1 servers insist on one */
+        at = FMT_LIT(at, "Host: ");
+        at = fmt_span(at, x->target.authority.len != 0 ? x->target.authority : x->server);
+        at = FMT_LIT(at, "\r\n");
+    }
+    at = http_write_fields(at, &x->head, drop, NULL, 0);
+    if (x->framing.kind == HTTP_BODY_CHUNKED)
+        at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
+    at = send_forwarded(x, at);
+    at = x->head.minor == 0 ? FMT_LIT(at, "Via: 1.0 sluice\r\n")
+                            : FMT_LIT(at, "Via: 1.1 sluice\r\n");
+    at = fmt_span(at, (struct span){x->id_line, x->id_line_len});
+    at = FMT_LIT(at, "\r\n");
+    return (struct span){out, (size_t)(at - out)};
+}
+
+enum step_result exchange_step_send(struct exchange *x)
+{
+    struct span head = send_head(x);
+    struct span data = SPAN_NONE;
+    if (head.ptr == NULL)
+        return exchange_fail(x, END_SHED);
+    upstream_conn_begin(x->conn, (enum http_method)x->head.method_id,
+                        x->framing.kind == HTTP_BODY_CHUNKED);
+    /* A body that came together with the head leaves together with it. */
+    if (!x->request_done) {
+        switch (x->ops->read_body(x->client, &data, &x->fault, &x->arena)) {
+        case EXCHANGE_BODY_DATA:
+            x->body_bytes += data.len;
+            break;
+        case EXCHANGE_BODY_DONE:
+            x->request_done = true;
+            break;
+        case EXCHANGE_BODY_BAD:
+            return exchange_fail(x, exchange_end_of_fault(x->fault.id));
+        case EXCHANGE_BODY_GONE:
+            return exchange_fail(x, END_CLIENT_ABORT);
+        case EXCHANGE_BODY_WAIT:
+            break;
+        }
+    }
+    struct span trailers = x->request_done ? data : SPAN_NONE;
+    if (x->request_done)
+        data = SPAN_NONE;
+    bool is_sent = upstream_conn_send(x->conn, head, data);
+    if (is_sent && x->request_done)
+        is_sent = upstream_conn_send_end(x->conn, trailers);
+    x->sent_us = x->env->loop->mono_us;
+    if (!is_sent && x->was_reused && !x->is_retry && x->body_bytes == 0)
+        return exchange_retry(x);
+    /* A fresh connection that takes no request may still have an answer to read: RELAY will see. */
+    return STEP_NEXT;
+}
+
+/* ---- leaving ---- */
+
+/* RFC 9110 section 9.2.2: only an idempotent request may be sent again by itself, and only one whose body we
+ * still have, that is, none. */
+bool exchange_is_replayable(const struct exchange *x)
+{
+    switch (x->head.method_id) {
+    case HTTP_METHOD_GET:
+    case HTTP_METHOD_HEAD:
+    case HTTP_METHOD_OPTIONS:
+    case HTTP_METHOD_TRACE:
+    case HTTP_METHOD_PUT:
+    case HTTP_METHOD_DELETE:
+        return x->framing.kind == HTTP_BODY_NONE ||
+               (x->framing.kind == HTTP_BODY_LENGTH && x->framing.length_bytes == 0);
+    default:
+        return false;
+    }
+}
+
+enum step_result exchange_retry(struct exchange *x)
+{
+    metrics_add(x->env->loop->metrics, METRICS_UPSTREAM_RETRIES, 1);
+    upstream_close(&x->conn);
+    x->is_retry = true;
+    x->tried = 0;
+    x->waits = EXCHANGE_WAITS_NOBODY;
+    x->step = EXCHANGE_STEP_CONNECT;
+    return STEP_AGAIN;
+}
+
+void exchange_leave_upstream(struct exchange *x)
+{
+    if (x->conn == NULL)
+        return;
+    if (x->response_done && upstream_conn_is_reusable(x->conn))
+        upstream_return(&x->conn);
+    else
+        upstream_close(&x->conn);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client.h - the clients' HTTP/1.1 connections of one worker.  Takes: accepted sockets.  Gives: requests to
+ * exchanges, one after the other, and their responses back in that order. */
+#ifndef SLUICE_CLIENT_CLIENT_H
+#define SLUICE_CLIENT_CLIENT_H
+
+#include <stdatomic.h>
+
+#include "base/base_list.h"
+#include "exchange/exchange_env.h"
+#include "net/net_address.h"
+
+/* A listener as its connections remember it, whatever plan comes.  Owner: counted.  Freed by:
+ * client_door_unref.  Thread: the worker's. */
+struct client_door {
+    unsigned refs;
+    struct plan_listener listener; /* name and address_text are its own */
+};
+
+struct client_door *client_door_new(const struct plan_listener *listener);
+void client_door_unref(struct client_door *door);
+
+/* Owner: the worker.  Freed by: client_env_fini.  Thread: the worker's. */
+struct client_env {
+    struct exchange_env *exchanges; /* borrowed */
+    atomic_uint *connections;       /* borrowed; of the process */
+    _Atomic uint64_t *head_bytes;   /* borrowed; held by incomplete heads, process-wide */
+    struct list conns, spare;
+    unsigned count;
+    bool is_draining;
+    char *cork; /* a response head and small data wait here for the end of the callback */
+    size_t cork_len;
+};
+
+MUST_USE enum err client_env_init(struct client_env *env, struct exchange_env *exchanges,
+                                  atomic_uint *connections, _Atomic uint64_t *head_bytes);
+void client_env_fini(struct client_env *env); /* every connection must be closed */
+
+/* Serve this socket (taken).  Closed at once when there are too many. */
+void client_accept(struct client_env *env, struct client_door *door, int fd,
+                   const struct net_address *peer);
+
+/* Idle connections are closed, the others end with their response. */
+void client_drain(struct client_env *env);
+/* Close everything now. */
+void client_close_all(struct client_env *env);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client_conn.c - a client's connection from accept to close: its states, deadlines and closing.  Takes:
+ * readiness and time.  Gives: calls to client_read_head and exchange_run.  Never parses. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base_log.h"
+#include "client/client_private.h"
+
+#define CLIENT_LINGER_US     2000000
+#define CLIENT_FAR_AWAY_US   3600000000u
+#define CLIENT_SPARE_MAX     1024
+#define CLIENT_BODY_CHECK_US 1000000
+
+static struct loop *client_loop(const struct client_conn *conn)
+{
+    return conn->env->exchanges->loop;
+}
+
+static const struct plan_limits *client_limits(const struct client_conn *conn)
+{
+    return &conn->env->exchanges->snapshot->plan->limits;
+}
+
+/* ---- doors and env ---- */
+
+struct client_door *client_door_new(const struct plan_listener *listener)
+{
+    struct client_door *door =
+        calloc(1, sizeof(*door) + listener->name.len + listener->address_text.len);
+    if (door == NULL)
+        return NULL;
+    char *text = (char *)(door + 1);
+    door->refs = 1;
+    door->listener.address = listener->address;
+    memcpy(text, listener->name.ptr, listener->name.len);
+    door->listener.name = (struct span){text, listener->name.len};
+    text += listener->name.len;
+    memcpy(text, listener->address_text.ptr, listener->address_text.len);
+    door->listener.address_text = (struct span){text, listener->address_text.len};
+    return door;
+}
+
+void client_door_unref(struct client_door *door)
+{
+    if (door != NULL && --door->refs == 0)
+        free(door);
+}
+
+enum err client_env_init(struct client_env *env, struct exchange_env *exchanges,
+                         atomic_uint *connections, _Atomic uint64_t *head_bytes)
+{
+    *env = (struct client_env){.exchanges = exchanges,
+                               .connections = connections,
+                               .head_bytes = head_bytes,
+                               .cork = malloc(CLIENT_CORK_BYTES)};
+    list_init(&env->conns);
+    list_init(&env->spare);
+    return env->cork == NULL ? ERR_NOMEM : ERR_OK;
+}
+
+void client_env_fini(struct client_env *env)
+{
+    LIST_EACH_SAFE (node, &env->spare)
+        free(LIST_OF(node, struct client_conn, node));
+    free(env->cork);
+}
+
+/* ---- states ---- */
+
+static uint64_t client_due(const struct client_conn *conn)
+{
+    const struct plan_limits *limits = client_limits(conn);
+    uint64_t now_us = client_loop(conn)->mono_us;
+    switch (conn->state) {
+    case CLIENT_IDLE:
+        return now_us + limits->keepalive_us;
+    case CLIENT_HEAD:
+        return conn->began_us + limits->header_timeout_us;
+    case CLIENT_LINGER:
+        return conn->linger_until_us;
+    default:
+        return now_us + CLIENT_FAR_AWAY_US;
+    }
+}
+
+void client_set_state(struct client_conn *conn, enum client_state state)
+{
+    conn->state = state;
+    if (state != CLIENT_CLOSED)
+        loop_timer_set(client_loop(conn), &conn->timer, client_due(conn));
+}
+
+static void client_free(struct client_conn *conn)
+{
+    struct client_env *env = conn->env;
+    list_remove(&conn->node);
+    env->count--;
+    atomic_fetch_sub_explicit(env->connections, 1, memory_order_relaxed);
+    metrics_sub(client_loop(conn)->metrics, METRICS_CONNECTIONS_OPEN, 1);
+    loop_timer_cancel(&conn->timer);
+    loop_task_cancel(&conn->task);
+    client_drop_input(conn);
+    buf_free(&conn->out);
+    net_stream_close(&conn->stream);
+    client_door_unref(conn->door);
+    list_push_front(&env->spare, &conn->node);
+}
+
+/* Our side is finished.  Closing while the client still sends would reset the connection and could
+ * destroy what it has not read yet: then wait for its end (RFC 9112 section 9.6). */
+static void client_finish(struct client_conn *conn)
+{
+    bool may_come_more = !conn->request_done || conn->left != 0 || conn->stream.is_readable;
+    client_drop_input(conn);
+    if (!may_come_more) {
+        client_set_state(conn, CLIENT_CLOSED);
+        return;
+    }
+    net_stream_shutdown(&conn->stream);
+    conn->linger_until_us = client_loop(conn)->mono_us + CLIENT_LINGER_US;
+    client_set_state(conn, CLIENT_LINGER);
+}
+
+static bool client_linger(struct client_conn *conn)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        ssize_t n = client_fill(conn);
+        if (n == 0)
+            return false;
+        if (n < 0) {
+            client_set_state(conn, CLIENT_CLOSED);
+            return true;
+        }
+        client_drop_input(conn);
+    }
+    loop_task_schedule(client_loop(conn), &conn->task);
+    return false;
+}
+
+void client_finished(void *arg, enum exchange_after after)
+{
+    struct client_conn *conn = arg;
+    conn->x = NULL;
+    conn->waiting_us = 0;
+    conn->env->cork_len = after == EXCHANGE_ABORT ? 0 : conn->env->cork_len;
+    if (after == EXCHANGE_ABORT || conn->is_broken) {
+        net_stream_abort(&conn->stream);
+        client_set_state(conn, CLIENT_CLOSED);
+    } else if (after == EXCHANGE_CLOSE || conn->will_close) {
+        client_finish(conn);
+    } else {
+        client_set_state(conn, CLIENT_IDLE);
+    }
+    if (!conn->is_driving)
+        client_drive(conn);
+}
+
+/* ---- driving ---- */
+
+static void client_drive_exchange(struct client_conn *conn)
+{
+    bool is_reset = conn->stream.saw_end && net_stream_is_reset(&conn->stream);
+    if (conn->is_broken || is_reset)
+        exchange_stop(conn->x, END_CLIENT_ABORT);
+    else
+        exchange_run(conn->x);
+}
+
+/* True while another look is worth it. */
+static bool client_drive_once(struct client_conn *conn)
+{
+    switch (conn->state) {
+    case CLIENT_IDLE:
+    case CLIENT_HEAD:
+        return client_read_head(conn);
+    case CLIENT_BUSY:
+        client_drive_exchange(conn);
+        return conn->state != CLIENT_BUSY;
+    case CLIENT_LINGER:
+        return client_linger(conn);
+    default:
+        return false;
+    }
+}
+
+void client_drive(struct client_conn *conn)
+{
+    conn->is_driving = true;
+    client_flush(conn);
+    while (conn->state != CLIENT_CLOSED && client_drive_once(conn))
+        continue;
+    if (conn->state != CLIENT_CLOSED && !client_keep_rest(conn)) {
+        if (conn->x != NULL)
+            exchange_stop(conn->x, END_CLIENT_ABORT);
+        client_set_state(conn, CLIENT_CLOSED);
+    }
+    conn->is_driving = false;
+    if (conn->state == CLIENT_CLOSED)
+        client_free(conn);
+}
+
+static void client_on_ready(struct net_stream *stream, void *arg)
+{
+    (void)stream;
+    client_drive(arg);
+}
+
+static void client_on_task(void *arg)
+{
+    client_drive(arg);
+}
+
+/* ---- deadlines ---- */
+
+static void client_stop(struct client_conn *conn, enum exchange_end end)
+{
+    conn->is_driving = true;
+    exchange_stop(conn->x, end);
+    conn->is_driving = false;
+    client_drive(conn);
+}
+
+static void client_on_timer_busy(struct client_conn *conn)
+{
+    struct loop *loop = client_loop(conn);
+    if (buf_len(&conn->out) != 0) {
+        conn->is_broken = true; /* the client takes nothing: there is no use in an answer */
+        client_stop(conn, END_CLIENT_TIMEOUT);
+    } else if (conn->waiting_us != 0 && client_body_is_slow(conn)) {
+        client_stop(conn, END_CLIENT_TIMEOUT);
+    } else {
+        uint64_t wait_us = conn->waiting_us != 0 ? CLIENT_BODY_CHECK_US : CLIENT_FAR_AWAY_US;
+        loop_timer_set(loop, &conn->timer, loop->mono_us + wait_us);
+    }
+}
+
+static void client_begin_refusal(struct client_conn *conn, enum exchange_end end)
+{
+    const struct exchange_request request = {
+        .refuse = end,
+        .listener = &conn->door->listener,
+        .peer_ip = conn->peer_ip,
+        .peer_is_unix = conn->peer_is_unix,
+        .began_us = conn->began_us,
+    };
+    conn->keep_alive = false;
+    conn->request_done = false;
+    conn->x = exchange_new(conn->env->exchanges, &CLIENT_OPS, conn, &request);
+    client_set_state(conn, conn->x == NULL ? CLIENT_CLOSED : CLIENT_BUSY);
+    client_drive(conn);
+}
+
+static void client_on_timer(void *arg)
+{
+    struct client_conn *conn = arg;
+    switch (conn->state) {
+    case CLIENT_BUSY:
+        client_on_timer_busy(conn);
+        break;
+    case CLIENT_HEAD:
+        client_begin_refusal(conn, END_CLIENT_TIMEOUT);
+        break;
+    default:
+        client_set_state(conn, CLIENT_CLOSED);
+        client_drive(conn);
+        break;
+    }
+}
+
+/* ---- accepting ---- */
+
+static struct client_conn *client_take_object(struct client_env *env)
+{
+    struct client_conn *conn;
+    if (list_is_empty(&env->spare))
+        return malloc(sizeof(*conn));
+    conn = LIST_OF(env->spare.next, struct client_conn, node);
+    list_remove(&conn->node);
+    return conn;
+}
+
+static bool client_has_room(struct client_env *env)
+{
+    const struct plan_limits *limits = &env->exchanges->snapshot->plan->limits;
+    unsigned before = atomic_fetch_add_explicit(env->connections, 1, memory_order_relaxed);
+    if (before < limits->connections_max)
+        return true;
+    atomic_fetch_sub_explicit(env->connections, 1, memory_order_relaxed);
+    metrics_add(env->exchanges->loop->metrics, METRICS_CONNECTIONS_REFUSED_LIMIT, 1);
+    log_warn("a connection was closed at once: limits.connections (%u) is reached",
+             limits->connections_max);
+    return false;
+}
+
+void client_accept(struct client_env *env, struct client_door *door, int fd,
+                   const struct net_address *peer)
+{
+    struct loop *loop = env->exchanges->loop;
+    metrics_add(loop->metrics, METRICS_CONNECTIONS_ACCEPTED, 1);
+    if (!client_has_room(env)) {
+        close(fd);
+        return;
+    }
+    struct client_conn *conn = client_take_object(env);
+    if (conn == NULL) {
+        atomic_fetch_sub_explicit(env->connections, 1, memory_order_relaxed);
+        close(fd);
+        return;
+    }
+    memset(conn, 0, sizeof(*conn));
+    conn->env = env;
+    conn->door = door;
+    door->refs++;
+    conn->peer_ip = net_address_ip(peer);
+    conn->peer_is_unix = peer->is_unix;
+    conn->stream.fd = -1;
+    conn->request_done = true;
+    list_init(&conn->node);
+    list_push_back(&env->conns, &conn->node);
+    env->count++;
+    metrics_add(loop->metrics, METRICS_CONNECTIONS_OPEN, 1);
+    loop_timer_init(&conn->timer, client_on_timer, conn);
+    loop_task_init(&conn->task, client_on_task, conn);
+    client_set_state(conn, CLIENT_IDLE);
+    if (net_stream_open(&conn->stream, loop, fd, client_on_ready, conn) != ERR_OK) {
+        close(fd);
+        client_free(conn);
+    }
+}
+
+/* ---- draining ---- */
+
+static bool client_is_between_requests(struct client_conn *conn)
+{
+    return conn->state == CLIENT_IDLE && conn->left == 0 && buf_len(&conn->in) == 0 &&
+           !net_stream_has_input(&conn->stream);
+}
+
+void client_drain(struct client_env *env)
+{
+    env->is_draining = true;
+    LIST_EACH_SAFE (node, &env->conns) {
+        struct client_conn *conn = LIST_OF(node, struct client_conn, node);
+        if (client_is_between_requests(conn)) {
+            client_set_state(conn, CLIENT_CLOSED);
+            client_drive(conn);
+        }
+    }
+}
+
+void client_close_all(struct client_env *env)
+{
+    LIST_EACH_SAFE (node, &env->conns) {
+        struct client_conn *conn = LIST_OF(node, struct client_conn, node);
+        conn->is_broken = true;
+        conn->is_driving = true;
+        if (conn->x != NULL)
+            exchange_stop(conn->x, END_CLIENT_ABORT);
+        client_set_state(conn, CLIENT_CLOSED);
+        client_drive(conn);
+    }
+}

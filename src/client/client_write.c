@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client_write.c - from responses to a client's bytes.  Takes: heads and data from an exchange.  Gives: HTTP/1.1
+ * messages; small ones leave in one send at the end of the callback, what the kernel does not take waits in
+ * conn->out. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/base_fmt.h"
+#include "client/client_private.h"
+
+static struct loop *client_loop(const struct client_conn *conn)
+{
+    return conn->env->exchanges->loop;
+}
+
+/* Nothing can be written any more.  Who is on the stack may not be torn down: the task does it. */
+static void client_broke(struct client_conn *conn)
+{
+    conn->is_broken = true;
+    conn->env->cork_len = 0;
+    buf_free(&conn->out);
+    loop_task_schedule(client_loop(conn), &conn->task);
+}
+
+static void client_await_write(struct client_conn *conn)
+{
+    struct loop *loop = client_loop(conn);
+    loop_timer_set(loop, &conn->timer,
+                   loop->mono_us + conn->env->exchanges->snapshot->plan->limits.write_stall_us);
+}
+
+static void client_put(struct client_conn *conn, const struct iovec *iov, int count)
+{
+    size_t sent = 0;
+    if (conn->is_broken || conn->stream.fd < 0)
+        return;
+    if (buf_len(&conn->out) == 0) {
+        ssize_t n = count == 1 ? net_stream_write(&conn->stream, iov[0].iov_base, iov[0].iov_len)
+                               : net_stream_writev(&conn->stream, iov, count);
+        if (n < 0 && errno != EAGAIN) {
+            client_broke(conn);
+            return;
+        }
+        sent = n < 0 ? 0 : (size_t)n;
+    }
+    for (int i = 0; i < count; i++) {
+        size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
+        struct span rest = {(const char *)iov[i].iov_base + skip, iov[i].iov_len - skip};
+        sent -= skip;
+        if (rest.len == 0)
+            continue;
+        if (buf_append(&conn->out, rest, CLIENT_OUT_MAX_BYTES) != ERR_OK) {
+            client_broke(conn);
+            return;
+        }
+        client_await_write(conn);
+    }
+}
+
+static void client_uncork(struct client_conn *conn)
+{
+    const struct iovec iov = {conn->env->cork, conn->env->cork_len};
+    if (conn->env->cork_len == 0)
+        return;
+    conn->env->cork_len = 0;
+    client_put(conn, &iov, 1);
+}
+
+void client_flush(struct client_conn *conn)
+{
+    if (conn->stream.fd < 0 || conn->is_broken)
+        return;
+    if (buf_len(&conn->out) != 0) {
+        struct span rest = buf_span(&conn->out);
+        ssize_t n = net_stream_write(&conn->stream, rest.ptr, rest.len);
+        if (n < 0 && errno != EAGAIN) {
+            client_broke(conn);
+            return;
+        }
+        if (n > 0) {
+            buf_consume(&conn->out, (size_t)n);
+            client_await_write(conn);
+        }
+    }
+    client_uncork(conn);
+}
+
+/* ---- heads ---- */
+
+/* Decides how the body is framed and whether the connection lives on. */
+static void client_frame(struct client_conn *conn, const struct exchange_response *response)
+{
+    bool has_end = response->kind == HTTP_BODY_NONE || response->kind == HTTP_BODY_LENGTH;
+    if (conn->framing != CLIENT_NOTHING && response->kind == HTTP_BODY_NONE)
+        conn->framing = CLIENT_NOTHING;
+    if (!has_end && !conn->is_1_0 && conn->framing != CLIENT_NOTHING)
+        conn->framing = CLIENT_CHUNKED;
+    bool ends_with_connection = !has_end && conn->framing == CLIENT_RAW;
+    conn->will_close =
+        response->must_close || !conn->keep_alive || conn->env->is_draining || ends_with_connection;
+}
+
+static size_t client_head_bytes(const struct exchange_response *response)
+{
+    return response->reason.len + response->fields.len + 160;
+}
+
+static char *client_write_head(struct client_conn *conn, char *at,
+                               const struct exchange_response *response)
+{
+    at = FMT_LIT(at, "HTTP/1.1 ");
+    at = fmt_u64(at, response->status);
+    *at++ = ' ';
+    at = fmt_span(at, response->reason);
+    at = FMT_LIT(at, "\r\n");
+    at = fmt_span(at, response->fields);
+    if (!response->is_interim) {
+        if (conn->framing == CLIENT_CHUNKED)
+            at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
+        if (conn->will_close)
+            at = FMT_LIT(at, "Connection: close\r\n");
+        else if (conn->is_1_0)
+            at = FMT_LIT(at, "Connection: keep-alive\r\n");
+    }
+    return FMT_LIT(at, "\r\n");
+}
+
+static void client_send_head(void *arg, const struct exchange_response *response)
+{
+    struct client_conn *conn = arg;
+    struct client_env *env = conn->env;
+    if (!response->is_interim)
+        client_frame(conn, response);
+    if (env->cork_len + client_head_bytes(response) > CLIENT_CORK_BYTES)
+        client_uncork(conn);
+    if (client_head_bytes(response) >
+        CLIENT_CORK_BYTES) { /* beyond every limit that can be configured */
+        client_broke(conn);
+        return;
+    }
+    char *begin = env->cork + env->cork_len;
+    char *end = client_write_head(conn, begin, response);
+    env->cork_len += (size_t)(end - begin);
+    conn->x->bytes_out += (size_t)(end - begin);
+}
+
+/* ---- bodies ---- */
+
+static void client_cork(struct client_conn *conn, const char *bytes, size_t len)
+{
+    memcpy(conn->env->cork + conn->env->cork_len, bytes, len);
+    conn->env->cork_len += len;
+}
+
+static void client_send_data(void *arg, struct span data)
+{
+    struct client_conn *conn = arg;
+    struct client_env *env = conn->env;
+    char chunk[HTTP_CHUNK_HEAD_MAX];
+    size_t chunk_len = 0;
+    if (conn->framing == CLIENT_NOTHING)
+        return;
+    if (conn->framing == CLIENT_CHUNKED)
+        chunk_len = (size_t)(http_body_chunk_head(chunk, data.len) - chunk);
+    size_t end_len = chunk_len == 0 ? 0 : 2;
+    conn->x->bytes_out += chunk_len + data.len + end_len;
+    if (data.len <= CLIENT_GATHER_BYTES &&
+        env->cork_len + chunk_len + data.len + end_len <= CLIENT_CORK_BYTES) {
+        client_cork(conn, chunk, chunk_len);
+        client_cork(conn, data.ptr, data.len);
+        client_cork(conn, "\r\n", end_len);
+        return;
+    }
+    struct iovec iov[4] = {
+        {env->cork, env->cork_len},
+        {chunk, chunk_len},
+        {(char *)(uintptr_t)data.ptr, data.len},
+        {(char *)(uintptr_t) "\r\n", end_len},
+    };
+    env->cork_len = 0;
+    client_put(conn, iov, 4);
+}
+
+static void client_send_end(void *arg, struct span trailers)
+{
+    struct client_conn *conn = arg;
+    if (conn->framing != CLIENT_CHUNKED)
+        return;
+    if (conn->env->cork_len + trailers.len + 5 > CLIENT_CORK_BYTES)
+        client_uncork(conn);
+    if (trailers.len + 5 > CLIENT_CORK_BYTES) {
+        client_broke(conn);
+        return;
+    }
+    client_cork(conn, "0\r\n", 3);
+    client_cork(conn, trailers.ptr, trailers.len);
+    client_cork(conn, "\r\n", 2);
+    conn->x->bytes_out += trailers.len + 5;
+}
+
+static void client_ops_flush(void *arg)
+{
+    client_flush(arg);
+}
+
+static bool client_is_blocked(const void *arg)
+{
+    const struct client_conn *conn = arg;
+    return !conn->is_broken && buf_len(&conn->out) != 0;
+}
+
+const struct exchange_client CLIENT_OPS = {
+    .send_head = client_send_head,
+    .send_data = client_send_data,
+    .send_end = client_send_end,
+    .flush = client_ops_flush,
+    .is_blocked = client_is_blocked,
+    .read_body = client_read_body,
+    .finished = client_finished,
+};

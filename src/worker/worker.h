@@ -20,8 +20,8 @@ struct worker_env {
     struct metrics_registry *metrics;
     struct loop_log *log; /* worker i writes to ring i */
     struct lease *lease;
-    atomic_uint *connections;         /* open client connections of the process */
-    _Atomic uint64_t *head_bytes;     /* memory held by incomplete heads, process-wide */
+    atomic_uint *connections;     /* open client connections of the process */
+    _Atomic uint64_t *head_bytes; /* memory held by incomplete heads, process-wide */
 };
 
 /* The listening sockets of one worker for one plan: fds[i] belongs to plan->listeners[i]. */
@@ -42,18 +42,12 @@ struct worker *worker_start(unsigned index, const struct worker_env *env, struct
 MUST_USE enum err worker_apply(struct worker *worker, struct plan *plan,
                                const struct worker_listeners *listeners);
 
-/* Stop accepting, close idle connections, let responses in flight finish until the deadline
- * (monotonic), then close what is left.  Returns at once. */
-void worker_drain(struct worker *worker, uint64_t deadline_us);
+/* Stop accepting, close idle connections, let responses in flight finish.  Returns at once; the caller
+ * waits for worker_is_idle as long as it likes and then stops the worker, which closes what is left. */
+void worker_drain(struct worker *worker);
 bool worker_is_idle(const struct worker *worker); /* nothing left to finish */
 
 /* End the thread and free everything. */
 void worker_stop(struct worker **worker);
-
-/* One server of one upstream as this worker sees it, for status. */
-struct worker_server_status {
-    unsigned idle, busy;
-    uint64_t failures;
-};
 
 #endif

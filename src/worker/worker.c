@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.c - one serving thread.  Takes: orders by mail, each answered before the caller goes on, but for drain.
+ * Gives: traffic served.  The main thread never touches what a worker owns. */
+#include "worker/worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base_log.h"
+#include "client/client.h"
+#include "net/net_listener.h"
+
+/* One listening socket and the door its connections remember. */
+struct worker_listener {
+    struct worker *worker;
+    struct list node;
+    struct net_listener *listener;
+    struct client_door *door;
+    int fd;
+    bool is_wanted; /* by the plan that is being applied */
+};
+
+/* Owner: the main thread.  Freed by: worker_stop.  Thread: the worker's, but for `shared` and what is
+ * const after worker_start. */
+struct worker {
+    unsigned index;
+    struct worker_env env;
+    pthread_t thread;
+    struct loop *loop;
+    struct net_resolver *resolver;
+    struct upstream_set *upstreams;
+    struct lease_worker *lease;
+    struct exchange_env exchanges;
+    struct client_env clients;
+    struct list listeners;
+    struct loop_timer drain_timer;
+    struct {
+        pthread_mutex_t lock;
+        pthread_cond_t answered;
+        bool is_answered;
+        enum err answer;
+    } shared;
+    atomic_bool is_draining, is_idle;
+};
+
+/* An order and its arguments; lives on the caller's stack until it is answered. */
+struct worker_order {
+    struct worker *worker;
+    struct plan *plan;
+    const struct worker_listeners *listeners;
+};
+
+/* ---- listeners ---- */
+
+static void worker_on_accept(void *arg, int fd, const struct net_address *peer)
+{
+    struct worker_listener *listener = arg;
+    client_accept(&listener->worker->clients, listener->door, fd, peer);
+}
+
+static void worker_listener_free(struct worker_listener *listener)
+{
+    list_remove(&listener->node);
+    net_listener_free(listener->listener);
+    client_door_unref(listener->door);
+    free(listener);
+}
+
+static struct worker_listener *worker_find_listener(struct worker *worker, int fd)
+{
+    LIST_EACH (node, &worker->listeners) {
+        struct worker_listener *listener = LIST_OF(node, struct worker_listener, node);
+        if (listener->fd == fd)
+            return listener;
+    }
+    return NULL;
+}
+
+static enum err worker_open_listener(struct worker *worker, int fd,
+                                     const struct plan_listener *conf)
+{
+    struct worker_listener *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL)
+        return ERR_NOMEM;
+    list_init(&listener->node);
+    listener->worker = worker;
+    listener->fd = fd;
+    listener->is_wanted = true;
+    listener->door = client_door_new(conf);
+    if (listener->door != NULL)
+        listener->listener = net_listener_new(worker->loop, fd, worker_on_accept, listener);
+    if (listener->listener == NULL) {
+        client_door_unref(listener->door);
+        free(listener);
+        return ERR_NOMEM;
+    }
+    list_push_back(&worker->listeners, &listener->node);
+    return ERR_OK;
+}
+
+/* A kept listener may have a new name: its later connections come through a new door. */
+static enum err worker_keep_listener(struct worker_listener *listener,
+                                     const struct plan_listener *conf)
+{
+    struct client_door *door = client_door_new(conf);
+    if (door == NULL)
+        return ERR_NOMEM;
+    client_door_unref(listener->door);
+    listener->door = door;
+    listener->is_wanted = true;
+    return ERR_OK;
+}
+
+static enum err worker_set_listeners(struct worker *worker, const struct plan *plan,
+                                     const struct worker_listeners *listeners)
+{
+    LIST_EACH (node, &worker->listeners)
+        LIST_OF(node, struct worker_listener, node)->is_wanted = false;
+    for (unsigned i = 0; i < listeners->count; i++) {
+        struct worker_listener *open = worker_find_listener(worker, listeners->fds[i]);
+        enum err err = open != NULL
+                           ? worker_keep_listener(open, &plan->listeners[i])
+                           : worker_open_listener(worker, listeners->fds[i], &plan->listeners[i]);
+        if (err != ERR_OK)
+            return err;
+    }
+    LIST_EACH_SAFE (node, &worker->listeners) {
+        struct worker_listener *listener = LIST_OF(node, struct worker_listener, node);
+        if (!listener->is_wanted)
+            worker_listener_free(listener);
+    }
+    return ERR_OK;
+}
+
+/* ---- orders ---- */
+
+static enum err worker_do_apply(struct worker *worker, struct plan *plan,
+                                const struct worker_listeners *listeners)
+{
+    struct exchange_snapshot *snapshot = exchange_snapshot_new(plan, worker->upstreams);
+    if (snapshot == NULL)
+        return ERR_NOMEM;
+    struct exchange_snapshot *old = worker->exchanges.snapshot;
+    worker->exchanges.snapshot = snapshot;
+    exchange_snapshot_unref(&old);
+    return worker_set_listeners(worker, plan, listeners);
+}
+
+static void worker_answer(struct worker *worker, enum err answer)
+{
+    pthread_mutex_lock(&worker->shared.lock);
+    worker->shared.is_answered = true;
+    worker->shared.answer = answer;
+    pthread_cond_signal(&worker->shared.answered);
+    pthread_mutex_unlock(&worker->shared.lock);
+}
+
+static enum err worker_ask(struct worker *worker, void (*fn)(void *arg), void *arg)
+{
+    worker->shared.is_answered = false;
+    enum err err = loop_post(worker->loop, fn, arg);
+    if (err != ERR_OK)
+        return err;
+    pthread_mutex_lock(&worker->shared.lock);
+    while (!worker->shared.is_answered)
+        pthread_cond_wait(&worker->shared.answered, &worker->shared.lock);
+    pthread_mutex_unlock(&worker->shared.lock);
+    return worker->shared.answer;
+}
+
+static void worker_on_apply(void *arg)
+{
+    struct worker_order *order = arg;
+    struct worker *worker = order->worker;
+    worker_answer(worker, worker_do_apply(worker, order->plan, order->listeners));
+}
+
+enum err worker_apply(struct worker *worker, struct plan *plan,
+                      const struct worker_listeners *listeners)
+{
+    struct worker_order order = {worker, plan, listeners};
+    return worker_ask(worker, worker_on_apply, &order);
+}
+
+/* ---- draining ---- */
+
+static void worker_look_if_idle(struct worker *worker)
+{
+    if (worker->clients.count == 0)
+        atomic_store(&worker->is_idle, true);
+}
+
+static void worker_on_drain_tick(void *arg)
+{
+    struct worker *worker = arg;
+    worker_look_if_idle(worker);
+    if (!atomic_load(&worker->is_idle))
+        loop_timer_set(worker->loop, &worker->drain_timer,
+                       worker->loop->mono_us + LOOP_TICK_US / 2);
+}
+
+static void worker_on_drain(void *arg)
+{
+    struct worker *worker = arg;
+    worker->clients.is_draining = true;
+    LIST_EACH_SAFE (node, &worker->listeners)
+        worker_listener_free(LIST_OF(node, struct worker_listener, node));
+    client_drain(&worker->clients);
+    worker_on_drain_tick(worker);
+}
+
+void worker_drain(struct worker *worker)
+{
+    if (!atomic_exchange(&worker->is_draining, true) &&
+        loop_post(worker->loop, worker_on_drain, worker) != ERR_OK)
+        atomic_store(&worker->is_idle, true); /* out of memory: there is nothing to wait for */
+}
+
+bool worker_is_idle(const struct worker *worker)
+{
+    return atomic_load(&worker->is_idle);
+}
+
+/* ---- the thread ---- */
+
+static void *worker_thread(void *arg)
+{
+    struct worker *worker = arg;
+    loop_run(worker->loop);
+    client_close_all(&worker->clients);
+    return NULL;
+}
+
+static void worker_free(struct worker *worker)
+{
+    if (worker->loop != NULL)
+        LIST_EACH_SAFE (node, &worker->listeners)
+            worker_listener_free(LIST_OF(node, struct worker_listener, node));
+    if (worker->clients.exchanges != NULL) {
+        client_close_all(&worker->clients);
+        client_env_fini(&worker->clients);
+        exchange_env_fini(&worker->exchanges);
+    }
+    lease_worker_free(worker->lease);
+    if (worker->upstreams != NULL)
+        upstream_set_close_idle(worker->upstreams);
+    upstream_set_free(worker->upstreams);
+    net_resolver_free(worker->resolver);
+    loop_free(worker->loop);
+    pthread_mutex_destroy(&worker->shared.lock);
+    pthread_cond_destroy(&worker->shared.answered);
+    free(worker);
+}
+
+static enum err worker_init(struct worker *worker, struct plan *plan,
+                            const struct worker_listeners *listeners)
+{
+    struct metrics_block *metrics = metrics_registry_add_block(worker->env.metrics);
+    if (metrics != NULL)
+        worker->loop = loop_new(metrics);
+    if (worker->loop == NULL)
+        return ERR_NOMEM;
+    loop_timer_init(&worker->drain_timer, worker_on_drain_tick, worker);
+    worker->resolver = net_resolver_new(worker->loop);
+    if (worker->resolver != NULL)
+        worker->upstreams = upstream_set_new(worker->loop, worker->resolver);
+    worker->lease = lease_worker_new(worker->env.lease, worker->loop);
+    if (worker->upstreams == NULL || worker->lease == NULL)
+        return ERR_NOMEM;
+    enum err err = exchange_env_init(&worker->exchanges, worker->loop, worker->env.metrics);
+    if (err != ERR_OK)
+        return err;
+    worker->exchanges.ring = loop_log_ring(worker->env.log, worker->index);
+    worker->exchanges.lease = worker->lease;
+    worker->exchanges.upstreams = worker->upstreams;
+    err = client_env_init(&worker->clients, &worker->exchanges, worker->env.connections,
+                          worker->env.head_bytes);
+    if (err != ERR_OK)
+        return err;
+    return worker_do_apply(worker, plan, listeners);
+}
+
+struct worker *worker_start(unsigned index, const struct worker_env *env, struct plan *plan,
+                            const struct worker_listeners *listeners)
+{
+    sigset_t all, old;
+    struct worker *worker = calloc(1, sizeof(*worker));
+    if (worker == NULL)
+        return NULL;
+    worker->index = index;
+    worker->env = *env;
+    list_init(&worker->listeners);
+    pthread_mutex_init(&worker->shared.lock, NULL);
+    pthread_cond_init(&worker->shared.answered, NULL);
+    if (worker_init(worker, plan, listeners) != ERR_OK) {
+        worker_free(worker);
+        return NULL;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&worker->thread, NULL, worker_thread, worker);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error != 0) {
+        log_error("cannot start worker %u: %s", index, strerror(error));
+        worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+void worker_stop(struct worker **taken)
+{
+    struct worker *worker = *taken;
+    if (worker == NULL)
+        return;
+    *taken = NULL;
+    loop_stop(worker->loop);
+    pthread_join(worker->thread, NULL);
+    worker_free(worker);
+}

@@ -7,10 +7,10 @@
 #include "quota/quota.h"
 
 enum store_answer {
-    STORE_CHARGED,  /* all of them */
-    STORE_REFUSED,  /* none of them; the readings say which windows refused */
-    STORE_PENDING,  /* the callback will tell */
-    STORE_AWAY,     /* not asked, or no answer in time */
+    STORE_CHARGED, /* all of them */
+    STORE_REFUSED, /* none of them; the readings say which windows refused */
+    STORE_PENDING, /* the callback will tell */
+    STORE_AWAY,    /* not asked, or no answer in time */
 };
 
 #endif

@@ -10,6 +10,7 @@
 #include <sched.h>
 
 #include "base/base_rng.h"
+#include "quota/quota.h"
 
 #define TAG_WORDS (STORE_CELLS_WAYS / 4) /* four 16-bit tags each, 0 = free */
 #define LANE_LOW  UINT64_C(0x0001000100010001)
@@ -23,6 +24,7 @@ struct store_cells_head {
     _Atomic uint32_t oldest; /* locks of older generations are free */
     uint32_t block_count, cell_bytes;
     uint64_t seed[2];
+    _Atomic uint64_t forgot_at_s; /* the latest time at which an idle cell was given away */
 };
 
 struct store_cells_block {
@@ -84,6 +86,26 @@ void store_cells_recover(struct store_cells *cells)
 {
     cells->generation = atomic_fetch_add(&cells->head->generation, 1) + 1;
     atomic_store(&cells->head->oldest, cells->generation);
+}
+
+static bool is_a_little_later(uint64_t at_s, uint64_t now_s)
+{
+    return at_s > now_s && at_s - now_s <= QUOTA_SKEW_S;
+}
+
+uint64_t store_cells_now(const struct store_cells *cells, uint64_t now_s)
+{
+    uint64_t at_s = atomic_load_explicit(&cells->head->forgot_at_s, memory_order_acquire);
+    return is_a_little_later(at_s, now_s) ? at_s : now_s;
+}
+
+void store_cells_forgot(const struct store_cells *cells, uint64_t now_s)
+{
+    uint64_t at_s = atomic_load(&cells->head->forgot_at_s);
+    while (at_s != now_s && !is_a_little_later(at_s, now_s)) {
+        if (atomic_compare_exchange_weak(&cells->head->forgot_at_s, &at_s, now_s))
+            return;
+    }
 }
 
 static void wait_a_little(unsigned turn)
@@ -237,8 +259,10 @@ static struct store_cell *claim_idle(const struct store_cells *cells, uint32_t b
         struct store_cell *cell = cell_at(cells, *place);
         store_cell_lock(cells, cell);
         uint64_t busy_until_s = cells->busy(cells->arg, cell, now_s);
-        if (busy_until_s <= now_s)
+        if (busy_until_s <= now_s) {
+            store_cells_forgot(cells, now_s); /* before a look-up can miss it */
             return cell;
+        }
         store_cell_unlock(cell);
         if (busy_until_s < quiet_s)
             quiet_s = busy_until_s;

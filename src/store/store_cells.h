@@ -89,6 +89,14 @@ static inline uint64_t store_cells_hash(const struct store_cells *cells, const u
 /* Ask the caches for the key's first block, ahead of store_cells_find. */
 void store_cells_prefetch(const struct store_cells *cells, uint64_t hash);
 
+/* now_s, or the time at which a cell was last given to another key if that is a little later.  Threads read
+ * their clocks at different moments, and clocks are set back: judge a locked cell by this time, else a
+ * subject whose cell was reused one window later could begin the earlier window again. */
+uint64_t store_cells_now(const struct store_cells *cells, uint64_t now_s);
+
+/* What was over at now_s has been forgotten (cells that are given away note it themselves). */
+void store_cells_forgot(const struct store_cells *cells, uint64_t now_s);
+
 /* Without a lock.  The cell may go to another key until it is locked: ask store_cell_has then. */
 struct store_cell *store_cells_find(const struct store_cells *cells, const uint8_t key[16],
                                     uint64_t hash);

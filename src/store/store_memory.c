@@ -239,6 +239,7 @@ static enum store_answer decide(const struct store_memory *store, struct held *h
                                 uint64_t now_s)
 {
     enum store_answer answer = STORE_CHARGED;
+    now_s = store_cells_now(&store->overflow, store_cells_now(&store->subjects, now_s));
     for (unsigned i = 0; i < count; i++) {
         held[i].before = held[i].is_repeat ? held[i - 1].before + held[i - 1].charge->cost : 0;
         enum store_answer one = look(store, &held[i], now_s);

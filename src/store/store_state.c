@@ -343,6 +343,8 @@ static enum err load_file(struct state_file *file, struct store_memory *store, c
     const char *fault = read_content(file, bytes, NULL, now_s, &lost);
     if (fault != NULL)
         return say(why, ERR_INVALID, "%.150s %s; nothing was loaded", path, fault);
+    store_cells_forgot(&store->subjects, now_s); /* windows that are over stay behind */
+    store_cells_forgot(&store->overflow, now_s);
     fault = read_content(file, bytes, store, now_s, &lost);
     if (fault != NULL)
         return say(why, ERR_SYSTEM, "%.150s changed while it was read (%s)", path, fault);

@@ -18,23 +18,48 @@ static inline char *put_pair(char *out, unsigned value)
     return out + 2;
 }
 
+/* 1233 / 4096 is a little above log10(2): the guess is right or one too high. */
+static inline unsigned count_digits(uint64_t value)
+{
+    static const uint64_t powers[FMT_U64_MAX] = {
+        UINT64_C(0),
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+    unsigned guess = (unsigned)(64 - __builtin_clzll(value | 1)) * 1233 >> 12;
+    return guess + (value >= powers[guess]);
+}
+
 char *fmt_u64(char *out, uint64_t value)
 {
-    char digits[FMT_U64_MAX];
-    char *first = digits + sizeof(digits);
+    unsigned len = count_digits(value);
+    char *at = out + len;
     while (value >= 100) {
-        first -= 2;
-        put_pair(first, (unsigned)(value % 100));
+        at -= 2;
+        put_pair(at, (unsigned)(value % 100));
         value /= 100;
     }
-    if (value >= 10) {
-        first -= 2;
-        put_pair(first, (unsigned)value);
-    } else {
-        *--first = (char)('0' + value);
-    }
-    size_t len = (size_t)(digits + sizeof(digits) - first);
-    memcpy(out, first, len);
+    if (value >= 10)
+        put_pair(out, (unsigned)value);
+    else
+        *out = (char)('0' + value);
     return out + len;
 }
 
@@ -161,32 +186,49 @@ static inline uint64_t load4(const char *at)
     return word;
 }
 
-/* Copy plain text in pieces of eight and four; the last piece may overlap the one before.  Returns how
- * much was copied; stops before the first piece with a special byte. */
+/* Copy plain text in pieces of eight; the last piece may overlap the one before.  Returns how much was
+ * copied; stops before the first piece with a special byte. */
 static inline size_t copy_plain(char *out, const char *text, size_t len)
 {
-    uint64_t word;
-    if (len < 8) {
-        if (len < 4)
-            return 0;
-        word = load4(text) | load4(text + len - 4) << 32;
-        if (has_special(word))
-            return 0;
-        memcpy(out, text, 4);
-        memcpy(out + len - 4, text + len - 4, 4);
-        return len;
-    }
     size_t done = 0;
+    uint64_t word;
     for (; len - done >= 8; done += 8) {
         memcpy(&word, text + done, 8);
         if (has_special(word))
             return done;
         memcpy(out + done, &word, 8);
     }
+    if (done == len)
+        return done;
     memcpy(&word, text + len - 8, 8);
     if (has_special(word))
         return done;
     memcpy(out + len - 8, &word, 8);
+    return len;
+}
+
+/* The same for less than eight bytes: two pieces of four that may overlap, or three bytes that may be
+ * one and the same.  All or nothing. */
+static inline size_t copy_plain_short(char *out, const char *text, size_t len)
+{
+    if (len >= 4) {
+        uint64_t first = load4(text), last = load4(text + len - 4);
+        if (has_special(first | last << 32))
+            return 0;
+        memcpy(out, &first, 4);
+        memcpy(out + len - 4, &last, 4);
+        return len;
+    }
+    if (len == 0)
+        return 0;
+    const unsigned char *at = (const unsigned char *)text;
+    size_t middle = len / 2, end = len - 1;
+    uint32_t three = at[0] | (uint32_t)at[middle] << 8 | (uint32_t)at[end] << 16;
+    if (has_special(three | UINT64_C(0x6161616161) << 24))
+        return 0;
+    out[0] = text[0];
+    out[middle] = text[middle];
+    out[end] = text[end];
     return len;
 }
 
@@ -218,15 +260,17 @@ static size_t json_char(char piece[6], size_t *put, const char *text, size_t lef
         return 1;
     }
     size_t len = span_utf8_len((struct span){text, left});
-    if (len >= 2 && !(at[0] == 0xc2 && at[1] < 0xa0)) {
+    bool is_control = len == 1 || (len == 2 && at[0] == 0xc2 && at[1] < 0xa0);
+    if (len > 0 && !is_control) {
         memcpy(piece, text, len);
         *put = len;
         return len;
     }
-    /* U+0080..U+009F are controls too: a terminal obeys U+009B like ESC [. */
-    *is_byte = len == 0;
-    *put = escape_byte(piece, len == 2 ? at[1] : at[0]);
-    return len == 2 ? 2 : 1;
+    /* U+0080..U+009F go as two bytes: a terminal obeys U+009B like ESC [, and this way each escape
+     * from \u0080 on stands for one byte of the input and the line can be read back exactly. */
+    *is_byte = at[0] >= 0x80;
+    *put = escape_byte(piece, at[0]);
+    return 1;
 }
 
 char *fmt_json_text(char *out, const char *end, struct span text, bool *cut, bool *bytes)
@@ -235,7 +279,8 @@ char *fmt_json_text(char *out, const char *end, struct span text, bool *cut, boo
     size_t left = text.len;
     while (left > 0) {
         size_t room = (size_t)(end - out);
-        size_t plain = copy_plain(out, next, left < room ? left : room);
+        size_t fit = left < room ? left : room;
+        size_t plain = fit >= 8 ? copy_plain(out, next, fit) : copy_plain_short(out, next, fit);
         out += plain;
         next += plain;
         left -= plain;

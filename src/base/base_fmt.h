@@ -30,8 +30,8 @@ static inline char *fmt_span(char *out, struct span text)
 #define FMT_LIT(out, literal) ((char *)memcpy((out), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 
 /* Append `text` as the inside of a JSON string: quotes, backslash and controls escaped, valid UTF-8
- * kept, every byte that is not part of valid UTF-8 written as \u00XX.  Stops before `end`, never in
- * the middle of a character.  *cut is set when not all fitted, *bytes when a byte was not UTF-8;
+ * kept, every byte that is not part of valid UTF-8 written as \u00XX (the bytes of the controls U+0080
+ * to U+009F too).  Stops before `end`, never in the middle of a character.  *cut is set when not all fitted, *bytes when a byte was not UTF-8;
  * neither is ever cleared. */
 char *fmt_json_text(char *out, const char *end, struct span text, bool *cut, bool *bytes);
 

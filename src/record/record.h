@@ -5,6 +5,7 @@
 #ifndef SLUICE_RECORD_RECORD_H
 #define SLUICE_RECORD_RECORD_H
 
+#include "base/base_fmt.h"
 #include "base/base_ip.h"
 #include "base/base_rng.h"
 #include "http/http_head.h"

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* record_access.c - takes: what is known of a finished exchange.  Gives: its line, valid JSON in valid UTF-8
+ * whatever the client sent.  Never: writes a query's value, a line over the limit, or calls printf: every
+ * exchange comes through here. */
+#include "record/record.h"
+
+/* Kept at the line's end for the fields of bounded size (numbers, times, words), so that these need no look
+ * at the room. */
+#define FIXED_MAX       1024
+
+/* Kept for the quotas at most: a client must not hide what it was charged behind a long path. */
+#define QUOTAS_MAX      5000
+
+/* What the longer texts may take at most, escapes included: one of them must not push out the rest. */
+#define PATH_MAX_BYTES  2048
+#define QUERY_MAX_BYTES 1024
+#define HOST_MAX_BYTES  512
+#define NAME_MAX_BYTES  256 /* of routes, upstreams, quotas, ids of others */
+#define PARAM_MAX_BYTES 64  /* a longer one is hardly a name, but may be a secret */
+#define WORD_MAX_BYTES  64
+#define ENTRY_MAX       200 /* of "quotas", without the quota's name */
+
+struct line {
+    const char *text_end;   /* of what clients and upstreams may fill */
+    const char *quotas_end; /* of "refused_by" and "quotas" */
+    bool cut, bytes;
+};
+
+static inline bool has_room(const char *end, const char *out, size_t bytes)
+{
+    return end - out > (ptrdiff_t)bytes;
+}
+
+/* The inside of a string, at most max bytes, for which the caller has made sure of room. */
+static inline char *put_inside(struct line *line, char *out, struct span text, size_t max)
+{
+    return fmt_json_text(out, out + max, text, &line->cut, &line->bytes);
+}
+
+/* ,"name":"text" with `begin` up to the opening quote; nothing for an empty text.  Always inlined, so that
+ * `begin` is copied without a call. */
+static inline __attribute__((always_inline)) char *
+put_text(struct line *line, char *out, struct span begin, struct span text, size_t max)
+{
+    if (text.len == 0)
+        return out;
+    if (!has_room(line->text_end, out, begin.len)) {
+        line->cut = true;
+        return out;
+    }
+    out = fmt_span(out, begin);
+    size_t room = (size_t)(line->text_end - out);
+    out = put_inside(line, out, text, room < max ? room : max);
+    *out++ = '"';
+    return out;
+}
+
+static inline __attribute__((always_inline)) char *put_number(char *out, struct span begin,
+                                                              uint64_t value)
+{
+    return value == UINT64_MAX ? out : fmt_u64(fmt_span(out, begin), value);
+}
+
+/* ["name",...]: what stands before a '=', as it was sent.  Values never reach the log. */
+static char *put_query(struct line *line, char *out, struct span query)
+{
+    char *begin = out, *first;
+    if (query.len == 0)
+        return out;
+    out = first = FMT_LIT(out, ",\"query\":[");
+    while (query.len > 0) {
+        size_t len = span_find(query, '&');
+        struct span param = {query.ptr, len};
+        query.ptr += len;
+        query.len -= len;
+        if (query.len > 0) {
+            query.ptr++;
+            query.len--;
+        }
+        param.len = span_find(param, '=');
+        if (param.len == 0)
+            continue;
+        if (out - first > QUERY_MAX_BYTES || !has_room(line->text_end, out, PARAM_MAX_BYTES + 4)) {
+            line->cut = true;
+            break;
+        }
+        if (out != first)
+            *out++ = ',';
+        *out++ = '"';
+        out = put_inside(line, out, param, PARAM_MAX_BYTES);
+        *out++ = '"';
+    }
+    if (out == first)
+        return begin;
+    *out++ = ']';
+    return out;
+}
+
+static bool is_zero(const struct ip *ip)
+{
+    static const struct ip zero;
+    return memcmp(ip, &zero, sizeof(zero)) == 0;
+}
+
+static char *put_addresses(char *out, const struct record_access *record)
+{
+    char *client = out = FMT_LIT(out, ",\"client_ip\":\"");
+    if (record->peer_is_unix && is_zero(&record->client_ip))
+        out = FMT_LIT(out, "unix");
+    else
+        out += ip_format(out, &record->client_ip);
+    size_t client_len = (size_t)(out - client);
+    out = FMT_LIT(out, "\",\"peer_ip\":\"");
+    if (record->peer_is_unix)
+        out = FMT_LIT(out, "unix");
+    else if (memcmp(&record->peer_ip, &record->client_ip, sizeof(record->peer_ip)) == 0)
+        out = fmt_span(out, (struct span){client, client_len});
+    else
+        out += ip_format(out, &record->peer_ip);
+    *out++ = '"';
+    return out;
+}
+
+static char *put_request(struct line *line, char *out, const struct record_access *record)
+{
+    out = FMT_LIT(out, ",\"ts\":\"");
+    out = fmt_rfc3339_ms(out, record->wall_us);
+    out = FMT_LIT(out, "\",\"gen\":");
+    out = fmt_u64(out, record->generation);
+    out = FMT_LIT(out, ",\"id\":\"");
+    out = fmt_span(out, (struct span){record->id.hex, RECORD_ID_HEX});
+    *out++ = '"';
+    out = put_text(line, out, SPAN(",\"parent_id\":\""), record->parent_id, NAME_MAX_BYTES);
+    out = put_addresses(out, record);
+    out = put_text(line, out, SPAN(",\"proto\":\""), record->proto, WORD_MAX_BYTES);
+    out = put_text(line, out, SPAN(",\"method\":\""), record->method, WORD_MAX_BYTES);
+    out = put_text(line, out, SPAN(",\"host\":\""), record->host, HOST_MAX_BYTES);
+    out = put_text(line, out, SPAN(",\"path\":\""), record->path, PATH_MAX_BYTES);
+    out = put_query(line, out, record->query);
+    return put_number(out, SPAN(",\"bytes_in\":"), record->bytes_in);
+}
+
+static char *put_routing(struct line *line, char *out, const struct record_access *record)
+{
+    out = put_text(line, out, SPAN(",\"listener\":\""), record->listener, NAME_MAX_BYTES);
+    out = put_text(line, out, SPAN(",\"route\":\""), record->route, NAME_MAX_BYTES);
+    if (record->upstream.len == 0)
+        return out;
+    out = put_text(line, out, SPAN(",\"upstream\":\""), record->upstream, NAME_MAX_BYTES);
+    out = put_text(line, out, SPAN(",\"server\":\""), record->server, NAME_MAX_BYTES);
+    out = FMT_LIT(out, ",\"tries\":");
+    out = fmt_u64(out, record->tries);
+    out = record->reused ? FMT_LIT(out, ",\"reused\":true") : FMT_LIT(out, ",\"reused\":false");
+    return put_text(line, out, SPAN(",\"upstream_id\":\""), record->upstream_id, NAME_MAX_BYTES);
+}
+
+/* The words of the decision field.  Copied whole: a copy of a known size needs no call. */
+static const struct {
+    char text[32];
+    unsigned len;
+} verdicts[] = {
+#define VERDICT(word)                                                                              \
+    {                                                                                              \
+        ",\"decision\":\"" word "\"", sizeof(",\"decision\":\"" word "\"") - 1                     \
+    }
+    [QUOTA_NONE] = VERDICT("none"),
+    [QUOTA_ALLOW] = VERDICT("allow"),
+    [QUOTA_REFUSE] = VERDICT("refuse"),
+    [QUOTA_EXEMPT] = VERDICT("exempt"),
+    [QUOTA_DEGRADED_ALLOW] = VERDICT("degraded_allow"),
+    [QUOTA_DEGRADED_REFUSE] = VERDICT("degraded_refuse"),
+    /* Refused because the store was away; the status (503, not 429) tells the two apart. */
+    [QUOTA_UNAVAILABLE] = VERDICT("degraded_refuse"),
+#undef VERDICT
+};
+
+static inline char *put_verdict(char *out, enum quota_verdict verdict)
+{
+    memcpy(out, verdicts[verdict].text, sizeof(verdicts[verdict].text));
+    return out + verdicts[verdict].len;
+}
+
+/* One name of "refused_by": "quota/window", or "quota" when no window spoke. */
+static char *put_refuser(struct line *line, char *out, const struct quota_charge *charge,
+                         const struct quota_limit *limit)
+{
+    *out++ = '"';
+    out = put_inside(line, out, charge->quota->name, NAME_MAX_BYTES);
+    if (limit != NULL) {
+        *out++ = '/';
+        out += quota_window_text(out, limit, false);
+    }
+    *out++ = '"';
+    return out;
+}
+
+static char *put_refused_by(struct line *line, char *out, const struct record_access *record)
+{
+    bool is_away = record->decision->verdict == QUOTA_UNAVAILABLE;
+    char *begin = out, *first = out = FMT_LIT(out, ",\"refused_by\":[");
+    for (unsigned i = 0; i < record->charge_count; i++) {
+        const struct quota_charge *charge = &record->charges[i];
+        unsigned windows = is_away ? 1 : charge->quota->limit_count;
+        for (unsigned w = 0; w < windows; w++) {
+            bool is_refuser =
+                is_away ? charge->is_degraded && charge->quota->on_failure == QUOTA_FAIL_DENY
+                        : !charge->is_skipped && charge->readings[w].refused;
+            if (!is_refuser)
+                continue;
+            if (!has_room(line->quotas_end, out, NAME_MAX_BYTES + ENTRY_MAX)) {
+                line->cut = true;
+                break;
+            }
+            if (out != first)
+                *out++ = ',';
+            out = put_refuser(line, out, charge, is_away ? NULL : &charge->quota->limits[w]);
+        }
+    }
+    if (out == first)
+        return begin;
+    *out++ = ']';
+    return out;
+}
+
+static char *put_subjects(struct line *line, char *out, const struct record_access *record)
+{
+    char *begin = out, *first = out = FMT_LIT(out, ",\"subjects\":{");
+    for (unsigned i = 0; i < record->subject_count; i++) {
+        const struct record_subject *subject = &record->subjects[i];
+        if (subject->text.len == 0)
+            continue;
+        if (!has_room(line->text_end, out, 2 * NAME_MAX_BYTES + 8)) {
+            line->cut = true;
+            break;
+        }
+        if (out != first)
+            *out++ = ',';
+        *out++ = '"';
+        out = put_inside(line, out, subject->identity, NAME_MAX_BYTES);
+        out = FMT_LIT(out, "\":\"");
+        out = put_inside(line, out, subject->text, NAME_MAX_BYTES);
+        *out++ = '"';
+    }
+    if (out == first)
+        return begin;
+    *out++ = '}';
+    return out;
+}
+
+/* The second, on the store's clock, that the decision was made in: all its resets count from there. */
+static uint64_t decided_at_s(const struct record_access *record)
+{
+    const struct quota_decision *decision = record->decision;
+    if (!decision->has_binding)
+        return record->wall_us / 1000000;
+    const struct quota_charge *charge = &record->charges[decision->charge];
+    return (uint64_t)charge->readings[decision->window].start_s +
+           charge->quota->limits[decision->window].period_s - decision->reset_s;
+}
+
+/* One window of "quotas"; without numbers when nothing was read (the store was away). */
+static char *put_window(struct line *line, char *out, const struct quota_charge *charge, unsigned w,
+                        uint64_t now_s)
+{
+    static const struct {
+        char text[24];
+        unsigned len;
+    } sources[] = {
+        [QUOTA_SOURCE_STORE] = {",\"source\":\"store\"}", 18},
+        [QUOTA_SOURCE_LEASE] = {",\"source\":\"lease\"}", 18},
+        [QUOTA_SOURCE_LOCAL] = {",\"source\":\"local\"}", 18},
+    };
+    const struct quota_limit *limit = &charge->quota->limits[w];
+    const struct quota_reading *reading = &charge->readings[w];
+    out = FMT_LIT(out, "{\"q\":\"");
+    out = put_inside(line, out, charge->quota->name, NAME_MAX_BYTES);
+    out = FMT_LIT(out, "\",\"w\":\"");
+    out += quota_window_text(out, limit, false);
+    if (charge->is_skipped || reading->start_s == 0)
+        return FMT_LIT(out, "\",\"charged\":0}");
+    uint64_t end_s = (uint64_t)reading->start_s + limit->period_s;
+    out = FMT_LIT(out, "\",\"start\":");
+    out = fmt_u64(out, reading->start_s);
+    out = FMT_LIT(out, ",\"charged\":");
+    out = fmt_u64(out, charge->is_charged ? charge->cost : 0);
+    out = FMT_LIT(out, ",\"used\":");
+    out = fmt_u64(out, reading->used);
+    out = FMT_LIT(out, ",\"limit\":");
+    out = fmt_u64(out, reading->limit);
+    out = FMT_LIT(out, ",\"reset_s\":");
+    out = fmt_u64(out, end_s > now_s ? end_s - now_s : 1);
+    memcpy(out, sources[charge->source].text, sizeof(sources[0].text));
+    return out + sources[charge->source].len;
+}
+
+static char *put_quotas(struct line *line, char *out, const struct record_access *record)
+{
+    uint64_t now_s = decided_at_s(record);
+    char *first = out = FMT_LIT(out, ",\"quotas\":[");
+    for (unsigned i = 0; i < record->charge_count; i++) {
+        const struct quota_charge *charge = &record->charges[i];
+        for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+            if (!has_room(line->quotas_end, out, NAME_MAX_BYTES + ENTRY_MAX)) {
+                line->cut = true;
+                break;
+            }
+            if (out != first)
+                *out++ = ',';
+            out = put_window(line, out, charge, w, now_s);
+        }
+    }
+    *out++ = ']';
+    return out;
+}
+
+static char *put_decision(struct line *line, char *out, const struct record_access *record)
+{
+    const struct quota_decision *decision = record->decision;
+    out = put_verdict(out, decision == NULL ? QUOTA_NONE : decision->verdict);
+    bool is_counted = decision != NULL && record->charge_count != 0;
+    bool is_refusal = is_counted && (decision->verdict == QUOTA_REFUSE ||
+                                     decision->verdict == QUOTA_DEGRADED_REFUSE ||
+                                     decision->verdict == QUOTA_UNAVAILABLE);
+    if (is_refusal)
+        out = put_refused_by(line, out, record);
+    if (is_counted) {
+        if (decision->is_near)
+            out = FMT_LIT(out, ",\"near\":true");
+        out = FMT_LIT(out, ",\"cost\":");
+        out = fmt_u64(out, record->cost);
+    }
+    if (record->subject_count != 0)
+        out = put_subjects(line, out, record);
+    if (is_counted)
+        out = put_quotas(line, out, record);
+    if (is_refusal && decision->retry_after_s != 0) {
+        out = FMT_LIT(out, ",\"retry_after\":");
+        out = fmt_u64(out, decision->retry_after_s);
+    }
+    return out;
+}
+
+static char *put_result(struct line *line, char *out, const struct record_access *record)
+{
+    /* How it ended must stand in every line: these two words have room in FIXED_MAX. */
+    struct line fixed = {.text_end = out + 4 * WORD_MAX_BYTES};
+    if (record->status != 0) {
+        out = FMT_LIT(out, ",\"status\":");
+        out = fmt_u64(out, record->status);
+    }
+    out = put_number(out, SPAN(",\"bytes_out\":"), record->bytes_out);
+    out = put_text(&fixed, out, SPAN(",\"end\":\""), record->end, WORD_MAX_BYTES);
+    out = put_text(&fixed, out, SPAN(",\"reason\":\""), record->reason, WORD_MAX_BYTES);
+    line->cut = line->cut || fixed.cut;
+    line->bytes = line->bytes || fixed.bytes;
+    out = put_number(out, SPAN(",\"t_header\":"), record->t_header_us);
+    out = put_number(out, SPAN(",\"t_store\":"), record->t_store_us);
+    out = put_number(out, SPAN(",\"t_connect\":"), record->t_connect_us);
+    out = put_number(out, SPAN(",\"t_first\":"), record->t_first_us);
+    return put_number(out, SPAN(",\"t_total\":"), record->t_total_us);
+}
+
+/* About what "refused_by" and "quotas" will take. */
+static size_t quotas_bytes(const struct record_access *record)
+{
+    size_t bytes = NAME_MAX_BYTES;
+    for (unsigned i = 0; i < record->charge_count; i++) {
+        const struct quota *quota = record->charges[i].quota;
+        bytes += quota->limit_count * (ENTRY_MAX + 2 * quota->name.len);
+    }
+    return bytes < QUOTAS_MAX ? bytes : QUOTAS_MAX;
+}
+
+char *record_access_write(char *out, const struct record_access *record)
+{
+    const char *end = out + RECORD_LINE_MAX - RECORD_PREFIX_MAX - FIXED_MAX;
+    struct line line = {.text_end = end - quotas_bytes(record), .quotas_end = end};
+    out = put_request(&line, out, record);
+    out = put_routing(&line, out, record);
+    out = put_decision(&line, out, record);
+    out = put_result(&line, out, record);
+    if (line.cut)
+        out = FMT_LIT(out, ",\"cut\":true");
+    if (line.bytes)
+        out = FMT_LIT(out, ",\"bytes\":true");
+    return FMT_LIT(out, "}\n");
+}

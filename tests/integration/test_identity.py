@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is counted: every source, what is missing, what is forged, and that no name leaks."""
+import pytest
+from harness.configs import forward
+from harness.replies import check_error, trio_of
+
+LIMITS = {"hour": 50}
+
+
+def counting(server, source, **more):
+    """One quota over identity "who", taken from the source(s)."""
+    sources = source if isinstance(source, list) else [source]
+    return forward(server, quotas={"q": {"key": ["who"], "limits": LIMITS}}, subject_secret="test",
+                   identities={"who": {"from": sources, **more}})
+
+
+def used(reply):
+    limit, remaining, _ = trio_of(reply)
+    return limit - remaining
+
+
+AK = "SDK-HMAC-SHA256 Access=%s, SignedHeaders=host;x-sdk-date, Signature=ab12"
+CREDENTIAL = "SDK-HMAC-SHA256 Credential=%s/20150907/region/service/sdk_request, SignedHeaders=host, Signature=ab12"
+
+SOURCES = [
+    # source, request of A, another spelling that is A too, request of B
+    ("header:X-Key", {"fields": [("X-Key", "a")]}, {"fields": [("x-kEY", "a")]}, {"fields": [("X-Key", "A")]}),
+    ("bearer", {"fields": [("Authorization", "Bearer tok")]}, {"fields": [("authorization", "bearer tok")]},
+     {"fields": [("Authorization", "Bearer tok2")]}),
+    ("access_key", {"fields": [("Authorization", AK % "AK1")]}, {"fields": [("Authorization", CREDENTIAL % "AK1")]},
+     {"fields": [("Authorization", AK % "AK2")]}),
+    ("cookie:sid", {"fields": [("Cookie", "x=1; sid=abc; y=2")]}, {"fields": [("Cookie", "sid=abc")]},
+     {"fields": [("Cookie", "sid=abcd")]}),
+    ("query:key", {"target": "/?x=1&key=k1"}, {"target": "/?key=k1&key2=z"}, {"target": "/?key=k2"}),
+    ("host", {"host": "a.example"}, {"host": "A.Example:8080"}, {"host": "b.example"}),
+    ("method", {"method": "GET"}, {"method": "GET", "target": "/other"}, {"method": "PUT"}),
+]
+
+
+@pytest.mark.parametrize("source, one, same, other", SOURCES, ids=[row[0] for row in SOURCES])
+def test_source(start, upstream, connect, source, one, same, other):
+    client = connect(start(counting(upstream(), source)))
+    assert used(client.ask(**one)) == 1
+    assert used(client.ask(**same)) == 2
+    assert used(client.ask(**other)) == 1
+    assert used(client.ask(**one)) == 3
+
+
+def test_path_name_and_route(start, upstream, connect):
+    config = forward(upstream(), subject_secret="test",
+                     identities={"project": {"from": ["path:project"]}},
+                     quotas={"p": {"key": ["project"], "limits": LIMITS}, "r": {"key": ["route"], "limits": {"hour": 1000}}})
+    config["routes"] = [{"name": "search", "path": "/v1/{project}/search", "quotas": ["p", "r"], "upstream": "app"},
+                        {"name": "rest", "prefix": "/", "quotas": ["r"], "upstream": "app"}]
+    proxy = start(config)
+    client = connect(proxy)
+    assert used(client.ask(target="/v1/alpha/search")) == 1
+    assert used(client.ask(target="/v1/alpha/search")) == 2
+    assert used(client.ask(target="/v1/%61lpha/search")) == 3, "one spelling of a path is as good as another"
+    assert used(client.ask(target="/v1/beta/search")) == 1
+    assert trio_of(client.ask(target="/x")) == (1000, 999, "hour"), "the route rest has a count of its own"
+    line = proxy.requests(5)[0]
+    assert line["route"] == "search" and line["subjects"]["project"] == "alpha" if "project" in line["subjects"] else True
+
+
+def test_combination_and_no_collision_between_sources(start, upstream, connect):
+    config = forward(upstream(), subject_secret="test", identities={"a": {"from": ["header:A"]}, "b": {"from": ["header:B"]}},
+                     quotas={"q": {"key": ["a", "b"], "limits": LIMITS}})
+    client = connect(start(config))
+    assert used(client.ask(fields=[("A", "xy"), ("B", "z")])) == 1
+    assert used(client.ask(fields=[("A", "x"), ("B", "yz")])) == 1, "lengths are part of the key"
+    assert used(client.ask(fields=[("A", "z"), ("B", "xy")])) == 1
+    assert used(client.ask(fields=[("B", "z"), ("A", "xy")])) == 2
+
+
+def test_alternatives_take_the_first_present_and_do_not_collide(start, upstream, connect):
+    client = connect(start(counting(upstream(), ["header:X-Key", "header:X-Other"])))
+    assert used(client.ask(fields=[("X-Key", "v")])) == 1
+    assert used(client.ask(fields=[("X-Other", "v")])) == 1
+    assert used(client.ask(fields=[("X-Other", "v"), ("X-Key", "v")])) == 2
+
+
+# -- missing
+
+def test_missing_counts_by_address(start, upstream, connect):
+    client = connect(start(counting(upstream(), "header:X-Key")))
+    assert used(client.ask()) == 1
+    assert used(client.ask(fields=[("X-Key", "127.0.0.1")])) == 1, "a header cannot spend an address"
+    assert used(client.ask()) == 2
+
+
+def test_missing_skip(start, upstream, connect):
+    proxy = start(counting(upstream(), "header:X-Key", missing="skip"))
+    client = connect(proxy)
+    for _ in range(60):
+        reply = client.ask()
+        assert reply.status == 200 and trio_of(reply) is None
+    assert used(client.ask(fields=[("X-Key", "v")])) == 1
+    assert proxy.requests(61)[0]["decision"] == "none"
+
+
+def test_missing_refuse(start, upstream, connect):
+    server = upstream()
+    client = connect(start(counting(server, "header:X-Key", missing="refuse")))
+    check_error(client.ask(), 401, "0305", "Incorrect authentication information.")
+    assert client.ask(fields=[("X-Key", "v")]).status == 200
+    assert len(server.requests) == 1
+
+
+def test_missing_shared(start, upstream, connect):
+    proxy = start(counting(upstream(), "header:X-Key", missing="shared"))
+    assert used(connect(proxy, source="127.0.0.1").ask()) == 1
+    assert used(connect(proxy, source="127.0.0.2").ask()) == 2
+    assert used(connect(proxy).ask(fields=[("X-Key", "v")])) == 1
+
+
+def test_identity_header_twice_is_400(start, upstream, connect):
+    server = upstream()
+    client = connect(start(counting(server, "header:X-Key")))
+    reply = client.ask(fields=[("X-Key", "a"), ("X-Key", "b")])
+    check_error(reply, 400, "0201", "API request error.")
+    assert not server.requests
+
+
+# -- addresses
+
+def by_address(server, **more):
+    return forward(server, quotas={"q": {"key": ["address"], "limits": LIMITS}},
+                   identities={"address": {"from": ["ip"]}}, **more)
+
+
+def test_address_is_the_peers_whatever_headers_say(start, upstream, connect):
+    proxy = start(by_address(upstream()))
+    client = connect(proxy, source="127.0.0.5")
+    for n in range(10):
+        assert used(client.ask(fields=[("X-Forwarded-For", f"10.0.0.{n}"), ("X-Real-IP", f"10.0.1.{n}")])) == n + 1
+    assert used(connect(proxy, source="127.0.0.6").ask()) == 1
+    lines = proxy.requests(11)
+    assert {line["client_ip"] for line in lines} == {"127.0.0.5", "127.0.0.6"}
+
+
+def test_rightmost_untrusted_hop_of_a_trusted_peer(start, upstream, connect):
+    server = upstream()
+    proxy = start(by_address(server, trusted_proxies=["127.0.0.0/8", "10.0.0.0/8"]))
+    client = connect(proxy)
+    rows = [
+        ("203.0.113.7", "203.0.113.7"),
+        ("1.1.1.1, 203.0.113.7", "203.0.113.7"),
+        ("evil, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
+        ("203.0.113.8:4711", "203.0.113.8"),
+        ("203.0.113.7, garbage", "127.0.0.1"),   # never leftward past what cannot be read
+        ("10.9.9.9", "10.9.9.9"),                # all trusted: the leftmost
+        ("", "127.0.0.1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+    ]
+    for value, _ in rows:
+        assert client.ask(fields=[("X-Forwarded-For", value)]).status == 200
+    assert [line["client_ip"] for line in proxy.requests(len(rows))] == [address for _, address in rows]
+    # Several lines are one list.
+    client.ask(fields=[("X-Forwarded-For", "203.0.113.1"), ("X-Forwarded-For", "203.0.113.2")])
+    assert proxy.requests(len(rows) + 1)[-1]["client_ip"] == "203.0.113.2"
+    assert server.requests[0]["X-Forwarded-For"] == "203.0.113.7, 127.0.0.1", "a trusted peer's list is kept and goes on"
+
+
+def test_forged_leftmost_entries_do_not_make_new_subjects(start, upstream, connect):
+    proxy = start(by_address(upstream(), trusted_proxies=["127.0.0.1"]))
+    client = connect(proxy)
+    last = [used(client.ask(fields=[("X-Forwarded-For", f"192.0.2.{n}, 198.51.100.1")])) for n in range(20)]
+    assert last == list(range(1, 21))
+
+
+def test_forwarded_header_when_configured(start, upstream, connect):
+    proxy = start(by_address(upstream(), trusted_proxies=["127.0.0.1"], client_address="forwarded"))
+    client = connect(proxy)
+    client.ask(fields=[("Forwarded", 'for=192.0.2.1;proto=https, for="[2001:db8::7]:80"'), ("X-Forwarded-For", "6.6.6.6")])
+    client.ask(fields=[("X-Forwarded-For", "6.6.6.6")])
+    assert [line["client_ip"] for line in proxy.requests(2)] == ["2001:db8::7", "127.0.0.1"]
+
+
+def test_ipv6_is_counted_by_64_and_v4_mapped_is_v4(start, upstream, connect):
+    proxy = start(by_address(upstream(), trusted_proxies=["127.0.0.1"]))
+    client = connect(proxy)
+
+    def count(address):
+        return used(client.ask(fields=[("X-Forwarded-For", address)]))
+
+    assert count("2001:db8:1:2::1") == 1
+    assert count("2001:db8:1:2:ffff:ffff:ffff:ffff") == 2
+    assert count("2001:db8:1:3::1") == 1
+    assert count("203.0.113.7") == 1
+    assert count("::ffff:203.0.113.7") == 2
+    assert count("203.0.113.8") == 1
+
+
+# -- nothing leaks
+
+def test_secret_names_never_reach_a_log(start, upstream, connect):
+    proxy = start(counting(upstream(), ["header:X-Key", "bearer", "cookie:sid", "query:token"]))
+    client = connect(proxy)
+    marker = "S3CR3T-MARKER"
+    client.ask(fields=[("X-Key", marker)])
+    client.ask(fields=[("Authorization", f"Bearer {marker}")])
+    client.ask(fields=[("Cookie", f"sid={marker}")])
+    client.ask(target=f"/?token={marker}&x={marker}")
+    lines = proxy.requests(4)
+    text = proxy.access_log.read_text() + proxy.stderr()
+    assert marker not in text
+    shown = [line["subjects"]["who"] for line in lines]
+    assert len(set(shown)) == 4 and all(len(name) == 22 for name in shown)
+    assert lines[3]["query"] == "token&x" or lines[3]["query"] == ["token", "x"]
+
+
+def test_odd_values_are_counted_and_break_nothing(start, upstream, connect):
+    client = connect(start(counting(upstream(), "header:X-Key")))
+    for value in ("\xff\xfe", "{}", "a:b:c", "a}b{c", "x" * 20000, "%00", "\xe2\x80\xae"):
+        assert used(client.ask(fields=[("X-Key", value)])) == 1
+        assert used(client.ask(fields=[("X-Key", value)])) == 2

@@ -324,6 +324,20 @@ static enum http_body_state read_chunked(struct reader *r)
     return body->state == CHUNK_DONE ? HTTP_BODY_DONE : HTTP_BODY_MORE;
 }
 
+bool http_body_is_done(const struct http_body *body)
+{
+    switch (body->kind) {
+    case HTTP_BODY_NONE:
+        return true;
+    case HTTP_BODY_LENGTH:
+        return body->left_bytes == 0;
+    case HTTP_BODY_CHUNKED:
+        return body->state == CHUNK_DONE;
+    default:
+        return false;
+    }
+}
+
 enum http_body_state http_body_read(struct http_body *body, char *buf, size_t len, size_t *consumed,
                                     size_t *data_len, const struct http_body_limits *limits,
                                     struct arena *arena)

@@ -148,6 +148,8 @@ static void client_send_head(void *arg, const struct exchange_response *response
 
 static void client_cork(struct client_conn *conn, const char *bytes, size_t len)
 {
+    if (len == 0)
+        return;
     memcpy(conn->env->cork + conn->env->cork_len, bytes, len);
     conn->env->cork_len += len;
 }

@@ -104,6 +104,8 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
             return END_OK;
         if (parts[i]->result == IDENTITY_REFUSED)
             return END_IDENTITY_REQUIRED;
+        if (parts[i]->result == IDENTITY_EXHAUSTED)
+            return END_SHED;
         if (parts[i]->result != IDENTITY_FOUND)
             return END_BAD_REQUEST;
     }

@@ -43,6 +43,22 @@ void exchange_snapshot_unref(struct exchange_snapshot **taken)
     free(snapshot);
 }
 
+static void exchange_env_slots(struct exchange_env *env, struct metrics_registry *registry)
+{
+    for (unsigned i = 0; i < ENDS; i++)
+        env->slot_end[i] = metrics_registry_slot(
+            registry, "exchanges_total", "counter", "Exchanges by the way they ended.", "end",
+            exchange_ending((enum exchange_end)i)->name, NULL, SPAN_NONE);
+    env->slot_duration = metrics_registry_histogram(
+        registry, "exchange_duration_seconds",
+        "From the first byte of a request to the last byte of its response.", NULL, SPAN_NONE);
+    env->slot_first = metrics_registry_histogram(
+        registry, "upstream_first_byte_seconds",
+        "From a request sent to a server to the head of its response.", NULL, SPAN_NONE);
+    env->slot_store = metrics_registry_histogram(
+        registry, "decision_duration_seconds", "How long a quota decision took.", NULL, SPAN_NONE);
+}
+
 enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
                            struct metrics_registry *registry)
 {
@@ -55,10 +71,7 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
         exchange_env_fini(env);
         return ERR_NOMEM;
     }
-    for (unsigned i = 0; i < ENDS; i++)
-        env->slot_end[i] = metrics_registry_slot(
-            registry, "exchanges_total", "counter", "Exchanges by the way they ended.", "end",
-            exchange_ending((enum exchange_end)i)->name, NULL, SPAN_NONE);
+    exchange_env_slots(env, registry);
     return ERR_OK;
 }
 

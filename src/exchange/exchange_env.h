@@ -45,7 +45,7 @@ struct exchange_env {
     uint64_t date_s;           /* what date says */
     char date[FMT_DATE_MAX];
     metrics_slot slot_end[ENDS];
-    metrics_slot slot_duration, slot_store; /* histograms */
+    metrics_slot slot_duration, slot_first, slot_store; /* histograms */
 };
 
 MUST_USE enum err exchange_env_init(struct exchange_env *env, struct loop *loop,

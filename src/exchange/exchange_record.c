@@ -104,6 +104,11 @@ static void record_count(struct exchange *x)
 {
     struct metrics_block *metrics = x->env->loop->metrics;
     metrics_add(metrics, x->env->slot_end[x->end], 1);
+    metrics_observe_us(metrics, x->env->slot_duration, x->env->loop->mono_us - x->began_us);
+    if (x->is_decided)
+        metrics_observe_us(metrics, x->env->slot_store, x->store_us);
+    if (x->tries != 0 && x->first_us > x->sent_us)
+        metrics_observe_us(metrics, x->env->slot_first, x->first_us - x->sent_us);
     metrics_add(metrics, METRICS_BYTES_IN, x->bytes_in);
     metrics_add(metrics, METRICS_BYTES_OUT, x->bytes_out);
     if (x->route != NULL && x->status >= 100 && x->status < 600)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_effective.h - a file with every default written out.  Takes: a read file without errors.  Gives:
+ * JSON, and what differs between two such files.  Never shows a secret. */
+#ifndef SLUICE_CONFIG_EFFECTIVE_H
+#define SLUICE_CONFIG_EFFECTIVE_H
+
+#include "config/config_load.h"
+
+/* A read file and the secrets that were met in it (which may differ though the texts do not). */
+struct config_version {
+    const struct config_doc *doc;
+    const struct config_secret *secrets;
+};
+
+/* Indented JSON, secrets as "***"; malloc'ed, NULL when out of memory. */
+char *config_dump(const struct config_table *table, const struct config_doc *doc);
+
+/* "quota ip: minute 100 -> 200": a line for each difference; malloc'ed, NULL when out of memory. */
+char *config_diff(const struct config_table *table, const struct config_version *old,
+                  const struct config_version *next);
+
+/* The `restart` of the first row that has one and differs; NULL when there is none. */
+const char *config_restart_fault(const struct config_table *table, const struct config_version *old,
+                                 const struct config_version *next);
+
+#endif

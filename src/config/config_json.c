@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_json.c - takes: nodes and tables.  Gives: the object as if every default had been written. */
+#include "config/config_json.h"
+
+#include <stdio.h>
+
+#include "base/base_hash.h"
+
+struct effective {
+    const struct config_version *version;
+    bool shows_secrets;
+};
+
+static json_t *effective_table(const struct effective *effective, const struct config_table *table,
+                               const struct config_node *node, const struct config_node *bare,
+                               bool is_sparse);
+
+void config_json_set(json_t **holder, const char *key, json_t *value)
+{
+    if (*holder != NULL && json_object_set_new(*holder, key, value) == 0)
+        return;
+    if (*holder == NULL)
+        json_decref(value);
+    json_decref(*holder);
+    *holder = NULL;
+}
+
+void config_json_append(json_t **holder, json_t *value)
+{
+    if (*holder != NULL && json_array_append_new(*holder, value) == 0)
+        return;
+    if (*holder == NULL)
+        json_decref(value);
+    json_decref(*holder);
+    *holder = NULL;
+}
+
+/* Two equal secrets look the same, and nothing can be read from it in a list of changes. */
+static json_t *secret(const struct effective *effective, const struct config_node *node)
+{
+    static const struct hash_key key = {UINT64_C(0x736c75696365), UINT64_C(0x736563726574)};
+    if (!effective->shows_secrets)
+        return json_string("***");
+    size_t off = (size_t)(node->token.ptr - effective->version->doc->text.ptr);
+    const struct config_secret *seen = effective->version->secrets;
+    while (seen != NULL && seen->off != off)
+        seen = seen->next;
+    if (seen == NULL)
+        return json_string("");
+    struct hash128 hash = hash_sip128(key, seen->value.ptr, seen->value.len);
+    char text[40];
+    snprintf(text, sizeof(text), "%016llx%016llx", (unsigned long long)hash.hi,
+             (unsigned long long)hash.lo);
+    return json_string(text);
+}
+
+static json_t *effective_item(const struct effective *effective, const struct config_table *table,
+                              const struct config_node *node)
+{
+    if (node->kind == CONFIG_KIND_STRING)
+        return effective_table(effective, table, NULL, node, false);
+    return effective_table(effective, table, node, NULL, false);
+}
+
+static json_t *effective_items(const struct effective *effective,
+                               const struct config_directive *row, const struct config_node *node)
+{
+    bool is_map = row->type == CONFIG_MAP;
+    json_t *json = is_map ? json_object() : json_array();
+    CONFIG_EACH(child, node)
+    {
+        json_t *item = effective_item(effective, row->nested, child);
+        if (is_map)
+            config_json_set(&json, child->key.ptr, item);
+        else
+            config_json_append(&json, item);
+    }
+    return json;
+}
+
+static json_t *effective_value(const struct effective *effective,
+                               const struct config_directive *row, const struct config_node *node)
+{
+    if (row->type == CONFIG_OBJECT)
+        return effective_table(effective, row->nested, node, NULL,
+                               (row->flags & CONFIG_INHERITED) != 0);
+    if (row->type == CONFIG_LIST || row->type == CONFIG_MAP)
+        return effective_items(effective, row, node);
+    if (row->type == CONFIG_SECRET)
+        return secret(effective, node);
+    return json_loadb(node->token.ptr, node->token.len, JSON_DECODE_ANY, NULL);
+}
+
+/* What stands for an absent member: *json stays NULL when nothing does. */
+static json_t *effective_absent(const struct effective *effective,
+                                const struct config_directive *row, bool *is_nothing)
+{
+    *is_nothing = false;
+    if (row->type == CONFIG_OBJECT && !config_may_be_absent(row))
+        return effective_table(effective, row->nested, NULL, NULL, false);
+    if (row->fallback != NULL)
+        return json_loads(row->fallback, JSON_DECODE_ANY, NULL);
+    *is_nothing = true;
+    return NULL;
+}
+
+static json_t *effective_table(const struct effective *effective, const struct config_table *table,
+                               const struct config_node *node, const struct config_node *bare,
+                               bool is_sparse)
+{
+    json_t *json = json_object();
+    const char *selected = config_selected(table, node);
+    struct config_rows rows = config_rows_of(table);
+    for (const struct config_directive *row; (row = config_rows_next(&rows)) != NULL;) {
+        bool is_other = rows.when != NULL && (selected == NULL || strcmp(rows.when, selected) != 0);
+        bool is_nothing = is_sparse;
+        const struct config_node *child = config_find(node, row->key);
+        if (row->type == CONFIG_LATER || is_other)
+            continue;
+        if (bare != NULL && strcmp(row->key, table->short_key) == 0)
+            child = bare;
+        json_t *value = NULL;
+        if (child != NULL)
+            value = effective_value(effective, row, child);
+        else if (!is_sparse)
+            value = effective_absent(effective, row, &is_nothing);
+        if (child != NULL || !is_nothing)
+            config_json_set(&json, row->key, value);
+    }
+    return json;
+}
+
+json_t *config_json_effective(const struct config_table *table, const struct config_node *node,
+                              const struct config_version *version, bool shows_secrets)
+{
+    struct effective effective = {version, shows_secrets};
+    return effective_table(&effective, table, node, NULL, false);
+}

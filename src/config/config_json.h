@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_json.h - making JSON with jansson, for this module's writers alone.  A value that could not be
+ * made is NULL and makes what holds it NULL too, so failure is looked for once, at the end. */
+#ifndef SLUICE_CONFIG_JSON_H
+#define SLUICE_CONFIG_JSON_H
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include "config/config_effective.h"
+
+/* Put a value (taken, may be NULL) into *holder; on failure *holder becomes NULL. */
+void config_json_set(json_t **holder, const char *key, json_t *value);
+void config_json_append(json_t **holder, json_t *value);
+
+/* The effective object of a table: see config_effective.h.  With secrets, a secret's value is a
+ * fingerprint of it instead of "***". */
+json_t *config_json_effective(const struct config_table *table, const struct config_node *node,
+                              const struct config_version *version, bool shows_secrets);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_secret.c - takes: the three spellings of a secret.  Gives: a copy in the load's arena.  Never:
+ * accepts an empty one (a forgotten variable must not become a known key). */
+#include "config/config_secret.h"
+
+#include <stdlib.h>
+
+#define SECRET_BYTES_MAX 4096
+
+static struct span from_env(struct config_load *load, const struct config_node *node,
+                            struct span name)
+{
+    const char *value = getenv(name.ptr);
+    if (value == NULL)
+        config_error(load->doc, node, "the environment variable %s is not set",
+                     config_quote(name).text);
+    else if (*value == '\0')
+        config_error(load->doc, node, "the environment variable %s is empty",
+                     config_quote(name).text);
+    return span_of(value);
+}
+
+static struct span from_file(struct config_load *load, const struct config_node *node,
+                             struct span name)
+{
+    char why[256] = "secret files cannot be read here";
+    struct span text = SPAN_NONE;
+    if (load->read == NULL || !load->read(load->arg, name, &text, why)) {
+        config_error(load->doc, node, "the secret file %s cannot be read: %s",
+                     config_quote(name).text, why);
+        return SPAN_NONE;
+    }
+    if (text.len > 0 && text.ptr[text.len - 1] == '\n')
+        text.len--;
+    if (text.len == 0)
+        config_error(load->doc, node, "the secret file %s is empty", config_quote(name).text);
+    return text;
+}
+
+static struct span from_object(struct config_load *load, const struct config_node *node)
+{
+    static const struct {
+        const char *key;
+        struct span (*take)(struct config_load *, const struct config_node *, struct span);
+    } sources[] = {{"env", from_env}, {"file", from_file}};
+
+    if (node->child_count != 1) {
+        config_error(load->doc, node, "expected {\"env\": NAME} or {\"file\": PATH}");
+        return SPAN_NONE;
+    }
+    const struct config_node *child = node->first;
+    struct config_near near = config_near_to(child->key);
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        config_near_try(&near, span_of(sources[i].key), false);
+        if (!span_eq(child->key, span_of(sources[i].key)))
+            continue;
+        struct span name = config_text(load, child);
+        if (name.len == 0) {
+            if (child->kind == CONFIG_KIND_STRING)
+                config_error(load->doc, child, "must not be empty");
+            return SPAN_NONE;
+        }
+        return sources[i].take(load, child, name);
+    }
+    if (span_eq(child->key, SPAN("sealed")))
+        config_key_error(load->doc, child, "\"sealed\" is not supported by this version");
+    else
+        config_key_error(load->doc, child, "unknown key %s: expected \"env\" or \"file\"%s",
+                         config_quote(child->key).text, config_suggestion(&near).text);
+    return SPAN_NONE;
+}
+
+struct span config_secret_take(struct config_load *load, const struct config_node *node)
+{
+    struct span secret = SPAN_NONE;
+    if (node->kind == CONFIG_KIND_OBJECT) {
+        secret = from_object(load, node);
+    } else if (node->kind == CONFIG_KIND_STRING) {
+        secret = config_text(load, node);
+        if (secret.len == 0)
+            config_error(load->doc, node, "the secret is empty");
+        else
+            config_warning(load->doc, node,
+                           "a secret in plain text: better {\"env\": NAME} or "
+                           "{\"file\": PATH}");
+    } else {
+        config_error(load->doc, node, "expected {\"env\": NAME} or {\"file\": PATH}, found %s",
+                     config_found(node).text);
+    }
+    if (secret.len == 0)
+        return SPAN_NONE;
+    if (secret.len > SECRET_BYTES_MAX) {
+        config_error(load->doc, node, "the secret is longer than 4096 bytes");
+        return SPAN_NONE;
+    }
+    struct span copy = arena_copy(load->arena, secret);
+    struct config_secret *seen = arena_take_zeroed(load->arena, sizeof(*seen));
+    if (copy.ptr == NULL || seen == NULL) {
+        config_out_of_memory(load->doc);
+        return SPAN_NONE;
+    }
+    seen->off = (size_t)(node->token.ptr - load->doc->text.ptr);
+    seen->value = copy;
+    seen->next = load->secrets;
+    load->secrets = seen;
+    return copy;
+}

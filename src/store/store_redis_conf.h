@@ -9,14 +9,15 @@
 #include "net/net_address.h"
 
 struct store_redis_conf {
-    struct net_address address; /* resolved by the parent before the child starts, re-resolved off-loop later */
+    struct net_address
+        address; /* resolved by the parent before the child starts, re-resolved off-loop later */
     struct span address_text;
     struct span username, password; /* empty: none */
     uint32_t database;
     struct span prefix;
     uint64_t decision_timeout_us, command_timeout_us, connect_timeout_us;
-    uint32_t fleet_size; /* 0: not stated */
-    uint8_t on_failure;  /* enum quota_on_failure; a quota's own wins */
+    uint32_t fleet_size;            /* 0: not stated */
+    uint8_t on_failure;             /* enum quota_on_failure; a quota's own wins */
     struct span secret_fingerprint; /* 22 characters; kept in Redis, a difference is a loud error */
 };
 

@@ -12,7 +12,7 @@
 #define UPSTREAM_SERVERS_MAX 64
 
 struct upstream_server_conf {
-    struct span address_text; /* as configured; the server's name in logs */
+    struct span address_text;   /* as configured; the server's name in logs */
     struct net_address address; /* len 0: a name; resolved by the worker's resolver */
     struct span host;           /* the name, when it is one */
     metrics_slot slot_ok, slot_failed, slot_open; /* per server */

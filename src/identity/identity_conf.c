@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity_conf.c - takes: the members of an identity in the file.  Gives: a struct identity.  Never:
+ * leaves a header's name in mixed case. */
+#include "identity/identity_conf.h"
+
+#include "http/http_head.h"
+
+const char *const IDENTITY_CONF_KINDS[] = {
+#define KIND(id, spelling, takes_name, is_clear) spelling,
+#include "identity/identity_kinds.def"
+#undef KIND
+    NULL,
+};
+
+const char *const IDENTITY_CONF_LATER_KINDS[] = {"basic_user", "jwt", "certificate",
+                                                 "token_project", NULL};
+
+static const char *const missing_words[] = {
+    [IDENTITY_MISSING_IP] = "ip",
+    [IDENTITY_MISSING_SKIP] = "skip",
+    [IDENTITY_MISSING_REFUSE] = "refuse",
+    [IDENTITY_MISSING_SHARED] = "shared",
+    NULL,
+};
+
+/* A copy in lower case; ptr NULL when out of memory. */
+static struct span copy_lower(struct span text, struct arena *arena)
+{
+    char *copy = arena_take(arena, text.len + 1);
+    if (copy == NULL)
+        return SPAN_NONE;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        copy[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+    }
+    copy[text.len] = '\0';
+    return (struct span){copy, text.len};
+}
+
+void identity_conf_init(struct identity *identity, struct span name)
+{
+    *identity = (struct identity){.name = name, .ipv4_prefix = 32, .ipv6_prefix = 64};
+}
+
+const char *identity_conf_add_source(struct identity *identity, struct span text,
+                                     struct arena *arena)
+{
+    if (identity->from_count == IDENTITY_SOURCES_MAX)
+        return "an identity has at most 8 sources";
+    if (span_starts_with(text, SPAN("header:")))
+        text = copy_lower(text, arena);
+    if (text.ptr == NULL)
+        return "out of memory";
+    struct identity_source source = {0};
+    const char *sentence = identity_source_parse(&source, text);
+    if (sentence != NULL)
+        return sentence;
+    for (unsigned i = 0; i < identity->from_count; i++) {
+        const struct identity_source *other = &identity->from[i];
+        if (other->kind == source.kind && span_eq(other->name, source.name))
+            return "listed twice";
+    }
+    identity->from[identity->from_count++] = source;
+    return NULL;
+}
+
+static const char *take_source(const struct config_take *take)
+{
+    return identity_conf_add_source(take->base, take->text, take->arena);
+}
+
+static const char *take_proxy(const struct config_take *take)
+{
+    struct identity_trust *trust = take->base;
+    if (span_eq(take->text, SPAN("unix"))) {
+        trust->trusts_unix = true;
+        return NULL;
+    }
+    struct ip_net net;
+    if (!ip_net_parse(&net, take->text))
+        return "not a network such as \"10.0.0.0/8\" (no bits behind the prefix), an address, or "
+               "\"unix\"";
+    /* Room for all at the first; nets are written once. */
+    struct ip_net *nets = (struct ip_net *)(void *)(uintptr_t)trust->nets;
+    if (nets == NULL)
+        nets = arena_take(take->arena, take->count * sizeof(*nets));
+    if (nets == NULL)
+        return "out of memory";
+    nets[trust->net_count++] = net;
+    trust->nets = nets;
+    return NULL;
+}
+
+static const char *take_hops(const struct config_take *take)
+{
+    struct identity_trust *trust = take->base;
+    struct span header = SPAN("header:");
+    if (span_eq_nocase(take->text, SPAN("x-forwarded-for"))) {
+        trust->hops = IDENTITY_HOPS_XFF;
+    } else if (span_eq_nocase(take->text, SPAN("forwarded"))) {
+        trust->hops = IDENTITY_HOPS_FORWARDED;
+    } else if (span_starts_with(take->text, header)) {
+        struct span name = copy_lower(
+            (struct span){take->text.ptr + header.len, take->text.len - header.len}, take->arena);
+        if (name.ptr == NULL)
+            return "out of memory";
+        if (!http_is_token(name))
+            return "not the name of a header";
+        trust->hops = IDENTITY_HOPS_HEADER;
+        trust->header_name = name;
+        trust->header_id = (uint8_t)http_field_id_of(name);
+    } else {
+        return "expected \"x-forwarded-for\", \"forwarded\" or \"header:NAME\"";
+    }
+    return NULL;
+}
+
+static const char *const hops_words[] = {"x-forwarded-for", "forwarded", "header", NULL};
+
+static const struct config_directive identity_rows[] = {
+    {.key = "from",
+     .type = CONFIG_TEXTS,
+     .flags = CONFIG_REQUIRED,
+     .min = 1,
+     .max = IDENTITY_SOURCES_MAX,
+     .words = IDENTITY_CONF_KINDS,
+     .later = IDENTITY_CONF_LATER_KINDS,
+     .take = take_source,
+     .doc = "Sources, the first one present counts: \"ip\", \"header:NAME\", \"cookie:NAME\", "
+            "\"query:NAME\", \"path:NAME\", \"bearer\", \"access_key\", \"host\", \"method\", "
+            "\"route\"."},
+    {.key = "missing",
+     .type = CONFIG_CHOICE,
+     CONFIG_AT(struct identity, missing),
+     .fallback = "\"ip\"",
+     .words = missing_words,
+     .doc = "When no source is present: count by address, skip the quota, refuse with 401, or one "
+            "shared bucket."},
+    {.key = "ipv4_prefix",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct identity, ipv4_prefix),
+     .fallback = "32",
+     .min = 1,
+     .max = 32,
+     .unit = "bits",
+     .doc = "IPv4 addresses with the same first bits are one subject."},
+    {.key = "ipv6_prefix",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct identity, ipv6_prefix),
+     .fallback = "64",
+     .min = 1,
+     .max = 128,
+     .unit = "bits",
+     .doc = "IPv6 addresses with the same first bits are one subject; 64 is one household."},
+    {.key = "unverified", .type = CONFIG_LATER},
+    {.key = "keys", .type = CONFIG_LATER},
+};
+
+const struct config_table IDENTITY_CONF = {
+    .title = "An identity",
+    .noun = "identity",
+    CONFIG_ROWS_OF(identity_rows),
+    .size = sizeof(struct identity),
+    .has_name = true,
+    .name_offset = offsetof(struct identity, name),
+};
+
+static const struct config_directive trust_rows[] = {
+    {.key = "trusted_proxies",
+     .type = CONFIG_TEXTS,
+     .min = 0,
+     .max = 1024,
+     .absent = "none",
+     .take = take_proxy,
+     .doc = "Networks of the proxies in front whose word about the client's address is believed; "
+            "\"unix\" for peers on Unix sockets."},
+    {.key = "client_address",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct identity_trust, header_name),
+     .fallback = "\"x-forwarded-for\"",
+     .min = 1,
+     .words = hops_words,
+     .take = take_hops,
+     .doc = "The one header believed from trusted proxies: \"x-forwarded-for\", \"forwarded\" or "
+            "\"header:NAME\"; the rightmost untrusted hop is the client."},
+};
+
+const struct config_table IDENTITY_CONF_TRUST = {
+    .title = "Trusted proxies",
+    .noun = "proxy",
+    CONFIG_ROWS_OF(trust_rows),
+    .size = sizeof(struct identity_trust),
+};

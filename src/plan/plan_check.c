@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_check.c - what no single directive can see.  Takes: a linked plan.  Gives: errors for what cannot
+ * work and warnings for what hardly was meant.  Never: changes the plan. */
+#include "plan/plan_draft.h"
+
+#define COMPARISONS_MAX                                                                            \
+    2000000u /* of routes, in search of hidden ones: keeps a check below a second */
+
+bool plan_is_forgeable(const struct identity *identity)
+{
+    for (unsigned i = 0; i < identity->from_count; i++) {
+        if (identity->from[i].kind != IDENTITY_IP && identity->from[i].kind != IDENTITY_ROUTE)
+            return true;
+    }
+    return false;
+}
+
+static bool quota_is_forgeable(const struct plan *plan, const struct quota *quota)
+{
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        if (plan_is_forgeable(&plan->identities[quota->key[i]]))
+            return true;
+    }
+    return false;
+}
+
+/* Bounded by addresses: nothing in the key is made up, and an address is in it. */
+static bool quota_is_by_address(const struct plan *plan, const struct quota *quota)
+{
+    bool has_ip = false;
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        const struct identity *identity = &plan->identities[quota->key[i]];
+        for (unsigned j = 0; j < identity->from_count; j++)
+            has_ip = has_ip || identity->from[j].kind == IDENTITY_IP;
+    }
+    return has_ip && !quota_is_forgeable(plan, quota);
+}
+
+static const struct config_node *member_or_self(const struct config_node *node, const char *key)
+{
+    const struct config_node *member = config_find(node, key);
+    return member != NULL ? member : node;
+}
+
+/* One address cannot be listened on twice, whoever wants it. */
+static void check_addresses(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    const struct config_node *admin = config_find(work->load->doc->root, "admin");
+    const struct {
+        const char *key;
+        struct span text;
+    } others[] = {{"address", plan->admin_address}, {"metrics", plan->metrics_address}};
+
+    for (unsigned i = 0; i < plan->listener_count; i++) {
+        const struct net_address *address = &plan->listeners[i].address;
+        for (unsigned j = 0; j < i && address->len != 0; j++) {
+            if (net_address_eq(address, &plan->listeners[j].address)) {
+                config_error(work->load->doc,
+                             member_or_self(work->draft->listeners.nodes[i], "address"),
+                             "two listeners have this address");
+                break;
+            }
+        }
+    }
+    for (unsigned k = 0; k < 2; k++) {
+        struct net_address address;
+        if (others[k].text.len == 0 || net_address_parse(&address, others[k].text, NULL) != NULL)
+            continue;
+        bool is_taken = k == 1 && span_eq(others[0].text, others[1].text);
+        for (unsigned i = 0; i < plan->listener_count; i++)
+            is_taken = is_taken || net_address_eq(&address, &plan->listeners[i].address);
+        if (is_taken)
+            config_error(work->load->doc, member_or_self(admin, others[k].key),
+                         "something else listens on this address");
+    }
+}
+
+static void check_hidden_routes(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    unsigned comparisons = 0;
+    for (unsigned i = 0; i < plan->route_count; i++) {
+        const struct route_rule *later = plan->routes[i].rule;
+        for (unsigned j = 0; j < i; j++) {
+            const struct route_rule *earlier = plan->routes[j].rule;
+            if (++comparisons > COMPARISONS_MAX)
+                return;
+            if (!route_rule_covers(earlier, later))
+                continue;
+            config_warning(
+                work->load->doc, work->draft->routes.nodes[i],
+                "route %s can never match: /routes/%u %.60s is earlier and matches the same",
+                config_quote(later->name).text, j, config_quote(earlier->name).text);
+            break;
+        }
+    }
+}
+
+/* Mark what a route uses. */
+static void check_unused(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    size_t room = plan->quota_count + plan->upstream_count + plan->identity_count;
+    bool *used = arena_take_zeroed(&work->load->doc->arena, room + 1);
+    if (used == NULL) {
+        config_out_of_memory(work->load->doc);
+        return;
+    }
+    bool *upstreams = used + plan->quota_count, *identities = upstreams + plan->upstream_count;
+    for (unsigned i = 0; i < plan->route_count; i++) {
+        for (unsigned j = 0; j < plan->routes[i].quota_count; j++)
+            used[plan->routes[i].quotas[j] - plan->quotas] = true;
+        if (plan->routes[i].upstream >= 0)
+            upstreams[plan->routes[i].upstream] = true;
+    }
+    for (unsigned i = 0; i < plan->quota_count; i++) {
+        for (unsigned j = 0; j < plan->quotas[i].key_count; j++)
+            identities[plan->quotas[i].key[j]] = true;
+        if (!used[i])
+            config_warning(work->load->doc, work->draft->quotas.nodes[i],
+                           "no route uses this quota");
+    }
+    for (unsigned i = 0; i < plan->upstream_count; i++) {
+        if (!upstreams[i])
+            config_warning(work->load->doc, work->draft->upstreams.nodes[i],
+                           "no route uses this upstream");
+    }
+    for (unsigned i = 0; i < work->draft->identities.count; i++) {
+        if (!identities[i])
+            config_warning(work->load->doc, work->draft->identities.nodes[i],
+                           "no quota counts by this identity");
+    }
+}
+
+/* A client that makes up its identity gets a fresh quota each time, unless its address is counted too. */
+static void check_forgeable(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    for (unsigned i = 0; i < plan->route_count; i++) {
+        const struct plan_route *route = &plan->routes[i];
+        const struct quota *forgeable = NULL;
+        bool is_bounded = false;
+        for (unsigned j = 0; j < route->quota_count; j++) {
+            is_bounded = is_bounded || quota_is_by_address(plan, route->quotas[j]);
+            if (forgeable == NULL && quota_is_forgeable(plan, route->quotas[j]))
+                forgeable = route->quotas[j];
+        }
+        if (forgeable == NULL || is_bounded)
+            continue;
+        config_warning(
+            work->load->doc, member_or_self(work->draft->routes.nodes[i], "quotas"),
+            "a client can make up what quota %s counts by and so escape it; add a quota by "
+            "address (\"ip\") to this route",
+            config_quote(forgeable->name).text);
+    }
+}
+
+/* Without a secret, whoever knows the prefix can tell which subject a hash stands for. */
+static void check_secret(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    const struct config_node *root = work->load->doc->root;
+    bool is_hashed = false;
+    if (config_find(root, "subject_secret") != NULL)
+        return;
+    for (unsigned i = 0; i < plan->identity_count; i++) {
+        for (unsigned j = 0; j < plan->identities[i].from_count; j++)
+            is_hashed = is_hashed || !identity_is_clear(plan->identities[i].from[j].kind);
+    }
+    if (plan->quota_count != 0 && (is_hashed || !plan->store_is_memory))
+        config_warning(
+            work->load->doc, member_or_self(root, "quotas"),
+            "no \"subject_secret\": subjects are hashed with a key that anybody can derive "
+            "from the store's prefix");
+}
+
+void plan_check(struct plan_work *work)
+{
+    check_addresses(work);
+    check_unused(work);
+    check_secret(work);
+    if (work->load->doc->report->errors != 0)
+        return; /* half a route would be judged wrongly */
+    check_hidden_routes(work);
+    check_forgeable(work);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_draft.h - a plan in the making: what the tables fill, before names are linked.  For this module
+ * alone.  The plan is its first member, so the finished plan and its draft are one piece of memory. */
+#ifndef SLUICE_PLAN_DRAFT_H
+#define SLUICE_PLAN_DRAFT_H
+
+#include "base/base_map.h"
+#include "config/config_load.h"
+#include "plan/plan.h"
+
+/* What one route of the file says. */
+struct plan_route_draft {
+    struct route_rule rule;
+    uint32_t cost;
+    struct span upstream;
+    struct reply_headers headers;
+    struct plan_respond respond;
+    struct span respond_json, respond_text;
+};
+
+/* Owner: whoever holds references to the plan.  Freed by: plan_unref.  Thread: const once built. */
+struct plan_draft {
+    struct plan plan;
+    struct config_items listeners, upstreams, identities, quotas, routes;
+    struct span subject_secret;
+    struct span text;                    /* the file, for plan_diff */
+    const struct config_secret *secrets; /* the same */
+};
+
+/* The table of the whole file; fills a struct plan_draft. */
+extern const struct config_table PLAN_TABLE;
+
+/* Names to indices of the arrays below; filled by plan_link. */
+struct plan_names {
+    struct map listeners, upstreams, identities, sources, quotas, routes;
+};
+
+/* A plan being built. */
+struct plan_work {
+    struct plan_draft *draft;
+    struct config_load *load;
+    struct metrics_registry *registry; /* may be NULL */
+    struct plan_names names;
+};
+
+/* Resolve every name, make the arrays that workers read.  Faults go to the report. */
+void plan_link(struct plan_work *work);
+/* The parts of plan_link. */
+void plan_link_quotas(struct plan_work *work);
+void plan_link_routes(struct plan_work *work);
+
+/* What no single directive can see: doubles, routes that never match, quotas that anybody can slip. */
+void plan_check(struct plan_work *work);
+
+/* A name into its map; an error at the node when it is taken. */
+void plan_name_add(struct plan_work *work, struct map *map, struct span name, unsigned index,
+                   const struct config_node *at, const char *noun);
+/* The index behind a name, -1 when there is none. */
+int plan_name_find(const struct map *map, struct span name);
+
+/* A slot of the registry, or METRICS_SLOT_LOST without one. */
+metrics_slot plan_slot(const struct plan_work *work, const char *family, const char *help,
+                       const char *label1, struct span value1, const char *label2,
+                       struct span value2);
+
+/* May a client make up this identity's value?  (All kinds but ip and route.) */
+bool plan_is_forgeable(const struct identity *identity);
+
+#endif

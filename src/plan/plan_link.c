@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_link.c - from a draft to the arrays that workers read: listeners, upstreams, identities, quotas.
+ * Takes: what the tables filled.  Gives: names resolved to indices.  Never: passes over a dangling
+ * name. */
+#include <stdint.h>
+
+#include "identity/identity_conf.h"
+#include "plan/plan_draft.h"
+#include "upstream/upstream_directives.h"
+
+void plan_name_add(struct plan_work *work, struct map *map, struct span name, unsigned index,
+                   const struct config_node *at, const char *noun)
+{
+    enum err err = name.len == 0 ? ERR_OK /* its fault was told */
+                                 : map_add(map, name, (void *)((uintptr_t)index + 1));
+    if (err == ERR_EXISTS)
+        config_error(work->load->doc, at, "another %s has the name %s", noun,
+                     config_quote(name).text);
+    else if (err != ERR_OK)
+        config_out_of_memory(work->load->doc);
+}
+
+int plan_name_find(const struct map *map, struct span name)
+{
+    return (int)(uintptr_t)map_find(map, name) - 1;
+}
+
+metrics_slot plan_slot(const struct plan_work *work, const char *family, const char *help,
+                       const char *label1, struct span value1, const char *label2,
+                       struct span value2)
+{
+    if (work->registry == NULL)
+        return METRICS_SLOT_LOST;
+    return metrics_registry_slot(work->registry, family, "counter", help, label1, value1, label2,
+                                 value2);
+}
+
+static void link_listeners(struct plan_work *work)
+{
+    struct plan *plan = &work->draft->plan;
+    plan->listeners = work->draft->listeners.items;
+    plan->listener_count = work->draft->listeners.count;
+    for (unsigned i = 0; i < plan->listener_count; i++) {
+        struct plan_listener *listener = &plan->listeners[i];
+        const struct config_node *node = work->draft->listeners.nodes[i];
+        const struct config_node *name = config_find(node, "name");
+        if (name == NULL)
+            listener->name = listener->address_text;
+        if (name == NULL && map_find(&work->names.listeners, listener->name) != NULL)
+            continue; /* two of one address: plan_check tells */
+        plan_name_add(work, &work->names.listeners, listener->name, i, name != NULL ? name : node,
+                      "listener");
+    }
+}
+
+static void link_servers(struct plan_work *work, struct upstream_conf *conf)
+{
+    for (unsigned i = 0; i < conf->server_count && work->registry != NULL; i++) {
+        struct upstream_server_conf *server = &conf->servers[i];
+        server->slot_ok = plan_slot(work, "upstream_server_ok_total",
+                                    "Connections to a server that did their work.", "upstream",
+                                    conf->name, "server", server->address_text);
+        server->slot_failed =
+            plan_slot(work, "upstream_server_failed_total", "Connections to a server that failed.",
+                      "upstream", conf->name, "server", server->address_text);
+        server->slot_open =
+            metrics_registry_slot(work->registry, "upstream_server_connections", "gauge",
+                                  "Connections to a server that are open now.", "upstream",
+                                  conf->name, "server", server->address_text);
+    }
+}
+
+static void link_upstreams(struct plan_work *work)
+{
+    struct plan *plan = &work->draft->plan;
+    struct upstream_draft *drafts = work->draft->upstreams.items;
+    unsigned count = work->draft->upstreams.count;
+    plan->upstreams = arena_take_zeroed(&plan->arena, count * sizeof(*plan->upstreams));
+    if (plan->upstreams == NULL) {
+        config_out_of_memory(work->load->doc);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        int twice = upstream_draft_finish(&drafts[i]);
+        if (twice >= 0)
+            config_error(work->load->doc, drafts[i].servers.nodes[twice],
+                         "this server is listed twice");
+        plan->upstreams[i] = drafts[i].conf;
+        link_servers(work, &plan->upstreams[i]);
+        plan_name_add(work, &work->names.upstreams, drafts[i].conf.name, i,
+                      work->draft->upstreams.nodes[i], "upstream");
+    }
+    plan->upstream_count = count;
+}
+
+/* Room for the identities of the file and one for every key that may name a source directly. */
+static void link_identities(struct plan_work *work)
+{
+    struct plan *plan = &work->draft->plan;
+    const struct config_items *named = &work->draft->identities;
+    size_t room = named->count + (size_t)work->draft->quotas.count * 8;
+    plan->identities = arena_take_zeroed(&plan->arena, room * sizeof(*plan->identities));
+    if (plan->identities == NULL) {
+        config_out_of_memory(work->load->doc);
+        return;
+    }
+    if (named->count != 0)
+        memcpy(plan->identities, named->items, named->count * sizeof(*plan->identities));
+    plan->identity_count = named->count;
+    for (unsigned i = 0; i < named->count; i++)
+        plan_name_add(work, &work->names.identities, plan->identities[i].name, i, named->nodes[i],
+                      "identity");
+}
+
+void plan_link(struct plan_work *work)
+{
+    link_listeners(work);
+    link_upstreams(work);
+    link_identities(work);
+    if (work->load->doc->report->is_out_of_memory)
+        return;
+    plan_link_quotas(work);
+    plan_link_routes(work);
+}

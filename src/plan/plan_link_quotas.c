@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_link_quotas.c - quotas and the identities they count by.  Takes: keys as written.  Gives: indices
+ * of identities; a source that is written directly becomes an identity of that name. */
+#include "identity/identity_conf.h"
+#include "plan/plan_draft.h"
+#include "quota/quota_conf.h"
+
+/* Neither an identity nor a source: say which name was meant. */
+static void fault_key(struct plan_work *work, const struct config_node *node, struct span text,
+                      const char *sentence)
+{
+    struct config_doc *doc = work->load->doc;
+    const struct plan *plan = &work->draft->plan;
+    struct span head = {text.ptr, span_find(text, ':')};
+    struct config_near near = config_near_to(head);
+    bool is_source = false;
+    for (const char *const *later = IDENTITY_CONF_LATER_KINDS; *later != NULL; later++) {
+        if (span_eq(head, span_of(*later))) {
+            config_error(doc, node, "the source %s is not supported by this version",
+                         config_quote(text).text);
+            return;
+        }
+    }
+    for (const char *const *kind = IDENTITY_CONF_KINDS; *kind != NULL; kind++) {
+        is_source = is_source || span_eq(head, span_of(*kind));
+        config_near_try(&near, span_of(*kind), false);
+    }
+    for (unsigned i = 0;
+         i < work->draft->identities.count && doc->report->errors < CONFIG_NOTES_MAX; i++)
+        config_near_try(&near, plan->identities[i].name, false);
+    if (is_source)
+        config_error(doc, node, "%s: %s", config_quote(text).text, sentence);
+    else
+        config_error(doc, node, "no identity or source %s%s", config_quote(text).text,
+                     config_suggestion(&near).text);
+}
+
+/* The identity that a key names, made when it is a source; -1 after a fault. */
+static int link_key(struct plan_work *work, const struct config_node *node)
+{
+    struct plan *plan = &work->draft->plan;
+    struct span text = config_text(work->load, node);
+    if (text.len == 0)
+        return -1;
+    int index = plan_name_find(&work->names.identities, text);
+    if (index < 0)
+        index = plan_name_find(&work->names.sources, text);
+    if (index >= 0)
+        return index;
+
+    struct identity *identity = &plan->identities[plan->identity_count];
+    identity_conf_init(identity, text);
+    const char *sentence = identity_conf_add_source(identity, text, work->load->arena);
+    if (sentence != NULL) {
+        fault_key(work, node, text, sentence);
+        return -1;
+    }
+    index = (int)plan->identity_count++;
+    plan_name_add(work, &work->names.sources, text, (unsigned)index, node, "source");
+    return index;
+}
+
+static void link_keys(struct plan_work *work, struct quota *quota, const struct config_node *node)
+{
+    const struct config_node *keys = config_find(node, "key");
+    if (keys == NULL || keys->kind != CONFIG_KIND_ARRAY || keys->child_count > 8)
+        return; /* told already */
+    CONFIG_EACH(child, keys)
+    {
+        int index = child->kind == CONFIG_KIND_STRING ? link_key(work, child) : -1;
+        if (index < 0)
+            continue;
+        for (unsigned i = 0; i < quota->key_count; i++) {
+            if (quota->key[i] == index)
+                config_error(work->load->doc, child, "%s is listed twice",
+                             config_found(child).text);
+        }
+        quota->key[quota->key_count++] = (uint16_t)index;
+    }
+}
+
+static metrics_slot decision_slot(const struct plan_work *work, struct span quota,
+                                  const char *decision)
+{
+    return plan_slot(work, "quota_decisions_total", "Decisions of a quota.", "quota", quota,
+                     "decision", span_of(decision));
+}
+
+void plan_link_quotas(struct plan_work *work)
+{
+    struct plan *plan = &work->draft->plan;
+    plan->quotas = work->draft->quotas.items;
+    plan->quota_count = work->draft->quotas.count;
+    for (unsigned i = 0; i < plan->quota_count; i++) {
+        struct quota *quota = &plan->quotas[i];
+        const struct config_node *node = work->draft->quotas.nodes[i];
+        plan_name_add(work, &work->names.quotas, quota->name, i, node, "quota");
+        identity_quota_id(quota->name, quota->id);
+        if (config_find(node, "on_failure") == NULL)
+            quota->on_failure = plan->store_is_memory ? QUOTA_FAIL_LOCAL : plan->redis.on_failure;
+        link_keys(work, quota, node);
+        quota->slot_allow = decision_slot(work, quota->name, "allow");
+        quota->slot_refuse = decision_slot(work, quota->name, "refuse");
+        quota->slot_degraded = decision_slot(work, quota->name, "degraded");
+    }
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_link_routes.c - routes: what they match, charge and do.  Takes: route drafts.  Gives: plan_route
+ * rows beside the rules that the route table borrows. */
+#include "plan/plan_draft.h"
+
+/* Names of one kind, for "did you mean". */
+struct candidates {
+    const void *first; /* where the first struct's name lies */
+    size_t stride;
+    unsigned count;
+};
+
+/* The index behind the name that the node spells; -1 and a fault when there is none. */
+static int find_name(struct plan_work *work, const struct map *map, const struct config_node *node,
+                     const char *noun, struct candidates all)
+{
+    struct config_doc *doc = work->load->doc;
+    struct span name = node->kind == CONFIG_KIND_STRING ? config_text(work->load, node) : SPAN_NONE;
+    if (name.len == 0)
+        return -1; /* told already */
+    int index = plan_name_find(map, name);
+    if (index >= 0)
+        return index;
+    struct config_near near = config_near_to(name);
+    for (unsigned i = 0; i < all.count && doc->report->errors < CONFIG_NOTES_MAX; i++) {
+        const struct span *candidate =
+            (const struct span *)(const void *)((const char *)all.first + i * all.stride);
+        if (candidate->len != 0)
+            config_near_try(&near, *candidate, false);
+    }
+    config_error(doc, node, "no %s has the name %s%s", noun, config_quote(name).text,
+                 config_suggestion(&near).text);
+    return -1;
+}
+
+static bool path_has(struct span path, struct span name)
+{
+    for (size_t i = 0; i + name.len + 1 < path.len; i++) {
+        if (path.ptr[i] == '{' && path.ptr[i + name.len + 1] == '}' &&
+            memcmp(path.ptr + i + 1, name.ptr, name.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* An identity that reads a {name} of the path needs a path that has it. */
+static void check_path_names(struct plan_work *work, const struct quota *quota,
+                             const struct route_rule *rule, const struct config_node *at)
+{
+    const struct plan *plan = &work->draft->plan;
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        const struct identity *identity = &plan->identities[quota->key[i]];
+        for (unsigned j = 0; j < identity->from_count; j++) {
+            struct span name = identity->from[j].name;
+            if (identity->from[j].kind != IDENTITY_PATH || path_has(rule->path, name))
+                continue;
+            config_error(work->load->doc, at,
+                         "quota %s counts by path:%.*s, but this route's path has no {%.*s}",
+                         config_quote(quota->name).text, (int)name.len, name.ptr, (int)name.len,
+                         name.ptr);
+        }
+    }
+}
+
+static void check_cost(struct plan_work *work, const struct plan_route *route,
+                       const struct quota *quota, const struct config_node *node)
+{
+    const struct config_node *cost = config_find(node, "cost");
+    for (unsigned i = 0; i < quota->limit_count && cost != NULL; i++) {
+        if (quota->limits[i].limit == 0 || route->cost <= quota->limits[i].limit)
+            continue;
+        config_error(work->load->doc, cost,
+                     "no request could pass: quota %s allows %u in its window, the cost is %u",
+                     config_quote(quota->name).text, quota->limits[i].limit, route->cost);
+        return;
+    }
+}
+
+static void link_route_quotas(struct plan_work *work, struct plan_route *route,
+                              const struct config_node *node)
+{
+    const struct plan *plan = &work->draft->plan;
+    const struct config_node *quotas = config_find(node, "quotas");
+    struct candidates all = {plan->quotas == NULL ? NULL : &plan->quotas->name,
+                             sizeof(*plan->quotas), plan->quota_count};
+    if (quotas == NULL || quotas->kind != CONFIG_KIND_ARRAY ||
+        quotas->child_count > QUOTA_MAX_PER_ROUTE)
+        return;
+    CONFIG_EACH(child, quotas)
+    {
+        int index = find_name(work, &work->names.quotas, child, "quota", all);
+        if (index < 0)
+            continue;
+        const struct quota *quota = &plan->quotas[index];
+        bool is_twice = false;
+        for (unsigned i = 0; i < route->quota_count; i++)
+            is_twice = is_twice || route->quotas[i] == quota;
+        if (is_twice) {
+            config_error(work->load->doc, child, "%s is listed twice", config_found(child).text);
+            continue;
+        }
+        check_path_names(work, quota, route->rule, child);
+        check_cost(work, route, quota, node);
+        route->quotas[route->quota_count++] = quota;
+    }
+}
+
+static void link_respond(struct plan_work *work, struct plan_route *route,
+                         struct plan_route_draft *draft)
+{
+    static const struct span json = {"application/json; charset=UTF-8", 31};
+    static const struct span text = {"text/plain; charset=UTF-8", 25};
+    (void)work;
+    bool is_json = draft->respond_json.len != 0, is_text = draft->respond_text.ptr != NULL;
+    draft->respond.body = is_json ? draft->respond_json : draft->respond_text;
+    draft->respond.content_type = is_json ? json : is_text ? text : SPAN_NONE;
+    route->respond = &draft->respond;
+}
+
+/* The route's own headers where it has some, the common ones elsewhere. */
+static void link_headers(struct plan_work *work, struct plan_route *route,
+                         const struct plan_route_draft *draft, const struct config_node *node)
+{
+    const struct config_node *headers = config_find(node, "headers");
+    route->headers = work->draft->plan.headers;
+    if (config_find(headers, "dialects") != NULL)
+        route->headers.dialects = draft->headers.dialects;
+    if (config_find(headers, "used") != NULL)
+        route->headers.used_is_consumed = draft->headers.used_is_consumed;
+}
+
+/* "public POST example.com/v1/x": what a route without a name is called. */
+static struct span derive_name(struct plan_work *work, const struct route_rule *rule)
+{
+    char methods[256];
+    size_t len = 0;
+    for (unsigned i = 0; i < rule->method_count && len + rule->methods[i].len + 2 < sizeof(methods);
+         i++) {
+        if (i > 0)
+            methods[len++] = ',';
+        memcpy(methods + len, rule->methods[i].ptr, rule->methods[i].len);
+        len += rule->methods[i].len;
+    }
+    bool is_exact = rule->path.len != 0;
+    struct span path = is_exact ? rule->path : rule->prefix.len != 0 ? rule->prefix : SPAN("/");
+    struct span name = arena_printf(
+        work->load->arena, "%.*s%s%.*s%s%.*s%.*s%s", (int)rule->listener.len,
+        rule->listener.len == 0 ? "" : rule->listener.ptr, rule->listener.len == 0 ? "" : " ",
+        (int)len, methods, len == 0 ? "" : " ", (int)rule->host.len,
+        rule->host.len == 0 ? "" : rule->host.ptr, (int)path.len, path.ptr, is_exact ? "" : "*");
+    if (name.ptr == NULL)
+        config_out_of_memory(work->load->doc);
+    return name;
+}
+
+static void link_slots(struct plan_work *work, struct plan_route *route)
+{
+    static const char *const classes[6] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
+    struct span name = route->rule->name;
+    route->slot_requests = plan_slot(work, "route_requests_total", "Requests of a route.", "route",
+                                     name, NULL, SPAN_NONE);
+    for (unsigned i = 1; i < 6; i++)
+        route->slot_class[i] =
+            plan_slot(work, "route_responses_total", "Responses of a route by class of status.",
+                      "route", name, "class", span_of(classes[i]));
+}
+
+static void link_route(struct plan_work *work, unsigned index, struct route_rule *rule)
+{
+    struct plan *plan = &work->draft->plan;
+    struct plan_route_draft *draft = (struct plan_route_draft *)work->draft->routes.items + index;
+    struct plan_route *route = &plan->routes[index];
+    const struct config_node *node = work->draft->routes.nodes[index];
+    const struct config_node *name = config_find(node, "name");
+    const struct config_node *listener = config_find(node, "listener");
+    const struct config_node *upstream = config_find(node, "upstream");
+
+    *rule = draft->rule;
+    if (name == NULL)
+        rule->name = derive_name(work, rule);
+    plan_name_add(work, &work->names.routes, rule->name, index, name != NULL ? name : node,
+                  "route");
+    if (listener != NULL) {
+        struct candidates all = {&plan->listeners->name, sizeof(*plan->listeners),
+                                 plan->listener_count};
+        find_name(work, &work->names.listeners, listener, "listener", all);
+    }
+    route->rule = rule;
+    route->cost = draft->cost;
+    route->upstream = -1;
+    if (upstream != NULL) {
+        struct candidates all = {&plan->upstreams->name, sizeof(*plan->upstreams),
+                                 plan->upstream_count};
+        route->upstream = find_name(work, &work->names.upstreams, upstream, "upstream", all);
+    } else if (config_find(node, "respond") != NULL) {
+        link_respond(work, route, draft);
+    }
+    link_headers(work, route, draft, node);
+    link_route_quotas(work, route, node);
+    link_slots(work, route);
+}
+
+void plan_link_routes(struct plan_work *work)
+{
+    struct plan *plan = &work->draft->plan;
+    unsigned count = work->draft->routes.count;
+    struct route_rule *rules = arena_take_zeroed(&plan->arena, count * sizeof(*rules));
+    plan->routes = arena_take_zeroed(&plan->arena, count * sizeof(*plan->routes));
+    if (rules == NULL || plan->routes == NULL) {
+        config_out_of_memory(work->load->doc);
+        return;
+    }
+    plan->route_count = count;
+    for (unsigned i = 0; i < count; i++)
+        link_route(work, i, &rules[i]);
+}

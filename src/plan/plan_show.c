@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_show.c - plans for people: the effective file, what changed, the schema, the reference.  Takes:
+ * plans, which keep their file's text.  Never: shows a secret. */
+#include "config/config_effective.h"
+#include "config/config_schema.h"
+#include "config/config_reference.h"
+#include "plan/plan_draft.h"
+
+/* A plan's file, read again. */
+struct reading {
+    struct config_report report;
+    struct config_doc doc;
+    struct config_version version;
+};
+
+static bool reading_open(struct reading *reading, const struct plan *plan)
+{
+    const struct plan_draft *draft = (const struct plan_draft *)(const void *)plan;
+    config_report_init(&reading->report);
+    config_doc_init(&reading->doc, &reading->report, draft->text);
+    reading->version = (struct config_version){&reading->doc, draft->secrets};
+    return reading->doc.root != NULL && !reading->report.is_out_of_memory;
+}
+
+static void reading_close(struct reading *reading)
+{
+    config_doc_fini(&reading->doc);
+    config_report_fini(&reading->report);
+}
+
+char *plan_dump(const struct plan *plan, const struct plan_file *file)
+{
+    struct reading reading;
+    (void)file; /* the plan keeps its text */
+    char *text = reading_open(&reading, plan) ? config_dump(&PLAN_TABLE, &reading.doc) : NULL;
+    reading_close(&reading);
+    return text;
+}
+
+char *plan_diff(const struct plan *old, const struct plan *next)
+{
+    struct reading before, after;
+    char *text = NULL;
+    bool is_read = reading_open(&before, old);
+    if (reading_open(&after, next) && is_read)
+        text = config_diff(&PLAN_TABLE, &before.version, &after.version);
+    reading_close(&before);
+    reading_close(&after);
+    return text;
+}
+
+const char *plan_change_fault(const struct plan *old, const struct plan *next)
+{
+    struct reading before, after;
+    const char *sentence = "there is no memory to compare the two";
+    bool is_read = reading_open(&before, old);
+    if (reading_open(&after, next) && is_read)
+        sentence = config_restart_fault(&PLAN_TABLE, &before.version, &after.version);
+    reading_close(&before);
+    reading_close(&after);
+    return sentence;
+}
+
+char *plan_schema(void)
+{
+    return config_schema(&PLAN_TABLE, "Configuration of Sluice");
+}
+
+char *plan_reference(void)
+{
+    return config_reference(&PLAN_TABLE);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upstream_directives.c - takes: the members of an upstream in the file.  Gives: a struct upstream_conf.
+ * Never: resolves a name. */
+#include "upstream/upstream_directives.h"
+
+static const char *take_address(const struct config_take *take)
+{
+    struct upstream_server_conf *server = take->base;
+    server->address_text = take->text;
+    return net_address_parse(&server->address, take->text, &server->host);
+}
+
+int upstream_draft_finish(struct upstream_draft *draft)
+{
+    struct upstream_server_conf *servers = draft->servers.items;
+    draft->conf.servers = servers;
+    draft->conf.server_count = (uint16_t)draft->servers.count;
+    for (unsigned i = 0; i < draft->servers.count; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            if (servers[i].address_text.len != 0 &&
+                span_eq_nocase(servers[i].address_text, servers[j].address_text))
+                return (int)i;
+        }
+    }
+    return -1;
+}
+
+static const struct config_directive server_rows[] = {
+    {.key = "address",
+     .type = CONFIG_TEXT,
+     .flags = CONFIG_REQUIRED,
+     CONFIG_AT(struct upstream_server_conf, address_text),
+     .min = 1,
+     .max = 300,
+     .take = take_address,
+     .doc = "Where the server listens: \"10.0.0.7:9000\", \"[2001:db8::7]:9000\", \"name:9000\" or "
+            "\"unix:/path\"."},
+    {.key = "weight", .type = CONFIG_LATER},
+};
+
+static const struct config_table server_table = {
+    .title = "A server",
+    .noun = "server",
+    CONFIG_ROWS_OF(server_rows),
+    .size = sizeof(struct upstream_server_conf),
+    .name_key = "address",
+    .short_key = "address",
+};
+
+#define TIMEOUT(name, member, standard, sentence)                                                  \
+    {                                                                                              \
+        .key = (name), .type = CONFIG_DURATION, CONFIG_AT(struct upstream_conf, member),           \
+        .fallback = "\"" standard "\"", .min = 1000, .max = UINT64_C(86400000000),                 \
+        .doc = (sentence)                                                                          \
+    }
+
+static const struct config_directive timeout_rows[] = {
+    TIMEOUT("connect", connect_timeout_us, "1s", "How long connecting to a server may take."),
+    TIMEOUT("first_byte", first_byte_timeout_us, "30s",
+            "How long a server may take from the end of the request to its first byte."),
+    TIMEOUT("read_idle", read_idle_timeout_us, "60s",
+            "How long a server may pause within a response."),
+    TIMEOUT(
+        "pool_idle", pool_idle_us, "4s",
+        "How long an unused connection is kept; less than the server's own keep-alive timeout."),
+};
+
+static const struct config_table timeout_table = {
+    .title = "Timeouts of an upstream",
+    .noun = "timeouts",
+    CONFIG_ROWS_OF(timeout_rows),
+    .size = sizeof(struct upstream_conf),
+};
+
+static const struct config_directive rows[] = {
+    {.key = "servers",
+     .type = CONFIG_LIST,
+     .flags = CONFIG_REQUIRED,
+     CONFIG_AT(struct upstream_draft, servers),
+     .min = 1,
+     .max = UPSTREAM_SERVERS_MAX,
+     .nested = &server_table,
+     .doc = "The servers, taken in turn; a bare string is a server's address."},
+    {.key = "timeouts",
+     .type = CONFIG_OBJECT,
+     CONFIG_AT(struct upstream_draft, conf),
+     .nested = &timeout_table,
+     .doc = "How long to wait for a server."},
+    {.key = "pool_max",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_draft, conf.pool_max),
+     .fallback = "128",
+     .min = 0,
+     .max = 65535,
+     .unit = "connections",
+     .doc = "How many unused connections each worker keeps to each server."},
+    {.key = "balance", .type = CONFIG_LATER},
+    {.key = "hash_by", .type = CONFIG_LATER},
+    {.key = "health", .type = CONFIG_LATER},
+    {.key = "tls", .type = CONFIG_LATER},
+};
+
+const struct config_table UPSTREAM_DIRECTIVES = {
+    .title = "An upstream",
+    .noun = "upstream",
+    CONFIG_ROWS_OF(rows),
+    .size = sizeof(struct upstream_draft),
+    .has_name = true,
+    .name_offset = offsetof(struct upstream_draft, conf.name),
+};

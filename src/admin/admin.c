@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin.c - connections of the admin socket: accept, read one head, send one answer, close.  Takes:
+ * listening descriptors.  Gives: heads to admin_answer.c.  Never reads a body, never keeps a peer longer
+ * than its deadline. */
+#include "admin/admin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin_private.h"
+
+static void conn_free(struct admin_conn *conn)
+{
+    struct admin *admin = conn->admin;
+    loop_timer_cancel(&conn->deadline);
+    net_stream_close(&conn->stream);
+    list_remove(&conn->node);
+    admin->conn_count--;
+    free(conn->out);
+    free(conn);
+}
+
+/* What a response could not say before the peer's bytes were read would be lost in a reset, so the end is
+ * sent first and the rest is read away until the peer closes or the deadline comes. */
+static void conn_linger(struct admin_conn *conn)
+{
+    conn->state = ADMIN_CONN_LINGERING;
+    net_stream_shutdown(&conn->stream);
+}
+
+/* The three return false when the connection is gone. */
+static bool conn_write(struct admin_conn *conn)
+{
+    while (conn->out_done < conn->out_len) {
+        ssize_t n = net_stream_write(&conn->stream, conn->out + conn->out_done,
+                                     conn->out_len - conn->out_done);
+        if (n < 0 && errno == EAGAIN)
+            return true;
+        if (n < 0) {
+            conn_free(conn);
+            return false;
+        }
+        conn->out_done += (size_t)n;
+    }
+    conn_linger(conn);
+    return true;
+}
+
+static void conn_on_deadline(void *arg)
+{
+    struct admin_conn *conn = arg;
+    if (conn->state != ADMIN_CONN_WAITING) {
+        conn_free(conn);
+        return;
+    }
+    conn->ticket = 0;
+    admin_send_problem(conn, 504, "the reload has not ended in time; `sluice status` will tell");
+    loop_timer_set(conn->admin->env.loop, &conn->deadline,
+                   conn->admin->env.loop->mono_us + ADMIN_DEADLINE_US);
+    (void)conn_write(conn);
+}
+
+static bool conn_discard(struct admin_conn *conn)
+{
+    for (;;) {
+        ssize_t n =
+            net_stream_read(&conn->stream, conn->admin->env.loop->scratch, LOOP_SCRATCH_BYTES);
+        if (n < 0 && errno == EAGAIN)
+            return true;
+        if (n <= 0) {
+            conn_free(conn);
+            return false;
+        }
+    }
+}
+
+static void conn_judge(struct admin_conn *conn)
+{
+    static const struct http_head_limits limits = {
+        .line_max_bytes = 4096,
+        .field_max_bytes = 8192,
+        .head_max_bytes = ADMIN_HEAD_MAX,
+        .field_max = ADMIN_FIELDS_MAX,
+    };
+    struct http_field fields[ADMIN_FIELDS_MAX];
+    struct http_head head = {.fields = fields, .field_max = ADMIN_FIELDS_MAX};
+    struct http_fault fault = {0};
+    switch (
+        http_head_parse_request(&head, conn->in, conn->in_len, &conn->scanned, &limits, &fault)) {
+    case HTTP_PARSE_OK:
+        admin_answer(conn, &head);
+        break;
+    case HTTP_PARSE_BAD:
+        admin_send_problem(conn, http_fault_status(fault.id), http_fault_sentence(fault.id));
+        break;
+    case HTTP_PARSE_INCOMPLETE:
+        if (conn->in_len == sizeof(conn->in))
+            admin_send_problem(conn, 431, "the head of the request is longer than 16 KiB");
+        break;
+    }
+}
+
+static bool conn_read(struct admin_conn *conn)
+{
+    while (conn->state == ADMIN_CONN_READING) {
+        ssize_t n = net_stream_read(&conn->stream, conn->in + conn->in_len,
+                                    sizeof(conn->in) - conn->in_len);
+        if (n < 0 && errno == EAGAIN)
+            return true;
+        if (n <= 0) {
+            conn_free(conn);
+            return false;
+        }
+        conn->in_len += (size_t)n;
+        conn_judge(conn);
+    }
+    return true;
+}
+
+static void conn_on_ready(struct net_stream *stream, void *arg)
+{
+    struct admin_conn *conn = arg;
+    (void)stream;
+    if (conn->state == ADMIN_CONN_READING && !conn_read(conn))
+        return;
+    if (conn->state == ADMIN_CONN_WRITING && !conn_write(conn))
+        return;
+    if (conn->state == ADMIN_CONN_LINGERING)
+        (void)conn_discard(conn);
+}
+
+static void admin_on_accept(void *arg, int fd, const struct net_address *peer)
+{
+    struct admin_port *port = arg;
+    struct admin *admin = port->admin;
+    struct admin_conn *conn = NULL;
+    (void)peer;
+    if (admin->conn_count < ADMIN_CONNECTIONS_MAX)
+        conn = calloc(1, sizeof(*conn));
+    if (conn == NULL) {
+        close(fd);
+        return;
+    }
+    if (net_stream_open(&conn->stream, admin->env.loop, fd, conn_on_ready, conn) != ERR_OK) {
+        close(fd);
+        free(conn);
+        return;
+    }
+    conn->admin = admin;
+    conn->is_metrics_only = port->is_metrics_only;
+    list_push_back(&admin->conns, &conn->node);
+    admin->conn_count++;
+    loop_timer_init(&conn->deadline, conn_on_deadline, conn);
+    loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_DEADLINE_US);
+}
+
+struct admin *admin_new(const struct admin_env *env)
+{
+    struct admin *admin = calloc(1, sizeof(*admin));
+    if (admin == NULL)
+        return NULL;
+    admin->env = *env;
+    list_init(&admin->ports);
+    list_init(&admin->conns);
+    return admin;
+}
+
+static void port_free(struct admin_port *port)
+{
+    list_remove(&port->node);
+    net_listener_free(port->listener);
+    free(port);
+}
+
+void admin_free(struct admin *admin)
+{
+    if (admin == NULL)
+        return;
+    LIST_EACH_SAFE (node, &admin->ports)
+        port_free(LIST_OF(node, struct admin_port, node));
+    LIST_EACH_SAFE (node, &admin->conns)
+        conn_free(LIST_OF(node, struct admin_conn, node));
+    free(admin);
+}
+
+enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
+{
+    struct admin_port *port = calloc(1, sizeof(*port));
+    if (port == NULL)
+        return ERR_NOMEM;
+    port->admin = admin;
+    port->is_metrics_only = is_metrics_only;
+    port->listener = net_listener_new(admin->env.loop, fd, admin_on_accept, port);
+    if (port->listener == NULL) {
+        free(port);
+        return ERR_NOMEM;
+    }
+    list_push_back(&admin->ports, &port->node);
+    return ERR_OK;
+}
+
+void admin_unlisten(struct admin *admin, int fd)
+{
+    LIST_EACH_SAFE (node, &admin->ports) {
+        struct admin_port *port = LIST_OF(node, struct admin_port, node);
+        if (net_listener_fd(port->listener) == fd)
+            port_free(port);
+    }
+}
+
+void admin_reload_answer(struct admin *admin, uint32_t ticket, bool is_applied, uint32_t generation,
+                         struct span text)
+{
+    if (ticket == 0)
+        return;
+    LIST_EACH_SAFE (node, &admin->conns) {
+        struct admin_conn *conn = LIST_OF(node, struct admin_conn, node);
+        if (conn->ticket != ticket)
+            continue;
+        conn->ticket = 0;
+        admin_send_reload(conn, is_applied, generation, text);
+        (void)conn_write(conn);
+        return;
+    }
+}

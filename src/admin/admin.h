@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin.h - the admin socket and the metrics page: a small HTTP/1.1 server on the main thread's loop.
+ * Takes: facts and hooks from the caller.  Gives: answers.  Bounded in connections, bytes and time; never
+ * touches traffic. */
+#ifndef SLUICE_ADMIN_ADMIN_H
+#define SLUICE_ADMIN_ADMIN_H
+
+#include <stdatomic.h>
+
+#include "base/base_err.h"
+#include "lease/lease.h"
+#include "loop/loop.h"
+#include "loop/loop_log.h"
+#include "metrics/metrics.h"
+#include "plan/plan.h"
+
+struct admin;
+
+enum admin_reload_result {
+    ADMIN_RELOAD_NONE, /* there was none yet */
+    ADMIN_RELOAD_APPLIED,
+    ADMIN_RELOAD_REFUSED,
+};
+
+/* What the main thread knows, at the moment of asking; everything borrowed. */
+struct admin_facts {
+    const struct plan *plan; /* in force */
+    const char *config_path;
+    uint64_t config_hash;
+    const struct net_address *bound; /* per listener of the plan; NULL: as configured */
+    unsigned workers, restarts;
+    unsigned connections_open;
+    uint64_t started_at_us;         /* wall clock; of this serving process */
+    uint64_t service_started_at_us; /* of the parent */
+    bool is_draining;
+    enum admin_reload_result reload;
+    uint64_t reload_at_us; /* wall clock */
+    const char *reload_text;
+};
+
+struct admin_hooks {
+    void (*facts)(void *arg, struct admin_facts *facts);
+    /* Answer later, or at once, with admin_reload_answer. */
+    void (*reload)(void *arg, uint32_t ticket);
+    void (*reopen)(void *arg);
+    void *arg;
+};
+
+struct admin_env {
+    struct loop *loop;
+    struct metrics_registry *metrics;
+    struct loop_log *log;
+    struct lease *lease;
+    struct admin_hooks hooks;
+};
+
+/* Borrows what env names.  NULL when out of memory. */
+struct admin *admin_new(const struct admin_env *env);
+void admin_free(struct admin *admin);
+
+/* Serve on this listening descriptor (taken): everything, or the metrics page alone. */
+MUST_USE enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only);
+/* Stop serving on it and close it. */
+void admin_unlisten(struct admin *admin, int fd);
+
+/* The outcome of a reload that was asked for with this ticket; an asker that is gone is no error. */
+void admin_reload_answer(struct admin *admin, uint32_t ticket, bool is_applied, uint32_t generation,
+                         struct span text);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_answer.c - the table of endpoints, and answers.  Takes: one request's head.  Gives: a complete
+ * response, or the beginning of a reload.  Errors are RFC 9457 problems. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "admin/admin_private.h"
+#include "base/base_log.h"
+#include "http/http_framing.h"
+#include "http/http_write.h"
+
+#define TYPE_JSON    "application/json; charset=UTF-8"
+#define TYPE_PROBLEM "application/problem+json"
+#define TYPE_TEXT    "text/plain; charset=UTF-8"
+#define TYPE_METRICS "text/plain; version=0.0.4; charset=UTF-8"
+
+void admin_send(struct admin_conn *conn, unsigned status, const char *type, const char *extra,
+                char *body, size_t len)
+{
+    struct span reason = http_status_reason(status);
+    char head[512];
+    if (body == NULL) {
+        status = 500;
+        reason = http_status_reason(status);
+        len = 0;
+    }
+    int head_len = snprintf(head, sizeof(head),
+                            "HTTP/1.1 %u %.*s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                            "Cache-Control: no-store\r\n%sConnection: close\r\n\r\n",
+                            status, (int)reason.len, reason.ptr, type, len, extra);
+    if (conn->is_head)
+        len = 0;
+    conn->state = ADMIN_CONN_WRITING;
+    conn->out = malloc((size_t)head_len + len);
+    if (conn->out != NULL) {
+        memcpy(conn->out, head, (size_t)head_len);
+        if (len > 0)
+            memcpy(conn->out + head_len, body, len);
+        conn->out_len = (size_t)head_len + len;
+    }
+    free(body);
+}
+
+static void send_json(struct admin_conn *conn, unsigned status, const char *type, const char *extra,
+                      json_t *json)
+{
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    admin_send(conn, status, type, extra, text, text == NULL ? 0 : strlen(text));
+}
+
+static void send_problem(struct admin_conn *conn, unsigned status, const char *extra,
+                         const char *detail, struct span report)
+{
+    struct span title = http_status_reason(status);
+    json_t *json = json_pack("{s:s, s:s%, s:i, s:s}", "type", "about:blank", "title", title.ptr,
+                             title.len, "status", (int)status, "detail", detail);
+    if (json != NULL && report.len > 0)
+        json_object_set_new(json, "report", json_stringn(report.ptr, report.len));
+    send_json(conn, status, TYPE_PROBLEM, extra, json);
+}
+
+void admin_send_problem(struct admin_conn *conn, unsigned status, const char *detail)
+{
+    send_problem(conn, status, "", detail, SPAN_NONE);
+}
+
+void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t generation,
+                       struct span text)
+{
+    if (!is_applied) {
+        send_problem(conn, 409, "", "the reload was refused; the old configuration stays in force",
+                     text);
+        return;
+    }
+    send_json(conn, 200, TYPE_JSON, "",
+              json_pack("{s:b, s:I, s:s%}", "applied", 1, "generation", (json_int_t)generation,
+                        "changes", text.len == 0 ? "" : text.ptr, text.len));
+}
+
+static void send_text(struct admin_conn *conn, unsigned status, const char *text)
+{
+    char *copy = strdup(text);
+    admin_send(conn, status, TYPE_TEXT, "", copy, strlen(text));
+}
+
+static void answer_status(struct admin_conn *conn)
+{
+    char *json = admin_status_json(conn->admin);
+    admin_send(conn, 200, TYPE_JSON, "", json, json == NULL ? 0 : strlen(json));
+}
+
+static void answer_metrics(struct admin_conn *conn)
+{
+    size_t len = 0;
+    char *page = metrics_registry_render(conn->admin->env.metrics, &len);
+    admin_send(conn, 200, TYPE_METRICS, "", page, len);
+}
+
+static void answer_healthz(struct admin_conn *conn)
+{
+    send_text(conn, 200, "ok\n");
+}
+
+static void answer_readyz(struct admin_conn *conn)
+{
+    const struct admin_hooks *hooks = &conn->admin->env.hooks;
+    struct admin_facts facts = {0};
+    hooks->facts(hooks->arg, &facts);
+    if (facts.is_draining)
+        send_text(conn, 503, "draining\n");
+    else
+        send_text(conn, 200, "ready\n");
+}
+
+/* Who changes something is in the error log. */
+static void audit(const struct admin_conn *conn, const char *verb)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    if (getsockopt(conn->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+        log_info("%s: asked by uid %u, pid %d", verb, (unsigned)peer.uid, (int)peer.pid);
+}
+
+static void answer_reload(struct admin_conn *conn)
+{
+    struct admin *admin = conn->admin;
+    audit(conn, "reload");
+    conn->state = ADMIN_CONN_WAITING;
+    conn->ticket = ++admin->last_ticket == 0 ? ++admin->last_ticket : admin->last_ticket;
+    loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_RELOAD_US);
+    admin->env.hooks.reload(admin->env.hooks.arg, conn->ticket);
+}
+
+static void answer_reopen(struct admin_conn *conn)
+{
+    const struct admin_hooks *hooks = &conn->admin->env.hooks;
+    audit(conn, "log:reopen");
+    hooks->reopen(hooks->arg);
+    send_json(conn, 200, TYPE_JSON, "", json_pack("{s:b}", "reopened", 1));
+}
+
+struct endpoint {
+    const char *path;
+    enum http_method method;
+    bool is_metrics_page; /* the one that the metrics port has */
+    void (*answer)(struct admin_conn *conn);
+};
+
+static const struct endpoint ENDPOINTS[] = {
+    {"/v1/status", HTTP_METHOD_GET, false, answer_status},
+    {"/v1/reload", HTTP_METHOD_POST, false, answer_reload},
+    {"/v1/log:reopen", HTTP_METHOD_POST, false, answer_reopen},
+    {"/metrics", HTTP_METHOD_GET, true, answer_metrics},
+    {"/healthz", HTTP_METHOD_GET, false, answer_healthz},
+    {"/readyz", HTTP_METHOD_GET, false, answer_readyz},
+};
+
+static const struct endpoint *endpoint_of(struct span path, bool is_metrics_only)
+{
+    for (size_t i = 0; i < sizeof(ENDPOINTS) / sizeof(ENDPOINTS[0]); i++)
+        if (span_eq(path, span_of(ENDPOINTS[i].path)) &&
+            (!is_metrics_only || ENDPOINTS[i].is_metrics_page))
+            return &ENDPOINTS[i];
+    return NULL;
+}
+
+void admin_answer(struct admin_conn *conn, const struct http_head *head)
+{
+    struct http_target target;
+    struct http_framing framing;
+    struct http_fault fault = {0};
+    unsigned method = head->method_id;
+    conn->is_head = method == HTTP_METHOD_HEAD;
+    if (conn->is_head)
+        method = HTTP_METHOD_GET;
+    if (http_target_parse(head, &target, &fault) != HTTP_PARSE_OK ||
+        http_framing_request(head, &framing, &fault) != HTTP_PARSE_OK) {
+        admin_send_problem(conn, http_fault_status(fault.id), http_fault_sentence(fault.id));
+        return;
+    }
+    const struct endpoint *endpoint = endpoint_of(target.path, conn->is_metrics_only);
+    if (endpoint == NULL)
+        admin_send_problem(conn, 404, "there is nothing at this path");
+    else if (endpoint->method != method)
+        send_problem(conn, 405,
+                     endpoint->method == HTTP_METHOD_GET ? "Allow: GET, HEAD\r\n"
+                                                         : "Allow: POST\r\n",
+                     "this path does not take this method", SPAN_NONE);
+    else if (framing.kind == HTTP_BODY_CHUNKED ||
+             (framing.kind == HTTP_BODY_LENGTH && framing.length_bytes > 0))
+        admin_send_problem(conn, 413, "this path takes no body");
+    else
+        endpoint->answer(conn);
+}

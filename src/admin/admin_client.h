@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_client.h - asking a running instance: one request over its admin socket.  For verbs: blocks up to
+ * its deadline.  Also what a person is shown of an answer. */
+#ifndef SLUICE_ADMIN_CLIENT_H
+#define SLUICE_ADMIN_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base_span.h"
+
+enum admin_client_result {
+    ADMIN_CLIENT_OK,          /* there is an answer, whatever its status */
+    ADMIN_CLIENT_NOT_RUNNING, /* nobody listens there */
+    ADMIN_CLIENT_PERMISSION,
+    ADMIN_CLIENT_DEADLINE,
+    ADMIN_CLIENT_BROKEN, /* what answers is not an admin socket */
+};
+
+/* Freed by: admin_client_reply_fini. */
+struct admin_client_reply {
+    unsigned status;
+    char *bytes;      /* malloc'ed: head and body */
+    struct span body; /* inside bytes */
+};
+
+/* address: "unix:/run/..." or a path.  `why` is a sentence unless the result is OK. */
+enum admin_client_result admin_client_ask(struct admin_client_reply *reply, const char *address,
+                                          const char *method, const char *path, uint64_t timeout_us,
+                                          char why[512]);
+void admin_client_reply_fini(struct admin_client_reply *reply);
+
+/* Both malloc'ed; NULL: it is not the JSON that was expected.
+ * file_hash: of the configuration on disk; 0: not known. */
+char *admin_client_status_text(struct span json, uint64_t file_hash);
+char *admin_client_reload_text(struct span json);
+
+#endif

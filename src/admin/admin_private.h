@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_private.h - what the files of this module tell each other; included nowhere else. */
+#ifndef SLUICE_ADMIN_PRIVATE_H
+#define SLUICE_ADMIN_PRIVATE_H
+
+#include "admin/admin.h"
+#include "base/base_list.h"
+#include "http/http_head.h"
+#include "net/net_listener.h"
+#include "net/net_stream.h"
+
+#define ADMIN_CONNECTIONS_MAX 64
+#define ADMIN_HEAD_MAX        16384
+#define ADMIN_FIELDS_MAX      100
+#define ADMIN_DEADLINE_US     10000000
+#define ADMIN_RELOAD_US       60000000
+
+struct admin_port {
+    struct list node;
+    struct admin *admin;
+    struct net_listener *listener;
+    bool is_metrics_only;
+};
+
+enum admin_conn_state {
+    ADMIN_CONN_READING, /* the head of the one request */
+    ADMIN_CONN_WAITING, /* for the outcome of a reload */
+    ADMIN_CONN_WRITING,
+    ADMIN_CONN_LINGERING, /* everything is sent; for the peer to close */
+};
+
+/* One connection, one request.  Owner: struct admin.  Freed by: admin.c.  Thread: the main loop's. */
+struct admin_conn {
+    struct list node;
+    struct admin *admin;
+    struct net_stream stream;
+    struct loop_timer deadline;
+    enum admin_conn_state state;
+    bool is_metrics_only, is_head;
+    uint32_t ticket;
+    size_t in_len, scanned;
+    char in[ADMIN_HEAD_MAX];
+    char *out; /* malloc'ed head and body */
+    size_t out_len, out_done;
+};
+
+struct admin {
+    struct admin_env env;
+    struct list ports, conns;
+    unsigned conn_count;
+    uint32_t last_ticket;
+};
+
+/* admin_answer.c: judge the request and answer it or begin to. */
+void admin_answer(struct admin_conn *conn, const struct http_head *head);
+/* body (malloc'ed, taken; NULL: out of memory) becomes the response. */
+void admin_send(struct admin_conn *conn, unsigned status, const char *type, const char *extra,
+                char *body, size_t len);
+/* An error as RFC 9457 says; title is the reason phrase. */
+void admin_send_problem(struct admin_conn *conn, unsigned status, const char *detail);
+/* {"applied":...} or a problem with the report. */
+void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t generation,
+                       struct span text);
+
+/* admin_status.c: malloc'ed JSON, NULL when out of memory. */
+char *admin_status_json(struct admin *admin);
+
+#endif

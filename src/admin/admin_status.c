@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_status.c - the state of the process as JSON.  Takes: facts, counters and the plan in force.
+ * Gives: text.  Never shows a secret or a subject. */
+#include <jansson.h>
+#include <unistd.h>
+
+#include "admin/admin_private.h"
+#include "base/base_clock.h"
+#include "base/base_fmt.h"
+
+static json_t *text(struct span span)
+{
+    return json_stringn(span.ptr == NULL ? "" : span.ptr, span.len);
+}
+
+static json_t *instant(uint64_t wall_us)
+{
+    char out[FMT_RFC3339_MAX];
+    return json_stringn(out, (size_t)(fmt_rfc3339_ms(out, wall_us) - out));
+}
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *sum(const struct admin *admin, metrics_slot slot)
+{
+    return number(slot == METRICS_SLOT_LOST ? 0 : metrics_registry_sum(admin->env.metrics, slot));
+}
+
+static json_t *status_config(const struct admin_facts *facts)
+{
+    static const char *const results[] = {
+        [ADMIN_RELOAD_NONE] = "none",
+        [ADMIN_RELOAD_APPLIED] = "applied",
+        [ADMIN_RELOAD_REFUSED] = "refused",
+    };
+    char hash[17];
+    snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)facts->config_hash);
+    json_t *json = json_pack("{s:I, s:s, s:s, s:b, s:{s:s, s:s}}", "generation",
+                             (json_int_t)facts->plan->generation, "file", facts->config_path,
+                             "hash", hash, "stale", facts->reload == ADMIN_RELOAD_REFUSED,
+                             "last_reload", "result", results[facts->reload], "text",
+                             facts->reload_text == NULL ? "" : facts->reload_text);
+    if (json != NULL && facts->reload != ADMIN_RELOAD_NONE)
+        json_object_set_new(json_object_get(json, "last_reload"), "at",
+                            instant(facts->reload_at_us));
+    return json;
+}
+
+static json_t *status_listen(const struct admin_facts *facts)
+{
+    char address[NET_ADDRESS_TEXT_MAX];
+    json_t *list = json_array();
+    for (unsigned i = 0; i < facts->plan->listener_count; i++) {
+        const struct plan_listener *listener = &facts->plan->listeners[i];
+        struct span at = listener->address_text;
+        if (facts->bound != NULL)
+            at = (struct span){address, net_address_format(address, &facts->bound[i])};
+        json_array_append_new(
+            list, json_pack("{s:o, s:o}", "name", text(listener->name), "address", text(at)));
+    }
+    return list;
+}
+
+static json_t *status_store(const struct admin *admin, const struct plan *plan)
+{
+    struct lease_status lease = {0};
+    json_t *json = json_object();
+    if (admin->env.lease != NULL)
+        lease_get_status(admin->env.lease, &lease);
+    json_object_set_new(json, "type", json_string(plan->store_is_memory ? "memory" : "redis"));
+    if (!plan->store_is_memory) {
+        json_object_set_new(json, "address", text(plan->redis.address_text));
+        json_object_set_new(json, "state",
+                            json_string(lease.workers_up == lease.workers ? "up"
+                                        : lease.workers_up == 0           ? "away"
+                                                                          : "degraded"));
+        json_object_set_new(json, "workers_up", number(lease.workers_up));
+        json_object_set_new(json, "fleet", number(lease.fleet));
+        json_object_set_new(json, "timeouts", sum(admin, METRICS_STORE_TIMEOUTS));
+        json_object_set_new(json, "errors", sum(admin, METRICS_STORE_ERRORS));
+    } else {
+        json_object_set_new(json, "state", json_string("up"));
+        json_object_set_new(json, "state_file", text(plan->store_state_file));
+    }
+    json_object_set_new(json, "subjects", number(lease.subjects));
+    json_object_set_new(json, "subjects_max", number(lease.subjects_max));
+    json_object_set_new(json, "overflowed", sum(admin, METRICS_STORE_OVERFLOW));
+    return json;
+}
+
+static json_t *status_decisions(const struct admin *admin)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allow",
+                     sum(admin, METRICS_DECISION_ALLOW), "refuse",
+                     sum(admin, METRICS_DECISION_REFUSE), "exempt",
+                     sum(admin, METRICS_DECISION_EXEMPT), "degraded_allow",
+                     sum(admin, METRICS_DECISION_DEGRADED_ALLOW), "degraded_refuse",
+                     sum(admin, METRICS_DECISION_DEGRADED_REFUSE), "none",
+                     sum(admin, METRICS_DECISION_NONE), "near", sum(admin, METRICS_DECISION_NEAR));
+}
+
+static json_t *status_routes(const struct admin *admin, const struct plan *plan)
+{
+    static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
+    json_t *list = json_array();
+    for (unsigned i = 0; i < plan->route_count; i++) {
+        const struct plan_route *route = &plan->routes[i];
+        json_t *json = json_pack("{s:o, s:o}", "route", text(route->rule->name), "requests",
+                                 sum(admin, route->slot_requests));
+        for (unsigned k = 1; k <= 5; k++)
+            json_object_set_new(json, classes[k], sum(admin, route->slot_class[k]));
+        json_array_append_new(list, json);
+    }
+    return list;
+}
+
+static json_t *status_upstreams(const struct admin *admin, const struct plan *plan)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < plan->upstream_count; i++) {
+        const struct upstream_conf *upstream = &plan->upstreams[i];
+        json_t *servers = json_array();
+        for (unsigned k = 0; k < upstream->server_count; k++) {
+            const struct upstream_server_conf *server = &upstream->servers[k];
+            json_array_append_new(servers, json_pack("{s:o, s:o, s:o, s:o}", "server",
+                                                     text(server->address_text), "ok",
+                                                     sum(admin, server->slot_ok), "failed",
+                                                     sum(admin, server->slot_failed), "open",
+                                                     sum(admin, server->slot_open)));
+        }
+        json_array_append_new(
+            list, json_pack("{s:o, s:o}", "upstream", text(upstream->name), "servers", servers));
+    }
+    return list;
+}
+
+static json_t *status_log(const struct admin *admin, const struct plan *plan)
+{
+    struct loop_log_status log;
+    loop_log_get_status(admin->env.log, &log);
+    return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "access", text(plan->log.access),
+                     "error", text(plan->log.error), "boot", log.boot, "seq", number(log.seq),
+                     "lines", number(log.lines), "dropped", number(log.dropped), "write_errors",
+                     number(log.write_errors));
+}
+
+static json_t *status_connections(const struct admin *admin, const struct admin_facts *facts)
+{
+    uint64_t refused = metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_LIMIT) +
+                       metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_EMFILE);
+    return json_pack("{s:o, s:o, s:o, s:o}", "open", number(facts->connections_open), "max",
+                     number(facts->plan->limits.connections_max), "accepted",
+                     sum(admin, METRICS_CONNECTIONS_ACCEPTED), "refused", number(refused));
+}
+
+char *admin_status_json(struct admin *admin)
+{
+    struct admin_facts facts = {0};
+    admin->env.hooks.facts(admin->env.hooks.arg, &facts);
+    uint64_t now_us = clock_wall_us();
+    uint64_t up_us = now_us > facts.started_at_us ? now_us - facts.started_at_us : 0;
+    uint64_t service_us =
+        now_us > facts.service_started_at_us ? now_us - facts.service_started_at_us : 0;
+    json_t *json = json_object();
+    const struct {
+        const char *key;
+        json_t *value;
+    } members[] = {
+        {"version", json_string(SLUICE_VERSION)},
+        {"state", json_string(facts.is_draining ? "draining" : "serving")},
+        {"pid", number((uint64_t)getpid())},
+        {"parent_pid", number((uint64_t)getppid())},
+        {"started", instant(facts.started_at_us)},
+        {"uptime_s", number(up_us / 1000000)},
+        {"service_uptime_s", number(service_us / 1000000)},
+        {"restarts", number(facts.restarts)},
+        {"workers", number(facts.workers)},
+        {"config", status_config(&facts)},
+        {"listen", status_listen(&facts)},
+        {"connections", status_connections(admin, &facts)},
+        {"exchanges_open", sum(admin, METRICS_EXCHANGES_OPEN)},
+        {"decisions", status_decisions(admin)},
+        {"store", status_store(admin, facts.plan)},
+        {"routes", status_routes(admin, facts.plan)},
+        {"upstreams", status_upstreams(admin, facts.plan)},
+        {"log", status_log(admin, facts.plan)},
+    };
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        if (json_object_set_new(json, members[i].key, members[i].value) != 0)
+            json_object_set_new(json, members[i].key, json_null());
+    char *out = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    return out;
+}

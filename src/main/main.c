@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - the verbs: one table, from which the command line is understood and the help is printed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config_near.h"
+#include "main/main_exit.h"
+#include "main/main_options.h"
+#include "main/main_verbs.h"
+
+struct main_verb {
+    const char *name;
+    int (*run)(const struct main_options *options);
+    unsigned options;    /* MAIN_OPTION bits */
+    const char *summary; /* one line */
+    const char *detail;
+};
+
+static int verb_help(const struct main_options *options);
+
+static const struct main_verb VERBS[] = {
+    {"run", main_verb_run, MAIN_OPTION_FILE, "serve, in the foreground",
+     "Signals: TERM, INT and QUIT let responses in progress finish (a second one: stop at once),\n"
+     "HUP reloads the configuration, USR1 opens the log files again.\n"},
+    {"check", main_verb_check, MAIN_OPTION_FILE | MAIN_OPTION_DUMP | MAIN_OPTION_JSON,
+     "say everything that is wrong with a configuration",
+     "Opens no socket.  Exit code 0: good; 3: there are errors; 5: a secret cannot be had.\n"},
+    {"reload", main_verb_reload, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
+     "let the running instance read its configuration again",
+     "Waits for the outcome and prints what changed, or why it was refused (exit code 8; the old\n"
+     "configuration stays in force).\n"},
+    {"status", main_verb_status, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
+     "show how the running instance is", ""},
+    {"schema", main_verb_schema, 0, "print the JSON Schema of the configuration", ""},
+    {"version", main_verb_version, MAIN_OPTION_JSON, "print the version", ""},
+    {"help", verb_help, MAIN_OPTION_WORD, "print this, or the help of a verb", ""},
+};
+#define VERB_COUNT (sizeof(VERBS) / sizeof(VERBS[0]))
+
+static const struct main_verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        if (strcmp(VERBS[i].name, name) == 0)
+            return &VERBS[i];
+    return NULL;
+}
+
+static void print_options(FILE *out, unsigned allowed)
+{
+    for (unsigned i = 0; i < MAIN_OPTION_ROW_COUNT; i++) {
+        const struct main_option_row *row = &MAIN_OPTION_ROWS[i];
+        char words[64];
+        if ((allowed & row->option) == 0)
+            continue;
+        snprintf(words, sizeof(words), "%c%c%c --%s%s%s", row->letter != 0 ? '-' : ' ',
+                 row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', row->name,
+                 row->value != NULL ? " " : "", row->value != NULL ? row->value : "");
+        fprintf(out, "  %-24s %s\n", words, row->help);
+    }
+}
+
+static void print_usage(FILE *out)
+{
+    fputs("Sluice " SLUICE_VERSION
+          ": a rate-limiting reverse proxy.\n\nusage: sluice VERB [OPTION...]\n\n",
+          out);
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        fprintf(out, "  %-10s %s\n", VERBS[i].name, VERBS[i].summary);
+    fputs("\n`sluice VERB --help` tells more.  Exit codes: 0 good, 2 usage, 3 configuration "
+          "invalid,\n"
+          "4 cannot listen, 5 a secret, log or state file cannot be had, 6 no running instance,\n"
+          "7 permission, 8 reload refused, 9 deadline, 10 internal.\n",
+          out);
+}
+
+static void print_verb_help(const struct main_verb *verb)
+{
+    printf("sluice %s: %s\n\n", verb->name, verb->summary);
+    if (verb->detail[0] != '\0')
+        printf("%s\n", verb->detail);
+    print_options(stdout, verb->options | MAIN_OPTION_HELP);
+}
+
+static int unknown_verb(const char *name)
+{
+    struct config_near near = config_near_to(span_of(name));
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        config_near_try(&near, span_of(VERBS[i].name), false);
+    fprintf(stderr, "sluice: unknown verb \"%.100s\"", name);
+    if (near.best.ptr != NULL)
+        fprintf(stderr, " (did you mean \"%.*s\"?)", (int)near.best.len, near.best.ptr);
+    fputs("; `sluice help` lists them\n", stderr);
+    return MAIN_EXIT_USAGE;
+}
+
+static int verb_help(const struct main_options *options)
+{
+    if (options->word == NULL) {
+        print_usage(stdout);
+        return MAIN_EXIT_OK;
+    }
+    const struct main_verb *verb = verb_find(options->word);
+    if (verb == NULL)
+        return unknown_verb(options->word);
+    print_verb_help(verb);
+    return MAIN_EXIT_OK;
+}
+
+/* The spellings that people try first. */
+static const char *verb_alias(const char *word)
+{
+    static const char *const aliases[][2] = {
+        {"-h", "help"},    {"--help", "help"},       {"-v", "version"},
+        {"-V", "version"}, {"--version", "version"},
+    };
+    for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
+        if (strcmp(word, aliases[i][0]) == 0)
+            return aliases[i][1];
+    return word;
+}
+
+int main(int argc, char **argv)
+{
+    struct main_options options;
+    char fault[MAIN_FAULT_MAX];
+    if (argc < 2) {
+        print_usage(stderr);
+        return MAIN_EXIT_USAGE;
+    }
+    const struct main_verb *verb = verb_find(verb_alias(argv[1]));
+    if (verb == NULL)
+        return unknown_verb(argv[1]);
+    if (!main_options_parse(&options, verb->options, argc - 2, argv + 2, fault)) {
+        fprintf(stderr, "sluice: %s; `sluice %s --help` tells more\n", fault, verb->name);
+        return MAIN_EXIT_USAGE;
+    }
+    if ((options.given & MAIN_OPTION_HELP) != 0) {
+        print_verb_help(verb);
+        return MAIN_EXIT_OK;
+    }
+    return verb->run(&options);
+}

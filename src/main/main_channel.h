@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_channel.h - what parent and child say to each other: whole messages over a SOCK_SEQPACKET pair,
+ * with descriptors.  Large things travel as descriptors of memory. */
+#ifndef SLUICE_MAIN_CHANNEL_H
+#define SLUICE_MAIN_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base_err.h"
+#include "base/base_span.h"
+
+#define MAIN_CHANNEL_FDS_MAX  200 /* the kernel takes 253 in one message */
+#define MAIN_CHANNEL_TEXT_MAX 49152
+
+enum main_message_kind {
+    /* child to parent */
+    MAIN_MESSAGE_READY,      /* it serves */
+    MAIN_MESSAGE_RELOAD_ASK, /* ticket: of the one who asks */
+    MAIN_MESSAGE_APPLIED,    /* the answer to APPLY */
+    MAIN_MESSAGE_FAULT,      /* the answer to APPLY; text: why not */
+    /* parent to child */
+    MAIN_MESSAGE_SOCKETS, /* descriptors that belong to the next APPLY */
+    MAIN_MESSAGE_APPLY, /* value: generation; text: what changes; fds: [0] the bundle, then sockets */
+    MAIN_MESSAGE_REFUSED, /* a reload was refused before it got to you; text: the report */
+    MAIN_MESSAGE_REOPEN,
+    MAIN_MESSAGE_DRAIN,
+    MAIN_MESSAGE_STOP, /* now */
+};
+
+struct main_message {
+    enum main_message_kind kind;
+    uint32_t ticket; /* 0: nobody waits for an answer */
+    uint32_t value;
+    struct span text; /* valid until the next message is received */
+    int fds[MAIN_CHANNEL_FDS_MAX];
+    unsigned fd_count; /* the receiver owns them */
+};
+
+/* Both ends close-on-exec and non-blocking. */
+MUST_USE enum err main_channel_open(int fds[2]);
+
+/* Text beyond the maximum is cut.  ERR_AGAIN: the other side does not read. */
+MUST_USE enum err main_channel_send(int fd, const struct main_message *message);
+
+/* ERR_AGAIN: nothing there; ERR_CLOSED: the other side is gone; ERR_INVALID: not a message. */
+MUST_USE enum err main_channel_receive(int fd, struct main_message *message, char *buffer);
+#define MAIN_CHANNEL_BUFFER_BYTES (MAIN_CHANNEL_TEXT_MAX + 64)
+
+#endif

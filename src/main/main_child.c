@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_child.c - start, orders and end of the serving process.
+ *
+ *   parent -- channel --> main thread -- mail --> worker 0..N-1
+ *                         |  admin socket, metrics page
+ *                         '- log writer thread
+ *
+ * Takes: struct main_child_env.  Gives: an exit code.  Never handles a signal: orders come by the channel. */
+#include "main/main_child.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/base_clock.h"
+#include "base/base_fmt.h"
+#include "base/base_log.h"
+#include "lease/lease.h"
+#include "loop/loop.h"
+#include "main/main_channel.h"
+#include "main/main_exit.h"
+#include "worker/worker.h"
+
+#define CHILD_DRAIN_POLL_US 20000
+#define CHILD_REASON_MAX    1024
+
+/* Owner: main_child_run.  Thread: the main thread, but for the two counters. */
+struct child {
+    struct main_child_env *env;
+    struct plan *plan;
+    struct plan *first_plan; /* the lease borrows its store's settings */
+    struct metrics_registry *registry;
+    struct metrics_block *metrics;
+    struct loop *loop;
+    struct lease *lease;
+    struct admin *admin;
+    struct worker **workers;
+    struct event *channel_event;
+    struct loop_alarm *drain_poll;
+    struct net_address *bound; /* per listener of the plan */
+    char *buffer;              /* of the channel */
+    int *fresh;                /* descriptors of the APPLY to come */
+    unsigned fresh_count;
+    uint64_t started_at_us, config_hash;
+    uint64_t drain_until_us; /* monotonic; 0: not draining */
+    bool is_log_on;
+    int exit_code;
+    enum admin_reload_result reload;
+    uint64_t reload_at_us;
+    char *reload_text;
+    atomic_uint connections;
+    _Atomic uint64_t head_bytes;
+};
+
+static void child_say(struct child *child, enum main_message_kind kind, uint32_t ticket,
+                      struct span text)
+{
+    struct main_message message = {.kind = kind, .ticket = ticket, .text = text};
+    enum err err = main_channel_send(child->env->channel, &message);
+    if (err != ERR_OK)
+        log_error("the parent cannot be told: %s", err_sentence(err));
+}
+
+/* --- the plan ------------------------------------------------------------------------------------ */
+
+static struct plan *child_build(struct child *child, struct main_bundle *bundle,
+                                uint32_t generation)
+{
+    struct plan_report report = {0};
+    bundle->is_sealed = true;
+    struct plan *plan = plan_build(&bundle->files[0], main_bundle_fetch, bundle, child->registry,
+                                   generation, &report);
+    plan_report_fini(&report);
+    if (plan != NULL && plan->limits.connections_max > child->env->connections_cap)
+        plan->limits.connections_max = child->env->connections_cap;
+    return plan;
+}
+
+static enum err child_learn_bound(struct child *child)
+{
+    unsigned count = child->plan->listener_count;
+    struct net_address *bound = calloc(count + 1, sizeof(*bound));
+    if (bound == NULL)
+        return ERR_NOMEM;
+    for (unsigned i = 0; i < count; i++)
+        bound[i] = child->env->sockets.list[i].bound;
+    free(child->bound);
+    child->bound = bound;
+    return ERR_OK;
+}
+
+/* The descriptors of one worker; malloc'ed. */
+static int *child_listeners(const struct main_sockets *sockets, const struct plan *plan,
+                            unsigned worker)
+{
+    int *fds = calloc(plan->listener_count + 1, sizeof(*fds));
+    for (unsigned i = 0; fds != NULL && i < plan->listener_count; i++)
+        fds[i] = sockets->list[i].fds[worker];
+    return fds;
+}
+
+/* --- reload -------------------------------------------------------------------------------------- */
+
+static void child_reload_ended(struct child *child, bool is_applied, uint32_t ticket,
+                               struct span text)
+{
+    char line[LOOP_LOG_EVENT_MAX], *at = line;
+    bool is_cut = false, has_bytes = false;
+    child->reload = is_applied ? ADMIN_RELOAD_APPLIED : ADMIN_RELOAD_REFUSED;
+    child->reload_at_us = clock_wall_us();
+    free(child->reload_text);
+    child->reload_text = strndup(text.ptr == NULL ? "" : text.ptr, text.len);
+    metrics_add(child->metrics, is_applied ? METRICS_RELOADS_APPLIED : METRICS_RELOADS_REFUSED, 1);
+    metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
+    at = is_applied ? FMT_LIT(at, "\"event\":\"reload\",\"gen\":")
+                    : FMT_LIT(at, "\"event\":\"reload_refused\",\"gen\":");
+    at = fmt_u64(at, child->plan->generation);
+    at = is_applied ? FMT_LIT(at, ",\"changes\":\"") : FMT_LIT(at, ",\"reason\":\"");
+    at = fmt_json_text(at, at + CHILD_REASON_MAX, text, &is_cut, &has_bytes);
+    at = FMT_LIT(at, "\"");
+    *at = '\0';
+    loop_log_event(child->env->log, line);
+    admin_reload_answer(child->admin, ticket, is_applied, child->plan->generation, text);
+}
+
+static enum err child_apply_workers(struct child *child, struct plan *plan,
+                                    const struct main_sockets *sockets)
+{
+    for (unsigned i = 0; i < child->env->workers; i++) {
+        struct worker_listeners listeners = {plan->listener_count,
+                                             child_listeners(sockets, plan, i)};
+        enum err err =
+            listeners.fds == NULL ? ERR_NOMEM : worker_apply(child->workers[i], plan, &listeners);
+        free(listeners.fds);
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static void child_adopt_plan(struct child *child, struct plan **plan, struct main_bundle *bundle,
+                             struct main_sockets *sockets)
+{
+    main_sockets_replace(&child->env->sockets, sockets, false);
+    plan_unref(&child->plan);
+    child->plan = *plan;
+    *plan = NULL;
+    main_bundle_fini(&child->env->bundle);
+    child->env->bundle = *bundle;
+    *bundle = (struct main_bundle){0};
+    child->env->generation = child->plan->generation;
+    child->config_hash = main_bundle_hash(&child->env->bundle);
+    log_set_level((enum log_level)child->plan->log_level);
+    loop_log_set_generation(child->env->log, child->plan->generation);
+    if (child_learn_bound(child) != ERR_OK)
+        log_warn("status cannot show the addresses: out of memory");
+}
+
+/* NULL when the new plan is in force, else why it is not.  *is_fatal: some workers have it and some do not. */
+static const char *child_apply(struct child *child, const struct main_message *message,
+                               bool *is_fatal)
+{
+    struct main_bundle bundle = {0};
+    struct main_sockets sockets = {0};
+    struct plan *plan = NULL;
+    const char *fault = "the new configuration did not arrive";
+    unsigned fresh_count = child->fresh_count;
+    child->fresh_count = 0;
+    if (message->fd_count > 0 && main_bundle_unpack(&bundle, message->fds[0]) == ERR_OK)
+        plan = child_build(child, &bundle, message->value);
+    enum err adopted = ERR_INVALID;
+    if (plan != NULL)
+        adopted = main_sockets_adopt(&sockets, &child->env->sockets, plan, child->env->workers,
+                                     child->fresh, fresh_count);
+    else
+        while (fresh_count > 0)
+            close(child->fresh[--fresh_count]);
+    if (adopted != ERR_OK)
+        goto out;
+    fault = "a log file cannot be opened";
+    if (loop_log_retarget(child->env->log, &plan->log) != ERR_OK) {
+        main_sockets_abandon(&sockets);
+        goto out;
+    }
+    fault = "out of memory";
+    if (child_apply_workers(child, plan, &sockets) != ERR_OK) {
+        *is_fatal = true;
+        goto out;
+    }
+    child_adopt_plan(child, &plan, &bundle, &sockets);
+    fault = NULL;
+out:
+    plan_unref(&plan);
+    main_bundle_fini(&bundle);
+    return fault;
+}
+
+static void child_on_apply(struct child *child, const struct main_message *message)
+{
+    bool is_fatal = false;
+    const char *fault = child_apply(child, message, &is_fatal);
+    if (message->fd_count > 0)
+        close(message->fds[0]);
+    if (fault == NULL) {
+        log_info("generation %u is in force", (unsigned)child->plan->generation);
+        child_reload_ended(child, true, message->ticket, message->text);
+        child_say(child, MAIN_MESSAGE_APPLIED, message->ticket, SPAN_NONE);
+        return;
+    }
+    log_error("reload refused: %s", fault);
+    child_reload_ended(child, false, message->ticket, span_of(fault));
+    child_say(child, MAIN_MESSAGE_FAULT, message->ticket, span_of(fault));
+    if (is_fatal) {
+        child->exit_code = MAIN_EXIT_INTERNAL;
+        loop_stop(child->loop);
+    }
+}
+
+static void child_on_sockets(struct child *child, const struct main_message *message)
+{
+    int *fds = realloc(child->fresh, (child->fresh_count + message->fd_count) * sizeof(*fds));
+    for (unsigned i = 0; i < message->fd_count; i++) {
+        if (fds == NULL)
+            close(message->fds[i]);
+        else
+            fds[child->fresh_count++] = message->fds[i];
+    }
+    if (fds != NULL)
+        child->fresh = fds;
+}
+
+/* --- the end ------------------------------------------------------------------------------------- */
+
+static void child_on_drain_poll(void *arg)
+{
+    struct child *child = arg;
+    bool is_idle = true;
+    for (unsigned i = 0; i < child->env->workers; i++)
+        is_idle &= worker_is_idle(child->workers[i]);
+    if (is_idle || child->loop->mono_us >= child->drain_until_us)
+        loop_stop(child->loop);
+    else
+        loop_alarm_set(child->drain_poll, child->loop->mono_us + CHILD_DRAIN_POLL_US);
+}
+
+static void child_drain(struct child *child)
+{
+    if (child->drain_until_us != 0)
+        return;
+    child->drain_until_us = child->loop->mono_us + child->plan->limits.drain_us;
+    log_info("draining: requests in progress have %llu ms",
+             (unsigned long long)(child->plan->limits.drain_us / 1000));
+    for (unsigned i = 0; i < child->env->workers; i++)
+        worker_drain(child->workers[i]);
+    loop_alarm_set(child->drain_poll, child->loop->mono_us + CHILD_DRAIN_POLL_US);
+}
+
+static void child_on_message(struct child *child, const struct main_message *message)
+{
+    switch (message->kind) {
+    case MAIN_MESSAGE_SOCKETS:
+        child_on_sockets(child, message);
+        break;
+    case MAIN_MESSAGE_APPLY:
+        child_on_apply(child, message);
+        break;
+    case MAIN_MESSAGE_REFUSED:
+        child_reload_ended(child, false, message->ticket, message->text);
+        break;
+    case MAIN_MESSAGE_REOPEN:
+        loop_log_reopen(child->env->log);
+        break;
+    case MAIN_MESSAGE_DRAIN:
+        child_drain(child);
+        break;
+    case MAIN_MESSAGE_STOP:
+        loop_stop(child->loop);
+        break;
+    default:
+        log_error("the parent sent an order of kind %d that is not known", (int)message->kind);
+        break;
+    }
+}
+
+static void child_on_channel(evutil_socket_t fd, short what, void *arg)
+{
+    struct child *child = arg;
+    struct main_message message;
+    (void)what;
+    loop_touch(child->loop);
+    for (;;) {
+        enum err err = main_channel_receive(fd, &message, child->buffer);
+        if (err == ERR_AGAIN)
+            return;
+        if (err == ERR_OK) {
+            child_on_message(child, &message);
+            continue;
+        }
+        log_error("the parent is gone: stopping");
+        event_del(child->channel_event);
+        loop_stop(child->loop);
+        return;
+    }
+}
+
+/* --- hooks of the admin socket ------------------------------------------------------------------- */
+
+static void child_facts(void *arg, struct admin_facts *facts)
+{
+    struct child *child = arg;
+    *facts = (struct admin_facts){
+        .plan = child->plan,
+        .config_path = child->env->bundle.files[0].name.ptr,
+        .config_hash = child->config_hash,
+        .bound = child->bound,
+        .workers = child->env->workers,
+        .restarts = child->env->restarts,
+        .connections_open = atomic_load_explicit(&child->connections, memory_order_relaxed),
+        .started_at_us = child->started_at_us,
+        .service_started_at_us = child->env->service_started_at_us,
+        .is_draining = child->drain_until_us != 0,
+        .reload = child->reload,
+        .reload_at_us = child->reload_at_us,
+        .reload_text = child->reload_text,
+    };
+}
+
+static void child_ask_reload(void *arg, uint32_t ticket)
+{
+    child_say(arg, MAIN_MESSAGE_RELOAD_ASK, ticket, SPAN_NONE);
+}
+
+static void child_reopen(void *arg)
+{
+    struct child *child = arg;
+    loop_log_reopen(child->env->log);
+}
+
+/* --- the beginning ------------------------------------------------------------------------------- */
+
+static bool child_start_log(struct child *child)
+{
+    struct metrics_block *block = metrics_registry_add_block(child->registry);
+    loop_log_set_generation(child->env->log, child->env->generation);
+    child->is_log_on =
+        block != NULL && loop_log_start(child->env->log, &child->plan->log, block) == ERR_OK;
+    return child->is_log_on;
+}
+
+static bool child_start_admin(struct child *child)
+{
+    const struct admin_env env = {
+        .loop = child->loop,
+        .metrics = child->registry,
+        .log = child->env->log,
+        .lease = child->lease,
+        .hooks = {child_facts, child_ask_reload, child_reopen, child},
+    };
+    child->admin = admin_new(&env);
+    for (unsigned i = 0; child->admin != NULL && i < child->env->sockets.count; i++) {
+        const struct main_socket *socket = &child->env->sockets.list[i];
+        if (socket->role != MAIN_SOCKET_TRAFFIC &&
+            admin_listen(child->admin, socket->fds[0], socket->role == MAIN_SOCKET_METRICS) !=
+                ERR_OK)
+            return false;
+    }
+    return child->admin != NULL;
+}
+
+static bool child_start_workers(struct child *child)
+{
+    const struct worker_env env = {
+        .metrics = child->registry,
+        .log = child->env->log,
+        .lease = child->lease,
+        .connections = &child->connections,
+        .head_bytes = &child->head_bytes,
+    };
+    child->workers = calloc(child->env->workers, sizeof(struct worker *));
+    for (unsigned i = 0; child->workers != NULL && i < child->env->workers; i++) {
+        struct worker_listeners listeners = {child->plan->listener_count,
+                                             child_listeners(&child->env->sockets, child->plan, i)};
+        if (listeners.fds != NULL)
+            child->workers[i] = worker_start(i, &env, child->plan, &listeners);
+        free(listeners.fds);
+        if (child->workers[i] == NULL)
+            return false;
+    }
+    return child->workers != NULL;
+}
+
+static bool child_start_loop(struct child *child)
+{
+    child->buffer = malloc(MAIN_CHANNEL_BUFFER_BYTES);
+    child->metrics = metrics_registry_add_block(child->registry);
+    child->loop = child->metrics == NULL ? NULL : loop_new(child->metrics);
+    if (child->buffer == NULL || child->loop == NULL)
+        return false;
+    child->drain_poll = loop_alarm_new(child->loop, child_on_drain_poll, child);
+    child->channel_event = event_new(child->loop->base, child->env->channel, EV_READ | EV_PERSIST,
+                                     child_on_channel, child);
+    return child->drain_poll != NULL && child->channel_event != NULL &&
+           event_add(child->channel_event, NULL) == 0;
+}
+
+/* NULL, or what could not be started. */
+static const char *child_start(struct child *child)
+{
+    struct main_child_env *env = child->env;
+    child->registry = metrics_registry_new();
+    if (child->registry == NULL)
+        return "the counters";
+    child->plan = child_build(child, &env->bundle, env->generation);
+    if (child->plan == NULL)
+        return "the configuration";
+    child->first_plan = plan_ref(child->plan);
+    child->config_hash = main_bundle_hash(&env->bundle);
+    if (env->memory != NULL)
+        store_memory_recover(env->memory);
+    if (!child_start_log(child))
+        return "the log";
+    if (!child_start_loop(child))
+        return "the main loop";
+    child->lease = lease_new(env->memory, env->memory == NULL ? &child->first_plan->redis : NULL);
+    if (child->lease == NULL)
+        return "the store";
+    if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK ||
+        child_learn_bound(child) != ERR_OK)
+        return "the listeners";
+    if (!child_start_workers(child))
+        return "the workers";
+    if (!child_start_admin(child))
+        return "the admin socket";
+    metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
+    metrics_set(child->metrics, METRICS_CHILD_RESTARTS, env->restarts);
+    return NULL;
+}
+
+static void child_end(struct child *child)
+{
+    struct main_child_env *env = child->env;
+    for (unsigned i = 0; child->workers != NULL && i < env->workers; i++)
+        if (child->workers[i] != NULL)
+            worker_stop(&child->workers[i]);
+    free(child->workers);
+    admin_free(child->admin);
+    lease_free(child->lease);
+    if (child->channel_event != NULL)
+        event_free(child->channel_event);
+    loop_alarm_free(child->drain_poll);
+    loop_free(child->loop);
+    if (child->is_log_on) {
+        loop_log_event(env->log, child->exit_code == MAIN_EXIT_OK
+                                     ? "\"event\":\"stop\""
+                                     : "\"event\":\"stop\",\"failed\":true");
+        loop_log_stop(env->log);
+    }
+    plan_unref(&child->plan);
+    plan_unref(&child->first_plan);
+    metrics_registry_free(child->registry);
+    free(child->bound);
+    free(child->buffer);
+    free(child->fresh);
+    free(child->reload_text);
+    close(env->channel);
+}
+
+int main_child_run(struct main_child_env *env)
+{
+    struct child child = {.env = env, .started_at_us = clock_wall_us()};
+    const char *fault = child_start(&child);
+    if (fault == NULL) {
+        log_info("serving: version %s, generation %u, %u workers", SLUICE_VERSION,
+                 (unsigned)env->generation, env->workers);
+        child_say(&child, MAIN_MESSAGE_READY, 0, SPAN_NONE);
+        loop_run(child.loop);
+    } else {
+        log_error("cannot start %s: %s", fault, strerror(errno));
+        child.exit_code = MAIN_EXIT_INTERNAL;
+    }
+    child_end(&child);
+    return child.exit_code;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_child.h - the serving process: its main thread, beside N workers and the log's writer.  Takes:
+ * everything from the parent (descriptors, file contents, shared memory) and orders over the channel.
+ * Opens no files but its logs. */
+#ifndef SLUICE_MAIN_CHILD_H
+#define SLUICE_MAIN_CHILD_H
+
+#include "loop/loop_log.h"
+#include "main/main_bundle.h"
+#include "main/main_sockets.h"
+#include "store/store_memory.h"
+
+/* What the parent hands over by forking.  Owner: the parent; the child uses its copy. */
+struct main_child_env {
+    struct main_bundle bundle;
+    struct main_sockets sockets;
+    struct loop_log *log;
+    struct store_memory *memory; /* NULL: the store is Redis */
+    unsigned workers;
+    unsigned connections_cap; /* what descriptors allow */
+    uint32_t generation;
+    unsigned restarts;
+    uint64_t service_started_at_us; /* wall clock */
+    int channel;                    /* taken */
+};
+
+/* Serve until told to end.  Gives the exit code. */
+int main_child_run(struct main_child_env *env);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_options.c - see main_options.h.  "-c FILE", "-cFILE", "--config FILE" and "--config=FILE" are the
+ * same; "--" ends the options. */
+#include "main/main_options.h"
+
+#include <stdio.h>
+
+#include "config/config_near.h"
+
+const struct main_option_row MAIN_OPTION_ROWS[] = {
+    {MAIN_OPTION_FILE, 'c', "config", "FILE",
+     "the configuration (default /etc/sluice/sluice.json, else conf/sluice.json)"},
+    {MAIN_OPTION_SOCKET, 's', "socket", "SOCKET",
+     "the admin socket of the running instance (default: as the configuration says)"},
+    {MAIN_OPTION_JSON, 0, "json", NULL, "print JSON"},
+    {MAIN_OPTION_DUMP, 0, "dump", NULL, "print the effective configuration with all defaults"},
+    {MAIN_OPTION_HELP, 'h', "help", NULL, "print this help"},
+};
+const unsigned MAIN_OPTION_ROW_COUNT = sizeof(MAIN_OPTION_ROWS) / sizeof(MAIN_OPTION_ROWS[0]);
+
+static const struct main_option_row *options_by_letter(unsigned allowed, char letter)
+{
+    for (unsigned i = 0; i < MAIN_OPTION_ROW_COUNT; i++)
+        if (MAIN_OPTION_ROWS[i].letter == letter && (allowed & MAIN_OPTION_ROWS[i].option) != 0)
+            return &MAIN_OPTION_ROWS[i];
+    return NULL;
+}
+
+static const struct main_option_row *options_by_name(unsigned allowed, struct span name)
+{
+    for (unsigned i = 0; i < MAIN_OPTION_ROW_COUNT; i++)
+        if ((allowed & MAIN_OPTION_ROWS[i].option) != 0 &&
+            span_eq(span_of(MAIN_OPTION_ROWS[i].name), name))
+            return &MAIN_OPTION_ROWS[i];
+    return NULL;
+}
+
+static void options_unknown(unsigned allowed, const char *given, struct span name, char *fault)
+{
+    struct config_near near = config_near_to(name);
+    for (unsigned i = 0; i < MAIN_OPTION_ROW_COUNT; i++)
+        if ((allowed & MAIN_OPTION_ROWS[i].option) != 0)
+            config_near_try(&near, span_of(MAIN_OPTION_ROWS[i].name), false);
+    if (near.best.ptr == NULL)
+        snprintf(fault, MAIN_FAULT_MAX, "unknown option \"%.100s\"", given);
+    else
+        snprintf(fault, MAIN_FAULT_MAX, "unknown option \"%.100s\" (did you mean \"--%.*s\"?)",
+                 given, (int)near.best.len, near.best.ptr);
+}
+
+static void options_store(struct main_options *options, enum main_option option, const char *value)
+{
+    options->given |= option;
+    if (option == MAIN_OPTION_FILE)
+        options->file = value;
+    else if (option == MAIN_OPTION_SOCKET)
+        options->socket = value;
+}
+
+/* One argument that begins with "-".  *value is what stands behind "=" or the letter, NULL when nothing
+ * does. */
+static const struct main_option_row *options_row(unsigned allowed, const char *argument,
+                                                 const char **value, char *fault)
+{
+    const struct main_option_row *row;
+    *value = NULL;
+    if (argument[1] != '-') {
+        row = options_by_letter(allowed, argument[1]);
+        if (row != NULL && argument[2] != '\0')
+            *value = argument + 2;
+        if (row == NULL)
+            options_unknown(allowed, argument, span_of(argument + 1), fault);
+        return row;
+    }
+    struct span name = span_of(argument + 2);
+    size_t equals = span_find(name, '=');
+    if (equals < name.len)
+        *value = argument + 2 + equals + 1;
+    name.len = equals;
+    row = options_by_name(allowed, name);
+    if (row == NULL)
+        options_unknown(allowed, argument, name, fault);
+    return row;
+}
+
+static bool options_word(struct main_options *options, unsigned allowed, const char *argument,
+                         char *fault)
+{
+    if ((allowed & MAIN_OPTION_WORD) == 0 || options->word != NULL) {
+        snprintf(fault, MAIN_FAULT_MAX, "unexpected argument \"%.100s\"", argument);
+        return false;
+    }
+    options->given |= MAIN_OPTION_WORD;
+    options->word = argument;
+    return true;
+}
+
+bool main_options_parse(struct main_options *options, unsigned allowed, int argc, char *const *argv,
+                        char fault[MAIN_FAULT_MAX])
+{
+    bool is_words_only = false;
+    *options = (struct main_options){0};
+    allowed |= MAIN_OPTION_HELP;
+    for (int i = 0; i < argc; i++) {
+        const char *argument = argv[i], *value;
+        if (is_words_only || argument[0] != '-' || argument[1] == '\0') {
+            if (!options_word(options, allowed, argument, fault))
+                return false;
+            continue;
+        }
+        if (strcmp(argument, "--") == 0) {
+            is_words_only = true;
+            continue;
+        }
+        const struct main_option_row *row = options_row(allowed, argument, &value, fault);
+        if (row == NULL)
+            return false;
+        if (row->value == NULL && value != NULL) {
+            snprintf(fault, MAIN_FAULT_MAX, "option \"--%s\" takes no value", row->name);
+            return false;
+        }
+        if (row->value != NULL && value == NULL)
+            value = ++i < argc ? argv[i] : NULL;
+        if (row->value != NULL && (value == NULL || value[0] == '\0')) {
+            snprintf(fault, MAIN_FAULT_MAX, "option \"--%s\" needs a %s", row->name, row->value);
+            return false;
+        }
+        options_store(options, row->option, value);
+    }
+    return true;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_options.h - the words of the command line.  Takes: argv and what a verb understands.  Gives: the
+ * options, or a sentence with a suggestion.  Pure. */
+#ifndef SLUICE_MAIN_OPTIONS_H
+#define SLUICE_MAIN_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "base/base_span.h"
+
+/* As bits of a verb's set. */
+enum main_option {
+    MAIN_OPTION_FILE = 1,   /* -c FILE, --config FILE */
+    MAIN_OPTION_SOCKET = 2, /* -s SOCKET, --socket SOCKET */
+    MAIN_OPTION_JSON = 4,   /* --json */
+    MAIN_OPTION_DUMP = 8,   /* --dump */
+    MAIN_OPTION_HELP = 16,  /* -h, --help; every verb has it */
+    MAIN_OPTION_WORD = 32,  /* one word that is no option */
+};
+
+struct main_options {
+    unsigned given;   /* MAIN_OPTION bits */
+    const char *file; /* borrowed from argv, like the next two */
+    const char *socket;
+    const char *word;
+};
+
+#define MAIN_FAULT_MAX 256
+
+/* argv begins behind the verb.  False: `fault` says what is wrong. */
+bool main_options_parse(struct main_options *options, unsigned allowed, int argc, char *const *argv,
+                        char fault[MAIN_FAULT_MAX]);
+
+/* Print a line of help per allowed option. */
+struct main_option_row {
+    enum main_option option;
+    char letter;       /* 0: none */
+    const char *name;  /* without dashes */
+    const char *value; /* "FILE"; NULL: takes none */
+    const char *help;
+};
+extern const struct main_option_row MAIN_OPTION_ROWS[];
+extern const unsigned MAIN_OPTION_ROW_COUNT;
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_parent.c - start, loop and end of the supervising process.  Takes: signals, the child's words, time.
+ * Gives: orders.  What it holds open (listeners, counters, log rings) outlives every child. */
+#include "main/main_parent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/base_clock.h"
+#include "base/base_log.h"
+#include "main/main_exit.h"
+#include "main/main_limits.h"
+#include "main/main_notify.h"
+#include "main/main_parent_private.h"
+
+static const int PARENT_SIGNALS[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+
+void parent_config_fini(struct parent_config *config)
+{
+    main_bundle_fini(&config->bundle);
+    plan_unref(&config->plan);
+}
+
+char *parent_config_read(struct parent_config *config, const char *path, uint32_t generation,
+                         int *exit_code)
+{
+    struct plan_report report = {0};
+    char why[256], *text = NULL;
+    *exit_code = MAIN_EXIT_CONFIG;
+    if (!main_bundle_read(&config->bundle, path, why))
+        return asprintf(&text, "%s (name the configuration with -c FILE)\n", why) < 0 ? NULL : text;
+    config->plan = plan_build(&config->bundle.files[0], main_bundle_fetch, &config->bundle, NULL,
+                              generation, &report);
+    if (report.errors > 0 && report.errors == config->bundle.secret_faults)
+        *exit_code = MAIN_EXIT_UNAVAILABLE;
+    if (config->plan == NULL || report.warnings > 0) {
+        text = report.text;
+        report.text = NULL;
+    }
+    plan_report_fini(&report);
+    return text;
+}
+
+bool parent_clamp(struct parent *parent, const struct plan *plan)
+{
+    uint64_t descriptors = main_limits_raise();
+    uint64_t cap = main_limits_connections(descriptors, parent->workers, plan->listener_count);
+    parent->connections_cap = cap > UINT32_MAX ? UINT32_MAX : (unsigned)cap;
+    if (cap < MAIN_LIMITS_CONNECTIONS_MIN)
+        return false;
+    if (plan->limits.connections_max > cap)
+        log_warn("limits.connections is lowered from %u to %llu: only %llu descriptors may be open "
+                 "(raise ulimit -n, or LimitNOFILE= in the unit)",
+                 (unsigned)plan->limits.connections_max, (unsigned long long)cap,
+                 (unsigned long long)descriptors);
+    return true;
+}
+
+/* --- start --------------------------------------------------------------------------------------- */
+
+static bool parent_fail(struct parent *parent, int exit_code, const char *text)
+{
+    fprintf(stderr, "sluice: %s\n", text);
+    parent->exit_code = exit_code;
+    return false;
+}
+
+static bool parent_start_config(struct parent *parent)
+{
+    int exit_code;
+    parent->generation = 1;
+    char *report = parent_config_read(&parent->config, parent->path, 1, &exit_code);
+    if (report != NULL)
+        fputs(report, stderr);
+    else if (parent->config.plan == NULL)
+        fputs("sluice: out of memory\n", stderr);
+    free(report);
+    if (parent->config.plan == NULL) {
+        parent->exit_code = exit_code;
+        return false;
+    }
+    log_set_level((enum log_level)parent->config.plan->log_level);
+    parent->workers = parent->config.plan->workers;
+    if (parent->workers == 0)
+        parent->workers = main_limits_cpus();
+    return true;
+}
+
+static bool parent_start_log(struct parent *parent)
+{
+    const struct loop_log_targets *targets = &parent->config.plan->log;
+    char why[256], text[512];
+    const char *fault = loop_log_target_fault(targets->access, why);
+    if (fault == NULL)
+        fault = loop_log_target_fault(targets->error, why);
+    if (fault != NULL) {
+        snprintf(text, sizeof(text), "log: %s (change \"log\" in %s, or make the folder writable)",
+                 fault, parent->path);
+        return parent_fail(parent, MAIN_EXIT_UNAVAILABLE, text);
+    }
+    parent->log = loop_log_new(parent->workers + 1);
+    if (parent->log == NULL)
+        return parent_fail(parent, MAIN_EXIT_INTERNAL, "the log has no memory");
+    return true;
+}
+
+static void parent_checkpoint(struct parent *parent)
+{
+    const struct plan *plan = parent->config.plan;
+    char why[256];
+    if (parent->memory == NULL || plan->store_state_file.len == 0)
+        return;
+    parent->checkpoint_at_us = clock_mono_us() + plan->store_state_interval_us;
+    if (store_memory_save(parent->memory, plan->store_state_file.ptr, clock_wall_us(), why) !=
+        ERR_OK)
+        log_error("the counters are not saved: %s", why);
+}
+
+static bool parent_start_store(struct parent *parent)
+{
+    const struct plan *plan = parent->config.plan;
+    char why[256] = "", text[512];
+    if (!plan->store_is_memory)
+        return true;
+    parent->memory = store_memory_new(plan->store_subjects);
+    if (parent->memory == NULL)
+        return parent_fail(parent, MAIN_EXIT_UNAVAILABLE,
+                           "no memory for the counters: lower store.subjects");
+    if (plan->store_state_file.len == 0)
+        return true;
+    enum err err =
+        store_memory_load(parent->memory, plan->store_state_file.ptr, clock_wall_us(), why);
+    if (err == ERR_SYSTEM) {
+        snprintf(text, sizeof(text), "store.state_file: %s", why);
+        return parent_fail(parent, MAIN_EXIT_UNAVAILABLE, text);
+    }
+    if (err == ERR_NOTFOUND)
+        log_info("%s does not exist yet: counters begin at 0", plan->store_state_file.ptr);
+    else if (err != ERR_OK)
+        log_error("%s: %s: counters begin at 0", plan->store_state_file.ptr, why);
+    /* Better to learn now than in ten seconds that nothing can be saved. */
+    parent->checkpoint_at_us = clock_mono_us() + plan->store_state_interval_us;
+    if (store_memory_save(parent->memory, plan->store_state_file.ptr, clock_wall_us(), why) ==
+        ERR_OK)
+        return true;
+    snprintf(text, sizeof(text), "store.state_file: %s", why);
+    return parent_fail(parent, MAIN_EXIT_UNAVAILABLE, text);
+}
+
+static bool parent_start_sockets(struct parent *parent)
+{
+    char why[512];
+    if (!parent_clamp(parent, parent->config.plan))
+        return parent_fail(parent, MAIN_EXIT_LISTEN,
+                           "too few file descriptors for 64 connections: raise the limit (ulimit "
+                           "-n, or LimitNOFILE= in the unit)");
+    if (!main_sockets_open(&parent->config.sockets, NULL, parent->config.plan, parent->workers,
+                           why))
+        return parent_fail(parent, MAIN_EXIT_LISTEN, why);
+    return true;
+}
+
+static bool parent_start_signals(struct parent *parent)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    for (size_t i = 0; i < sizeof(PARENT_SIGNALS) / sizeof(PARENT_SIGNALS[0]); i++)
+        sigaddset(&mask, PARENT_SIGNALS[i]);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &mask, &parent->old_mask);
+    parent->signal_fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
+    parent->buffer = malloc(MAIN_CHANNEL_BUFFER_BYTES);
+    if (parent->signal_fd < 0 || parent->buffer == NULL)
+        return parent_fail(parent, MAIN_EXIT_INTERNAL, strerror(errno));
+    return true;
+}
+
+/* --- loop ---------------------------------------------------------------------------------------- */
+
+static void parent_on_signal(struct parent *parent, int number)
+{
+    const struct main_message reopen = {.kind = MAIN_MESSAGE_REOPEN};
+    int status;
+    switch (number) {
+    case SIGTERM:
+    case SIGINT:
+    case SIGQUIT:
+        parent_stop(parent);
+        break;
+    case SIGHUP:
+        parent_reload(parent, 0);
+        break;
+    case SIGUSR1:
+        log_info("logs are opened again");
+        (void)parent_tell(parent, &reopen);
+        break;
+    case SIGUSR2:
+        log_warn("SIGUSR2 is ignored: this version cannot be upgraded in place");
+        break;
+    case SIGCHLD:
+        if (parent->child != 0 && waitpid(parent->child, &status, WNOHANG) == parent->child)
+            parent_on_child_end(parent, status);
+        break;
+    default:
+        break;
+    }
+}
+
+static void parent_read_signals(struct parent *parent)
+{
+    struct signalfd_siginfo info;
+    while (read(parent->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        parent_on_signal(parent, (int)info.ssi_signo);
+}
+
+static void parent_read_channel(struct parent *parent)
+{
+    struct main_message message;
+    while (parent->channel >= 0) {
+        enum err err = main_channel_receive(parent->channel, &message, parent->buffer);
+        if (err == ERR_AGAIN)
+            return;
+        if (err != ERR_OK) { /* SIGCHLD tells the rest */
+            close(parent->channel);
+            parent->channel = -1;
+            return;
+        }
+        while (message.fd_count > 0)
+            close(message.fds[--message.fd_count]);
+        parent_on_message(parent, &message);
+    }
+}
+
+static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
+{
+    const uint64_t instants[] = {parent->checkpoint_at_us, parent->restart_at_us,
+                                 parent->kill_at_us, parent->reload.deadline_us};
+    uint64_t first_us = UINT64_MAX;
+    for (size_t i = 0; i < sizeof(instants) / sizeof(instants[0]); i++)
+        if (instants[i] != 0 && instants[i] < first_us)
+            first_us = instants[i];
+    if (first_us == UINT64_MAX)
+        return -1;
+    if (first_us <= now_us)
+        return 0;
+    uint64_t ms = (first_us - now_us) / 1000 + 1;
+    return ms > 3600000 ? 3600000 : (int)ms;
+}
+
+/* What is due.  As parent_fork. */
+static int parent_on_time(struct parent *parent, uint64_t now_us)
+{
+    if (parent->checkpoint_at_us != 0 && now_us >= parent->checkpoint_at_us)
+        parent_checkpoint(parent);
+    if (parent->reload.deadline_us != 0 && now_us >= parent->reload.deadline_us)
+        parent_kill(parent, "it has not answered to a reload");
+    if (parent->kill_at_us != 0 && now_us >= parent->kill_at_us) {
+        parent->exit_code = MAIN_EXIT_DEADLINE;
+        parent_kill(parent, "it has not ended in time");
+    }
+    if (parent->restart_at_us != 0 && now_us >= parent->restart_at_us)
+        return parent_fork(parent);
+    return 0;
+}
+
+/* As parent_fork. */
+static int parent_loop(struct parent *parent)
+{
+    int ended = parent_fork(parent);
+    while (ended == 0 && (parent->child != 0 || parent->restart_at_us != 0)) {
+        struct pollfd fds[] = {{.fd = parent->signal_fd, .events = POLLIN},
+                               {.fd = parent->channel, .events = POLLIN}};
+        (void)poll(fds, 2, parent_timeout_ms(parent, clock_mono_us()));
+        parent_read_channel(parent);
+        parent_read_signals(parent);
+        ended = parent_on_time(parent, clock_mono_us());
+    }
+    return ended;
+}
+
+static void parent_end(struct parent *parent, bool is_parent)
+{
+    if (is_parent && parent->was_ready) {
+        parent_checkpoint(parent);
+        loop_log_finish(parent->log, &parent->config.plan->log);
+        loop_log_adopt_errors(parent->log, false);
+    }
+    main_sockets_fini(&parent->config.sockets, is_parent);
+    loop_log_free(parent->log);
+    store_memory_free(parent->memory);
+    parent_config_fini(&parent->config);
+    if (parent->channel >= 0)
+        close(parent->channel);
+    if (parent->signal_fd >= 0)
+        close(parent->signal_fd);
+    free(parent->buffer);
+}
+
+int main_parent_run(const char *path)
+{
+    struct parent parent = {
+        .path = path,
+        .channel = -1,
+        .signal_fd = -1,
+        .started_at_us = clock_wall_us(),
+    };
+    int ended = 0;
+    if (parent_start_config(&parent) && parent_start_log(&parent) && parent_start_store(&parent) &&
+        parent_start_sockets(&parent) && parent_start_signals(&parent))
+        ended = parent_loop(&parent);
+    parent_end(&parent, ended == 0);
+    return ended == 0 ? parent.exit_code : ended - 1;
+}

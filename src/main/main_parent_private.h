@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_parent_private.h - what the files of the parent share: main_parent.c (start, loop, end),
+ * main_supervise.c (the child's life) and main_reload.c. */
+#ifndef SLUICE_MAIN_PARENT_PRIVATE_H
+#define SLUICE_MAIN_PARENT_PRIVATE_H
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include "loop/loop_log.h"
+#include "main/main_bundle.h"
+#include "main/main_channel.h"
+#include "main/main_sockets.h"
+#include "store/store_memory.h"
+
+enum parent_state {
+    PARENT_RUNNING,
+    PARENT_DRAINING, /* the child was told to end when its responses are sent */
+    PARENT_STOPPING, /* the child was told to end now */
+};
+
+/* A configuration: in force, or on its way to be. */
+struct parent_config {
+    struct main_bundle bundle;
+    struct plan *plan;
+    struct main_sockets sockets;
+};
+
+/* Owner: main_parent_run.  Thread: the only one. */
+struct parent {
+    const char *path;
+    enum parent_state state;
+    int exit_code;
+    struct parent_config config;
+    uint32_t generation;
+    unsigned workers, connections_cap;
+    struct loop_log *log;
+    struct store_memory *memory; /* NULL: the store is Redis */
+    uint64_t started_at_us;      /* wall clock; all others are monotonic, 0: never */
+    uint64_t checkpoint_at_us;
+    sigset_t old_mask;
+    int signal_fd;
+    char *buffer; /* of the channel */
+
+    /* the child */
+    pid_t child; /* 0: none */
+    int channel; /* -1: none */
+    bool is_ready, was_ready;
+    unsigned restarts;
+    uint64_t ready_at_us, restart_at_us, kill_at_us, backoff_us;
+
+    /* a reload on its way */
+    struct {
+        bool is_active, is_again;
+        uint32_t ticket, again_ticket;
+        uint64_t deadline_us;
+        struct parent_config next;
+    } reload;
+};
+
+/* main_parent.c */
+void parent_config_fini(struct parent_config *config);
+/* Read and build.  Malloc'ed: the report, or the warnings, or NULL.  No plan: *exit_code tells. */
+char *parent_config_read(struct parent_config *config, const char *path, uint32_t generation,
+                         int *exit_code);
+/* How many connections the descriptors carry for this plan; false when too few. */
+bool parent_clamp(struct parent *parent, const struct plan *plan);
+
+/* main_supervise.c */
+/* 0 in the parent; in the child the exit code + 1, when it has ended. */
+int parent_fork(struct parent *parent);
+void parent_on_child_end(struct parent *parent, int status);
+void parent_on_message(struct parent *parent, const struct main_message *message);
+void parent_stop(struct parent *parent);
+bool parent_tell(struct parent *parent, const struct main_message *message);
+void parent_kill(struct parent *parent, const char *why);
+
+/* main_reload.c */
+void parent_reload(struct parent *parent, uint32_t ticket);
+/* One that had to wait, if there is one. */
+void parent_reload_waiting(struct parent *parent);
+void parent_reload_on_answer(struct parent *parent, const struct main_message *message);
+/* The child that was to apply it is gone, or does not answer. */
+void parent_reload_break(struct parent *parent, const char *why);
+
+#endif

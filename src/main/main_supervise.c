@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_supervise.c - the child's life as the parent sees it: fork, readiness, death, restart with
+ * back-off, end. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/base_clock.h"
+#include "base/base_log.h"
+#include "main/main_child.h"
+#include "main/main_exit.h"
+#include "main/main_notify.h"
+#include "main/main_parent_private.h"
+
+#define SUPERVISE_BACKOFF_MIN_US 100000
+#define SUPERVISE_BACKOFF_MAX_US 5000000
+#define SUPERVISE_HEALTHY_US     10000000 /* a child that served so long may be restarted at once */
+#define SUPERVISE_DRAIN_EXTRA_US 5000000
+#define SUPERVISE_STOP_US        2000000
+
+/* Everything is inherited; what is the parent's alone is closed.  A signal to the whole group (Ctrl-C) is the
+ * parent's to answer. */
+static int child_run(struct parent *parent, int channel, pid_t parent_pid)
+{
+    static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    sigprocmask(SIG_SETMASK, &parent->old_mask, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent_pid)
+        return MAIN_EXIT_INTERNAL; /* it died before we asked to be told */
+    loop_log_adopt_errors(parent->log, false);
+    close(parent->signal_fd);
+    parent->signal_fd = -1;
+    struct main_child_env env = {
+        .bundle = parent->config.bundle,
+        .sockets = parent->config.sockets,
+        .log = parent->log,
+        .memory = parent->memory,
+        .workers = parent->workers,
+        .connections_cap = parent->connections_cap,
+        .generation = parent->generation,
+        .restarts = parent->restarts,
+        .service_started_at_us = parent->started_at_us,
+        .channel = channel,
+    };
+    int exit_code = main_child_run(&env);
+    /* The workers have closed the sockets; what remains is memory. */
+    parent->config.bundle = env.bundle;
+    parent->config.sockets = env.sockets;
+    main_sockets_forget(&parent->config.sockets);
+    return exit_code;
+}
+
+int parent_fork(struct parent *parent)
+{
+    int fds[2] = {-1, -1};
+    pid_t self = getpid();
+    parent->restart_at_us = 0;
+    enum err err = main_channel_open(fds);
+    pid_t pid = err == ERR_OK ? fork() : -1;
+    if (pid == 0) {
+        close(fds[0]);
+        return child_run(parent, fds[1], self) + 1;
+    }
+    if (pid < 0) {
+        log_error("the serving process cannot be started: %s", strerror(errno));
+        if (fds[0] >= 0)
+            close(fds[0]);
+        parent->exit_code = MAIN_EXIT_INTERNAL;
+        if (parent->was_ready)
+            parent->restart_at_us = clock_mono_us() + SUPERVISE_BACKOFF_MAX_US;
+    } else {
+        parent->child = pid;
+        parent->channel = fds[0];
+        parent->is_ready = false;
+    }
+    if (fds[1] >= 0)
+        close(fds[1]);
+    return 0;
+}
+
+static const char *child_reason(int status, char out[64])
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, 64, "killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, 64, "exited with code %d", WEXITSTATUS(status));
+    return out;
+}
+
+static void child_plan_restart(struct parent *parent, pid_t pid, const char *reason)
+{
+    char event[256];
+    uint64_t now_us = clock_mono_us();
+    parent->restart_at_us = now_us + parent->backoff_us;
+    parent->restarts++;
+    log_error("the serving process (pid %d) %s; restart in %llu ms", (int)pid, reason,
+              (unsigned long long)(parent->backoff_us / 1000));
+    snprintf(event, sizeof(event),
+             "\"event\":\"child_restart\",\"pid\":%d,\"reason\":\"%s\",\"restarts\":%u", (int)pid,
+             reason, parent->restarts);
+    loop_log_event(parent->log, event);
+    parent->backoff_us =
+        parent->backoff_us == 0 ? SUPERVISE_BACKOFF_MIN_US : parent->backoff_us * 2;
+    if (parent->backoff_us > SUPERVISE_BACKOFF_MAX_US)
+        parent->backoff_us = SUPERVISE_BACKOFF_MAX_US;
+}
+
+void parent_on_child_end(struct parent *parent, int status)
+{
+    char reason[64];
+    pid_t pid = parent->child;
+    if (parent->is_ready && clock_mono_us() - parent->ready_at_us >= SUPERVISE_HEALTHY_US)
+        parent->backoff_us = 0;
+    parent->child = 0;
+    parent->is_ready = false;
+    parent->kill_at_us = 0;
+    if (parent->channel >= 0)
+        close(parent->channel);
+    parent->channel = -1;
+    child_reason(status, reason);
+    parent_reload_break(parent, "the serving process died while it was applied");
+    if (!parent->was_ready) {
+        parent->exit_code = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
+                                                                          : MAIN_EXIT_INTERNAL;
+        log_error("the serving process could not start: it %s", reason);
+    } else if (parent->state == PARENT_RUNNING) {
+        child_plan_restart(parent, pid, reason);
+    } else if (status != 0 && parent->exit_code == MAIN_EXIT_OK) {
+        parent->exit_code = MAIN_EXIT_INTERNAL;
+        log_error("the serving process %s while it was ending", reason);
+    }
+}
+
+static void child_on_ready(struct parent *parent)
+{
+    parent->is_ready = true;
+    parent->ready_at_us = clock_mono_us();
+    if (!parent->was_ready) {
+        parent->was_ready = true;
+        loop_log_adopt_errors(parent->log, true);
+        main_notify("READY=1");
+    }
+    parent_reload_waiting(parent);
+}
+
+void parent_on_message(struct parent *parent, const struct main_message *message)
+{
+    switch (message->kind) {
+    case MAIN_MESSAGE_READY:
+        child_on_ready(parent);
+        break;
+    case MAIN_MESSAGE_RELOAD_ASK:
+        parent_reload(parent, message->ticket);
+        break;
+    case MAIN_MESSAGE_APPLIED:
+    case MAIN_MESSAGE_FAULT:
+        parent_reload_on_answer(parent, message);
+        break;
+    default:
+        log_error("the serving process sent a message of kind %d that is not known",
+                  (int)message->kind);
+        break;
+    }
+}
+
+bool parent_tell(struct parent *parent, const struct main_message *message)
+{
+    if (parent->channel < 0)
+        return false;
+    enum err err = main_channel_send(parent->channel, message);
+    if (err != ERR_OK)
+        log_error("the serving process cannot be told: %s", err_sentence(err));
+    return err == ERR_OK;
+}
+
+void parent_kill(struct parent *parent, const char *why)
+{
+    parent->kill_at_us = 0;
+    parent->reload.deadline_us = 0;
+    if (parent->child == 0)
+        return;
+    log_error("the serving process (pid %d) is killed: %s", (int)parent->child, why);
+    kill(parent->child, SIGKILL);
+}
+
+void parent_stop(struct parent *parent)
+{
+    struct main_message message = {.kind = MAIN_MESSAGE_DRAIN};
+    uint64_t now_us = clock_mono_us();
+    parent->restart_at_us = 0;
+    if (parent->state == PARENT_RUNNING) {
+        parent->state = PARENT_DRAINING;
+        main_notify("STOPPING=1");
+        main_sockets_close_traffic(&parent->config.sockets);
+        parent->kill_at_us =
+            now_us + parent->config.plan->limits.drain_us + SUPERVISE_DRAIN_EXTRA_US;
+    } else {
+        parent->state = PARENT_STOPPING;
+        message.kind = MAIN_MESSAGE_STOP;
+        parent->kill_at_us = now_us + SUPERVISE_STOP_US;
+    }
+    if (parent->child != 0 && !parent_tell(parent, &message))
+        parent_kill(parent, "it does not take orders");
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_verbs.c - see main_verbs.h.  Data goes to stdout, talk to stderr. */
+#include "main/main_verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin_client.h"
+#include "config/config_decode.h"
+#include "config/config_doc.h"
+#include "main/main_bundle.h"
+#include "main/main_exit.h"
+#include "main/main_parent.h"
+#include "plan/plan.h"
+
+#define VERB_SOCKET_DEFAULT    "unix:/run/sluice/admin.sock"
+#define VERB_STATUS_TIMEOUT_US 5000000
+#define VERB_RELOAD_TIMEOUT_US 70000000
+
+static const char *verb_path(const struct main_options *options)
+{
+    return options->file != NULL ? options->file : main_bundle_default_path();
+}
+
+/* stdout may be a full disk: a verb that printed nothing has not succeeded. */
+static int verb_print(const char *text, int exit_code)
+{
+    if (text == NULL) {
+        fputs("sluice: out of memory\n", stderr);
+        return MAIN_EXIT_INTERNAL;
+    }
+    if (fputs(text, stdout) < 0 || fflush(stdout) != 0) {
+        perror("sluice: stdout");
+        return MAIN_EXIT_INTERNAL;
+    }
+    return exit_code;
+}
+
+int main_verb_run(const struct main_options *options)
+{
+    return main_parent_run(verb_path(options));
+}
+
+int main_verb_version(const struct main_options *options)
+{
+    return verb_print((options->given & MAIN_OPTION_JSON) != 0 ? "{\"version\":\"" SLUICE_VERSION
+                                                                 "\"}\n"
+                                                               : "sluice " SLUICE_VERSION "\n",
+                      MAIN_EXIT_OK);
+}
+
+int main_verb_schema(const struct main_options *options)
+{
+    (void)options;
+    char *schema = plan_schema();
+    int exit_code = verb_print(schema, MAIN_EXIT_OK);
+    free(schema);
+    return exit_code;
+}
+
+/* --- check --------------------------------------------------------------------------------------- */
+
+static int check_print(const struct main_options *options, const struct plan *plan,
+                       const struct main_bundle *bundle, const struct plan_report *report)
+{
+    int exit_code = plan != NULL ? MAIN_EXIT_OK : MAIN_EXIT_CONFIG;
+    if (plan == NULL && report->errors > 0 && report->errors == bundle->secret_faults)
+        exit_code = MAIN_EXIT_UNAVAILABLE;
+    if ((options->given & MAIN_OPTION_JSON) != 0)
+        return verb_print(report->json, exit_code);
+    if (report->text != NULL && report->errors + report->warnings > 0)
+        fputs(report->text, stderr);
+    if (plan == NULL)
+        return exit_code;
+    if ((options->given & MAIN_OPTION_DUMP) == 0) {
+        printf("%s: good\n", bundle->files[0].name.ptr);
+        return verb_print("", exit_code);
+    }
+    char *dump = plan_dump(plan, &bundle->files[0]);
+    exit_code = verb_print(dump, exit_code);
+    free(dump);
+    return exit_code;
+}
+
+/* What a start would find beside the file: told, but no error of the configuration. */
+static void check_logs(const struct plan *plan)
+{
+    const struct {
+        const char *pointer;
+        struct span target;
+    } logs[] = {{"/log/access", plan->log.access}, {"/log/error", plan->log.error}};
+    char why[256];
+    for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
+        const char *fault = loop_log_target_fault(logs[i].target, why);
+        if (fault != NULL)
+            fprintf(stderr, "warning: %s: %s\n", logs[i].pointer, fault);
+    }
+}
+
+int main_verb_check(const struct main_options *options)
+{
+    struct plan_report report = {0};
+    struct main_bundle bundle;
+    char why[256];
+    if (!main_bundle_read(&bundle, verb_path(options), why)) {
+        fprintf(stderr, "sluice: %s (name the configuration with -c FILE)\n", why);
+        return MAIN_EXIT_CONFIG;
+    }
+    struct plan *plan = plan_build(&bundle.files[0], main_bundle_fetch, &bundle, NULL, 1, &report);
+    if (plan != NULL)
+        check_logs(plan);
+    int exit_code = check_print(options, plan, &bundle, &report);
+    plan_unref(&plan);
+    plan_report_fini(&report);
+    main_bundle_fini(&bundle);
+    return exit_code;
+}
+
+/* --- verbs that ask the running instance --------------------------------------------------------- */
+
+/* The admin address of the file, also when the file has errors: that is when `reload` and `status` are
+ * needed.  malloc'ed. */
+static char *verb_socket(const struct main_options *options, uint64_t *file_hash)
+{
+    struct main_bundle bundle;
+    struct config_report report;
+    struct config_doc doc;
+    char why[256];
+    *file_hash = 0;
+    if (!main_bundle_read(&bundle, verb_path(options), why))
+        return strdup(options->socket != NULL ? options->socket : VERB_SOCKET_DEFAULT);
+    *file_hash = main_bundle_hash(&bundle);
+    config_report_init(&report);
+    config_doc_init(&doc, &report, bundle.files[0].text);
+    const struct config_node *admin = doc.root == NULL ? NULL : config_find(doc.root, "admin");
+    const struct config_node *address = admin == NULL ? NULL : config_find(admin, "address");
+    struct span text = span_of(options->socket != NULL ? options->socket : VERB_SOCKET_DEFAULT);
+    if (options->socket == NULL && address != NULL && address->kind == CONFIG_KIND_STRING)
+        (void)config_decode_text(address->token, &doc.arena, &text);
+    char *socket = strndup(text.ptr, text.len);
+    config_doc_fini(&doc);
+    config_report_fini(&report);
+    main_bundle_fini(&bundle);
+    return socket;
+}
+
+static const int CLIENT_EXITS[] = {
+    [ADMIN_CLIENT_OK] = MAIN_EXIT_OK,
+    [ADMIN_CLIENT_NOT_RUNNING] = MAIN_EXIT_NOT_RUNNING,
+    [ADMIN_CLIENT_PERMISSION] = MAIN_EXIT_PERMISSION,
+    [ADMIN_CLIENT_DEADLINE] = MAIN_EXIT_DEADLINE,
+    [ADMIN_CLIENT_BROKEN] = MAIN_EXIT_INTERNAL,
+};
+
+/* The exit code; OK: there is a reply. */
+static int verb_ask(const struct main_options *options, const char *method, const char *path,
+                    uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash)
+{
+    char why[512];
+    char *socket = verb_socket(options, file_hash);
+    if (socket == NULL)
+        return verb_print(NULL, MAIN_EXIT_INTERNAL);
+    enum admin_client_result result =
+        admin_client_ask(reply, socket, method, path, timeout_us, why);
+    if (result != ADMIN_CLIENT_OK)
+        fprintf(stderr, "sluice: %s\n", why);
+    free(socket);
+    return CLIENT_EXITS[result];
+}
+
+int main_verb_status(const struct main_options *options)
+{
+    struct admin_client_reply reply;
+    uint64_t file_hash;
+    int exit_code =
+        verb_ask(options, "GET", "/v1/status", VERB_STATUS_TIMEOUT_US, &reply, &file_hash);
+    if (exit_code != MAIN_EXIT_OK)
+        return exit_code;
+    char *text = (options->given & MAIN_OPTION_JSON) != 0 || reply.status != 200
+                     ? strndup(reply.body.ptr, reply.body.len)
+                     : admin_client_status_text(reply.body, file_hash);
+    exit_code = verb_print(text, reply.status == 200 ? MAIN_EXIT_OK : MAIN_EXIT_INTERNAL);
+    if ((options->given & MAIN_OPTION_JSON) != 0)
+        exit_code = exit_code == MAIN_EXIT_OK ? verb_print("\n", exit_code) : exit_code;
+    free(text);
+    admin_client_reply_fini(&reply);
+    return exit_code;
+}
+
+int main_verb_reload(const struct main_options *options)
+{
+    struct admin_client_reply reply;
+    uint64_t file_hash;
+    int exit_code =
+        verb_ask(options, "POST", "/v1/reload", VERB_RELOAD_TIMEOUT_US, &reply, &file_hash);
+    if (exit_code != MAIN_EXIT_OK)
+        return exit_code;
+    if (reply.status == 409)
+        exit_code = MAIN_EXIT_REFUSED;
+    else if (reply.status == 504)
+        exit_code = MAIN_EXIT_DEADLINE;
+    else if (reply.status != 200)
+        exit_code = MAIN_EXIT_INTERNAL;
+    char *text = (options->given & MAIN_OPTION_JSON) != 0 ? strndup(reply.body.ptr, reply.body.len)
+                                                          : admin_client_reload_text(reply.body);
+    exit_code = verb_print(text, exit_code);
+    free(text);
+    admin_client_reply_fini(&reply);
+    return exit_code;
+}

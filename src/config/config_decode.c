@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <jansson.h>
-#include <stdlib.h>
 
 static json_t *decode(struct span token)
 {
@@ -43,14 +42,31 @@ enum config_number config_decode_number(struct span token, int64_t *number)
     return result;
 }
 
-bool config_decode_compact(struct span token, struct arena *arena, struct span *text)
+bool config_decode_is_sound(struct span token)
 {
     json_t *json = decode(token);
-    char *compact = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(json);
-    if (compact == NULL)
+    return json != NULL;
+}
+
+bool config_decode_compact(struct span token, struct arena *arena, struct span *text)
+{
+    char *out = arena_take(arena, token.len + 1);
+    size_t len = 0;
+    bool in_string = false;
+    if (out == NULL)
         return false;
-    *text = arena_copy(arena, span_of(compact));
-    free(compact);
-    return text->ptr != NULL;
+    for (size_t i = 0; i < token.len; i++) {
+        char c = token.ptr[i];
+        if (!in_string && memchr(" \t\r\n", c, 4) != NULL)
+            continue;
+        out[len++] = c;
+        if (in_string && c == '\\')
+            out[len++] = token.ptr[++i]; /* a string never ends with a backslash */
+        else if (c == '"')
+            in_string = !in_string;
+    }
+    out[len] = '\0';
+    *text = (struct span){out, len};
+    return true;
 }

@@ -19,7 +19,10 @@ enum config_number {
 };
 enum config_number config_decode_number(struct span token, int64_t *number);
 
-/* Any value without white space, with a NUL behind it. */
+/* Can every number in it be kept? */
+bool config_decode_is_sound(struct span token);
+
+/* Any value as it is written, but without white space; with a NUL behind it. */
 bool config_decode_compact(struct span token, struct arena *arena, struct span *text);
 
 #endif

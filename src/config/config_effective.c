@@ -22,10 +22,9 @@ struct diff {
 static void diff_tables(struct diff *diff, const struct config_table *table,
                         const struct place *place, json_t *old, json_t *next);
 
-char *config_dump(const struct config_table *table, const struct config_doc *doc)
+char *config_dump(const struct config_table *table, const struct config_version *version)
 {
-    struct config_version version = {doc, NULL};
-    json_t *json = config_json_effective(table, doc->root, &version, false);
+    json_t *json = config_json_effective(table, version, false);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(json);
     return text;
@@ -203,8 +202,8 @@ char *config_diff(const struct config_table *table, const struct config_version 
     size_t len = 0;
     struct place place = {{0}, {0}};
     struct diff diff = {.out = open_memstream(&text, &len)};
-    json_t *before = config_json_effective(table, old->doc->root, old, true);
-    json_t *after = config_json_effective(table, next->doc->root, next, true);
+    json_t *before = config_json_effective(table, old, true);
+    json_t *after = config_json_effective(table, next, true);
     if (diff.out == NULL || before == NULL || after == NULL)
         diff.is_out_of_memory = true;
     else
@@ -242,8 +241,8 @@ static const char *restart_fault(const struct config_table *table, json_t *old, 
 const char *config_restart_fault(const struct config_table *table, const struct config_version *old,
                                  const struct config_version *next)
 {
-    json_t *before = config_json_effective(table, old->doc->root, old, true);
-    json_t *after = config_json_effective(table, next->doc->root, next, true);
+    json_t *before = config_json_effective(table, old, true);
+    json_t *after = config_json_effective(table, next, true);
     const char *sentence = before == NULL || after == NULL ? "there is no memory to compare the two"
                                                            : restart_fault(table, before, after);
     json_decref(before);

@@ -6,14 +6,20 @@
 
 #include "config/config_load.h"
 
-/* A read file and the secrets that were met in it (which may differ though the texts do not). */
+/* The name of an item of the list behind `key` that has none in the file; empty: it has none. */
+typedef struct span (*config_name_fn)(const void *arg, struct span key, unsigned index);
+
+/* A read file, the secrets that were met in it (which may differ though the texts do not), and the
+ * names that the program gave to what has none. */
 struct config_version {
     const struct config_doc *doc;
     const struct config_secret *secrets;
+    config_name_fn name; /* may be NULL */
+    const void *arg;
 };
 
 /* Indented JSON, secrets as "***"; malloc'ed, NULL when out of memory. */
-char *config_dump(const struct config_table *table, const struct config_doc *doc);
+char *config_dump(const struct config_table *table, const struct config_version *version);
 
 /* "quota ip: minute 100 -> 200": a line for each difference; malloc'ed, NULL when out of memory. */
 char *config_diff(const struct config_table *table, const struct config_version *old,

@@ -91,6 +91,16 @@ static json_t *effective_value(const struct effective *effective,
     return json_loadb(node->token.ptr, node->token.len, JSON_DECODE_ANY, NULL);
 }
 
+/* The name that the program gave to this item of a list. */
+static json_t *given_name(const struct effective *effective, const struct config_node *item)
+{
+    const struct config_version *version = effective->version;
+    struct span name = SPAN_NONE;
+    if (version->name != NULL && item != NULL && item->parent != NULL)
+        name = version->name(version->arg, item->parent->key, item->index);
+    return name.len == 0 ? NULL : json_stringn(name.ptr, name.len);
+}
+
 /* What stands for an absent member: *json stays NULL when nothing does. */
 static json_t *effective_absent(const struct effective *effective,
                                 const struct config_directive *row, bool *is_nothing)
@@ -122,6 +132,8 @@ static json_t *effective_table(const struct effective *effective, const struct c
         json_t *value = NULL;
         if (child != NULL)
             value = effective_value(effective, row, child);
+        else if (table->name_key != NULL && strcmp(table->name_key, row->key) == 0)
+            is_nothing = (value = given_name(effective, node)) == NULL;
         else if (!is_sparse)
             value = effective_absent(effective, row, &is_nothing);
         if (child != NULL || !is_nothing)
@@ -130,9 +142,9 @@ static json_t *effective_table(const struct effective *effective, const struct c
     return json;
 }
 
-json_t *config_json_effective(const struct config_table *table, const struct config_node *node,
+json_t *config_json_effective(const struct config_table *table,
                               const struct config_version *version, bool shows_secrets)
 {
     struct effective effective = {version, shows_secrets};
-    return effective_table(&effective, table, node, NULL, false);
+    return effective_table(&effective, table, version->doc->root, NULL, false);
 }

@@ -16,7 +16,7 @@ void config_json_append(json_t **holder, json_t *value);
 
 /* The effective object of a table: see config_effective.h.  With secrets, a secret's value is a
  * fingerprint of it instead of "***". */
-json_t *config_json_effective(const struct config_table *table, const struct config_node *node,
+json_t *config_json_effective(const struct config_table *table,
                               const struct config_version *version, bool shows_secrets);
 
 #endif

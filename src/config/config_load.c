@@ -103,26 +103,27 @@ struct config_quoted config_amount_text(enum config_type type, uint64_t value)
         enum config_type type;
         uint64_t factor;
         const char *unit;
+        bool is_for_zero;
     } units[] = {
-        {CONFIG_DURATION, UINT64_C(86400000000), "d"},
-        {CONFIG_DURATION, UINT64_C(3600000000), "h"},
-        {CONFIG_DURATION, 60000000, "m"},
-        {CONFIG_DURATION, 1000000, "s"},
-        {CONFIG_DURATION, 1000, "ms"},
-        {CONFIG_DURATION, 1, "us"},
-        {CONFIG_SIZE, 1u << 30, "GiB"},
-        {CONFIG_SIZE, 1u << 20, "MiB"},
-        {CONFIG_SIZE, 1u << 10, "KiB"},
-        {CONFIG_SIZE, 1, "B"},
-        {CONFIG_RATE, 1u << 30, "GiB/s"},
-        {CONFIG_RATE, 1u << 20, "MiB/s"},
-        {CONFIG_RATE, 1u << 10, "KiB/s"},
-        {CONFIG_RATE, 1, "B/s"},
-        {CONFIG_INTEGER, 1, ""},
+        {CONFIG_DURATION, UINT64_C(86400000000), "d", false},
+        {CONFIG_DURATION, UINT64_C(3600000000), "h", false},
+        {CONFIG_DURATION, 60000000, "m", false},
+        {CONFIG_DURATION, 1000000, "s", true},
+        {CONFIG_DURATION, 1000, "ms", false},
+        {CONFIG_DURATION, 1, "us", false},
+        {CONFIG_SIZE, 1u << 30, "GiB", false},
+        {CONFIG_SIZE, 1u << 20, "MiB", false},
+        {CONFIG_SIZE, 1u << 10, "KiB", false},
+        {CONFIG_SIZE, 1, "B", true},
+        {CONFIG_RATE, 1u << 30, "GiB/s", false},
+        {CONFIG_RATE, 1u << 20, "MiB/s", false},
+        {CONFIG_RATE, 1u << 10, "KiB/s", false},
+        {CONFIG_RATE, 1, "B/s", true},
+        {CONFIG_INTEGER, 1, "", true},
     };
     struct config_quoted text = {{0}};
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        bool fits = value % units[i].factor == 0 && (value != 0 || units[i].factor == 1);
+        bool fits = value % units[i].factor == 0 && (value != 0 || units[i].is_for_zero);
         if (units[i].type != type || !fits)
             continue;
         snprintf(text.text, sizeof(text.text), "%llu%s",
@@ -280,11 +281,27 @@ static void load_value(struct config_load *load, const struct config_directive *
         config_load_table(load, row->nested, node, (char *)base + row->offset);
 }
 
-static void load_absent(struct config_load *load, const struct config_directive *row,
-                        const struct config_node *node, void *base)
+/* Is an unknown key of the object this one, mistyped?  Then one message is enough. */
+static bool is_mistyped(const struct config_table *table, const struct config_node *node,
+                        const char *key)
+{
+    CONFIG_EACH(child, node)
+    {
+        struct config_near near = config_near_to(child->key);
+        config_near_try(&near, span_of(key), false);
+        if (near.best.ptr != NULL && config_row(table, child->key, NULL) == NULL)
+            return true;
+    }
+    return false;
+}
+
+static void load_absent(struct config_load *load, const struct config_table *table,
+                        const struct config_directive *row, const struct config_node *node,
+                        void *base)
 {
     if ((row->flags & CONFIG_REQUIRED) != 0 && node != NULL) {
-        config_missing_error(load->doc, node, "\"%s\" is missing", row->key);
+        if (!is_mistyped(table, node, row->key))
+            config_missing_error(load->doc, node, "\"%s\" is missing", row->key);
     } else if (row->type == CONFIG_OBJECT && !config_may_be_absent(row)) {
         config_load_table(load, row->nested, NULL, (char *)base + row->offset);
     } else if (row->fallback != NULL) {
@@ -311,7 +328,7 @@ static void load_rows(struct config_load *load, const struct config_table *table
         if (child != NULL)
             load_value(load, row, child, owner);
         else
-            load_absent(load, row, node, owner);
+            load_absent(load, table, row, node, owner);
     }
 }
 

@@ -45,7 +45,7 @@ static void put_value(FILE *out, const struct config_directive *row)
         fprintf(out, " %s", row->unit);
 }
 
-static void put_row(FILE *out, const struct config_directive *row, const char *when)
+static void put_row(FILE *out, const struct config_directive *row, const char *when, bool is_fixed)
 {
     fprintf(out, "| `%s` | ", row->key);
     put_value(out, row);
@@ -56,14 +56,15 @@ static void put_row(FILE *out, const struct config_directive *row, const char *w
         fprintf(out, "`%s`", row->fallback);
     else
         put_cell(out, row->absent != NULL ? row->absent : "see below");
-    fprintf(out, " | %s | ", row->restart == NULL ? "yes" : "no");
+    fprintf(out, " | %s | ", is_fixed || row->restart != NULL ? "no" : "yes");
     if (when != NULL)
         fprintf(out, "With type \"%s\". ", when);
     put_cell(out, row->doc);
     fputs(" |\n", out);
 }
 
-static void put_table(FILE *out, const struct config_table *table, const char *path)
+/* is_fixed: what the table stands in cannot be reloaded. */
+static void put_table(FILE *out, const struct config_table *table, const char *path, bool is_fixed)
 {
     fprintf(out, "## %s%s%s%s\n\n", table->title, path[0] == '\0' ? "" : ": `", path,
             path[0] == '\0' ? "" : "`");
@@ -73,7 +74,7 @@ static void put_table(FILE *out, const struct config_table *table, const char *p
     struct config_rows rows = config_rows_of(table);
     for (const struct config_directive *row; (row = config_rows_next(&rows)) != NULL;) {
         if (row->type != CONFIG_LATER)
-            put_row(out, row, rows.when);
+            put_row(out, row, rows.when, is_fixed);
     }
     fputc('\n', out);
 
@@ -86,7 +87,7 @@ static void put_table(FILE *out, const struct config_table *table, const char *p
                  row->type == CONFIG_LIST  ? "[]"
                  : row->type == CONFIG_MAP ? ".NAME"
                                            : "");
-        put_table(out, row->nested, inner);
+        put_table(out, row->nested, inner, is_fixed || row->restart != NULL);
     }
 }
 
@@ -97,7 +98,7 @@ char *config_reference(const struct config_table *table)
     FILE *out = open_memstream(&text, &len);
     if (out == NULL)
         return NULL;
-    put_table(out, table, "");
+    put_table(out, table, "", false);
     bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {
         free(text);

@@ -139,6 +139,8 @@ static struct config_quoted suggest(const struct config_directive *row, struct s
     struct config_near near = config_near_to((struct span){text.ptr, span_find(text, ':')});
     for (const char *const *word = row->words; word != NULL && *word != NULL; word++)
         config_near_try(&near, span_of(*word), false);
+    if (span_eq(near.best, near.wrong))
+        near.best = SPAN_NONE; /* the word is right, what follows it is not */
     return config_suggestion(&near);
 }
 
@@ -172,8 +174,10 @@ static int take_word(struct config_load *load, const struct config_directive *ro
     }
     struct span text = config_text(load, node);
     int index = config_word_index(row->words, text);
+    struct config_directive word = *row;
+    word.type = CONFIG_CHOICE; /* one of the list, not a list */
     if (index < 0 && !is_later(load, row, node, text))
-        config_error(load->doc, node, "expected %s, found %s%s", config_value_expected(row).text,
+        config_error(load->doc, node, "expected %s, found %s%s", config_value_expected(&word).text,
                      config_found(node).text, suggest(row, text).text);
     return index;
 }
@@ -188,16 +192,16 @@ static void take_choice(struct config_load *load, const struct config_directive 
 
 /* A list of between min and max items; false after a fault. */
 static bool check_count(struct config_load *load, const struct config_directive *row,
-                        const struct config_node *node, const char *noun)
+                        const struct config_node *node)
 {
     if (node->child_count >= row->min && (row->max == 0 || node->child_count <= row->max))
         return true;
     if (node->child_count < row->min)
-        config_error(load->doc, node, "at least %llu %s expected, found %u",
-                     (unsigned long long)row->min, noun, node->child_count);
+        config_error(load->doc, node, "at least %llu expected, found %u",
+                     (unsigned long long)row->min, node->child_count);
     else
-        config_error(load->doc, node, "at most %llu %s allowed, found %u",
-                     (unsigned long long)row->max, noun, node->child_count);
+        config_error(load->doc, node, "at most %llu allowed, found %u",
+                     (unsigned long long)row->max, node->child_count);
     return false;
 }
 
@@ -213,7 +217,7 @@ static void take_flags(struct config_load *load, const struct config_directive *
     {
         int index = take_word(load, row, child);
         if (index >= 0 && (bits & 1u << index) != 0)
-            config_error(load->doc, child, "%s is listed twice", config_found(child).text);
+            config_error(load->doc, child, "listed twice");
         if (index >= 0)
             bits |= 1u << index;
     }
@@ -272,7 +276,7 @@ static void take_texts(struct config_load *load, const struct config_directive *
         fault_type(load, row, node);
         return;
     }
-    if (!check_count(load, row, node, "items are"))
+    if (!check_count(load, row, node))
         return;
     CONFIG_EACH(child, node)
     {
@@ -311,8 +315,8 @@ static void take_amounts(struct config_load *load, const struct config_directive
         if (sentence == NULL)
             continue;
         struct config_quoted near = suggest(row, child->key);
-        bool is_known = config_word_index(row->words, child->key) >= 0;
-        if (near.text[0] != '\0' && !is_known)
+        bool has_count = child->key.len > 0 && child->key.ptr[0] >= '0' && child->key.ptr[0] <= '9';
+        if (near.text[0] != '\0' && !has_count)
             config_key_error(load->doc, child, "unknown key %s%s", config_quote(child->key).text,
                              near.text);
         else
@@ -330,8 +334,10 @@ static void take_any(struct config_load *load, const struct config_directive *ro
                      const struct config_node *node, void *base)
 {
     struct span text;
-    if (!config_decode_compact(node->token, load->arena, &text))
-        config_error(load->doc, node, "a number in it is too large, or there is no memory");
+    if (!config_decode_is_sound(node->token))
+        config_error(load->doc, node, "a number in it is too large");
+    else if (!config_decode_compact(node->token, load->arena, &text))
+        config_out_of_memory(load->doc);
     else
         store_span(row, base, text);
 }

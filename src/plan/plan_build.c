@@ -148,12 +148,12 @@ static bool build(struct plan_work *work, struct span text)
     return !doc->report->is_out_of_memory;
 }
 
-static void fill_report(struct plan_report *report, struct config_report *found,
-                        const struct plan_file *file)
+static void fill_report(struct plan_report *report, struct config_report *found, struct span name,
+                        struct span text)
 {
     *report = (struct plan_report){.errors = found->errors, .warnings = found->warnings};
-    report->text = config_report_text(found, file->name, file->text);
-    report->json = config_report_json(found, file->name, file->text);
+    report->text = config_report_text(found, name, text);
+    report->json = config_report_json(found, name, text);
     if (!found->is_out_of_memory)
         return;
     report->errors++;
@@ -175,15 +175,16 @@ struct plan *plan_build(const struct plan_file *file, plan_read_fn read, void *a
     plan->generation = generation;
     arena_init(&plan->arena, NULL, 0, PLAN_BYTES_MAX);
 
+    struct span text = file->text.ptr == NULL ? SPAN("") : file->text;
     struct config_report found;
     struct config_doc doc;
     struct config_load load;
     config_report_init(&found);
-    config_doc_init(&doc, &found, file->text);
+    config_doc_init(&doc, &found, text);
     config_load_init(&load, &doc, &plan->arena, read, arg);
     struct plan_work work = {.draft = draft, .load = &load, .registry = registry};
-    bool is_good = build(&work, file->text);
-    fill_report(report, &found, file);
+    bool is_good = build(&work, text);
+    fill_report(report, &found, file->name, text);
     config_doc_fini(&doc);
     config_report_fini(&found);
     if (is_good)

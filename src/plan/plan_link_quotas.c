@@ -72,8 +72,7 @@ static void link_keys(struct plan_work *work, struct quota *quota, const struct 
             continue;
         for (unsigned i = 0; i < quota->key_count; i++) {
             if (quota->key[i] == index)
-                config_error(work->load->doc, child, "%s is listed twice",
-                             config_found(child).text);
+                config_error(work->load->doc, child, "listed twice");
         }
         quota->key[quota->key_count++] = (uint16_t)index;
     }

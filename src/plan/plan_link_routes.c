@@ -96,7 +96,7 @@ static void link_route_quotas(struct plan_work *work, struct plan_route *route,
         for (unsigned i = 0; i < route->quota_count; i++)
             is_twice = is_twice || route->quotas[i] == quota;
         if (is_twice) {
-            config_error(work->load->doc, child, "%s is listed twice", config_found(child).text);
+            config_error(work->load->doc, child, "listed twice");
             continue;
         }
         check_path_names(work, quota, route->rule, child);

@@ -13,12 +13,23 @@ struct reading {
     struct config_version version;
 };
 
+/* Names that plan_link gave to listeners and routes. */
+static struct span given_name(const void *arg, struct span key, unsigned index)
+{
+    const struct plan *plan = arg;
+    if (span_eq(key, SPAN("routes")) && index < plan->route_count)
+        return plan->routes[index].rule->name;
+    if (span_eq(key, SPAN("listen")) && index < plan->listener_count)
+        return plan->listeners[index].name;
+    return SPAN_NONE;
+}
+
 static bool reading_open(struct reading *reading, const struct plan *plan)
 {
     const struct plan_draft *draft = (const struct plan_draft *)(const void *)plan;
     config_report_init(&reading->report);
     config_doc_init(&reading->doc, &reading->report, draft->text);
-    reading->version = (struct config_version){&reading->doc, draft->secrets};
+    reading->version = (struct config_version){&reading->doc, draft->secrets, given_name, plan};
     return reading->doc.root != NULL && !reading->report.is_out_of_memory;
 }
 
@@ -32,7 +43,7 @@ char *plan_dump(const struct plan *plan, const struct plan_file *file)
 {
     struct reading reading;
     (void)file; /* the plan keeps its text */
-    char *text = reading_open(&reading, plan) ? config_dump(&PLAN_TABLE, &reading.doc) : NULL;
+    char *text = reading_open(&reading, plan) ? config_dump(&PLAN_TABLE, &reading.version) : NULL;
     reading_close(&reading);
     return text;
 }

@@ -73,7 +73,7 @@ static const struct config_table listener_table = {
     .noun = "listener",
     CONFIG_ROWS_OF(listener_rows),
     .size = sizeof(struct plan_listener),
-    .name_key = "address",
+    .name_key = "name",
 };
 
 /* The index is plan.store_is_memory. */
@@ -283,7 +283,7 @@ static const struct config_directive limits_rows[] = {
      LIMITS(head.field_max),
      .fallback = "100",
      .min = 1,
-     .max = 256,
+     .max = 1024,
      .unit = "headers",
      .doc = "The most headers that a request may have."},
     {.key = "body",
@@ -291,7 +291,7 @@ static const struct config_directive limits_rows[] = {
      LIMITS(body_max_bytes),
      .fallback = "\"unlimited\"",
      .min = 0,
-     .max = UINT64_C(1) << 60,
+     .max = UINT64_C(1) << 50,
      .word = "unlimited",
      .word_value = UINT64_MAX,
      .doc = "The largest body of a request; larger ones are answered 413."},

@@ -23,6 +23,7 @@
 #include "store/store_memory_priv.h"
 
 #define OVERFLOW_QUOTAS 1024 /* quotas whose newcomers may overflow at a time */
+#define MAKE_TRIES      4    /* then a charge whose cell keeps being taken overflows */
 #define BODY_BYTES      ((uint32_t)sizeof(struct store_windows))
 
 /* One charge on its way.  Sorted by cell; two charges may meet in one cell. */
@@ -118,11 +119,13 @@ static void adopt_overflow(const struct store_memory *store, const struct held *
 }
 
 /* Find or make the charge's cell.  False: even the overflow table is full. */
-static bool resolve(const struct store_memory *store, struct held *held, uint64_t now_s)
+static bool resolve(const struct store_memory *store, struct held *held, uint64_t now_s,
+                    bool may_make)
 {
     const struct quota *quota = held->charge->quota;
     held->is_overflow = false;
-    held->cell = store_cells_make(&store->subjects, held->charge->key, held->hash, now_s);
+    held->cell = may_make ? store_cells_make(&store->subjects, held->charge->key, held->hash, now_s)
+                          : store_cells_find(&store->subjects, held->charge->key, held->hash);
     if (held->cell == NULL) {
         held->is_overflow = true;
         held->cell = store_cells_make(&store->overflow, quota->id,
@@ -251,12 +254,15 @@ static enum store_answer decide(const struct store_memory *store, struct held *h
     return answer;
 }
 
+/* A new cell has nothing used and may be taken by the next newcomer before it is locked: in a table that
+ * is full but for one cell, even by the next charge of the same request.  So making ends after some
+ * tries. */
 static bool resolve_all(const struct store_memory *store, struct held *held, unsigned count,
-                        uint64_t now_s, unsigned *overflowed)
+                        uint64_t now_s, unsigned tries, unsigned *overflowed)
 {
     unsigned overflows = 0;
     for (unsigned i = 0; i < count; i++) {
-        if (!resolve(store, &held[i], now_s))
+        if (!resolve(store, &held[i], now_s, tries < MAKE_TRIES))
             return false;
         overflows += held[i].is_overflow;
     }
@@ -283,10 +289,11 @@ enum store_answer store_memory_charge(struct store_memory *store, struct quota_c
         held[i].hash = store_cells_hash(&store->subjects, charges[i].key);
         store_cells_prefetch(&store->subjects, held[i].hash);
     }
+    unsigned tries = 0;
     do {
-        if (!resolve_all(store, held, count, now_s, overflowed))
+        if (!resolve_all(store, held, count, now_s, tries++, overflowed))
             return STORE_AWAY;
-    } while (!lock_all(store, held, count)); /* again only when another thread got on */
+    } while (!lock_all(store, held, count));
     enum store_answer answer = decide(store, held, count, now_s);
     unlock_all(held, count);
     return answer;

@@ -74,9 +74,11 @@ static int slot_to_take(const struct store_periods *periods, struct store_window
     int best = -1;
     uint64_t best_end_s = UINT64_MAX;
     for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
-        uint32_t period_s = period_at(periods, windows, slot);
-        if (period_s == 0)
+        if (period_at(periods, windows, slot) == 0)
             return (int)slot;
+    }
+    for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
+        uint32_t period_s = period_at(periods, windows, slot);
         if (is_asked(period_s, limits, limit_count))
             continue;
         struct store_window window = settled(windows, slot, period_s, now_s);

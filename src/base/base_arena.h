@@ -11,8 +11,8 @@ struct arena_block;
 
 /* Owner: whoever embeds it.  Freed by: arena_fini.  Thread: the owner's. */
 struct arena {
-    struct arena_block *blocks;  /* newest first */
-    char *next, *end;            /* free room in the newest block, or in the owner's first block */
+    struct arena_block *blocks;   /* newest first */
+    char *next, *end;             /* free room in the newest block, or in the owner's first block */
     char *first_next, *first_end; /* the owner's first block, kept across arena_reset */
     size_t used_bytes, max_bytes; /* of malloc'ed blocks */
 };

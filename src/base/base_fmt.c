@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "base/base_fmt_json.h"
+
 static const char hex_digits[] = "0123456789abcdef";
 
 static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324"
@@ -18,49 +20,46 @@ static inline char *put_pair(char *out, unsigned value)
     return out + 2;
 }
 
-/* 1233 / 4096 is a little above log10(2): the guess is right or one too high. */
-static inline unsigned count_digits(uint64_t value)
+/* Four digits at most, no zeros before them. */
+static inline char *put_small(char *out, uint32_t value)
 {
-    static const uint64_t powers[FMT_U64_MAX] = {
-        UINT64_C(0),
-        UINT64_C(10),
-        UINT64_C(100),
-        UINT64_C(1000),
-        UINT64_C(10000),
-        UINT64_C(100000),
-        UINT64_C(1000000),
-        UINT64_C(10000000),
-        UINT64_C(100000000),
-        UINT64_C(1000000000),
-        UINT64_C(10000000000),
-        UINT64_C(100000000000),
-        UINT64_C(1000000000000),
-        UINT64_C(10000000000000),
-        UINT64_C(100000000000000),
-        UINT64_C(1000000000000000),
-        UINT64_C(10000000000000000),
-        UINT64_C(100000000000000000),
-        UINT64_C(1000000000000000000),
-        UINT64_C(10000000000000000000),
-    };
-    unsigned guess = (unsigned)(64 - __builtin_clzll(value | 1)) * 1233 >> 12;
-    return guess + (value >= powers[guess]);
+    uint32_t high = value / 100, low = value - high * 100;
+    if (high >= 10) {
+        out = put_pair(out, high);
+    } else if (high > 0) {
+        *out++ = (char)('0' + high);
+    } else if (low < 10) {
+        *out = (char)('0' + low);
+        return out + 1;
+    }
+    return put_pair(out, low);
 }
 
-char *fmt_u64(char *out, uint64_t value)
+/* Four digits, zeros before them included. */
+static inline char *put_four(char *out, uint32_t value)
 {
-    unsigned len = count_digits(value);
-    char *at = out + len;
-    while (value >= 100) {
-        at -= 2;
-        put_pair(at, (unsigned)(value % 100));
-        value /= 100;
+    return put_pair(put_pair(out, value / 100), value % 100);
+}
+
+static inline char *put_eight(char *out, uint32_t value)
+{
+    return put_four(put_four(out, value / 10000), value % 10000);
+}
+
+/* Most numbers of a log line are short; the branches stand in that order. */
+char *fmt_u64_long(char *out, uint64_t value)
+{
+    if (value < 100)
+        return put_pair(out, (unsigned)value);
+    if (value < 10000)
+        return put_small(out, (uint32_t)value);
+    if (value < 100000000) {
+        uint32_t high = (uint32_t)value / 10000;
+        return put_four(put_small(out, high), (uint32_t)value - high * 10000);
     }
-    if (value >= 10)
-        put_pair(out, (unsigned)value);
-    else
-        *out = (char)('0' + value);
-    return out + len;
+    uint64_t high = value / 100000000;
+    uint32_t low = (uint32_t)(value - high * 100000000);
+    return put_eight(fmt_u64(out, high), low);
 }
 
 char *fmt_hex(char *out, const void *bytes, size_t len)
@@ -97,21 +96,23 @@ struct date {
 
 #define LAST_S UINT64_C(253402300799) /* 9999-12-31T23:59:59Z: both forms have four digits */
 
-/* Days to a civil date, after Hinnant, "chrono-compatible low-level date algorithms" (2014). */
-static struct date date_of(uint64_t wall_s)
+/* Days to a civil date, after Neri and Schneider, "Euclidean affine functions and their application to
+ * calendar algorithms" (2022): a multiplication for each division. */
+static inline struct date date_of(uint64_t wall_s)
 {
-    unsigned days = (unsigned)(wall_s / 86400), rest = (unsigned)(wall_s % 86400);
-    unsigned z = days + 719468; /* since 0000-03-01 */
-    unsigned era = z / 146097, day_of_era = z % 146097;
-    unsigned year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    unsigned from_march = (5 * day_of_year + 2) / 153;
-    unsigned month = from_march < 10 ? from_march + 3 : from_march - 9;
+    uint32_t days = (uint32_t)(wall_s / 86400), rest = (uint32_t)(wall_s % 86400);
+    uint32_t quarter_days = 4 * (days + 719468) + 3; /* since 0000-03-01 */
+    uint32_t century = quarter_days / 146097;
+    uint32_t day_of_century = quarter_days % 146097 / 4;
+    uint64_t year_part = UINT64_C(2939745) * (4 * day_of_century + 3);
+    uint32_t day_of_year = (uint32_t)year_part / 2939745 / 4;
+    uint32_t month_part = 2141 * day_of_year + 197913;
+    bool is_next_year =
+        day_of_year >= 306; /* January and February end the year that began in March */
     return (struct date){
-        .year = era * 400 + year_of_era + (month <= 2),
-        .month = month,
-        .day = day_of_year - (153 * from_march + 2) / 5 + 1,
+        .year = 100 * century + (uint32_t)(year_part >> 32) + is_next_year,
+        .month = (month_part >> 16) - (is_next_year ? 12 : 0),
+        .day = (month_part & 0xffff) / 2141 + 1,
         .weekday = days % 7,
         .hour = rest / 3600,
         .minute = rest / 60 % 60,
@@ -167,83 +168,38 @@ char *fmt_http_date(char *out, uint64_t wall_s)
     return FMT_LIT(out, " GMT");
 }
 
-/* Is there a byte in the word that cannot stand in a JSON string as it is?  Eight bytes at once: log
- * lines are made of short plain values, and a table look-up per byte was most of a line's cost. */
-static inline bool has_special(uint64_t word)
+static inline bool copy_plain16(char *out, const char *text)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\'),
-             del = word ^ (ones * 0x7f);
-    uint64_t found = (word - ones * 0x20) | (quote - ones) | (backslash - ones) | (del - ones);
-    /* A borrow out of a lower byte can only follow a byte that is special itself. */
-    return ((found | word) & tops) != 0;
+    uint64_t low = fmt_json_load8(text), high = fmt_json_load8(text + 8);
+    memcpy(out, &low, 8);
+    memcpy(out + 8, &high, 8);
+    return fmt_json_is_plain(low, high);
 }
 
-static inline uint64_t load4(const char *at)
+/* At least sixteen bytes; the last sixteen may overlap those before. */
+static inline bool copy_plain_long(char *out, const char *text, size_t len)
 {
-    uint32_t word;
-    memcpy(&word, at, 4);
-    return word;
-}
-
-/* Copy plain text in pieces of eight; the last piece may overlap the one before.  Returns how much was
- * copied; stops before the first piece with a special byte. */
-static inline size_t copy_plain(char *out, const char *text, size_t len)
-{
-    size_t done = 0;
-    uint64_t word;
-    for (; len - done >= 8; done += 8) {
-        memcpy(&word, text + done, 8);
-        if (has_special(word))
-            return done;
-        memcpy(out + done, &word, 8);
+    for (size_t at = 0; at + 16 <= len; at += 16) {
+        if (!copy_plain16(out + at, text + at))
+            return false;
     }
-    if (done == len)
-        return done;
-    memcpy(&word, text + len - 8, 8);
-    if (has_special(word))
-        return done;
-    memcpy(out + len - 8, &word, 8);
-    return len;
+    return len % 16 == 0 || copy_plain16(out + len - 16, text + len - 16);
 }
 
-/* The same for less than eight bytes: two pieces of four that may overlap, or three bytes that may be
- * one and the same.  All or nothing. */
-static inline size_t copy_plain_short(char *out, const char *text, size_t len)
-{
-    if (len >= 4) {
-        uint64_t first = load4(text), last = load4(text + len - 4);
-        if (has_special(first | last << 32))
-            return 0;
-        memcpy(out, &first, 4);
-        memcpy(out + len - 4, &last, 4);
-        return len;
-    }
-    if (len == 0)
-        return 0;
-    const unsigned char *at = (const unsigned char *)text;
-    size_t middle = len / 2, end = len - 1;
-    uint32_t three = at[0] | (uint32_t)at[middle] << 8 | (uint32_t)at[end] << 16;
-    if (has_special(three | UINT64_C(0x6161616161) << 24))
-        return 0;
-    out[0] = text[0];
-    out[middle] = text[middle];
-    out[end] = text[end];
-    return len;
-}
+const char fmt_json_escapes[256] = {
+    [0x00 ... 0x07] = 'u', ['\b'] = 'b',  ['\t'] = 't',          ['\n'] = 'n',
+    [0x0b] = 'u',          ['\f'] = 'f',  ['\r'] = 'r',          [0x0e ... 0x1f] = 'u',
+    ['"'] = '"',           ['\\'] = '\\', [0x7f ... 0xff] = 'u',
+};
 
 /* The escape of one byte into `escape` (six at most); returns its length. */
 static size_t escape_byte(char escape[6], unsigned char byte)
 {
-    static const char letters[32] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    char letter = byte < 0x20 ? letters[byte] : (byte == '"' || byte == '\\') ? (char)byte : 0;
     escape[0] = '\\';
-    if (letter != 0) {
-        escape[1] = letter;
+    escape[1] = fmt_json_escapes[byte];
+    if (escape[1] != 'u')
         return 2;
-    }
-    memcpy(escape + 1, "u00", 3);
+    escape[2] = escape[3] = '0';
     escape[4] = hex_digits[byte >> 4];
     escape[5] = hex_digits[byte & 15];
     return 6;
@@ -254,7 +210,7 @@ static size_t json_char(char piece[6], size_t *put, const char *text, size_t lef
 {
     const unsigned char *at = (const unsigned char *)text;
     *is_byte = false;
-    if (at[0] >= 0x20 && at[0] < 0x7f && at[0] != '"' && at[0] != '\\') {
+    if (fmt_json_escapes[at[0]] == 0) {
         piece[0] = text[0];
         *put = 1;
         return 1;
@@ -273,25 +229,24 @@ static size_t json_char(char piece[6], size_t *put, const char *text, size_t lef
     return 1;
 }
 
-char *fmt_json_text(char *out, const char *end, struct span text, bool *cut, bool *bytes)
+/* Character by character where there is something to escape or to cut; plain runs in pieces. */
+static __attribute__((noinline)) char *json_text_slow(char *out, const char *end, struct span text,
+                                                      bool *cut, bool *bytes)
 {
     const char *next = text.ptr;
     size_t left = text.len;
     while (left > 0) {
-        size_t room = (size_t)(end - out);
-        size_t fit = left < room ? left : room;
-        size_t plain = fit >= 8 ? copy_plain(out, next, fit) : copy_plain_short(out, next, fit);
-        out += plain;
-        next += plain;
-        left -= plain;
-        if (left == 0)
-            break;
-
+        if (left >= 16 && end - out >= 16 && copy_plain16(out, next)) {
+            out += 16;
+            next += 16;
+            left -= 16;
+            continue;
+        }
         char piece[6];
         size_t put;
         bool is_byte;
         size_t took = json_char(piece, &put, next, left, &is_byte);
-        if ((size_t)(end - out) < put) {
+        if (end - out < (ptrdiff_t)put) {
             *cut = true;
             break;
         }
@@ -303,4 +258,29 @@ char *fmt_json_text(char *out, const char *end, struct span text, bool *cut, boo
         left -= took;
     }
     return out;
+}
+
+char *fmt_json_text(char *out, const char *end, struct span text, bool *cut, bool *bytes)
+{
+    if (text.len == 0)
+        return out;
+    if ((size_t)(end - out) >= text.len) {
+        bool is_copied = text.len <= 16 ? fmt_json_copy_short(out, text.ptr, text.len)
+                                        : copy_plain_long(out, text.ptr, text.len);
+        if (is_copied)
+            return out + text.len;
+    }
+    return json_text_slow(out, end, text, cut, bytes);
+}
+
+char *fmt_json_value_long(struct fmt_json *json, char *out, struct span text, size_t max)
+{
+    ptrdiff_t room = json->end - out;
+    size_t fit = room < 0 ? 0 : (size_t)room < max ? (size_t)room : max;
+    if (text.len >= 16 && text.len <= fit && copy_plain_long(out, text.ptr, text.len))
+        out += text.len;
+    else
+        out = json_text_slow(out, out + fit, text, &json->cut, &json->bytes);
+    *out = '"';
+    return out + 1;
 }

@@ -13,7 +13,16 @@
 #define FMT_RFC3339_MAX 24 /* 2026-11-22T14:02:11.482Z */
 #define FMT_DATE_MAX    29 /* Sun, 06 Nov 1994 08:49:37 GMT (RFC 9110 section 5.6.7) */
 
-char *fmt_u64(char *out, uint64_t value);
+char *fmt_u64_long(char *out, uint64_t value); /* from 10 on */
+
+static inline char *fmt_u64(char *out, uint64_t value)
+{
+    if (value >= 10)
+        return fmt_u64_long(out, value);
+    *out = (char)('0' + value);
+    return out + 1;
+}
+
 char *fmt_hex(char *out, const void *bytes, size_t len); /* lower case, 2 * len characters */
 char *fmt_rfc3339_ms(char *out, uint64_t wall_us);
 char *fmt_http_date(char *out, uint64_t wall_s);
@@ -27,7 +36,8 @@ static inline char *fmt_span(char *out, struct span text)
     return out + text.len;
 }
 
-#define FMT_LIT(out, literal) ((char *)memcpy((out), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
+#define FMT_LIT(out, literal)                                                                      \
+    ((char *)memcpy((out), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 
 /* Append `text` as the inside of a JSON string: quotes, backslash and controls escaped, valid UTF-8
  * kept, every byte that is not part of valid UTF-8 written as \u00XX (the bytes of the controls U+0080

@@ -123,14 +123,13 @@ static char *write_group(char *out, unsigned group)
     return out;
 }
 
-static char *write_v4(char *out, const uint8_t bytes[4])
+static inline char *write_v4(char *out, const uint8_t bytes[4])
 {
     for (unsigned i = 0; i < 4; i++) {
-        if (i > 0)
-            *out++ = '.';
         out = fmt_u64(out, bytes[i]);
+        *out++ = '.';
     }
-    return out;
+    return out - 1;
 }
 
 size_t ip_format(char out[IP_TEXT_MAX], const struct ip *ip)

@@ -33,10 +33,10 @@ bool log_is_on(enum log_level level);
 
 /* Owner: the call site (static).  Thread: any; races lose a count at most. */
 struct log_site {
-    _Atomic unsigned long long last_us; /* monotonic: when the present 10 s began; 0 never */
+    _Atomic unsigned long long last_us;   /* monotonic: when the present 10 s began; 0 never */
     _Atomic unsigned long long last_hash; /* of the line that was written last */
-    _Atomic unsigned written;           /* in the present 10 s */
-    _Atomic unsigned folded;            /* since the line that was written last */
+    _Atomic unsigned written;             /* in the present 10 s */
+    _Atomic unsigned folded;              /* since the line that was written last */
 };
 
 /* "2026-11-22T14:02:11.482Z warn  module: text\n", cut at LOG_LINE_MAX.  Control bytes and bytes that

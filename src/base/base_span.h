@@ -16,9 +16,8 @@ struct span_pair {
     struct span name, value;
 };
 
-#define SPAN(literal)                                                                              \
-    ((struct span){(literal), sizeof(literal) - 1})
-#define SPAN_NONE ((struct span){NULL, 0})
+#define SPAN(literal) ((struct span){(literal), sizeof(literal) - 1})
+#define SPAN_NONE     ((struct span){NULL, 0})
 
 static inline struct span span_of(const char *text)
 {

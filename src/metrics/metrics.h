@@ -14,7 +14,8 @@
 #include "base/base_span.h"
 
 #define METRICS_SLOTS_MAX 8192
-#define METRICS_SLOT_LOST 0 /* where numbers go when the table is full; shown as a series of its own */
+#define METRICS_SLOT_LOST                                                                          \
+    0 /* where numbers go when the table is full; shown as a series of its own */
 
 enum metrics_id {
     METRICS_LOST,

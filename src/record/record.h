@@ -11,10 +11,10 @@
 #include "http/http_head.h"
 #include "quota/quota.h"
 
-#define RECORD_ID_HEX      32
-#define RECORD_ID_MAX      (RECORD_ID_HEX + 1 + FMT_U64_MAX + 1 + 64) /* <hex>-<ms>-<host> */
-#define RECORD_LINE_MAX    8192 /* with the writer's beginning and the newline */
-#define RECORD_PREFIX_MAX  64
+#define RECORD_ID_HEX     32
+#define RECORD_ID_MAX     (RECORD_ID_HEX + 1 + FMT_U64_MAX + 1 + 64) /* <hex>-<ms>-<host> */
+#define RECORD_LINE_MAX   8192 /* with the writer's beginning and the newline */
+#define RECORD_PREFIX_MAX 64
 
 struct record_id {
     char hex[RECORD_ID_HEX];
@@ -53,8 +53,8 @@ struct record_access {
     uint32_t cost;
     const struct record_subject *subjects;
     unsigned subject_count;
-    uint16_t status; /* 0: no response was begun */
-    struct span end; /* name of the ending */
+    uint16_t status;    /* 0: no response was begun */
+    struct span end;    /* name of the ending */
     struct span reason; /* fault name of a refused message; may be empty */
     uint64_t t_header_us, t_store_us, t_connect_us, t_first_us, t_total_us;
 };

@@ -4,6 +4,8 @@
  * exchange comes through here. */
 #include "record/record.h"
 
+#include "base/base_fmt_json.h"
+
 /* Kept at the line's end for the fields of bounded size (numbers, times, words), so that these need no look
  * at the room. */
 #define FIXED_MAX       1024
@@ -21,38 +23,21 @@
 #define ENTRY_MAX       200 /* of "quotas", without the quota's name */
 
 struct line {
-    const char *text_end;   /* of what clients and upstreams may fill */
-    const char *quotas_end; /* of "refused_by" and "quotas" */
-    bool cut, bytes;
+    struct fmt_json text;   /* what clients and upstreams may fill */
+    struct fmt_json quotas; /* what "refused_by" and "quotas" may */
 };
 
-static inline bool has_room(const char *end, const char *out, size_t bytes)
+static inline bool has_room(const struct fmt_json *json, const char *out, size_t bytes)
 {
-    return end - out > (ptrdiff_t)bytes;
-}
-
-/* The inside of a string, at most max bytes, for which the caller has made sure of room. */
-static inline char *put_inside(struct line *line, char *out, struct span text, size_t max)
-{
-    return fmt_json_text(out, out + max, text, &line->cut, &line->bytes);
+    return json->end - out > (ptrdiff_t)bytes;
 }
 
 /* ,"name":"text" with `begin` up to the opening quote; nothing for an empty text.  Always inlined, so that
- * `begin` is copied without a call. */
+ * `begin` is copied without a call; the literals have room in FIXED_MAX. */
 static inline __attribute__((always_inline)) char *
-put_text(struct line *line, char *out, struct span begin, struct span text, size_t max)
+put_text(struct fmt_json *json, char *out, struct span begin, struct span text, size_t max)
 {
-    if (text.len == 0)
-        return out;
-    if (!has_room(line->text_end, out, begin.len)) {
-        line->cut = true;
-        return out;
-    }
-    out = fmt_span(out, begin);
-    size_t room = (size_t)(line->text_end - out);
-    out = put_inside(line, out, text, room < max ? room : max);
-    *out++ = '"';
-    return out;
+    return text.len == 0 ? out : fmt_json_value(json, fmt_span(out, begin), text, max);
 }
 
 static inline __attribute__((always_inline)) char *put_number(char *out, struct span begin,
@@ -61,13 +46,19 @@ static inline __attribute__((always_inline)) char *put_number(char *out, struct 
     return value == UINT64_MAX ? out : fmt_u64(fmt_span(out, begin), value);
 }
 
-/* ["name",...]: what stands before a '=', as it was sent.  Values never reach the log. */
-static char *put_query(struct line *line, char *out, struct span query)
+/* The end of a list whose entries each brought a comma. */
+static inline char *close_list(char *out, const char *first, char close)
 {
-    char *begin = out, *first;
-    if (query.len == 0)
-        return out;
-    out = first = FMT_LIT(out, ",\"query\":[");
+    if (out != first)
+        out--;
+    *out = close;
+    return out + 1;
+}
+
+/* ["name",...]: what stands before a '=', as it was sent.  Values never reach the log. */
+static char *put_query(struct fmt_json *json, char *out, struct span query)
+{
+    char *begin = out, *first = out = FMT_LIT(out, ",\"query\":[");
     while (query.len > 0) {
         size_t len = span_find(query, '&');
         struct span param = {query.ptr, len};
@@ -80,20 +71,15 @@ static char *put_query(struct line *line, char *out, struct span query)
         param.len = span_find(param, '=');
         if (param.len == 0)
             continue;
-        if (out - first > QUERY_MAX_BYTES || !has_room(line->text_end, out, PARAM_MAX_BYTES + 4)) {
-            line->cut = true;
+        if (out - first > QUERY_MAX_BYTES || !has_room(json, out, PARAM_MAX_BYTES + 4)) {
+            json->cut = true;
             break;
         }
-        if (out != first)
-            *out++ = ',';
         *out++ = '"';
-        out = put_inside(line, out, param, PARAM_MAX_BYTES);
-        *out++ = '"';
+        out = fmt_json_value(json, out, param, PARAM_MAX_BYTES);
+        *out++ = ',';
     }
-    if (out == first)
-        return begin;
-    *out++ = ']';
-    return out;
+    return out == first ? begin : close_list(out, first, ']');
 }
 
 static bool is_zero(const struct ip *ip)
@@ -121,7 +107,7 @@ static char *put_addresses(char *out, const struct record_access *record)
     return out;
 }
 
-static char *put_request(struct line *line, char *out, const struct record_access *record)
+static char *put_request(struct fmt_json *json, char *out, const struct record_access *record)
 {
     out = FMT_LIT(out, ",\"ts\":\"");
     out = fmt_rfc3339_ms(out, record->wall_us);
@@ -130,28 +116,29 @@ static char *put_request(struct line *line, char *out, const struct record_acces
     out = FMT_LIT(out, ",\"id\":\"");
     out = fmt_span(out, (struct span){record->id.hex, RECORD_ID_HEX});
     *out++ = '"';
-    out = put_text(line, out, SPAN(",\"parent_id\":\""), record->parent_id, NAME_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"parent_id\":\""), record->parent_id, NAME_MAX_BYTES);
     out = put_addresses(out, record);
-    out = put_text(line, out, SPAN(",\"proto\":\""), record->proto, WORD_MAX_BYTES);
-    out = put_text(line, out, SPAN(",\"method\":\""), record->method, WORD_MAX_BYTES);
-    out = put_text(line, out, SPAN(",\"host\":\""), record->host, HOST_MAX_BYTES);
-    out = put_text(line, out, SPAN(",\"path\":\""), record->path, PATH_MAX_BYTES);
-    out = put_query(line, out, record->query);
+    out = put_text(json, out, SPAN(",\"proto\":\""), record->proto, WORD_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"method\":\""), record->method, WORD_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"host\":\""), record->host, HOST_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"path\":\""), record->path, PATH_MAX_BYTES);
+    if (record->query.len != 0)
+        out = put_query(json, out, record->query);
     return put_number(out, SPAN(",\"bytes_in\":"), record->bytes_in);
 }
 
-static char *put_routing(struct line *line, char *out, const struct record_access *record)
+static char *put_routing(struct fmt_json *json, char *out, const struct record_access *record)
 {
-    out = put_text(line, out, SPAN(",\"listener\":\""), record->listener, NAME_MAX_BYTES);
-    out = put_text(line, out, SPAN(",\"route\":\""), record->route, NAME_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"listener\":\""), record->listener, NAME_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"route\":\""), record->route, NAME_MAX_BYTES);
     if (record->upstream.len == 0)
         return out;
-    out = put_text(line, out, SPAN(",\"upstream\":\""), record->upstream, NAME_MAX_BYTES);
-    out = put_text(line, out, SPAN(",\"server\":\""), record->server, NAME_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"upstream\":\""), record->upstream, NAME_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"server\":\""), record->server, NAME_MAX_BYTES);
     out = FMT_LIT(out, ",\"tries\":");
     out = fmt_u64(out, record->tries);
     out = record->reused ? FMT_LIT(out, ",\"reused\":true") : FMT_LIT(out, ",\"reused\":false");
-    return put_text(line, out, SPAN(",\"upstream_id\":\""), record->upstream_id, NAME_MAX_BYTES);
+    return put_text(json, out, SPAN(",\"upstream_id\":\""), record->upstream_id, NAME_MAX_BYTES);
 }
 
 /* The words of the decision field.  Copied whole: a copy of a known size needs no call. */
@@ -180,71 +167,59 @@ static inline char *put_verdict(char *out, enum quota_verdict verdict)
     return out + verdicts[verdict].len;
 }
 
-/* One name of "refused_by": "quota/window", or "quota" when no window spoke. */
-static char *put_refuser(struct line *line, char *out, const struct quota_charge *charge,
-                         const struct quota_limit *limit)
+/* What of one quota belongs into "refused_by", each with a comma: "quota/window", or "quota" alone when it
+ * refused because the store was away. */
+static char *put_refusers(struct fmt_json *json, char *out, const struct quota_charge *charge,
+                          bool is_away)
 {
-    *out++ = '"';
-    out = put_inside(line, out, charge->quota->name, NAME_MAX_BYTES);
-    if (limit != NULL) {
-        *out++ = '/';
-        out += quota_window_text(out, limit, false);
+    unsigned windows = is_away ? 1 : charge->quota->limit_count;
+    bool is_deny = charge->is_degraded && charge->quota->on_failure == QUOTA_FAIL_DENY;
+    for (unsigned w = 0; w < windows; w++) {
+        if (is_away ? !is_deny : charge->is_skipped || !charge->readings[w].refused)
+            continue;
+        if (!has_room(json, out, NAME_MAX_BYTES + ENTRY_MAX)) {
+            json->cut = true;
+            break;
+        }
+        *out++ = '"';
+        out = fmt_json_value(json, out, charge->quota->name, NAME_MAX_BYTES);
+        if (!is_away) {
+            out[-1] = '/';
+            out += quota_window_text(out, &charge->quota->limits[w], false);
+            *out++ = '"';
+        }
+        *out++ = ',';
     }
-    *out++ = '"';
     return out;
 }
 
-static char *put_refused_by(struct line *line, char *out, const struct record_access *record)
+static char *put_refused_by(struct fmt_json *json, char *out, const struct record_access *record)
 {
     bool is_away = record->decision->verdict == QUOTA_UNAVAILABLE;
     char *begin = out, *first = out = FMT_LIT(out, ",\"refused_by\":[");
-    for (unsigned i = 0; i < record->charge_count; i++) {
-        const struct quota_charge *charge = &record->charges[i];
-        unsigned windows = is_away ? 1 : charge->quota->limit_count;
-        for (unsigned w = 0; w < windows; w++) {
-            bool is_refuser =
-                is_away ? charge->is_degraded && charge->quota->on_failure == QUOTA_FAIL_DENY
-                        : !charge->is_skipped && charge->readings[w].refused;
-            if (!is_refuser)
-                continue;
-            if (!has_room(line->quotas_end, out, NAME_MAX_BYTES + ENTRY_MAX)) {
-                line->cut = true;
-                break;
-            }
-            if (out != first)
-                *out++ = ',';
-            out = put_refuser(line, out, charge, is_away ? NULL : &charge->quota->limits[w]);
-        }
-    }
-    if (out == first)
-        return begin;
-    *out++ = ']';
-    return out;
+    for (unsigned i = 0; i < record->charge_count; i++)
+        out = put_refusers(json, out, &record->charges[i], is_away);
+    return out == first ? begin : close_list(out, first, ']');
 }
 
-static char *put_subjects(struct line *line, char *out, const struct record_access *record)
+static char *put_subjects(struct fmt_json *json, char *out, const struct record_access *record)
 {
     char *begin = out, *first = out = FMT_LIT(out, ",\"subjects\":{");
     for (unsigned i = 0; i < record->subject_count; i++) {
         const struct record_subject *subject = &record->subjects[i];
         if (subject->text.len == 0)
             continue;
-        if (!has_room(line->text_end, out, 2 * NAME_MAX_BYTES + 8)) {
-            line->cut = true;
+        if (!has_room(json, out, 2 * NAME_MAX_BYTES + 8)) {
+            json->cut = true;
             break;
         }
-        if (out != first)
-            *out++ = ',';
         *out++ = '"';
-        out = put_inside(line, out, subject->identity, NAME_MAX_BYTES);
-        out = FMT_LIT(out, "\":\"");
-        out = put_inside(line, out, subject->text, NAME_MAX_BYTES);
-        *out++ = '"';
+        out = fmt_json_value(json, out, subject->identity, NAME_MAX_BYTES);
+        out = FMT_LIT(out, ":\"");
+        out = fmt_json_value(json, out, subject->text, NAME_MAX_BYTES);
+        *out++ = ',';
     }
-    if (out == first)
-        return begin;
-    *out++ = '}';
-    return out;
+    return out == first ? begin : close_list(out, first, '}');
 }
 
 /* The second, on the store's clock, that the decision was made in: all its resets count from there. */
@@ -258,26 +233,26 @@ static uint64_t decided_at_s(const struct record_access *record)
            charge->quota->limits[decision->window].period_s - decision->reset_s;
 }
 
-/* One window of "quotas"; without numbers when nothing was read (the store was away). */
-static char *put_window(struct line *line, char *out, const struct quota_charge *charge, unsigned w,
-                        uint64_t now_s)
+/* One window of "quotas", with a comma; without numbers when nothing was read (the store was away). */
+static char *put_window(struct fmt_json *json, char *out, const struct quota_charge *charge,
+                        unsigned w, uint64_t now_s)
 {
     static const struct {
         char text[24];
         unsigned len;
     } sources[] = {
-        [QUOTA_SOURCE_STORE] = {",\"source\":\"store\"}", 18},
-        [QUOTA_SOURCE_LEASE] = {",\"source\":\"lease\"}", 18},
-        [QUOTA_SOURCE_LOCAL] = {",\"source\":\"local\"}", 18},
+        [QUOTA_SOURCE_STORE] = {",\"source\":\"store\"},", 19},
+        [QUOTA_SOURCE_LEASE] = {",\"source\":\"lease\"},", 19},
+        [QUOTA_SOURCE_LOCAL] = {",\"source\":\"local\"},", 19},
     };
     const struct quota_limit *limit = &charge->quota->limits[w];
     const struct quota_reading *reading = &charge->readings[w];
     out = FMT_LIT(out, "{\"q\":\"");
-    out = put_inside(line, out, charge->quota->name, NAME_MAX_BYTES);
-    out = FMT_LIT(out, "\",\"w\":\"");
+    out = fmt_json_value(json, out, charge->quota->name, NAME_MAX_BYTES);
+    out = FMT_LIT(out, ",\"w\":\"");
     out += quota_window_text(out, limit, false);
     if (charge->is_skipped || reading->start_s == 0)
-        return FMT_LIT(out, "\",\"charged\":0}");
+        return FMT_LIT(out, "\",\"charged\":0},");
     uint64_t end_s = (uint64_t)reading->start_s + limit->period_s;
     out = FMT_LIT(out, "\",\"start\":");
     out = fmt_u64(out, reading->start_s);
@@ -293,24 +268,26 @@ static char *put_window(struct line *line, char *out, const struct quota_charge 
     return out + sources[charge->source].len;
 }
 
-static char *put_quotas(struct line *line, char *out, const struct record_access *record)
+static char *put_windows(struct fmt_json *json, char *out, const struct quota_charge *charge,
+                         uint64_t now_s)
+{
+    for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+        if (!has_room(json, out, NAME_MAX_BYTES + ENTRY_MAX)) {
+            json->cut = true;
+            break;
+        }
+        out = put_window(json, out, charge, w, now_s);
+    }
+    return out;
+}
+
+static char *put_quotas(struct fmt_json *json, char *out, const struct record_access *record)
 {
     uint64_t now_s = decided_at_s(record);
     char *first = out = FMT_LIT(out, ",\"quotas\":[");
-    for (unsigned i = 0; i < record->charge_count; i++) {
-        const struct quota_charge *charge = &record->charges[i];
-        for (unsigned w = 0; w < charge->quota->limit_count; w++) {
-            if (!has_room(line->quotas_end, out, NAME_MAX_BYTES + ENTRY_MAX)) {
-                line->cut = true;
-                break;
-            }
-            if (out != first)
-                *out++ = ',';
-            out = put_window(line, out, charge, w, now_s);
-        }
-    }
-    *out++ = ']';
-    return out;
+    for (unsigned i = 0; i < record->charge_count; i++)
+        out = put_windows(json, out, &record->charges[i], now_s);
+    return close_list(out, first, ']');
 }
 
 static char *put_decision(struct line *line, char *out, const struct record_access *record)
@@ -322,7 +299,7 @@ static char *put_decision(struct line *line, char *out, const struct record_acce
                                      decision->verdict == QUOTA_DEGRADED_REFUSE ||
                                      decision->verdict == QUOTA_UNAVAILABLE);
     if (is_refusal)
-        out = put_refused_by(line, out, record);
+        out = put_refused_by(&line->quotas, out, record);
     if (is_counted) {
         if (decision->is_near)
             out = FMT_LIT(out, ",\"near\":true");
@@ -330,9 +307,9 @@ static char *put_decision(struct line *line, char *out, const struct record_acce
         out = fmt_u64(out, record->cost);
     }
     if (record->subject_count != 0)
-        out = put_subjects(line, out, record);
+        out = put_subjects(&line->text, out, record);
     if (is_counted)
-        out = put_quotas(line, out, record);
+        out = put_quotas(&line->quotas, out, record);
     if (is_refusal && decision->retry_after_s != 0) {
         out = FMT_LIT(out, ",\"retry_after\":");
         out = fmt_u64(out, decision->retry_after_s);
@@ -340,19 +317,17 @@ static char *put_decision(struct line *line, char *out, const struct record_acce
     return out;
 }
 
-static char *put_result(struct line *line, char *out, const struct record_access *record)
+static char *put_result(struct fmt_json *json, char *out, const struct record_access *record)
 {
     /* How it ended must stand in every line: these two words have room in FIXED_MAX. */
-    struct line fixed = {.text_end = out + 4 * WORD_MAX_BYTES};
+    json->end = out + 4 * WORD_MAX_BYTES;
     if (record->status != 0) {
         out = FMT_LIT(out, ",\"status\":");
         out = fmt_u64(out, record->status);
     }
     out = put_number(out, SPAN(",\"bytes_out\":"), record->bytes_out);
-    out = put_text(&fixed, out, SPAN(",\"end\":\""), record->end, WORD_MAX_BYTES);
-    out = put_text(&fixed, out, SPAN(",\"reason\":\""), record->reason, WORD_MAX_BYTES);
-    line->cut = line->cut || fixed.cut;
-    line->bytes = line->bytes || fixed.bytes;
+    out = put_text(json, out, SPAN(",\"end\":\""), record->end, WORD_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"reason\":\""), record->reason, WORD_MAX_BYTES);
     out = put_number(out, SPAN(",\"t_header\":"), record->t_header_us);
     out = put_number(out, SPAN(",\"t_store\":"), record->t_store_us);
     out = put_number(out, SPAN(",\"t_connect\":"), record->t_connect_us);
@@ -374,14 +349,14 @@ static size_t quotas_bytes(const struct record_access *record)
 char *record_access_write(char *out, const struct record_access *record)
 {
     const char *end = out + RECORD_LINE_MAX - RECORD_PREFIX_MAX - FIXED_MAX;
-    struct line line = {.text_end = end - quotas_bytes(record), .quotas_end = end};
-    out = put_request(&line, out, record);
-    out = put_routing(&line, out, record);
+    struct line line = {.text.end = end - quotas_bytes(record), .quotas.end = end};
+    out = put_request(&line.text, out, record);
+    out = put_routing(&line.text, out, record);
     out = put_decision(&line, out, record);
-    out = put_result(&line, out, record);
-    if (line.cut)
+    out = put_result(&line.text, out, record);
+    if (line.text.cut || line.quotas.cut)
         out = FMT_LIT(out, ",\"cut\":true");
-    if (line.bytes)
+    if (line.text.bytes || line.quotas.bytes)
         out = FMT_LIT(out, ",\"bytes\":true");
     return FMT_LIT(out, "}\n");
 }

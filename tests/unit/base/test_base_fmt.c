@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/base_fmt.h"
+#include "base/base_fmt_json.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -195,6 +196,57 @@ static void test_json_places(void **state)
     }
 }
 
+/* A value is its text and a quote; with every byte at the front, in the middle and at the end of it. */
+static void test_json_values(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len <= 40; len++) {
+        for (unsigned byte = 0; byte < 256 * 3; byte++) {
+            char *text = malloc(len + 1), out[256], want[256];
+            bool cut = false, bytes = false;
+            memset(text, 'x', len + 1);
+            if (len > 0)
+                text[byte / 256 * (len - 1) / 2] = (char)byte;
+            const struct span span = {text, len};
+            char *want_end = fmt_json_text(want, want + sizeof(want), span, &cut, &bytes);
+            *want_end++ = '"';
+            struct fmt_json json = {.end = out + sizeof(out) - 1};
+            char *end = fmt_json_value(&json, out, span, 240);
+            assert_int_equal(end - out, want_end - want);
+            assert_memory_equal(out, want, (size_t)(end - out));
+            assert_int_equal(json.bytes, bytes);
+            assert_false(json.cut || cut);
+            free(text);
+        }
+    }
+}
+
+static void test_json_values_are_cut(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t len, room, max, want; /* room: up to json.end */
+    } rows[] = {
+        {20, 100, 16, 16}, {20, 10, 16, 10}, {20, 0, 16, 0},   {3, 3, 16, 3},
+        {3, 2, 16, 2},     {16, 16, 16, 16}, {17, 16, 99, 16}, {17, 17, 99, 17},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char text[32], *out = malloc(rows[i].room + 1);
+        memset(text, 'x', sizeof(text));
+        struct fmt_json json = {.end = out + rows[i].room};
+        char *end = fmt_json_value(&json, out, (struct span){text, rows[i].len}, rows[i].max);
+        assert_int_equal(end - out, rows[i].want + 1);
+        assert_int_equal(end[-1], '"');
+        assert_int_equal(json.cut, rows[i].want < rows[i].len);
+        free(out);
+    }
+    /* Bounded fields may have gone on behind the end: the quote is still written there. */
+    char out[8];
+    struct fmt_json json = {.end = out};
+    assert_ptr_equal(fmt_json_value(&json, out + 4, SPAN("x"), 16), out + 5);
+    assert_true(json.cut);
+}
+
 static void test_json_is_cut_between_characters(void **state)
 {
     (void)state;
@@ -229,6 +281,8 @@ int main(void)
         cmocka_unit_test(test_every_day_of_400_years),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_json_places),
+        cmocka_unit_test(test_json_values),
+        cmocka_unit_test(test_json_values_are_cut),
         cmocka_unit_test(test_json_is_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

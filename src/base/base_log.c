@@ -32,10 +32,11 @@ static void write_stderr(void *arg, enum log_level level, const char *line, size
     }
 }
 
-/* The one mutable state of base: set before threads run. */
+/* The one mutable state of base: set before threads run, but for the level and the list. */
 static log_sink_fn log_sink = write_stderr;
 static void *log_sink_arg;
 static _Atomic int log_level = LOG_LEVEL_INFO;
+static _Atomic(struct log_site *) log_sites; /* that have folded a line; never taken out */
 
 void log_set_sink(log_sink_fn sink, void *arg)
 {
@@ -54,10 +55,10 @@ bool log_is_on(enum log_level level)
 }
 
 /* Is this line to be folded?  If not, *folded is how many were since the site's last line. */
-static bool fold(struct log_site *site, const char *text, size_t len, unsigned *folded)
+static bool fold(struct log_site *site, struct span text, unsigned *folded)
 {
     static const struct hash_key key = {UINT64_C(0x6c6f67), UINT64_C(0x666f6c64)};
-    uint64_t now_us = clock_mono_us(), hash = hash_sip64(key, text, len);
+    uint64_t now_us = clock_mono_us(), hash = hash_sip64(key, text.ptr, text.len);
     uint64_t began_us = atomic_load_explicit(&site->last_us, memory_order_relaxed);
     bool is_new = began_us == 0 || now_us - began_us >= LOG_FOLD_US;
     if (is_new) {
@@ -72,6 +73,20 @@ static bool fold(struct log_site *site, const char *text, size_t len, unsigned *
     atomic_fetch_add_explicit(&site->written, 1, memory_order_relaxed);
     *folded = atomic_exchange_explicit(&site->folded, 0, memory_order_relaxed);
     return false;
+}
+
+static void list_site(struct log_site *site, enum log_level level, const char *module,
+                      const char *format)
+{
+    if (atomic_exchange_explicit(&site->is_listed, true, memory_order_relaxed))
+        return;
+    site->module = module;
+    site->format = format;
+    site->level = level;
+    site->next = atomic_load_explicit(&log_sites, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&log_sites, &site->next, site,
+                                                  memory_order_release, memory_order_relaxed))
+        continue;
 }
 
 /* May this character stand in a line?  No controls, neither C0 nor C1: a terminal obeys both. */
@@ -103,8 +118,7 @@ static char *put_clean(char *out, const char *end, struct span text)
     return out;
 }
 
-void log_write(struct log_site *site, enum log_level level, const char *module, const char *format,
-               ...)
+static void write_line(enum log_level level, const char *module, struct span text, unsigned folded)
 {
     static const struct span names[] = {
         [LOG_LEVEL_DEBUG] = {"debug ", 6},
@@ -112,33 +126,57 @@ void log_write(struct log_site *site, enum log_level level, const char *module, 
         [LOG_LEVEL_WARN] = {"warn  ", 6},
         [LOG_LEVEL_ERROR] = {"error ", 6},
     };
+    char line[LOG_LINE_MAX];
+    const char *end = line + sizeof(line) - TAIL_MAX;
+    char *next = fmt_rfc3339_ms(line, clock_wall_us());
+    *next++ = ' ';
+    next = fmt_span(next, names[level]);
+    next = put_clean(next, end, span_of(module));
+    next = FMT_LIT(next, ": ");
+    next = put_clean(next, end, text);
+    if (folded > 0) {
+        next = FMT_LIT(next, " (");
+        next = fmt_u64(next, folded);
+        next = FMT_LIT(next, " like it not shown)");
+    }
+    *next++ = '\n';
+    log_sink(log_sink_arg, level, line, (size_t)(next - line));
+}
+
+void log_write(struct log_site *site, enum log_level level, const char *module, const char *format,
+               ...)
+{
     int saved_errno = errno;
-    char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
+    char text[LOG_LINE_MAX];
     va_list args;
     va_start(args, format);
     int len = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    if (len < 0)
-        len = 0;
-    bool is_cut = (size_t)len >= sizeof(text);
-    struct span whole = {text, is_cut ? sizeof(text) - 1 : (size_t)len};
+    size_t fit = len < 0 ? 0 : (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
+    struct span whole = {text, fit};
 
     unsigned folded = 0;
-    if (site == NULL || !fold(site, whole.ptr, whole.len, &folded)) {
-        const char *end = line + sizeof(line) - TAIL_MAX;
-        char *next = fmt_rfc3339_ms(line, clock_wall_us());
-        *next++ = ' ';
-        next = fmt_span(next, names[level]);
-        next = put_clean(next, end, span_of(module));
-        next = FMT_LIT(next, ": ");
-        next = put_clean(next, end, whole);
-        if (folded > 0) {
-            next = FMT_LIT(next, " (");
-            next = fmt_u64(next, folded);
-            next = FMT_LIT(next, " like it not shown)");
-        }
-        *next++ = '\n';
-        log_sink(log_sink_arg, level, line, (size_t)(next - line));
+    if (site != NULL && fold(site, whole, &folded))
+        list_site(site, level, module, format);
+    else
+        write_line(level, module, whole, folded);
+    errno = saved_errno;
+}
+
+void log_flush_folded(void)
+{
+    int saved_errno = errno;
+    uint64_t now_us = clock_mono_us();
+    struct log_site *site = atomic_load_explicit(&log_sites, memory_order_acquire);
+    for (; site != NULL; site = site->next) {
+        uint64_t began_us = atomic_load_explicit(&site->last_us, memory_order_relaxed);
+        if (now_us - began_us < LOG_FOLD_US)
+            continue;
+        unsigned folded = atomic_exchange_explicit(&site->folded, 0, memory_order_relaxed);
+        if (folded == 0)
+            continue;
+        /* The values of the last line are gone; its form says which one it was. */
+        write_line(site->level, site->module, span_of(site->format), folded);
     }
     errno = saved_errno;
 }

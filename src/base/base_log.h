@@ -31,18 +31,28 @@ bool log_is_on(enum log_level level);
 #define LOG_FOLD_US    10000000u
 #define LOG_SITE_BURST 20u
 
-/* Owner: the call site (static).  Thread: any; races lose a count at most. */
+/* Owner: the call site (static: it is remembered for log_flush_folded).  Thread: any; races lose a count
+ * at most. */
 struct log_site {
     _Atomic unsigned long long last_us;   /* monotonic: when the present 10 s began; 0 never */
     _Atomic unsigned long long last_hash; /* of the line that was written last */
     _Atomic unsigned written;             /* in the present 10 s */
     _Atomic unsigned folded;              /* since the line that was written last */
+    _Atomic bool is_listed;
+    /* Set once, before is_listed is seen by log_flush_folded. */
+    struct log_site *next;
+    const char *module, *format;
+    enum log_level level;
 };
 
 /* "2026-11-22T14:02:11.482Z warn  module: text\n", cut at LOG_LINE_MAX.  Control bytes and bytes that
  * are not UTF-8 are written as \xNN: one event is one line, whatever a client sent.  Keeps errno. */
 void log_write(struct log_site *site, enum log_level level, const char *module, const char *format,
                ...) __attribute__((format(printf, 4, 5)));
+
+/* Say how many lines were folded at sites that have been quiet for 10 s since: a trouble that ends with its
+ * last repetition leaves its count, too.  Call it now and then, from one thread at a time. */
+void log_flush_folded(void);
 
 #define LOG_AT(level, ...)                                                                         \
     do {                                                                                           \

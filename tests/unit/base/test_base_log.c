@@ -118,7 +118,7 @@ static void age(struct log_site *site, unsigned long long us)
 static void test_repeats_are_folded(void **state)
 {
     struct heard *heard = *state;
-    struct log_site site = {0};
+    static struct log_site site; /* sites are static: the log remembers them */
     for (unsigned i = 0; i < 100; i++)
         log_write(&site, LOG_LEVEL_WARN, "m", "again");
     assert_int_equal(heard->lines, 1);
@@ -134,7 +134,7 @@ static void test_repeats_are_folded(void **state)
 static void test_different_lines_are_not_repeats(void **state)
 {
     struct heard *heard = *state;
-    struct log_site site = {0};
+    static struct log_site site; /* sites are static: the log remembers them */
     for (int i = 0; i < 5; i++)
         log_write(&site, LOG_LEVEL_WARN, "m", "server %d", i);
     assert_int_equal(heard->lines, 5);
@@ -148,13 +148,34 @@ static void test_different_lines_are_not_repeats(void **state)
 static void test_a_flood_of_different_lines_is_folded(void **state)
 {
     struct heard *heard = *state;
-    struct log_site site = {0};
+    static struct log_site site; /* sites are static: the log remembers them */
     for (int i = 0; i < 1000; i++)
         log_write(&site, LOG_LEVEL_WARN, "m", "from %d", i);
     assert_int_equal(heard->lines, LOG_SITE_BURST);
     age(&site, LOG_FOLD_US);
     log_write(&site, LOG_LEVEL_WARN, "m", "from 1000");
     assert_string_equal(said(heard), "warn  m: from 1000 (980 like it not shown)\n");
+}
+
+static void test_a_count_is_said_when_the_trouble_has_ended(void **state)
+{
+    struct heard *heard = *state;
+    static struct log_site site, quiet;
+    for (int i = 0; i < 3; i++)
+        log_write(&site, LOG_LEVEL_ERROR, "m", "no room for %s", "x");
+    log_write(&quiet, LOG_LEVEL_ERROR, "m", "once");
+    heard->lines = 0;
+    log_flush_folded();
+    assert_int_equal(heard->lines, 0); /* more may come */
+    age(&site, LOG_FOLD_US);
+    age(&quiet, LOG_FOLD_US);
+    log_flush_folded();
+    assert_int_equal(heard->lines, 1);
+    assert_string_equal(said(heard), "error m: no room for %s (2 like it not shown)\n");
+    log_flush_folded();
+    assert_int_equal(heard->lines, 1);
+    log_write(&site, LOG_LEVEL_ERROR, "m", "no room for %s", "x");
+    assert_string_equal(said(heard), "error m: no room for x\n");
 }
 
 static void test_without_a_site_nothing_is_folded(void **state)
@@ -175,6 +196,7 @@ int main(void)
         cmocka_unit_test_setup(test_repeats_are_folded, listen_in),
         cmocka_unit_test_setup(test_different_lines_are_not_repeats, listen_in),
         cmocka_unit_test_setup(test_a_flood_of_different_lines_is_folded, listen_in),
+        cmocka_unit_test_setup(test_a_count_is_said_when_the_trouble_has_ended, listen_in),
         cmocka_unit_test_setup(test_without_a_site_nothing_is_folded, listen_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_redis_script.c - see store_redis_script.h.
+ *
+ * Rules that the scripts keep: one TIME (two in one script differ); every error is returned before the
+ * first write; integers only in answers (Lua's floats are cut, a nil ends an array); a value's length is
+ * checked before it is unpacked; a TTL with every write.  One looping script serves all shapes:
+ * unrolled for 3 windows it was 6 % faster (9.95 against 10.6 us of server time, GET + SET alone 5.2), for
+ * one script per shape. */
+#include "store/store_redis_script.h"
+
+#include <string.h>
+
+/* w is the value: {version, n, epoch, lineage, generation, extra, expires, then four per window}. */
+const char STORE_REDIS_CHARGE_LUA[] =
+    "local t = redis.call('TIME')\n"
+    "local now, us = tonumber(t[1]), tonumber(t[2])\n"
+    "local get, top = struct.unpack, 2147483647\n"
+    "local ok, values, asked, costs, extras, dirty = 1, {}, {}, {}, {}, {}\n"
+    "for k = 1, #KEYS do\n"
+    "  local a, v = ARGV[k], redis.pcall('GET', KEYS[k])\n"
+    "  if type(v) == 'table' then return v end\n" /* an error, as it is */
+    "  local epoch, lineage, gen, cost, n, more = get('<I4I4I4I4I2I2', a)\n"
+    "  local w = {1, n, epoch, 0, gen, 0, 0}\n"
+    "  local old, was, extra, found = 0, 0, 0, 0\n"
+    "  if v then\n"
+    "    local version\n"
+    "    if #v >= 24 then\n"
+    "      version, old, was, w[4], w[5], w[6], w[7] = get('<BBxxI4I4I4I4I4', v)\n"
+    "    end\n"
+    "    if version ~= 1 or old > 16 or #v ~= 24 + 16 * old then\n"
+    "      return redis.error_reply('" STORE_REDIS_LAYOUT_ERROR " ' .. KEYS[k])\n"
+    "    end\n"
+    "    if w[7] > now then extra = w[6] end\n"
+    "  end\n"
+    "  local heir = v and was ~= epoch\n" /* another server wrote this: its since is our base */
+    "  if heir or not v then w[4] = (now * 1000000 + us) % 4294967295 + 1 end\n"
+    "  local reset, stale = gen > w[5], gen < w[5]\n" /* a reset that the server lost; one we missed */
+    "  if reset then w[5] = gen end\n"
+    "  if heir or reset then dirty[k] = true end\n"
+    "  local lost = lineage ~= w[4]\n" /* what we saw may be missing here */
+    "  for i = 1, n do\n"
+    "    local period, limit, known, seen = get('<I4I4I4I4', a, 16 * i + 5)\n"
+    "    local start = now - now % period\n"
+    "    local p, s, base, since\n"
+    "    if i <= old then p, s, base, since = get('<I4I4I4I4', v, 16 * i + 9) end\n"
+    "    if p == period then\n" /* the usual case: written by a proxy that asked the same */
+    "      found = found + 1\n"
+    "    else\n"
+    "      s, base, since = 0, 0, 0\n"
+    "      for j = 1, old do\n"
+    "        local q, x, y, z = get('<I4I4I4I4', v, 16 * j + 9)\n"
+    "        if q == period then\n"
+    "          s, base, since, found = x, y, z, found + 1\n"
+    "          break\n"
+    "        end\n"
+    "      end\n"
+    "    end\n"
+    "    if reset then base, since = 0, 0 elseif heir then base, since = base + since, 0 end\n"
+    "    if s > now + 60 then s = start\n"
+    "    elseif s < start then s, base, since = start, 0, 0 end\n"
+    /* We know a later window than the server: it lost the value and its clock is behind, or it is our
+     * own clock that is ahead; then what we say is about the server's window. */
+    "    if known > s then\n"
+    "      if seen > 0 and not stale and known <= now + 60 then s, base, since = known, 0, 0\n"
+    "      else known = s end\n"
+    "    end\n"
+    "    if known == s then\n"
+    "      if lost and seen > base and not stale then base, dirty[k] = seen, true end\n"
+    "      if more == 1 then\n"
+    "        local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 9)\n"
+    "        if floor > base and not stale then base = floor end\n"
+    "        if not lost and not stale then since = since - math.min(back, since) end\n"
+    "        since, dirty[k] = since + debt, true\n"
+    "      end\n"
+    "    end\n"
+    "    base, since = math.min(base, top), math.min(since, top)\n"
+    "    if base + since + cost > math.min(limit + extra, top) then ok = 0 end\n"
+    "    local o = 4 * i + 4\n"
+    "    w[o], w[o + 1], w[o + 2], w[o + 3] = period, s, base, since\n"
+    "  end\n"
+    /* Windows that nobody asked for stay while they last. */
+    "  if found < old then\n"
+    "    for j = 1, old do\n"
+    "      local q, s, base, since = get('<I4I4I4I4', v, 16 * j + 9)\n"
+    "      local kept = s + q > now and w[2] < 16\n"
+    "      for i = 1, n do kept = kept and w[4 * i + 4] ~= q end\n"
+    "      if kept then\n"
+    "        if reset then base, since = 0, 0\n"
+    "        elseif heir then base, since = math.min(base + since, top), 0 end\n"
+    "        w[2] = w[2] + 1\n"
+    "        local o = 4 * w[2] + 4\n"
+    "        w[o], w[o + 1], w[o + 2], w[o + 3] = q, s, base, since\n"
+    "      end\n"
+    "    end\n"
+    "  end\n"
+    "  values[k], asked[k], costs[k], extras[k] = w, n, cost, extra\n"
+    "end\n"
+    "local reply, r = {ok, now, us}, 3\n"
+    "for k = 1, #KEYS do\n"
+    "  local w, n, last = values[k], asked[k], 0\n"
+    "  reply[r + 1], reply[r + 2], reply[r + 3] = w[4], w[5], extras[k]\n"
+    "  r = r + 3\n"
+    "  for o = 8, 4 * w[2] + 4, 4 do\n"
+    "    if o <= 4 * n + 4 then\n"
+    "      if ok == 1 then w[o + 3] = w[o + 3] + costs[k] end\n"
+    "      reply[r + 1], reply[r + 2] = w[o + 1], w[o + 2] + w[o + 3]\n"
+    "      r = r + 2\n"
+    "    end\n"
+    "    if w[o] + w[o + 1] > last then last = w[o] + w[o + 1] end\n"
+    "  end\n"
+    "  if ok == 1 or dirty[k] then\n"
+    "    local value = struct.pack('<BBxxI4I4I4I4I4' .. string.rep('I4I4I4I4', w[2]), unpack(w))\n"
+    "    local done = redis.pcall('SET', KEYS[k], value, 'EXAT', last + 60)\n"
+    "    if done.err then return done end\n" /* the first write is where a server that must not, says so */
+    "  end\n"
+    "end\n"
+    "return reply\n";
+
+/* Scores are milliseconds of the server's clock.  Members that lie ahead (its clock was set back) count
+ * as little as old ones. */
+const char STORE_REDIS_BEAT_LUA[] =
+    "local t = redis.call('TIME')\n"
+    "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
+    "if ARGV[2] ~= '' then\n"
+    "  local secret = redis.pcall('GET', KEYS[2])\n"
+    "  if type(secret) == 'table' then return secret end\n"
+    "  if secret and secret ~= ARGV[2] then return {0, 0} end\n"
+    "  local done = redis.pcall('SET', KEYS[2], ARGV[2], 'EX', " STORE_REDIS_SECRET_TTL_S ")\n"
+    "  if done.err then return done end\n"
+    "end\n"
+    "local done = redis.pcall('ZADD', KEYS[1], now, ARGV[1])\n"
+    "if type(done) == 'table' then return done end\n" /* an error */
+    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 60000)\n"
+    "redis.call('ZREMRANGEBYSCORE', KEYS[1], now + 60000, '+inf')\n"
+    "redis.call('PEXPIRE', KEYS[1], 120000)\n"
+    "return {1, redis.call('ZCOUNT', KEYS[1], now - 6000, now + 6000)}\n";
+
+static bool has_more(const struct store_redis_claim *claim)
+{
+    for (unsigned i = 0; i < claim->window_count; i++) {
+        const struct store_redis_window *window = &claim->windows[i];
+        if ((window->floor | window->debt | window->back) != 0)
+            return true;
+    }
+    return false;
+}
+
+size_t store_redis_claim_bytes(const struct store_redis_claim *claim)
+{
+    return 20 + (size_t)(has_more(claim) ? 28 : 16) * claim->window_count;
+}
+
+static char *put_u16(char *out, uint32_t value)
+{
+    out[0] = (char)value;
+    out[1] = (char)(value >> 8);
+    return out + 2;
+}
+
+static char *put_u32(char *out, uint32_t value)
+{
+    return put_u16(put_u16(out, value), value >> 16);
+}
+
+char *store_redis_claim_write(char *out, const struct store_redis_claim *claim, uint32_t epoch)
+{
+    bool more = has_more(claim);
+    out = put_u32(out, epoch);
+    out = put_u32(out, claim->lineage);
+    out = put_u32(out, claim->generation);
+    out = put_u32(out, claim->cost);
+    out = put_u16(out, claim->window_count);
+    out = put_u16(out, more);
+    for (unsigned i = 0; i < claim->window_count; i++) {
+        const struct store_redis_window *window = &claim->windows[i];
+        out = put_u32(out, window->period_s);
+        out = put_u32(out, window->limit);
+        out = put_u32(out, window->start_s);
+        out = put_u32(out, window->seen);
+    }
+    for (unsigned i = 0; more && i < claim->window_count; i++) {
+        const struct store_redis_window *window = &claim->windows[i];
+        out = put_u32(out, window->floor);
+        out = put_u32(out, window->debt);
+        out = put_u32(out, window->back);
+    }
+    return out;
+}
+
+static bool take_u32(const int64_t **next, uint32_t *value)
+{
+    int64_t number = *(*next)++;
+    *value = (uint32_t)number;
+    return number >= 0 && number <= UINT32_MAX;
+}
+
+bool store_redis_answer_read(struct store_redis_answer *answer, const int64_t *numbers,
+                             unsigned count, const struct store_redis_claim *claims,
+                             unsigned claim_count)
+{
+    uint32_t granted, second, microsecond;
+    const int64_t *next = numbers;
+    unsigned wanted = 3;
+    for (unsigned k = 0; k < claim_count; k++)
+        wanted += 3 + 2 * claims[k].window_count;
+    if (count != wanted)
+        return false;
+
+    bool is_good = take_u32(&next, &granted) & take_u32(&next, &second);
+    is_good &= take_u32(&next, &microsecond) & (granted <= 1) & (microsecond < 1000000);
+    answer->granted = granted == 1;
+    answer->now_us = (uint64_t)second * 1000000 + microsecond;
+    for (unsigned k = 0; k < claim_count; k++) {
+        struct store_redis_result *result = &answer->keys[k];
+        is_good &= take_u32(&next, &result->lineage) & take_u32(&next, &result->generation);
+        is_good &= take_u32(&next, &result->extra);
+        for (unsigned w = 0; w < claims[k].window_count; w++) {
+            is_good &= take_u32(&next, &result->windows[w].start_s);
+            is_good &= take_u32(&next, &result->windows[w].used);
+        }
+    }
+    return is_good;
+}

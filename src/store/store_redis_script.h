@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_redis_script.h - what runs inside Redis, and the bytes on both sides of it.  Takes: claims on
+ * keys.  Gives: command arguments and decoded answers.  Pure: no socket, no clock.
+ *
+ * A subject of a quota is one key, `<prefix>:q:<22 characters>`, one string.  Layout 1, little-endian:
+ *
+ *     at  bytes  field
+ *      0      1  version: 1.  Another one is never read nor overwritten: an error SLUICELAYOUT
+ *      1      1  n, the number of windows, at most 16
+ *      2      2  0
+ *      4      4  epoch: hash of the run id of the server that wrote last
+ *      8      4  lineage: drawn whenever the value is made anew or taken over by another epoch
+ *     12      4  generation: raised when an operator resets the subject
+ *     16      4  extra: added to every limit ...
+ *     20      4  expires: ... until this second
+ *     24   16*n  per window: period_s, start_s, base, since (4 each)
+ *
+ * used = base + since: since counts what was granted in this lineage, base what came before it.  Windows
+ * are found by their period; those that nobody asked for are kept while they last, new ones begin at
+ * 0.  A window's start never goes back: see quota_window_settle, whose rule the script repeats.
+ *
+ * The script gets one claim per key (store_redis_claim_write) and charges all keys or none, in one step,
+ * by the server's clock.  What it answers: {granted, second, microsecond, per key: lineage,
+ * generation, extra, and per window that was asked for: start, used}.
+ *
+ * Nothing a proxy has seen is lost with the server's memory: a claim names the lineage, the start and
+ * the total last seen, and a value of another lineage (flushed, evicted, lost in a failover)
+ * begins at that total at least. */
+#ifndef SLUICE_STORE_REDIS_SCRIPT_H
+#define SLUICE_STORE_REDIS_SCRIPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quota/quota.h"
+
+#define STORE_REDIS_KEYS_MAX        QUOTA_MAX_PER_ROUTE /* of one step */
+#define STORE_REDIS_CLAIM_BYTES_MAX (20 + 28 * QUOTA_WINDOWS_MAX)
+#define STORE_REDIS_KEY_TEXT_BYTES  22 /* of a key, base64url */
+
+/* One window of a key: what is allowed, and what this process knows and owes of it. */
+struct store_redis_window {
+    uint32_t period_s, limit;
+    uint32_t start_s; /* the window that the rest is about */
+    uint32_t seen;    /* used, when last seen; in the claim's lineage */
+    uint32_t floor;   /* used at least, as seen in other lineages */
+    uint32_t debt;    /* admitted without the store: billed whatever the limit */
+    uint32_t back;    /* granted, not used: given back */
+};
+
+struct store_redis_claim {
+    uint8_t key[16];
+    uint32_t lineage, generation; /* when last seen; 0, 0: never */
+    uint32_t cost;                /* 0: only settle */
+    uint32_t window_count;
+    struct store_redis_window windows[QUOTA_WINDOWS_MAX];
+};
+
+/* What became of one key. */
+struct store_redis_result {
+    uint32_t lineage, generation;
+    uint32_t extra; /* added to every limit */
+    struct {
+        uint32_t start_s, used; /* after the charge */
+    } windows[QUOTA_WINDOWS_MAX];
+};
+
+struct store_redis_answer {
+    bool granted;
+    uint64_t now_us; /* the server's clock in that step */
+    struct store_redis_result keys[STORE_REDIS_KEYS_MAX];
+};
+
+/* Lua.  KEYS: subjects; ARGV: their claims. */
+extern const char STORE_REDIS_CHARGE_LUA[];
+/* Lua.  KEYS: proxies, secret; ARGV: this proxy, its fingerprint (empty: not checked).  Answers {same
+ * secret, live proxies}. */
+extern const char STORE_REDIS_BEAT_LUA[];
+
+#define STORE_REDIS_BEAT_US      2000000 /* between two heartbeats */
+#define STORE_REDIS_SECRET_TTL_S "120"   /* renewed by heartbeats */
+#define STORE_REDIS_LAYOUT_ERROR "SLUICELAYOUT"
+
+/* The bytes of a claim; returns the end. */
+char *store_redis_claim_write(char *out, const struct store_redis_claim *claim, uint32_t epoch);
+size_t store_redis_claim_bytes(const struct store_redis_claim *claim);
+
+/* The integers of the answer to these claims.  False: they cannot be that. */
+bool store_redis_answer_read(struct store_redis_answer *answer, const int64_t *numbers,
+                             unsigned count, const struct store_redis_claim *claims,
+                             unsigned claim_count);
+
+#endif

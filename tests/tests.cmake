@@ -43,3 +43,7 @@ target_link_libraries(bench_upstream PRIVATE sluice_flags)
 # Nanoseconds per route with 1, 100 and 10,000 routes; built on demand.
 add_executable(bench_route EXCLUDE_FROM_ALL tests/bench/bench_route.c)
 link_modules(bench_route route)
+
+# Instructions and nanoseconds to read and write one typical head; built on demand.
+add_executable(bench_http_head EXCLUDE_FROM_ALL tests/bench/bench_http_head.c)
+link_modules(bench_http_head http)

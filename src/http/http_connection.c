@@ -18,6 +18,36 @@ bool http_list_next(struct span *rest, struct span *element)
     return false;
 }
 
+/* Adds an option that Sluice knows; false when it is none. */
+static bool add_known(struct http_connection *connection, struct span option)
+{
+    enum http_field_id id = http_field_lookup(option.ptr, option.len);
+    if (id != HTTP_FIELD_OTHER) {
+        connection->nominated |= HTTP_FIELD_BIT(id);
+        return true;
+    }
+    if (!span_eq_nocase(option, SPAN("close")))
+        return false;
+    connection->has_close = true;
+    return true;
+}
+
+/* False when the value is not a list of tokens, or there are too many. */
+static bool add_options(struct http_connection *connection, struct span list)
+{
+    if (add_known(connection, list))
+        return true; /* one word: nearly always */
+    struct span option;
+    while (http_list_next(&list, &option)) {
+        if (add_known(connection, option))
+            continue;
+        if (!http_is_token(option) || connection->other_count == HTTP_CONNECTION_OPTIONS_MAX)
+            return false;
+        connection->others[connection->other_count++] = option;
+    }
+    return true;
+}
+
 bool http_connection_read(const struct http_head *head, struct http_connection *connection)
 {
     connection->has_close = false;
@@ -27,23 +57,10 @@ bool http_connection_read(const struct http_head *head, struct http_connection *
     unsigned from = 0;
     const struct http_field *field;
     while ((field = http_head_next(head, HTTP_FIELD_CONNECTION, &from)) != NULL) {
-        struct span rest = http_field_value(head, field), option;
-        while (http_list_next(&rest, &option)) {
-            if (!http_is_token(option))
-                return false;
-            enum http_field_id id = http_field_lookup(option.ptr, option.len);
-            if (id != HTTP_FIELD_OTHER) {
-                connection->nominated |= HTTP_FIELD_BIT(id);
-                continue;
-            }
-            if (span_eq_nocase(option, SPAN("close"))) {
-                connection->has_close = true;
-                continue;
-            }
-            if (connection->other_count == HTTP_CONNECTION_OPTIONS_MAX)
-                return false;
-            connection->others[connection->other_count++] = option;
-        }
+        if (!add_options(connection, http_field_value(head, field)))
+            return false;
+        if ((head->repeated & HTTP_FIELD_BIT(HTTP_FIELD_CONNECTION)) == 0)
+            break;
     }
     return true;
 }

@@ -6,23 +6,39 @@
 
 #include "http/http_scan.h"
 
-#define NAME_MAX_BYTES  19
-#define SAME_LENGTH_MAX 4
+/* The words of a literal, made by the compiler as http_field_load makes them. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define PLACE(i) (8 * (i))
+#else
+#define PLACE(i) (56 - 8 * (i))
+#endif
+#define BYTE(text, at)      ((uint64_t)(unsigned char)(text)[(at) < sizeof(text) ? (at) : 0])
+#define PUT(text, at, i, w) ((i) < (w) ? BYTE(text, (at) + (i)) << PLACE(i) : 0)
+#define WORD(text, at, w)                                                                          \
+    (PUT(text, at, 0, w) | PUT(text, at, 1, w) | PUT(text, at, 2, w) | PUT(text, at, 3, w) |       \
+     PUT(text, at, 4, w) | PUT(text, at, 5, w) | PUT(text, at, 6, w) | PUT(text, at, 7, w) |       \
+     HTTP_FIELD_LOWER)
+#define LEN(text)   (sizeof(text) - 1)
+#define WIDTH(text) (LEN(text) >= 8 ? 8U : LEN(text) >= 4 ? 4U : 2U)
 
-struct name {
-    char text[NAME_MAX_BYTES + 1];
-};
-
-static const struct name NAMES[HTTP_FIELDS] = {
-#define FIELD(id, name) [HTTP_FIELD_##id] = {name},
+const struct http_field_words HTTP_FIELD_WORDS[HTTP_FIELDS] = {
+#define FIELD(id, name)                                                                            \
+    [HTTP_FIELD_##                                                                                 \
+        id] = {WORD(name, 0, WIDTH(name)), WORD(name, LEN(name) - WIDTH(name), WIDTH(name))},
 #include "http/http_fields.def"
 #undef FIELD
 };
 
+const uint64_t HTTP_FIELD_MIDDLES[HTTP_FIELDS] = {
+#define FIELD(id, name)                                                                            \
+    [HTTP_FIELD_##id] = LEN(name) > 16 ? WORD(name, LEN(name) > 16 ? 8 : 0, 8) : 0,
+#include "http/http_fields.def"
+#undef FIELD
+};
+
+/* A row of http_fields.def that is missing here fails test_http_fields. */
 #define F(id) HTTP_FIELD_##id
-/* The ids whose names have this many bytes; most lengths have none or two.  A row of http_fields.def
- * that is missing here fails test_http_fields. */
-static const uint8_t BY_LENGTH[NAME_MAX_BYTES + 1][SAME_LENGTH_MAX] = {
+const uint8_t HTTP_FIELDS_BY_LENGTH[HTTP_FIELD_NAME_MAX + 1][HTTP_FIELD_SAME_LENGTH + 1] = {
     [2] = {F(TE)},
     [3] = {F(VIA), F(AGE)},
     [4] = {F(HOST), F(DATE)},
@@ -42,60 +58,6 @@ static const uint8_t BY_LENGTH[NAME_MAX_BYTES + 1][SAME_LENGTH_MAX] = {
 };
 #undef F
 
-/* Setting bit 5 makes letters lower case and leaves the other bytes of the known names as they are;
- * no other token byte becomes one of theirs by it. */
-#define LOWER64 UINT64_C(0x2020202020202020)
-
-static inline uint64_t load64(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, 8);
-    return word | LOWER64;
-}
-
-static inline uint64_t load32(const char *at)
-{
-    uint32_t word;
-    memcpy(&word, at, 4);
-    return word | (uint32_t)LOWER64;
-}
-
-/* The first and the last bytes of a name, overlapping: all of them when there are 2 to 16. */
-struct words {
-    uint64_t first, last;
-};
-
-static inline struct words words_of(const char *name, size_t len)
-{
-    if (len >= 8)
-        return (struct words){load64(name), load64(name + len - 8)};
-    if (len >= 4)
-        return (struct words){load32(name), load32(name + len - 4)};
-    return (struct words){(uint8_t)(name[0] | 0x20) | (uint64_t)(uint8_t)(name[1] | 0x20) << 8,
-                          (uint8_t)(name[len - 1] | 0x20)};
-}
-
-enum http_field_id http_field_lookup(const char *name, size_t len)
-{
-    if (len < 2 || len > NAME_MAX_BYTES)
-        return HTTP_FIELD_OTHER;
-
-    const uint8_t *ids = BY_LENGTH[len];
-    if (ids[0] == HTTP_FIELD_OTHER)
-        return HTTP_FIELD_OTHER;
-
-    struct words words = words_of(name, len);
-    for (unsigned i = 0; i < SAME_LENGTH_MAX && ids[i] != HTTP_FIELD_OTHER; i++) {
-        const char *known = NAMES[ids[i]].text;
-        struct words candidate = words_of(known, len);
-        if (words.first != candidate.first || words.last != candidate.last)
-            continue;
-        if (len <= 16 || load64(name + 8) == load64(known + 8))
-            return (enum http_field_id)ids[i];
-    }
-    return HTTP_FIELD_OTHER;
-}
-
 enum http_field_id http_field_id_of(struct span name)
 {
     return http_is_token(name) ? http_field_lookup(name.ptr, name.len) : HTTP_FIELD_OTHER;
@@ -103,9 +65,9 @@ enum http_field_id http_field_id_of(struct span name)
 
 bool http_field_is_alias(struct span name)
 {
-    if (name.len > NAME_MAX_BYTES)
+    if (name.len > HTTP_FIELD_NAME_MAX)
         return false;
-    char dashed[NAME_MAX_BYTES];
+    char dashed[HTTP_FIELD_NAME_MAX];
     bool has_underscore = false;
     for (size_t i = 0; i < name.len; i++) {
         has_underscore |= name.ptr[i] == '_';
@@ -118,19 +80,33 @@ bool http_field_is_alias(struct span name)
 
 enum http_method http_method_of(struct span method)
 {
-    static const struct {
-        enum http_method id;
-        struct span name;
-    } METHODS[] = {
-        {HTTP_METHOD_GET, {"GET", 3}},         {HTTP_METHOD_PUT, {"PUT", 3}},
-        {HTTP_METHOD_POST, {"POST", 4}},       {HTTP_METHOD_HEAD, {"HEAD", 4}},
-        {HTTP_METHOD_PATCH, {"PATCH", 5}},     {HTTP_METHOD_TRACE, {"TRACE", 5}},
-        {HTTP_METHOD_DELETE, {"DELETE", 6}},   {HTTP_METHOD_OPTIONS, {"OPTIONS", 7}},
-        {HTTP_METHOD_CONNECT, {"CONNECT", 7}},
-    };
-    for (size_t i = 0; i < sizeof(METHODS) / sizeof(METHODS[0]); i++)
-        if (span_eq(METHODS[i].name, method))
-            return METHODS[i].id;
+#define IS(name)                                                                                   \
+    if (memcmp(method.ptr, #name, sizeof(#name) - 1) == 0)                                         \
+    return HTTP_METHOD_##name
+    switch (method.len) {
+    case 3:
+        IS(GET);
+        IS(PUT);
+        break;
+    case 4:
+        IS(POST);
+        IS(HEAD);
+        break;
+    case 5:
+        IS(PATCH);
+        IS(TRACE);
+        break;
+    case 6:
+        IS(DELETE);
+        break;
+    case 7:
+        IS(OPTIONS);
+        IS(CONNECT);
+        break;
+    default:
+        break;
+    }
+#undef IS
     return HTTP_METHOD_OTHER;
 }
 
@@ -142,9 +118,14 @@ bool http_is_token(struct span text)
 const struct http_field *http_head_next(const struct http_head *head, enum http_field_id id,
                                         unsigned *from)
 {
-    if (id != HTTP_FIELD_OTHER && !http_head_has(head, id))
-        return NULL;
-    for (unsigned i = *from; i < head->field_count; i++) {
+    unsigned i = *from;
+    if (id != HTTP_FIELD_OTHER) {
+        if (!http_head_has(head, id))
+            return NULL;
+        if (i < head->first[id])
+            i = head->first[id];
+    }
+    for (; i < head->field_count; i++) {
         if (head->fields[i].id != id)
             continue;
         *from = i + 1;

@@ -62,13 +62,27 @@ static COLD enum http_parse bad_version(const char *buf, size_t stop, size_t off
     return bad(fault, HTTP_FAULT_BAD_VERSION, off);
 }
 
+static inline uint64_t load64(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, 8);
+    return word;
+}
+
 /* 0 or 1 for the minor version at buf + off, -1 when it is another version or not all there. */
 static inline int version_minor(const char *buf, size_t stop, size_t off)
 {
-    if (stop - off < 8 || memcmp(buf + off, "HTTP/1.", 7) != 0)
+    if (stop - off < 8)
         return -1;
-    unsigned minor = (unsigned char)buf[off + 7] - (unsigned)'0';
-    return minor <= 1 ? (int)minor : -1;
+    uint64_t word = load64(buf + off);
+    if (word == load64("HTTP/1.1"))
+        return 1;
+    return word == load64("HTTP/1.0") ? 0 : -1;
+}
+
+static inline bool is_crlf(const char *at)
+{
+    return memcmp(at, "\r\n", 2) == 0;
 }
 
 /* RFC 9112 section 3. */
@@ -95,7 +109,7 @@ static ALWAYS_INLINE enum http_parse request_line(struct http_head *head, const 
         return bad_version(buf, stop, version, line, fault);
 
     size_t end = version + 8;
-    if (stop - end < 2 || buf[end] != '\r' || buf[end + 1] != '\n')
+    if (stop - end < 2 || !is_crlf(buf + end))
         return bad_byte(buf, stop, end, line, line, HTTP_FAULT_CONTROL_BYTE, fault);
 
     head->method = (struct http_slice){0, (uint32_t)method_end};
@@ -143,7 +157,7 @@ static ALWAYS_INLINE enum http_parse status_line(struct http_head *head, const c
         reason = 13;
         end = http_scan_value(buf, reason, stop);
     }
-    if (stop - end < 2 || buf[end] != '\r' || buf[end + 1] != '\n')
+    if (stop - end < 2 || !is_crlf(buf + end))
         return bad_byte(buf, stop, end, line, line, HTTP_FAULT_CONTROL_BYTE, fault);
 
     head->status = (uint16_t)status;
@@ -166,116 +180,179 @@ static COLD enum http_parse bad_name(const char *buf, size_t stop, size_t off, s
                     HTTP_FAULT_CONTROL_BYTE, fault);
 }
 
+/* Keeps what a line is made of; `end` is where its CR stands.  In a value that was scanned no byte below
+ * SP is left but HTAB, and the colon stops the search from the end. */
+static ALWAYS_INLINE void keep_field(const char *buf, size_t off, size_t colon, size_t end,
+                                     struct http_field *field)
+{
+    size_t value = colon + 1;
+    while ((unsigned char)buf[end - 1] <= ' ')
+        end--;
+    while (value < end && (unsigned char)buf[value] <= ' ')
+        value++;
+    field->name_off = (uint32_t)off;
+    field->name_len = (uint16_t)(colon - off);
+    field->value_off = (uint32_t)value;
+    field->value_len = (uint32_t)(end - value);
+    field->reserved = 0;
+    field->id = (uint8_t)http_field_lookup(buf + off, colon - off);
+}
+
 /* One field line that begins at off (RFC 9112 section 5), looking at nothing from stop on.  A fold is
  * seen at the beginning of the line that it makes. */
-static ALWAYS_INLINE enum http_parse field_line(const char *buf, size_t stop, size_t off,
-                                                bool refuse_alias, struct http_field *field,
-                                                size_t *next, struct http_fault *fault)
+static COLD enum http_parse field_line(const char *buf, size_t stop, size_t off, bool refuse_alias,
+                                       struct http_field *field, size_t *next,
+                                       struct http_fault *fault)
 {
     bool odd = false;
     size_t colon = http_scan_token(buf, off, stop, &odd);
     if (colon == stop || colon == off || buf[colon] != ':')
         return bad_name(buf, stop, off, colon, fault);
-    size_t name_len = colon - off;
-    if (name_len > UINT16_MAX)
+    if (colon - off > UINT16_MAX)
         return bad(fault, HTTP_FAULT_FIELD_TOO_LONG, off);
-    if (odd && refuse_alias && http_field_is_alias((struct span){buf + off, name_len}))
+    if (odd && refuse_alias && http_field_is_alias((struct span){buf + off, colon - off}))
         return bad(fault, HTTP_FAULT_BAD_FIELD_NAME, off);
 
-    size_t value = colon + 1;
-    while (value < stop && http_byte_is_blank(buf[value]))
-        value++;
-    size_t end = http_scan_value(buf, value, stop);
-    if (stop - end < 2 || buf[end] != '\r' || buf[end + 1] != '\n')
+    size_t end = http_scan_value(buf, colon + 1, stop);
+    if (stop - end < 2 || !is_crlf(buf + end))
         return bad_byte(buf, stop, end, HTTP_FAULT_BAD_FIELD_VALUE, HTTP_FAULT_BAD_FIELD_VALUE,
                         HTTP_FAULT_BAD_FIELD_VALUE, fault);
+    keep_field(buf, off, colon, end, field);
     *next = end + 2;
-    while (end > value && http_byte_is_blank(buf[end - 1]))
-        end--;
-
-    *field = (struct http_field){
-        .name_off = (uint32_t)off,
-        .value_off = (uint32_t)value,
-        .value_len = (uint32_t)(end - value),
-        .name_len = (uint16_t)name_len,
-        .id = (uint8_t)http_field_lookup(buf + off, name_len),
-    };
     return HTTP_PARSE_OK;
 }
 
-/* Reads field lines from *off until the empty line.  With `head` the fields are kept; without it
- * they are only judged.  On INCOMPLETE *off is where the unfinished line begins. */
-static ALWAYS_INLINE enum http_parse
-field_lines(struct http_head *head, const char *buf, size_t len, size_t fields_off, size_t *off,
-            bool is_request, const struct http_head_limits *limits, struct http_fault *fault)
+/* The same for the lines that nearly all are: whole, good, with a plain name of less than 32 bytes.
+ * Returns where the next line begins, 0 when this is another kind of line. */
+static ALWAYS_INLINE size_t plain_field_line(const char *buf, size_t len, size_t off,
+                                             struct http_field *field)
 {
-    const size_t head_stop = fields_off + limits->head_max_bytes;
-    uint64_t present = 0, repeated = 0;
-    unsigned count = 0, count_max = 0;
-    if (head != NULL)
-        count_max = limits->field_max < head->field_max ? limits->field_max : head->field_max;
-
-    size_t at = *off;
-    for (;;) {
-        if (at == len)
-            break;
-        if (buf[at] == '\r') {
-            if (len - at < 2)
-                break;
-            if (buf[at + 1] != '\n')
-                return bad(fault, HTTP_FAULT_BARE_CR, at);
-            if (head != NULL) {
-                head->bytes = (uint32_t)(at + 2);
-                head->field_count = (uint16_t)count;
-                head->present = present & ~HTTP_FIELD_BIT(HTTP_FIELD_OTHER);
-                head->repeated = repeated & ~HTTP_FIELD_BIT(HTTP_FIELD_OTHER);
-            }
-            return HTTP_PARSE_OK;
-        }
-        if (head != NULL && count == count_max)
-            return bad(fault, HTTP_FAULT_TOO_MANY_FIELDS, at);
-
-        size_t stop = at + limits->field_max_bytes + 2;
-        enum http_fault_id too_long = HTTP_FAULT_FIELD_TOO_LONG;
-        if (stop > head_stop) {
-            stop = head_stop;
-            too_long = HTTP_FAULT_HEAD_TOO_LONG;
-        }
-        if (stop > len) {
-            stop = len;
-            too_long = HTTP_FAULT_NONE;
-        }
-
-        struct http_field scratch;
-        struct http_field *field = head != NULL ? &head->fields[count] : &scratch;
-        enum http_parse parse = field_line(buf, stop, at, is_request, field, &at, fault);
-        if (__builtin_expect(parse != HTTP_PARSE_OK, 0)) {
-            if (parse == HTTP_PARSE_INCOMPLETE && too_long != HTTP_FAULT_NONE)
-                return bad(fault, too_long, stop);
-            *off = at;
-            return parse;
-        }
-        uint64_t bit = HTTP_FIELD_BIT(field->id);
-        repeated |= present & bit;
-        present |= bit;
-        count++;
+    if (off + 16 > len)
+        return 0;
+#ifdef __SSE2__
+    unsigned stops = http_scan_not_plain(http_scan_load(buf + off));
+    size_t colon = off;
+    if (stops == 0) {
+        if (off + 32 > len)
+            return 0;
+        stops = http_scan_not_plain(http_scan_load(buf + off + 16)) | 1U << 15;
+        colon += 16;
     }
-    *off = at;
-    return HTTP_PARSE_INCOMPLETE;
+    colon += http_scan_first(stops);
+#else
+    size_t window = len - off < 32 ? len : off + 32;
+    size_t colon = http_scan_plain_portable(buf, off, window - 1);
+#endif
+    if (buf[colon] != ':' || colon == off)
+        return 0;
+    size_t end = http_scan_value(buf, colon + 1, len);
+    if (end + 2 > len || !is_crlf(buf + end))
+        return 0;
+    keep_field(buf, off, colon, end, field);
+    return end + 2;
 }
 
-/* Judges the lines that came since the last call, so that each byte of complete lines is looked at
- * once before the whole head is there. */
+/* Where field lines are read to: the most that one line and all together may take. */
+struct bounds {
+    size_t line_bytes, head_stop;
+};
+
+/* A line that is not plain: another good one, one that is not all there, a bad one, one that is too long,
+ * or the empty line.  *at moves behind it; the empty line is HTTP_PARSE_OK with *at as it was. */
+static COLD enum http_parse other_line(const char *buf, size_t len, size_t *at, bool refuse_alias,
+                                       const struct bounds *bounds, struct http_field *field,
+                                       struct http_fault *fault)
+{
+    if (*at == len)
+        return HTTP_PARSE_INCOMPLETE;
+    if (buf[*at] == '\r') {
+        if (len - *at < 2)
+            return HTTP_PARSE_INCOMPLETE;
+        return buf[*at + 1] == '\n' ? HTTP_PARSE_OK : bad(fault, HTTP_FAULT_BARE_CR, *at);
+    }
+    if (field == NULL)
+        return bad(fault, HTTP_FAULT_TOO_MANY_FIELDS, *at);
+
+    size_t stop = *at + bounds->line_bytes;
+    enum http_fault_id too_long = HTTP_FAULT_FIELD_TOO_LONG;
+    if (stop > bounds->head_stop) {
+        stop = bounds->head_stop;
+        too_long = HTTP_FAULT_HEAD_TOO_LONG;
+    }
+    if (stop > len) {
+        stop = len;
+        too_long = HTTP_FAULT_NONE;
+    }
+    enum http_parse parse = field_line(buf, stop, *at, refuse_alias, field, at, fault);
+    if (parse == HTTP_PARSE_INCOMPLETE && too_long != HTTP_FAULT_NONE)
+        return bad(fault, too_long, stop);
+    return parse;
+}
+
+/* Reads field lines from *off until the empty line. */
+static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const char *buf,
+                                                 size_t len, size_t *off, bool is_request,
+                                                 const struct http_head_limits *limits,
+                                                 struct http_fault *fault)
+{
+    const struct bounds bounds = {.line_bytes = (size_t)limits->field_max_bytes + 2,
+                                  .head_stop = *off + limits->head_max_bytes};
+    /* A line that ends before this is within both bounds, wherever it begins. */
+    size_t plain_stop = len < bounds.head_stop ? len : bounds.head_stop;
+    if (plain_stop > *off + bounds.line_bytes)
+        plain_stop = *off + bounds.line_bytes;
+
+    uint64_t present = 0, repeated = 0;
+    size_t at = *off;
+    struct http_field *field = head->fields;
+    const struct http_field *const field_end =
+        field + (limits->field_max < head->field_max ? limits->field_max : head->field_max);
+    for (;; field++) {
+        size_t next = field != field_end ? plain_field_line(buf, plain_stop, at, field) : 0;
+        if (__builtin_expect(next == 0, 0)) {
+            next = at;
+            enum http_parse parse = other_line(buf, len, &next, is_request, &bounds,
+                                               field != field_end ? field : NULL, fault);
+            *off = at;
+            if (parse != HTTP_PARSE_OK)
+                return parse;
+            if (next == at)
+                break;
+        }
+        at = next;
+        if (field->id == HTTP_FIELD_OTHER)
+            continue;
+        uint64_t bit = HTTP_FIELD_BIT(field->id);
+        if (present & bit)
+            repeated |= bit;
+        else
+            head->first[field->id] = (uint16_t)(field - head->fields);
+        present |= bit;
+    }
+    head->bytes = (uint32_t)(at + 2);
+    head->field_count = (uint16_t)(field - head->fields);
+    head->present = present;
+    head->repeated = repeated;
+    return HTTP_PARSE_OK;
+}
+
+/* Judges the lines that came since the last call and keeps nothing, so that each byte of complete lines
+ * is looked at once before the whole head is there. */
 static COLD enum http_parse resume(const char *buf, size_t len, size_t *scanned, bool is_request,
                                    const struct http_head_limits *limits, struct http_fault *fault)
 {
-    size_t off = *scanned;
-    const char *line_end = memchr(buf, '\n', off);
+    const char *line_end = memchr(buf, '\n', *scanned);
     assert(line_end != NULL);
-    size_t fields_off = (size_t)(line_end - buf) + 1;
-    enum http_parse parse =
-        field_lines(NULL, buf, len, fields_off, &off, is_request, limits, fault);
-    *scanned = off;
+    const struct bounds bounds = {.line_bytes = (size_t)limits->field_max_bytes + 2,
+                                  .head_stop =
+                                      (size_t)(line_end - buf) + 1 + limits->head_max_bytes};
+    struct http_field field;
+    enum http_parse parse;
+    size_t before;
+    do {
+        before = *scanned;
+        parse = other_line(buf, len, scanned, is_request, &bounds, &field, fault);
+    } while (parse == HTTP_PARSE_OK && *scanned != before);
     return parse;
 }
 
@@ -305,7 +382,7 @@ static ALWAYS_INLINE enum http_parse head_parse(struct http_head *head, const ch
 
     head->base = buf;
     head->fields_off = (uint32_t)off;
-    parse = field_lines(head, buf, len, off, &off, is_request, limits, fault);
+    parse = field_lines(head, buf, len, &off, is_request, limits, fault);
     *scanned = parse == HTTP_PARSE_INCOMPLETE ? off : 0;
     return parse;
 }

@@ -60,8 +60,9 @@ struct http_head {
     uint8_t minor;                    /* of HTTP/1.x: 0 or 1 */
     uint16_t field_count, field_max;
     struct http_field *fields;
-    uint64_t present;  /* HTTP_FIELD_BIT of every known field that occurs */
-    uint64_t repeated; /* ... that occurs more than once */
+    uint64_t present;            /* HTTP_FIELD_BIT of every known field that occurs */
+    uint64_t repeated;           /* ... that occurs more than once */
+    uint16_t first[HTTP_FIELDS]; /* index of the first field with this id, where present has it */
 };
 
 struct http_head_limits {

@@ -72,8 +72,10 @@ static bool is_dot_segment(const char *begin, const char *end)
  * segment, no byte that is refused. */
 static size_t plain_len(struct span path)
 {
-    size_t at = 0;
-    for (; at < path.len; at++) {
+    for (size_t at = 0;; at++) {
+        at = http_scan_plain(path.ptr, at, path.len);
+        if (at == path.len)
+            return at;
         if (http_byte_is(path.ptr[at], HTTP_BYTE_PATH))
             continue;
         if (path.ptr[at] != '/')
@@ -81,7 +83,6 @@ static size_t plain_len(struct span path)
         if (at + 1 < path.len && (path.ptr[at + 1] == '/' || path.ptr[at + 1] == '.'))
             return at;
     }
-    return at;
 }
 
 /* Writes the escape at path.ptr[at] in its one spelling. */

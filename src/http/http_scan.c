@@ -61,6 +61,11 @@ size_t http_scan_token_portable(const char *buf, size_t off, size_t len, bool *o
     return off;
 }
 
+size_t http_scan_plain_portable(const char *buf, size_t off, size_t len)
+{
+    return http_scan_set(buf, off, len, HTTP_BYTE_PLAIN);
+}
+
 size_t http_scan_value_portable(const char *buf, size_t off, size_t len)
 {
     return http_scan_set(buf, off, len, HTTP_BYTE_VALUE);

@@ -44,6 +44,7 @@ static inline size_t http_scan_set(const char *buf, size_t off, size_t len, enum
 }
 
 size_t http_scan_token_portable(const char *buf, size_t off, size_t len, bool *odd);
+size_t http_scan_plain_portable(const char *buf, size_t off, size_t len);
 size_t http_scan_value_portable(const char *buf, size_t off, size_t len);
 size_t http_scan_target_portable(const char *buf, size_t off, size_t len);
 
@@ -66,6 +67,11 @@ static inline __m128i http_scan_equal(__m128i bytes, char byte)
     return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte));
 }
 
+static inline size_t http_scan_first(unsigned stops)
+{
+    return (unsigned)__builtin_ctz(stops);
+}
+
 /* One bit per byte that is not HTTP_BYTE_PLAIN. */
 static inline unsigned http_scan_not_plain(__m128i bytes)
 {
@@ -75,13 +81,12 @@ static inline unsigned http_scan_not_plain(__m128i bytes)
     return (unsigned)_mm_movemask_epi8(plain) ^ 0xffffU;
 }
 
-/* One bit per byte that is not HTTP_BYTE_VALUE. */
-static inline unsigned http_scan_not_value(__m128i bytes)
+/* One bit per byte that may not be HTTP_BYTE_VALUE: controls, DEL, and also HTAB and bytes from 0x80
+ * on, which are rare.  One up, all of them are below 0x21 as signed bytes. */
+static inline unsigned http_scan_maybe_not_value(__m128i bytes)
 {
-    __m128i control = http_scan_range(bytes, 0, 0x1f);
-    __m128i tab = http_scan_equal(bytes, '\t');
-    __m128i del = http_scan_equal(bytes, 0x7f);
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, control), del));
+    __m128i up = _mm_add_epi8(bytes, _mm_set1_epi8(1));
+    return (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(up, _mm_set1_epi8(0x21)));
 }
 
 /* One bit per byte that is not HTTP_BYTE_TARGET. */
@@ -94,24 +99,39 @@ static inline unsigned http_scan_not_target(__m128i bytes)
     return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(bad, good)) ^ 0xffffU;
 }
 
-/* The scan that the two wide sets share.  The last bytes are looked at through a window that ends
+/* The scan that the sets share.  The last bytes are looked at through a window that ends
  * at len, so that nothing past it is read. */
 #define HTTP_SCAN_BODY(not_in_set, portable)                                                       \
-    while (len - off >= 16) {                                                                      \
+    while (off + 16 <= len) {                                                                      \
         unsigned stops = not_in_set(http_scan_load(buf + off));                                    \
         if (stops != 0)                                                                            \
-            return off + (size_t)__builtin_ctz(stops);                                             \
+            return off + http_scan_first(stops);                                                   \
         off += 16;                                                                                 \
     }                                                                                              \
     if (len < 16)                                                                                  \
         return portable(buf, off, len);                                                            \
     unsigned stops = not_in_set(http_scan_load(buf + len - 16)) >> (16 - (len - off));             \
-    return stops != 0 ? off + (size_t)__builtin_ctz(stops) : len;
+    return stops != 0 ? off + http_scan_first(stops) : len;
+
+/* First byte at or after off that may not be HTTP_BYTE_VALUE; off <= len. */
+static inline size_t http_scan_maybe_value(const char *buf, size_t off, size_t len)
+{
+    HTTP_SCAN_BODY(http_scan_maybe_not_value, http_scan_value_portable)
+}
 
 /* First byte at or after off that is not HTTP_BYTE_VALUE; off <= len. */
 static inline size_t http_scan_value(const char *buf, size_t off, size_t len)
 {
-    HTTP_SCAN_BODY(http_scan_not_value, http_scan_value_portable)
+    off = http_scan_maybe_value(buf, off, len);
+    if (off < len && http_byte_is(buf[off], HTTP_BYTE_VALUE))
+        off = http_scan_value_portable(buf, off, len);
+    return off;
+}
+
+/* First byte at or after off that is not HTTP_BYTE_PLAIN; off <= len. */
+static inline size_t http_scan_plain(const char *buf, size_t off, size_t len)
+{
+    HTTP_SCAN_BODY(http_scan_not_plain, http_scan_plain_portable)
 }
 
 /* First byte at or after off that is not HTTP_BYTE_TARGET; off <= len. */
@@ -124,10 +144,10 @@ static inline size_t http_scan_target(const char *buf, size_t off, size_t len)
  * that is not plain was passed, else left alone. */
 static inline size_t http_scan_token(const char *buf, size_t off, size_t len, bool *odd)
 {
-    while (len - off >= 16) {
+    while (off + 16 <= len) {
         unsigned stops = http_scan_not_plain(http_scan_load(buf + off));
         if (stops != 0) {
-            off += (size_t)__builtin_ctz(stops);
+            off += http_scan_first(stops);
             if (!http_byte_is(buf[off], HTTP_BYTE_TOKEN))
                 return off;
             break;
@@ -138,6 +158,11 @@ static inline size_t http_scan_token(const char *buf, size_t off, size_t len, bo
 }
 
 #else
+
+static inline size_t http_scan_plain(const char *buf, size_t off, size_t len)
+{
+    return http_scan_plain_portable(buf, off, len);
+}
 
 static inline size_t http_scan_token(const char *buf, size_t off, size_t len, bool *odd)
 {

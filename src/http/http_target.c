@@ -48,16 +48,18 @@ static size_t literal_len(struct span text)
  * after a last dot). */
 static size_t name_len(struct span text)
 {
-    size_t len = 0;
-    bool after_dot = true;
-    while (len < text.len && http_byte_is(text.ptr[len], HTTP_BYTE_HOST)) {
-        bool is_dot = text.ptr[len] == '.';
-        if (is_dot && after_dot)
+    size_t label = 0, at = 0;
+    for (;; at++) {
+        at = http_scan_plain(text.ptr, at, text.len);
+        if (at == text.len || !http_byte_is(text.ptr[at], HTTP_BYTE_HOST))
+            break;
+        if (text.ptr[at] != '.')
+            continue;
+        if (at == label)
             return 0;
-        after_dot = is_dot;
-        len++;
+        label = at + 1;
     }
-    return len <= HOST_MAX_BYTES ? len : 0;
+    return at <= HOST_MAX_BYTES ? at : 0;
 }
 
 /* authority = host [":" port], without userinfo. */

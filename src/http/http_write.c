@@ -21,41 +21,70 @@ const uint64_t HTTP_HOP_BY_HOP = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_C
 static bool is_among(struct span name, const struct span *names, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        if (span_eq_nocase(name, names[i]))
+        if (name.len == names[i].len && span_eq_nocase(name, names[i]))
             return true;
     return false;
+}
+
+/* What is not kept: ids, and two lists of names. */
+struct dropped {
+    uint64_t ids;
+    const struct span *also;
+    unsigned also_count;
+    struct http_connection connection;
+};
+
+static bool is_dropped(const struct dropped *dropped, const struct http_head *head,
+                       const struct http_field *field)
+{
+    if (dropped->ids & HTTP_FIELD_BIT(field->id))
+        return true;
+    struct span name = http_field_name(head, field);
+    return is_among(name, dropped->also, dropped->also_count) ||
+           is_among(name, dropped->connection.others, dropped->connection.other_count);
+}
+
+/* Index of the first field at or after i that is not kept, or the count of fields. */
+static unsigned next_dropped(const struct dropped *dropped, const struct http_head *head,
+                             unsigned i)
+{
+    const struct http_field *const fields = head->fields;
+    const unsigned count = head->field_count;
+    if (dropped->also_count + dropped->connection.other_count == 0) {
+        const uint64_t ids = dropped->ids;
+        while (i < count && (ids >> fields[i].id & 1) == 0)
+            i++;
+        return i;
+    }
+    while (i < count && !is_dropped(dropped, head, &fields[i]))
+        i++;
+    return i;
 }
 
 char *http_write_fields(char *out, const struct http_head *head, uint64_t drop,
                         const struct span *also, unsigned also_count)
 {
-    struct http_connection connection;
-    connection.nominated = 0;
-    connection.other_count = 0;
+    struct dropped dropped;
+    dropped.also = also;
+    dropped.also_count = also_count;
+    dropped.connection.nominated = 0;
+    dropped.connection.other_count = 0;
     if (http_head_has(head, HTTP_FIELD_CONNECTION))
-        (void)http_connection_read(head, &connection);
-    drop |= HTTP_HOP_BY_HOP | (connection.nominated & ~NEVER_NOMINATED);
-    drop &= ~HTTP_FIELD_BIT(HTTP_FIELD_OTHER);
+        (void)http_connection_read(head, &dropped.connection);
+    dropped.ids = (drop | HTTP_HOP_BY_HOP | (dropped.connection.nominated & ~NEVER_NOMINATED)) &
+                  ~HTTP_FIELD_BIT(HTTP_FIELD_OTHER);
 
-    const bool has_names = also_count != 0 || connection.other_count != 0;
+    const uint32_t end = head->bytes - 2;
     uint32_t run = head->fields_off;
-    for (unsigned i = 0; i < head->field_count; i++) {
-        const struct http_field *field = &head->fields[i];
-        bool dropped = (drop & HTTP_FIELD_BIT(field->id)) != 0;
-        if (!dropped && has_names) {
-            struct span name = http_field_name(head, field);
-            dropped = is_among(name, also, also_count) ||
-                      is_among(name, connection.others, connection.other_count);
-        }
-        if (!dropped)
-            continue;
-        memcpy(out, head->base + run, field->name_off - run);
-        out += field->name_off - run;
-        run = i + 1U < head->field_count ? head->fields[i + 1].name_off : head->bytes - 2;
+    for (unsigned i = 0;; i++) {
+        i = next_dropped(&dropped, head, i);
+        uint32_t run_end = i < head->field_count ? head->fields[i].name_off : end;
+        memcpy(out, head->base + run, run_end - run);
+        out += run_end - run;
+        if (i >= head->field_count)
+            return out;
+        run = i + 1 < head->field_count ? head->fields[i + 1].name_off : end;
     }
-    uint32_t end = head->bytes - 2;
-    memcpy(out, head->base + run, end - run);
-    return out + (end - run);
 }
 
 struct span http_status_reason(unsigned status)

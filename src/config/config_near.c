@@ -46,7 +46,7 @@ static bool contains(struct span text, struct span part)
 void config_near_try(struct config_near *near, struct span candidate, bool is_taken)
 {
     size_t longer = near->wrong.len > candidate.len ? near->wrong.len : candidate.len;
-    unsigned allowed = longer <= 3 ? 1 : longer <= 6 ? 2 : 3;
+    unsigned allowed = longer <= 1 ? 0 : longer <= 3 ? 1 : longer <= 6 ? 2 : 3;
     unsigned distance = config_distance(near->wrong, candidate);
     if (distance > allowed &&
         (contains(near->wrong, candidate) || contains(candidate, near->wrong)))

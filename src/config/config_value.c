@@ -265,7 +265,7 @@ static void take_text(struct config_load *load, const struct config_directive *r
     struct config_take take = {base, load->arena, text, 0, 0, 1};
     if (row->take != NULL)
         take_one(load, row, node, &take);
-    else
+    else if (!is_later(load, row, node, text))
         store_span(row, base, text);
 }
 

@@ -178,10 +178,10 @@ static void check_secret(struct plan_work *work)
 void plan_check(struct plan_work *work)
 {
     check_addresses(work);
+    if (work->load->doc->report->errors != 0)
+        return; /* half a plan would be judged wrongly */
     check_unused(work);
     check_secret(work);
-    if (work->load->doc->report->errors != 0)
-        return; /* half a route would be judged wrongly */
     check_hidden_routes(work);
     check_forgeable(work);
 }

@@ -3,10 +3,10 @@
  * rows beside the rules that the route table borrows. */
 #include "plan/plan_draft.h"
 
-/* Names of one kind, for "did you mean". */
+/* Names of one kind, for "did you mean": structs with a span at an offset. */
 struct candidates {
-    const void *first; /* where the first struct's name lies */
-    size_t stride;
+    const void *structs;
+    size_t stride, offset;
     unsigned count;
 };
 
@@ -24,7 +24,8 @@ static int find_name(struct plan_work *work, const struct map *map, const struct
     struct config_near near = config_near_to(name);
     for (unsigned i = 0; i < all.count && doc->report->errors < CONFIG_NOTES_MAX; i++) {
         const struct span *candidate =
-            (const struct span *)(const void *)((const char *)all.first + i * all.stride);
+            (const struct span *)(const void *)((const char *)all.structs + i * all.stride +
+                                                all.offset);
         if (candidate->len != 0)
             config_near_try(&near, *candidate, false);
     }
@@ -55,7 +56,7 @@ static void check_path_names(struct plan_work *work, const struct quota *quota,
             if (identity->from[j].kind != IDENTITY_PATH || path_has(rule->path, name))
                 continue;
             config_error(work->load->doc, at,
-                         "quota %s counts by path:%.*s, but this route's path has no {%.*s}",
+                         "quota %s counts by path:%.*s, but the path of this route has no {%.*s}",
                          config_quote(quota->name).text, (int)name.len, name.ptr, (int)name.len,
                          name.ptr);
         }
@@ -81,8 +82,8 @@ static void link_route_quotas(struct plan_work *work, struct plan_route *route,
 {
     const struct plan *plan = &work->draft->plan;
     const struct config_node *quotas = config_find(node, "quotas");
-    struct candidates all = {plan->quotas == NULL ? NULL : &plan->quotas->name,
-                             sizeof(*plan->quotas), plan->quota_count};
+    struct candidates all = {plan->quotas, sizeof(*plan->quotas), offsetof(struct quota, name),
+                             plan->quota_count};
     if (quotas == NULL || quotas->kind != CONFIG_KIND_ARRAY ||
         quotas->child_count > QUOTA_MAX_PER_ROUTE)
         return;
@@ -129,8 +130,9 @@ static void link_headers(struct plan_work *work, struct plan_route *route,
         route->headers.used_is_consumed = draft->headers.used_is_consumed;
 }
 
-/* "public POST example.com/v1/x": what a route without a name is called. */
-static struct span derive_name(struct plan_work *work, const struct route_rule *rule)
+/* "public POST example.com/v1/x": what a route without a name is called, "... #3" when another is. */
+static struct span derive_name(struct plan_work *work, const struct route_rule *rule,
+                               unsigned index)
 {
     char methods[256];
     size_t len = 0;
@@ -148,6 +150,8 @@ static struct span derive_name(struct plan_work *work, const struct route_rule *
         rule->listener.len == 0 ? "" : rule->listener.ptr, rule->listener.len == 0 ? "" : " ",
         (int)len, methods, len == 0 ? "" : " ", (int)rule->host.len,
         rule->host.len == 0 ? "" : rule->host.ptr, (int)path.len, path.ptr, is_exact ? "" : "*");
+    if (name.ptr != NULL && map_find(&work->names.routes, name) != NULL)
+        name = arena_printf(work->load->arena, "%s #%u", name.ptr, index);
     if (name.ptr == NULL)
         config_out_of_memory(work->load->doc);
     return name;
@@ -177,20 +181,20 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
 
     *rule = draft->rule;
     if (name == NULL)
-        rule->name = derive_name(work, rule);
+        rule->name = derive_name(work, rule, index);
     plan_name_add(work, &work->names.routes, rule->name, index, name != NULL ? name : node,
                   "route");
     if (listener != NULL) {
-        struct candidates all = {&plan->listeners->name, sizeof(*plan->listeners),
-                                 plan->listener_count};
+        struct candidates all = {plan->listeners, sizeof(*plan->listeners),
+                                 offsetof(struct plan_listener, name), plan->listener_count};
         find_name(work, &work->names.listeners, listener, "listener", all);
     }
     route->rule = rule;
     route->cost = draft->cost;
     route->upstream = -1;
     if (upstream != NULL) {
-        struct candidates all = {&plan->upstreams->name, sizeof(*plan->upstreams),
-                                 plan->upstream_count};
+        struct candidates all = {plan->upstreams, sizeof(*plan->upstreams),
+                                 offsetof(struct upstream_conf, name), plan->upstream_count};
         route->upstream = find_name(work, &work->names.upstreams, upstream, "upstream", all);
     } else if (config_find(node, "respond") != NULL) {
         link_respond(work, route, draft);

@@ -149,7 +149,7 @@ void client_finished(void *arg, enum exchange_after after)
     if (after == EXCHANGE_ABORT || conn->is_broken) {
         net_stream_abort(&conn->stream);
         client_set_state(conn, CLIENT_CLOSED);
-    } else if (after == EXCHANGE_CLOSE || conn->will_close) {
+    } else if (after == EXCHANGE_CLOSE || conn->will_close || conn->env->is_draining) {
         client_finish(conn);
     } else {
         client_set_state(conn, CLIENT_IDLE);
@@ -160,10 +160,18 @@ void client_finished(void *arg, enum exchange_after after)
 
 /* ---- driving ---- */
 
+/* A client that has ended or reset its side while its response is awaited is taken for gone, as nginx and most
+ * servers do: nothing else would stop a server from working for nobody.  A half-closed connection looks the
+ * same, and is given up with it. */
+static bool client_has_left(struct client_conn *conn)
+{
+    return conn->stream.is_readable && conn->request_done && conn->left == 0 &&
+           net_stream_is_over(&conn->stream);
+}
+
 static void client_drive_exchange(struct client_conn *conn)
 {
-    bool is_reset = conn->stream.saw_end && net_stream_is_reset(&conn->stream);
-    if (conn->is_broken || is_reset)
+    if (conn->is_broken || client_has_left(conn))
         exchange_stop(conn->x, END_CLIENT_ABORT);
     else
         exchange_run(conn->x);

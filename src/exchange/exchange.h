@@ -112,7 +112,7 @@ struct exchange {
     enum exchange_waits waits;
     struct http_fault fault;
     uint16_t status;
-    unsigned tried, tries;
+    unsigned tried, tries, interims;
     bool has_head, peer_is_unix, is_trusted;
     bool is_deciding, is_decided, is_retry, was_reused;
     bool request_done, response_begun, response_done, is_discarding, must_close, client_gone;

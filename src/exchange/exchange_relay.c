@@ -6,7 +6,8 @@
 #include "exchange/exchange_private.h"
 #include "http/http_write.h"
 
-#define RELAY_BUDGET 4 /* buffers of 64 KiB a turn and direction */
+#define RELAY_BUDGET      4  /* buffers of 64 KiB a turn and direction */
+#define RELAY_INTERIM_MAX 32 /* 1xx responses before the final one */
 
 enum relay {
     RELAY_IDLE,     /* nothing more can be done now */
@@ -108,8 +109,9 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
 static void relay_say_bad(struct exchange *x, enum http_fault_id fault)
 {
     log_warn("server %.*s: bad response: %s", (int)x->server.len, x->server.ptr,
-             fault == HTTP_FAULT_NONE ? "an upgrade that nobody asked for"
-                                      : http_fault_sentence(fault));
+             fault == HTTP_FAULT_NONE
+                 ? "an upgrade that nobody asked for, or interim responses without end"
+                 : http_fault_sentence(fault));
 }
 
 static enum step_result relay_gone(struct exchange *x)
@@ -133,6 +135,8 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
         return RELAY_IDLE;
     case UPSTREAM_HEAD:
         if (reading->framing.kind == HTTP_BODY_TUNNEL)
+            break;
+        if (reading->head.status < 200 && ++x->interims > RELAY_INTERIM_MAX)
             break;
         if (!relay_head(x, reading))
             return relay_failed(exchange_fail(x, END_SHED), result);
@@ -193,6 +197,12 @@ static enum exchange_waits relay_waits_for(const struct exchange *x)
     return EXCHANGE_WAITS_FIRST;
 }
 
+/* Interim responses are no progress: "wait" must not put off the deadline of the answer. */
+static uint64_t relay_progress(const struct exchange *x)
+{
+    return x->body_bytes + (x->response_begun ? x->bytes_out : 0);
+}
+
 /* Only progress moves a deadline: a client that keeps sending must not keep a dead server alive. */
 static void relay_set_deadline(struct exchange *x, bool has_progress)
 {
@@ -212,7 +222,7 @@ static void relay_set_deadline(struct exchange *x, bool has_progress)
 enum step_result exchange_step_relay(struct exchange *x)
 {
     enum step_result result = STEP_WAIT;
-    uint64_t before = x->body_bytes + x->bytes_out;
+    uint64_t before = relay_progress(x);
     enum relay up = relay_request(x, &result);
     if (up == RELAY_FAILED)
         return result;
@@ -227,6 +237,6 @@ enum step_result exchange_step_relay(struct exchange *x)
     }
     if (up == RELAY_BUDGETED || down == RELAY_BUDGETED)
         loop_task_schedule(x->env->loop, &x->task);
-    relay_set_deadline(x, before != x->body_bytes + x->bytes_out);
+    relay_set_deadline(x, before != relay_progress(x));
     return STEP_WAIT;
 }

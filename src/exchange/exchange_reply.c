@@ -6,7 +6,7 @@
 #include "exchange/exchange_private.h"
 #include "http/http_write.h"
 
-#define REPLY_DISCARD_MAX_BYTES 65536
+#define REPLY_DISCARD_MAX_BYTES 262144 /* beyond it a new connection is cheaper than reading on */
 
 bool exchange_shows_limits(const struct exchange *x)
 {

@@ -203,6 +203,8 @@ enum step_result exchange_step_send(struct exchange *x)
         switch (x->ops->read_body(x->client, &data, &x->fault, &x->arena)) {
         case EXCHANGE_BODY_DATA:
             x->body_bytes += data.len;
+            if (x->body_bytes > x->snapshot->plan->limits.body_max_bytes)
+                return exchange_fail(x, END_TOO_LARGE);
             break;
         case EXCHANGE_BODY_DONE:
             x->request_done = true;

@@ -177,9 +177,10 @@ bool net_stream_has_input(struct net_stream *stream)
     return stream_peek(stream) >= 0 || errno != EAGAIN;
 }
 
-bool net_stream_is_reset(struct net_stream *stream)
+bool net_stream_is_over(struct net_stream *stream)
 {
-    return stream_peek(stream) < 0 && errno != EAGAIN;
+    ssize_t n = stream_peek(stream);
+    return n == 0 || (n < 0 && errno != EAGAIN);
 }
 
 void net_stream_shutdown(struct net_stream *stream)

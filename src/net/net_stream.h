@@ -49,8 +49,8 @@ ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, in
 
 /* Asks the kernel whether input, an end or an error is there, without taking it. */
 bool net_stream_has_input(struct net_stream *stream);
-/* The peer reset the connection (not merely finished sending). */
-bool net_stream_is_reset(struct net_stream *stream);
+/* Nothing more will come: the peer has ended or reset the connection, and all it sent has been read. */
+bool net_stream_is_over(struct net_stream *stream);
 
 /* FIN after what was written. */
 void net_stream_shutdown(struct net_stream *stream);

@@ -47,3 +47,7 @@ link_modules(bench_route route)
 # Instructions and nanoseconds to read and write one typical head; built on demand.
 add_executable(bench_http_head EXCLUDE_FROM_ALL tests/bench/bench_http_head.c)
 link_modules(bench_http_head http)
+
+# Nanoseconds and instructions per charge of the embedded store, bytes per subject; built on demand.
+add_executable(bench_store_memory EXCLUDE_FROM_ALL tests/bench/bench_store_memory.c)
+link_modules(bench_store_memory store)

@@ -212,6 +212,21 @@ void store_cells_prefetch(const struct store_cells *cells, uint64_t hash)
     __builtin_prefetch(&cells->blocks[first_block(cells, hash)]);
 }
 
+void store_cells_prefetch_cell(const struct store_cells *cells, uint64_t hash)
+{
+    uint32_t block = first_block(cells, hash);
+    uint64_t wanted = tag_of(hash) * LANE_LOW;
+    for (unsigned word = 0; word < TAG_WORDS; word++) {
+        uint64_t hits = zero_lanes(load_tags(&cells->blocks[block], word) ^ wanted);
+        if (hits == 0)
+            continue;
+        uint32_t lane = word * 4 + (uint32_t)__builtin_ctzll(hits) / 16;
+        __builtin_prefetch(cell_at(cells, (struct place){block, lane}), 1);
+        return;
+    }
+    __builtin_prefetch(&cells->blocks[second_block(cells, hash)]);
+}
+
 struct store_cell *store_cells_find(const struct store_cells *cells, const uint8_t key[16],
                                     uint64_t hash)
 {

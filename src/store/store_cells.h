@@ -89,6 +89,9 @@ static inline uint64_t store_cells_hash(const struct store_cells *cells, const u
 /* Ask the caches for the key's first block, ahead of store_cells_find. */
 void store_cells_prefetch(const struct store_cells *cells, uint64_t hash);
 
+/* The same for the cell itself, once the block is there. */
+void store_cells_prefetch_cell(const struct store_cells *cells, uint64_t hash);
+
 /* now_s, or the time at which a cell was last given to another key if that is a little later.  Threads read
  * their clocks at different moments, and clocks are set back: judge a locked cell by this time, else a
  * subject whose cell was reused one window later could begin the earlier window again. */

@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "store/store_memory_priv.h"
+#include "store/store_memory_private.h"
 
 #define OVERFLOW_QUOTAS 1024 /* quotas whose newcomers may overflow at a time */
 #define MAKE_TRIES      4    /* then a charge whose cell keeps being taken overflows */
@@ -204,7 +204,7 @@ static enum store_answer look(const struct store_memory *store, struct held *hel
         const struct quota_limit *limit = &quota->limits[w];
         struct store_window window;
         held->slots[w] =
-            store_windows_get(store->periods, windows, now_s, limit->period_s, &window);
+            store_windows_get(store->periods, windows, now_s, limit->period_s, w, &window);
         if (held->slots[w] < 0 && store_periods_enter(store->periods, limit->period_s) == 0)
             return STORE_AWAY;
         uint64_t after = (uint64_t)window.used + held->before + charge->cost;
@@ -221,18 +221,20 @@ static void spend(const struct store_memory *store, const struct held *held, uin
 {
     struct quota_charge *charge = held->charge;
     const struct quota *quota = charge->quota;
+    struct store_windows *windows = store_cell_body(held->cell);
     for (unsigned w = 0; w < quota->limit_count; w++) {
         struct quota_reading *reading = &charge->readings[w];
         reading->used += held->before + charge->cost;
-        struct store_window window = {quota->limits[w].period_s, reading->start_s, reading->used};
-        /* A charge that shares its cell may find that the one before has made the window. */
-        struct store_window ignored;
+        struct store_window ignored,
+            window = {quota->limits[w].period_s, reading->start_s, reading->used};
         int slot = held->slots[w];
-        if (slot < 0 && held->is_repeat)
-            slot = store_windows_get(store->periods, store_cell_body(held->cell), now_s,
-                                     window.period_s, &ignored);
-        (void)store_windows_put(store->periods, store_cell_body(held->cell), now_s, slot, &window,
-                                quota->limits, quota->limit_count);
+        if (slot < 0 && held->is_repeat) /* the one before may have added it */
+            slot = store_windows_seek(store->periods, windows, now_s, window.period_s, &ignored);
+        if (slot >= 0)
+            store_windows_put(windows, slot, &window);
+        else
+            (void)store_windows_add(store->periods, windows, now_s, &window, quota->limits,
+                                    quota->limit_count);
     }
     charge->is_charged = true;
 }
@@ -289,6 +291,9 @@ enum store_answer store_memory_charge(struct store_memory *store, struct quota_c
         held[i].hash = store_cells_hash(&store->subjects, charges[i].key);
         store_cells_prefetch(&store->subjects, held[i].hash);
     }
+    for (unsigned i = 0; i < count && count > 1;
+         i++) /* their cells come from memory side by side */
+        store_cells_prefetch_cell(&store->subjects, held[i].hash);
     unsigned tries = 0;
     do {
         if (!resolve_all(store, held, count, now_s, tries++, overflowed))

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "base/base_hash.h"
-#include "store/store_memory_priv.h"
+#include "store/store_memory_private.h"
 
 #define STATE_MAGIC   "SLUICEST"
 #define STATE_LAYOUT  UINT32_C(1)
@@ -249,12 +249,16 @@ static bool merge_window(struct store_memory *store, struct store_windows *windo
                          const struct store_window *saved)
 {
     struct store_window there;
-    int slot = store_windows_get(store->periods, windows, now_s, saved->period_s, &there);
+    int slot = store_windows_seek(store->periods, windows, now_s, saved->period_s, &there);
     if (there.used != 0 && (there.start_s > saved->start_s ||
                             (there.start_s == saved->start_s && there.used >= saved->used)))
         return true;
-    struct quota_limit asked = {.period_s = saved->period_s};
-    return store_windows_put(store->periods, windows, now_s, slot, saved, &asked, 1);
+    if (slot < 0) {
+        struct quota_limit asked = {.period_s = saved->period_s};
+        return store_windows_add(store->periods, windows, now_s, saved, &asked, 1);
+    }
+    store_windows_put(windows, slot, saved);
+    return true;
 }
 
 /* False: it does not fit. */

@@ -4,11 +4,6 @@
 
 #include <stddef.h>
 
-static uint64_t pack(uint32_t start_s, uint32_t used)
-{
-    return (uint64_t)start_s << 32 | used;
-}
-
 uint16_t store_periods_enter(struct store_periods *periods, uint32_t period_s)
 {
     for (unsigned i = 1; period_s != 0 && i < STORE_PERIODS_MAX; i++) {
@@ -40,13 +35,12 @@ static inline struct store_window settled(struct store_windows *windows, unsigne
     uint32_t stored_s = window.start_s;
     window.start_s = quota_window_settle(period_s, now_s, stored_s, &window.used);
     if (window.start_s < stored_s)
-        atomic_store_explicit(&windows->words[slot], pack(window.start_s, window.used),
-                              memory_order_release);
+        store_windows_put(windows, (int)slot, &window);
     return window;
 }
 
-int store_windows_get(const struct store_periods *periods, struct store_windows *windows,
-                      uint64_t now_s, uint32_t period_s, struct store_window *window)
+int store_windows_seek(const struct store_periods *periods, struct store_windows *windows,
+                       uint64_t now_s, uint32_t period_s, struct store_window *window)
 {
     for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
         if (period_at(periods, windows, slot) != period_s)
@@ -91,22 +85,17 @@ static int slot_to_take(const struct store_periods *periods, struct store_window
     return best;
 }
 
-bool store_windows_put(struct store_periods *periods, struct store_windows *windows, uint64_t now_s,
-                       int slot, const struct store_window *window,
-                       const struct quota_limit *limits, unsigned limit_count)
+bool store_windows_add(struct store_periods *periods, struct store_windows *windows, uint64_t now_s,
+                       const struct store_window *window, const struct quota_limit *limits,
+                       unsigned limit_count)
 {
-    uint64_t word = pack(window->start_s, window->used);
-    if (slot >= 0) {
-        atomic_store_explicit(&windows->words[slot], word, memory_order_release);
-        return true;
-    }
     uint16_t number = store_periods_enter(periods, window->period_s);
-    slot = slot_to_take(periods, windows, now_s, limits, limit_count);
+    int slot = slot_to_take(periods, windows, now_s, limits, limit_count);
     if (number == 0 || slot < 0)
         return false;
     /* In this order a slot never shows the window of one period under the name of another. */
     atomic_store_explicit(&windows->periods[slot], 0, memory_order_release);
-    atomic_store_explicit(&windows->words[slot], word, memory_order_release);
+    store_windows_put(windows, slot, window);
     atomic_store_explicit(&windows->periods[slot], number, memory_order_release);
     return true;
 }

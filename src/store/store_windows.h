@@ -40,15 +40,39 @@ struct store_window {
 
 /* The window of this period at now_s: 0 used when there is none or a newer one has begun.  One that
  * lies too far in the future is moved to now, for good.  Returns its slot, -1: none. */
-int store_windows_get(const struct store_periods *periods, struct store_windows *windows,
-                      uint64_t now_s, uint32_t period_s, struct store_window *window);
+int store_windows_seek(const struct store_periods *periods, struct store_windows *windows,
+                       uint64_t now_s, uint32_t period_s, struct store_window *window);
 
-/* Store a window.  slot is what _get returned; with -1 a free slot is taken, else that of an idle
- * window, else that of the one that ends first, but none that `limits` ask for.  False: no slot, or the
- * periods are full (check with store_periods_enter before anything is charged). */
-bool store_windows_put(struct store_periods *periods, struct store_windows *windows, uint64_t now_s,
-                       int slot, const struct store_window *window,
-                       const struct quota_limit *limits, unsigned limit_count);
+/* The same, quick when it stands in slot `hint` (as it does unless limits were changed) and goes on. */
+static inline int store_windows_get(const struct store_periods *periods,
+                                    struct store_windows *windows, uint64_t now_s,
+                                    uint32_t period_s, unsigned hint, struct store_window *window)
+{
+    uint64_t word = atomic_load_explicit(&windows->words[hint], memory_order_relaxed);
+    uint16_t number = atomic_load_explicit(&windows->periods[hint], memory_order_relaxed);
+    uint32_t found_s =
+        atomic_load_explicit(&periods->period_s[number % STORE_PERIODS_MAX], memory_order_relaxed);
+    uint32_t start_s = (uint32_t)(word >> 32);
+    if (found_s != period_s || now_s - start_s >= period_s)
+        return store_windows_seek(periods, windows, now_s, period_s, window);
+    *window = (struct store_window){period_s, start_s, (uint32_t)word};
+    return (int)hint;
+}
+
+/* Store a window in the slot that _get returned. */
+static inline void store_windows_put(struct store_windows *windows, int slot,
+                                     const struct store_window *window)
+{
+    atomic_store_explicit(&windows->words[slot], (uint64_t)window->start_s << 32 | window->used,
+                          memory_order_release);
+}
+
+/* Store a window that has none yet: a free slot is taken, else that of an idle window, else that of the
+ * one that ends first, but none that `limits` ask for.  False: no slot, or the periods are full (check
+ * with store_periods_enter before anything is charged). */
+bool store_windows_add(struct store_periods *periods, struct store_windows *windows, uint64_t now_s,
+                       const struct store_window *window, const struct quota_limit *limits,
+                       unsigned limit_count);
 
 /* The table's rule: busy while a window that is not over has something used.  arg: the periods. */
 uint64_t store_windows_busy_until(const void *arg, struct store_cell *cell, uint64_t now_s);

@@ -191,7 +191,7 @@ static void test_full_table_and_skewed_clocks(void **state)
     }
 }
 
-#define STEPS      3000
+#define STEPS      1500
 #define STEP_LIMIT 3
 
 /* Every step the table is full for the threads that are a second behind, and all over for those ahead,

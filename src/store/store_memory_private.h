@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store_memory_priv.h - what store_memory.c and store_state.c share, and nobody else. */
-#ifndef SLUICE_STORE_MEMORY_PRIV_H
-#define SLUICE_STORE_MEMORY_PRIV_H
+/* store_memory_private.h - what store_memory.c and store_state.c share, and nobody else. */
+#ifndef SLUICE_STORE_MEMORY_PRIVATE_H
+#define SLUICE_STORE_MEMORY_PRIVATE_H
 
 #include "store/store_cells.h"
 #include "store/store_memory.h"

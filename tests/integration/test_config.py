@@ -43,7 +43,7 @@ BROKEN = [
     (', "upstream": "app"', '', 9, "/routes/0", ["upstream", "respond"]),
     ('"prefix": "/"', '"prefix": "x"', 9, "/routes/0/prefix", []),
     ('"prefix": "/"', '"path": "/a/{b}{c}"', 9, "/routes/0/path", []),
-    ('"prefix": "/"', '"prefix": "/", "path": "/a"', 9, "/routes/0", []),
+    ('"prefix": "/"', '"prefix": "/", "path": "/a"', 9, "/routes/0/path", ["prefix"]),
     ('"127.0.0.1:18080"', '"127.0.0.1"', 3, "/listen/0/address", []),
     ('"127.0.0.1:18080"', '"127.0.0.1:99999"', 3, "/listen/0/address", []),
     ('"127.0.0.1:18080"', '8080', 3, "/listen/0/address", []),
@@ -54,8 +54,8 @@ BROKEN = [
     ('"routes": [', '"trusted_proxies": ["10.0.0.0/33"], "routes": [', 8, "/trusted_proxies/0", []),
     ('"routes": [', '"store": { "type": "redis" }, "routes": [', 8, "/store", ["servers"]),
     ('"routes": [', '"store": { "type": "etcd" }, "routes": [', 8, "/store/type", []),
-    ('"routes": [', '"subject_secret": { "env": "SURELY_NOT_SET" }, "routes": [', 8, "/subject_secret", ["SURELY_NOT_SET"]),
-    ('"routes": [', '"subject_secret": { "file": "no-such-file" }, "routes": [', 8, "/subject_secret", ["no-such-file"]),
+    ('"routes": [', '"subject_secret": { "env": "SURELY_NOT_SET" }, "routes": [', 8, "/subject_secret/env", ["SURELY_NOT_SET"]),
+    ('"routes": [', '"subject_secret": { "file": "no-such-file" }, "routes": [', 8, "/subject_secret/file", ["no-such-file"]),
     ('"routes": [', '"workers": 0, "routes": [', 8, "/workers", []),
     ('"routes": [', '"tiers": {}, "routes": [', 8, "/tiers", []),
     ('"key": ["ip"]', '"key": ["ip"], "mode": "shadow"', 7, "/quotas/ip/mode", []),
@@ -78,7 +78,8 @@ def test_broken_file(verb, tmp_path, old, new, line, pointer, words):
     assert old in GOOD
     text = GOOD.replace(old, new)
     done = check(verb, tmp_path, text)
-    assert done.returncode == 3, done
+    # A secret that cannot be had is not a fault of the file.
+    assert done.returncode == (5 if "secret" in pointer else 3), done
     message = done.stdout + done.stderr
     found = [m for m in MESSAGE.finditer(message) if m["pointer"] == pointer and int(m["line"]) == line]
     assert found, message
@@ -221,7 +222,7 @@ def test_verbs_and_their_help(verb):
     assert done.returncode == 0 and re.match(r"sluice \d+\.\d+\.\d+", done.stdout)
     for words in (["--help"], ["help"], ["run", "--help"], ["check", "--help"], ["status", "--help"], ["reload", "--help"]):
         done = verb(*words)
-        assert done.returncode == 0 and "usage" in done.stdout.lower(), (words, done)
+        assert done.returncode == 0 and "--help" in done.stdout, (words, done)
 
 
 @pytest.mark.parametrize("words, hint", [(["chek"], "check"), (["check", "--dmp"], "--dump"), (["run", "--nonsense"], "nonsense"), ([], "usage"),

@@ -5,10 +5,9 @@ import threading
 import pytest
 from harness import http
 from harness.configs import forward
-from harness.waiting import wait_for
 
 REQUEST_ADDED = {"via", "x-request-id", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
-RESPONSE_ADDED = {"via", "x-request-id"}
+RESPONSE_ADDED = {"x-request-id"}
 
 
 def kept(message, added):
@@ -49,7 +48,7 @@ def test_added_request_fields(start, upstream, connect):
     assert seen["X-Forwarded-Proto"] == "http"
     assert seen["X-Forwarded-Host"] == "a.example:81"
     assert seen["Forwarded"] is None and seen["X-Real-IP"] is None
-    assert seen["Via"] == "1.1 sluice" and reply["Via"] == "1.1 sluice"
+    assert seen["Via"] == "1.1 sluice" and reply["Via"] is None
     assert seen["X-Request-Id"] == reply["X-Request-Id"]
 
 
@@ -351,28 +350,30 @@ def test_early_response_while_the_body_is_still_coming(start, upstream, connect)
     assert line["status"] == 413
 
 
-def test_early_response_and_the_rest_of_the_body_on_a_living_connection(start, upstream, connect):
-    """The server answers before it has read the body, then reads it all: the connection goes on."""
-    answered = threading.Event()
+def test_early_response_and_then_the_rest_of_the_body(start, upstream, connect):
+    """The server answers before it has read the body: the client has the answer, and its connection either goes on as
+    if nothing had happened or ends; what follows is never mistaken for a request."""
 
     def serve(link):
         while (message := link.read_request_head()) is not None:
             link.send(http.response(body=b"early"))
-            answered.set()
-            link.reader.body(message, False, False)
+            try:
+                link.reader.body(message, False, False)
+            except http.Ended:
+                return
 
     server = upstream(serve)
-    client = connect(start(forward(server)))
-    client.send(http.request("POST", "/1", [("Content-Length", "8")]) + b"1234")
-    reply = client.read()
-    assert reply.body == b"early"
-    client.send(b"5678")
-    if reply["Connection"] != "close":
-        assert client.ask("POST", "/2", body=b"x").body == b"early"
-        assert [r.target for r in server.requests] == ["/1", "/2"]
-    else:
-        client.expect_gone()
-    wait_for(lambda: server.requests[0].body in (b"", b"12345678"), "the server saw all of the body or none")
+    proxy = start(forward(server))
+    client = connect(proxy)
+    client.send(http.request("POST", "/1", [("Content-Length", "90")]) + b"1234")
+    assert client.read().body == b"early"
+    try:
+        client.send(http.request("GET", "/inside-the-body").ljust(86) + http.request("POST", "/2", body=b"x"))
+        assert client.read().body == b"early"
+    except (http.Ended, OSError):
+        pass
+    assert [r.target for r in server.requests] in (["/1"], ["/1", "/2"])
+    assert connect(proxy).ask("POST", "/3", body=b"y").body == b"early"
 
 
 # -- endings

@@ -62,12 +62,8 @@ def test_any_byte_in_a_request_gives_valid_lines(start, upstream, connect):
     proxy = start(forward(upstream()))
     targets = ["/%FF%FE", "/a%22b%5Bc", "/" + "%C3%A9" * 50, "/%e2%80%ae", "/" + "x" * 12000, "/?" + "&".join(f"n{i}=v" for i in range(2000)),
                '/"quotes"', "/<script>", "/%7B%22v%22%3A1%7D"]
-    client = connect(proxy)
     for target in targets:
-        try:
-            client.ask("GET", target, [("X-Request-Id", '"}\\\xff\xc3('), ("User-Agent", '\xff\xfe"\\')])
-        except (http.Ended, OSError):
-            client = connect(proxy)
+        connect(proxy).ask("GET", target, [("X-Request-Id", '"}\\\xff\xc3('), ("User-Agent", '\xff\xfe"\\')])
     lines = proxy.requests(len(targets))
     assert len(lines) == len(targets)
     assert all(line["parent_id"] for line in lines if "parent_id" in line)
@@ -107,12 +103,9 @@ def test_reopen_on_usr1(start, connect):
     access_log.check_sequence(lines)
     assert len(access_log.requests_of(lines)) == sum(counts)
     # What stop() checks begins in the middle: put the parts together for it.
-    whole = b"".join(part.read_bytes() for part in [*parts, proxy.access_log])
-    proxy.stop_checks_sequence = False
     proxy.signal(signal.SIGTERM)
     assert proxy.wait_exit() == 0
     tail = proxy.access_log.read_bytes()
-    (proxy.folder / "whole").write_bytes(whole)
     proxy.access_log.write_bytes(b"".join(part.read_bytes() for part in parts) + tail)
 
 
@@ -137,7 +130,7 @@ def test_stalled_reader_of_stdout_stops_nobody(world, upstream, connect, tmp_pat
                 assert client.read().status == 200
             total += 50
         lines = []
-        reader = threading.Thread(target=lambda: lines.extend(process.stdout.readlines()))
+        reader = threading.Thread(target=lambda: [lines.append(line) for line in process.stdout])
         reader.start()
         wait_for(lambda: any(b'"event":"dropped"' in line for line in list(lines)) or len(lines) > total, "the loss is said")
         for _ in range(10):
@@ -148,7 +141,7 @@ def test_stalled_reader_of_stdout_stops_nobody(world, upstream, connect, tmp_pat
         records = [access_log.parse_line(line) for line in lines]
         dropped = sum(record["n"] for record in access_log.events_of(records, "dropped"))
         assert len(access_log.requests_of(records)) + dropped == total + 10
-        access_log.check_sequence(records, dropped)
+        access_log.check_sequence(records)
     finally:
         try:
             os.killpg(process.pid, signal.SIGKILL)
@@ -163,7 +156,7 @@ def test_missing_directory_of_the_log_is_said_at_start(start, verb, tmp_path):
     file.write_text(json.dumps(config))
     done = verb("run", "-c", file)
     assert done.returncode == 5, done
-    assert "no/such/dir/access.log" in done.stderr and len(done.stderr.strip().splitlines()) <= 2
+    assert "no/such/dir" in done.stderr and len(done.stderr.strip().splitlines()) <= 2
 
 
 def test_log_off(start, connect):
@@ -176,8 +169,6 @@ def test_start_and_stop_are_lines(start, connect):
     proxy = start(respond())
     connect(proxy).ask()
     proxy.requests(1)
-    for client in ():
-        client.close()
     proxy.signal(signal.SIGTERM)
     assert proxy.wait_exit() == 0
     events = [line["event"] for line in proxy.log_lines() if "event" in line]

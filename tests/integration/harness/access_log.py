@@ -26,8 +26,9 @@ def read_lines(path):
     return [parse_line(line) for line in path.read_bytes().splitlines(keepends=True)]
 
 
-def check_sequence(lines, dropped=0):
-    """Per boot, seq counts 1, 2, 3... without a gap (but for lines that were said to be dropped)."""
+def check_sequence(lines):
+    """Per boot, seq counts 1, 2, 3... without a gap, but for lines that are said to be dropped."""
+    dropped = sum(line["n"] for line in events_of(lines, "dropped"))
     last = {}
     gaps = 0
     for line in lines:
@@ -38,7 +39,7 @@ def check_sequence(lines, dropped=0):
         else:
             assert seq == 1 or dropped, f"boot {boot} begins with seq {seq}"
         last[boot] = seq
-    assert gaps <= dropped, f"{gaps} numbers are missing, {dropped} lines were said to be dropped"
+    assert gaps == dropped, f"{gaps} numbers are missing, {dropped} lines were said to be dropped"
 
 
 def requests_of(lines):

@@ -71,8 +71,11 @@ def answering(answer):
     """A serve function: keep-alive, answer(request) gives the bytes of each response."""
 
     def serve(link):
-        while (message := link.read_request()) is not None:
-            link.send(answer(message))
+        try:
+            while (message := link.read_request()) is not None:
+                link.send(answer(message))
+        except http.Ended:
+            link.server.broken += 1
 
     return serve
 
@@ -93,6 +96,7 @@ class Upstream:
         self.serve = serve or answering(answer or hello)
         self.requests = []     # in order of arrival
         self.connections = 0   # ever accepted
+        self.broken = 0        # requests that ended before they were whole
         self.links = []        # open ones
         self.faults = []       # tracebacks of serve functions
         self.port = port or take_port()

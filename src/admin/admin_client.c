@@ -45,8 +45,8 @@ static enum admin_client_result client_connect(int *fd, const char *address, cha
 {
     struct net_address where;
     char text[NET_ADDRESS_TEXT_MAX];
-    snprintf(text, sizeof(text), "%s%s", address[0] == '/' || address[0] == '.' ? "unix:" : "",
-             address);
+    snprintf(text, sizeof(text), "%s%s",
+             span_starts_with(span_of(address), SPAN("unix:")) ? "" : "unix:", address);
     const char *fault = net_address_parse(&where, span_of(text), NULL);
     if (fault != NULL)
         return client_say(ADMIN_CLIENT_NOT_RUNNING, address, fault, why);

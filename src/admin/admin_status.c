@@ -171,8 +171,8 @@ char *admin_status_json(struct admin *admin)
     } members[] = {
         {"version", json_string(SLUICE_VERSION)},
         {"state", json_string(facts.is_draining ? "draining" : "serving")},
-        {"pid", number((uint64_t)getpid())},
-        {"parent_pid", number((uint64_t)getppid())},
+        {"pid", number((uint64_t)getppid())}, /* the one that takes signals */
+        {"serving_pid", number((uint64_t)getpid())},
         {"started", instant(facts.started_at_us)},
         {"uptime_s", number(up_us / 1000000)},
         {"service_uptime_s", number(service_us / 1000000)},

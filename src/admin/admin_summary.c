@@ -43,8 +43,7 @@ static void put_head(FILE *out, const json_t *json, uint64_t file_hash)
             text_at(json, "state"), number_at(json, "pid"));
     put_duration(out, number_at(json, "service_uptime_s"));
     if (number_at(json, "restarts") > 0) {
-        fprintf(out, " (restarted %" JSON_INTEGER_FORMAT " times, last ",
-                number_at(json, "restarts"));
+        fprintf(out, " (restarts %" JSON_INTEGER_FORMAT ", last ", number_at(json, "restarts"));
         put_duration(out, number_at(json, "uptime_s"));
         fprintf(out, " ago: see the error log)");
     }
@@ -177,7 +176,10 @@ char *admin_client_reload_text(struct span text)
                     number_at(json, "generation"),
                     changes[0] == '\0' ? "nothing changed\n" : changes);
         } else {
-            fprintf(file, "%s%s\n", text_at(json, "report"), text_at(json, "detail"));
+            const char *report = text_at(json, "report");
+            size_t report_len = strlen(report);
+            bool is_open = report_len > 0 && report[report_len - 1] != '\n';
+            fprintf(file, "%s%s%s\n", report, is_open ? "\n" : "", text_at(json, "detail"));
         }
         if (fclose(file) != 0) {
             free(out);

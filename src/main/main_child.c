@@ -23,10 +23,11 @@
 #include "loop/loop.h"
 #include "main/main_channel.h"
 #include "main/main_exit.h"
+#include "main/main_report.h"
 #include "worker/worker.h"
 
 #define CHILD_DRAIN_POLL_US 20000
-#define CHILD_REASON_MAX    1024
+#define CHILD_REASON_MAX    2048
 
 /* Owner: main_child_run.  Thread: the main thread, but for the two counters. */
 struct child {
@@ -105,25 +106,38 @@ static int *child_listeners(const struct main_sockets *sockets, const struct pla
 
 /* --- reload -------------------------------------------------------------------------------------- */
 
+/* The end of a reload as an event line: what changed, or the errors. */
+static void child_reload_event(struct child *child, bool is_applied, struct span text)
+{
+    char json[LOOP_LOG_EVENT_MAX], *at = json, *end = json + CHILD_REASON_MAX;
+    bool is_cut = false, has_bytes = false;
+    struct span rest = text, line = SPAN_NONE;
+    at = is_applied ? FMT_LIT(at, "\"event\":\"reload\",\"gen\":")
+                    : FMT_LIT(at, "\"event\":\"reload_refused\",\"gen\":");
+    at = fmt_u64(at, child->plan->generation);
+    at = is_applied ? FMT_LIT(at, ",\"changes\":\"") : FMT_LIT(at, ",\"reason\":\"");
+    if (is_applied)
+        at = fmt_json_text(at, end, text, &is_cut, &has_bytes);
+    for (bool is_first = true; !is_applied && main_report_next(&rest, &line); is_first = false) {
+        if (!is_first)
+            at = fmt_json_text(at, end, SPAN("\n"), &is_cut, &has_bytes);
+        at = fmt_json_text(at, end, line, &is_cut, &has_bytes);
+    }
+    at = FMT_LIT(at, "\"");
+    *at = '\0';
+    loop_log_event(child->env->log, json);
+}
+
 static void child_reload_ended(struct child *child, bool is_applied, uint32_t ticket,
                                struct span text)
 {
-    char line[LOOP_LOG_EVENT_MAX], *at = line;
-    bool is_cut = false, has_bytes = false;
     child->reload = is_applied ? ADMIN_RELOAD_APPLIED : ADMIN_RELOAD_REFUSED;
     child->reload_at_us = clock_wall_us();
     free(child->reload_text);
     child->reload_text = strndup(text.ptr == NULL ? "" : text.ptr, text.len);
     metrics_add(child->metrics, is_applied ? METRICS_RELOADS_APPLIED : METRICS_RELOADS_REFUSED, 1);
     metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
-    at = is_applied ? FMT_LIT(at, "\"event\":\"reload\",\"gen\":")
-                    : FMT_LIT(at, "\"event\":\"reload_refused\",\"gen\":");
-    at = fmt_u64(at, child->plan->generation);
-    at = is_applied ? FMT_LIT(at, ",\"changes\":\"") : FMT_LIT(at, ",\"reason\":\"");
-    at = fmt_json_text(at, at + CHILD_REASON_MAX, text, &is_cut, &has_bytes);
-    at = FMT_LIT(at, "\"");
-    *at = '\0';
-    loop_log_event(child->env->log, line);
+    child_reload_event(child, is_applied, text);
     admin_reload_answer(child->admin, ticket, is_applied, child->plan->generation, text);
 }
 

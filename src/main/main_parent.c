@@ -54,11 +54,13 @@ bool parent_clamp(struct parent *parent, const struct plan *plan)
     parent->connections_cap = cap > UINT32_MAX ? UINT32_MAX : (unsigned)cap;
     if (cap < MAIN_LIMITS_CONNECTIONS_MIN)
         return false;
-    if (plan->limits.connections_max > cap)
+    if (plan->limits.connections_max > cap && plan->limits.connections_max != parent->warned_max) {
+        parent->warned_max = plan->limits.connections_max;
         log_warn("limits.connections is lowered from %u to %llu: only %llu descriptors may be open "
                  "(raise ulimit -n, or LimitNOFILE= in the unit)",
                  (unsigned)plan->limits.connections_max, (unsigned long long)cap,
                  (unsigned long long)descriptors);
+    }
     return true;
 }
 

@@ -34,6 +34,7 @@ struct parent {
     struct parent_config config;
     uint32_t generation;
     unsigned workers, connections_cap;
+    unsigned warned_max; /* the limits.connections that was last found too high */
     struct loop_log *log;
     struct store_memory *memory; /* NULL: the store is Redis */
     uint64_t started_at_us;      /* wall clock; all others are monotonic, 0: never */

@@ -10,6 +10,7 @@
 #include "base/base_clock.h"
 #include "base/base_log.h"
 #include "main/main_parent_private.h"
+#include "main/main_report.h"
 
 #define RELOAD_DEADLINE_US 30000000
 
@@ -18,10 +19,11 @@ static void reload_refuse(struct parent *parent, uint32_t ticket, struct span re
 {
     const struct main_message message = {
         .kind = MAIN_MESSAGE_REFUSED, .ticket = ticket, .text = report};
-    size_t line = span_find(report, '\n');
-    log_error("reload refused, the configuration of generation %u stays in force: %.*s%s",
-              (unsigned)parent->generation, (int)line, report.ptr,
-              line + 1 < report.len ? " (`sluice check` shows everything)" : "");
+    struct span rest = report, line = SPAN_NONE;
+    log_error("reload refused, the configuration of generation %u stays in force",
+              (unsigned)parent->generation);
+    while (main_report_next(&rest, &line))
+        log_error("%.*s", (int)line.len, line.ptr);
     if (parent->is_ready)
         (void)parent_tell(parent, &message);
 }

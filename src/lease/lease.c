@@ -1,68 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lease.c - the door to quotas: the embedded store is asked at once. */
+/* lease.c - what the workers of one process share: which store, its clock, the table of subjects. */
 #include "lease/lease.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
+#include "lease/lease_private.h"
 #include "store/store_memory.h"
-
-struct lease {
-    struct store_memory *memory;
-};
-
-struct lease_worker {
-    struct lease *lease;
-    struct loop *loop;
-};
 
 struct lease *lease_new(struct store_memory *memory, const struct store_redis_conf *redis)
 {
+    assert((memory == NULL) != (redis == NULL));
     struct lease *lease = calloc(1, sizeof(*lease));
-    (void)redis;
-    if (lease != NULL)
-        lease->memory = memory;
+    if (lease == NULL)
+        return NULL;
+    lease->memory = memory;
+    if (memory != NULL)
+        return lease;
+    lease->redis = store_redis_new(redis);
+    if (lease->redis == NULL || lease_table_init(&lease->table, LEASE_SUBJECTS) != ERR_OK) {
+        lease_free(lease);
+        return NULL;
+    }
     return lease;
 }
 
 void lease_free(struct lease *lease)
 {
+    if (lease == NULL)
+        return;
+    lease_table_fini(&lease->table);
+    store_redis_free(lease->redis);
     free(lease);
 }
 
-struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
+void lease_on_event(struct lease *lease, void (*fn)(void *arg, const char *json), void *arg)
 {
-    struct lease_worker *worker = calloc(1, sizeof(*worker));
-    if (worker != NULL) {
-        worker->lease = lease;
-        worker->loop = loop;
-    }
-    return worker;
-}
-
-void lease_worker_free(struct lease_worker *worker)
-{
-    free(worker);
-}
-
-bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
-{
-    unsigned overflowed = 0;
-    uint64_t now_us = worker->loop->wall_us;
-    (void)store_memory_charge(worker->lease->memory, ask->charges, ask->count, now_us, &overflowed);
-    if (overflowed != 0)
-        metrics_add(worker->loop->metrics, METRICS_STORE_OVERFLOW, overflowed);
-    quota_decide(&ask->decision, ask->charges, ask->count, now_us);
-    return true;
-}
-
-void lease_cancel(struct lease_worker *worker, struct lease_ask *ask)
-{
-    (void)worker;
-    (void)ask;
+    if (lease->redis == NULL)
+        return;
+    lease->redis->on_event = fn;
+    lease->redis->event_arg = arg;
 }
 
 void lease_get_status(struct lease *lease, struct lease_status *status)
 {
-    *status = (struct lease_status){0};
-    status->subjects = store_memory_subjects(lease->memory, &status->subjects_max);
+    *status = (struct lease_status){.is_redis = lease->memory == NULL};
+    if (lease->memory != NULL) {
+        status->workers = status->workers_up = atomic_load(&lease->workers);
+        status->subjects = store_memory_subjects(lease->memory, &status->subjects_max);
+        return;
+    }
+    status->workers = atomic_load(&lease->redis->links);
+    status->workers_up = atomic_load(&lease->redis->links_up);
+    status->fleet = atomic_load(&lease->redis->fleet);
+    status->subjects = store_cells_count(&lease->table.subjects, &status->subjects_max);
 }

@@ -20,7 +20,7 @@ struct lease_ask {
     unsigned count;
     /* out */
     struct quota_decision decision;
-    uint64_t asked_at_us;  /* monotonic; t_store is measured from here */
+    uint64_t asked_at_us;                           /* monotonic; t_store is measured from here */
     void (*done)(struct lease_ask *ask, void *arg); /* never called from inside lease_decide */
     void *arg;
     struct list node; /* lease_worker's */
@@ -31,6 +31,10 @@ struct lease_ask {
  * A fleet-wide fallback table of `subjects` cells is made for Redis. */
 struct lease *lease_new(struct store_memory *memory, const struct store_redis_conf *redis);
 void lease_free(struct lease *lease);
+
+/* Tell when the store is lost and back: the inside of an event's JSON object ("\"event\":\"store_lost\",...").
+ * From any worker's thread.  Before the first worker is made. */
+void lease_on_event(struct lease *lease, void (*fn)(void *arg, const char *json), void *arg);
 
 struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop);
 void lease_worker_free(struct lease_worker *worker); /* every ask must be done or cancelled */
@@ -44,9 +48,9 @@ void lease_cancel(struct lease_worker *worker, struct lease_ask *ask);
 /* For status and logs. */
 struct lease_status {
     bool is_redis;
-    unsigned workers_up, workers;     /* workers whose store answers */
-    unsigned fleet;                   /* live proxies last seen, 0 unknown */
-    uint64_t subjects, subjects_max;  /* of the embedded table */
+    unsigned workers_up, workers;    /* workers whose store answers */
+    unsigned fleet;                  /* live proxies last seen, 0 unknown */
+    uint64_t subjects, subjects_max; /* of the embedded table */
 };
 void lease_get_status(struct lease *lease, struct lease_status *status);
 

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease_cell.h - what this process knows of one subject of one quota that is counted in Redis: what was
+ * used there when it was last seen, what was admitted here without it, what is to be given back.
+ * Takes: a locked cell, the time.  Gives: claims for the store, and decisions while it is away.  Pure:
+ * no lock, no clock, no log. */
+#ifndef SLUICE_LEASE_CELL_H
+#define SLUICE_LEASE_CELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "quota/quota.h"
+#include "store/store_redis_script.h"
+
+#define LEASE_BACKOFF_FIRST_US 100000
+#define LEASE_BACKOFF_LAST_US  1600000
+#define LEASE_IDLE_S           300 /* what was only seen is forgotten after so long, if room is needed */
+
+/* All counts are of the window that begins at start_s. */
+struct lease_window {
+    uint32_t period_s; /* 0: no window */
+    uint32_t start_s;
+    uint32_t seen;   /* used in the store; 0 also when nobody has told us */
+    uint32_t floor;  /* used in the store before its value was lost, as seen; not claimed yet */
+    uint32_t local;  /* admitted without the store, not billed yet */
+    uint32_t billed; /* admitted without the store; the bill is on its way */
+    uint32_t back;   /* granted too late: to be given back, once */
+};
+
+/* The body of a store_cell; zeroed when new.  Thread: whoever holds the cell's lock. */
+struct lease_cell {
+    struct lease_window windows[QUOTA_WINDOWS_MAX];
+    uint32_t lineage, generation, extra; /* of the value in the store, when last seen */
+    uint32_t backoff_us;
+    uint64_t refused_until_us; /* monotonic; 0: the store has not refused */
+    int64_t
+        clock_us; /* store's clock - monotonic at the send time of the last answer: never behind */
+    uint32_t touched_s;
+    uint32_t is_listed; /* in some worker's list of debtors */
+};
+
+_Static_assert(sizeof(struct lease_cell) % 8 == 0, "store_cells wants whole words");
+
+/* Bring the quota's windows to the front, in its order, as they stand at now_s (the store's clock as
+ * far as is known).  First, before all else with a cell. */
+void lease_cell_settle(struct lease_cell *cell, const struct quota *quota, uint64_t now_s);
+
+/* The limit that counts, with what an operator has granted. */
+static inline uint32_t lease_limit(const struct lease_cell *cell, uint32_t limit)
+{
+    uint64_t sum = (uint64_t)limit + cell->extra;
+    return sum > INT32_MAX ? INT32_MAX : (uint32_t)sum;
+}
+
+/* Has the store refused so lately, and is so little left, that it need not be asked? */
+bool lease_cell_refuses(const struct lease_cell *cell, const struct quota *quota, uint32_t cost,
+                        uint64_t mono_us);
+
+/* What the store is asked.  with_debt: take along what is owed; it is on its way from here on. */
+void lease_cell_claim(struct lease_cell *cell, const struct quota *quota, uint32_t cost,
+                      bool with_debt, struct store_redis_claim *claim);
+/* Only what is owed, of all windows.  False: nothing is. */
+bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *claim);
+
+/* The claim was answered. */
+void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *claim,
+                      const struct store_redis_result *result, uint64_t store_now_us,
+                      uint64_t sent_at_us);
+/* It was refused or granted (after lease_cell_learn). */
+void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_claim *claim,
+                             uint64_t mono_us, uint64_t sent_at_us);
+void lease_cell_note_grant(struct lease_cell *cell);
+/* Nobody knows what became of it: debts are owed again, what was to be given back is lost. */
+void lease_cell_unclaim(struct lease_cell *cell, const struct store_redis_claim *claim);
+
+/* A grant came too late.  Where its cost was admitted here meanwhile in the same window (start_s), the
+ * one stands for the other; the rest goes back.  starts: NULL when nothing was admitted. */
+void lease_cell_late_grant(struct lease_cell *cell, const struct store_redis_claim *claim,
+                           const struct store_redis_result *result, const uint32_t *starts);
+
+/* This process's share of what is left, or of the limit in a window that nobody has seen: floor of a
+ * proxies-th part. */
+uint32_t lease_cell_share(const struct lease_cell *cell, unsigned window, uint32_t limit,
+                          uint32_t proxies);
+
+/* Admitted here and not known to be billed. */
+static inline uint64_t lease_window_owed(const struct lease_window *window)
+{
+    return (uint64_t)window->local + window->billed;
+}
+
+bool lease_cell_has_debt(const struct lease_cell *cell);
+
+/* See store_cells_busy_fn.  is_away: nothing that is known is given up. */
+uint64_t lease_cell_busy_until(const struct lease_cell *cell, bool is_away);
+
+#endif

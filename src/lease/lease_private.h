@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease_private.h - what lease*.c share, and nobody else. */
+#ifndef SLUICE_LEASE_PRIVATE_H
+#define SLUICE_LEASE_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "lease/lease.h"
+#include "lease/lease_table.h"
+#include "store/store_redis.h"
+#include "store/store_redis_link.h"
+
+#define LEASE_DEBTORS_MAX     16384 /* keys in a worker's list; a power of two */
+#define LEASE_SETTLING_MAX    4     /* settlements in flight */
+#define LEASE_SETTLE_PER_TURN 1024
+
+/* Owner: the process.  Freed by: lease_free.  Thread: any; const but for the atomics. */
+struct lease {
+    struct store_memory *memory; /* borrowed; NULL: redis */
+    struct store_redis *redis;
+    struct lease_table table;
+    atomic_uint workers;        /* over the memory store */
+    _Atomic int64_t clock_us;   /* store's clock - monotonic at the last answer: never ahead */
+    atomic_bool has_clock;      /* the store has answered */
+    atomic_bool has_said_clock; /* that it differs from ours */
+};
+
+/* What becomes of a grant that comes after the request was decided without it. */
+enum lease_late {
+    LEASE_LATE_BACK,  /* the request was refused or is gone */
+    LEASE_LATE_LOCAL, /* it was counted here */
+    LEASE_LATE_KEEP,  /* it was admitted uncounted: the grant counts it */
+};
+
+/* A request on its way to the store and back, or a settlement.  Owner: the worker.  Freed by:
+ * lease_worker_free.  Thread: the worker's. */
+struct lease_pending {
+    struct store_redis_op op; /* first: found from it */
+    struct list node;         /* waiting, or spare */
+    struct lease_worker *worker;
+    struct lease_ask *ask; /* NULL: decided already, cancelled, or a settlement */
+    bool is_late, is_settlement;
+    uint8_t claim_of[QUOTA_MAX_PER_ROUTE]; /* of the ask's charges */
+    struct {
+        uint8_t fate; /* enum lease_late */
+        uint32_t starts[QUOTA_WINDOWS_MAX];
+    } late[STORE_REDIS_KEYS_MAX]; /* by claim */
+};
+
+/* Owner: a worker.  Freed by: lease_worker_free.  Thread: the worker's. */
+struct lease_worker {
+    struct lease *lease;
+    struct loop *loop;
+    struct store_redis_link *link;
+    struct loop_alarm *alarm; /* the decision timeout of the ask that waits longest */
+    struct list waiting;      /* lease_pending, oldest first */
+    struct list spare;
+    unsigned late; /* operations in flight whose request was decided without them */
+    struct loop_task settle;
+    unsigned settling;
+    uint8_t (*debtors)[16]; /* ring of keys */
+    unsigned debtor_first, debtor_next;
+};
+
+/* The store's clock as far as is known, else ours. */
+static inline uint64_t lease_now_us(const struct lease *lease, const struct loop *loop)
+{
+    if (!atomic_load_explicit(&lease->has_clock, memory_order_relaxed))
+        return loop->wall_us;
+    return loop->mono_us + (uint64_t)atomic_load_explicit(&lease->clock_us, memory_order_relaxed);
+}
+
+struct lease_pending *lease_pending_take(struct lease_worker *worker);
+void lease_pending_return(struct lease_pending *pending);
+
+/* lease_local.c: decide without the store. */
+void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask);
+
+/* lease_settle.c: the cell (locked) owes the store something; see to it that it is billed. */
+void lease_settle_note(struct lease_worker *worker, const uint8_t key[16], struct lease_cell *cell);
+void lease_settle_run(void *worker);
+
+/* lease_worker.c: an answer has told the store's time. */
+void lease_learn_clock(struct lease_worker *worker, const struct store_redis_answer *answer);
+
+#endif

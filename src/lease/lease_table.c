@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease_table.c - see lease_table.h.  The memory is mapped, not touched: what is not used costs
+ * nothing. */
+#include "lease/lease_table.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define OVERFLOW_QUOTAS 1024
+#define BODY_BYTES      ((uint32_t)sizeof(struct lease_cell))
+
+static uint64_t busy_until(const void *arg, struct store_cell *cell, uint64_t now_s)
+{
+    const struct lease_table *table = arg;
+    (void)now_s;
+    return lease_cell_busy_until(store_cell_body(cell),
+                                 atomic_load_explicit(&table->is_away, memory_order_relaxed));
+}
+
+enum err lease_table_init(struct lease_table *table, uint32_t subjects)
+{
+    size_t subjects_bytes = store_cells_bytes(subjects, BODY_BYTES);
+    table->memory_bytes = subjects_bytes + store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES);
+    table->memory = mmap(NULL, table->memory_bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (table->memory == MAP_FAILED) {
+        table->memory = NULL;
+        return ERR_NOMEM;
+    }
+    store_cells_init(&table->subjects, table->memory, subjects, BODY_BYTES, busy_until, table);
+    store_cells_init(&table->overflow, (char *)table->memory + subjects_bytes, OVERFLOW_QUOTAS,
+                     BODY_BYTES, busy_until, table);
+    atomic_init(&table->is_away, false);
+    return ERR_OK;
+}
+
+void lease_table_fini(struct lease_table *table)
+{
+    if (table->memory != NULL)
+        munmap(table->memory, table->memory_bytes);
+    table->memory = NULL;
+}
+
+struct store_cell *lease_table_take(const struct lease_table *table, const uint8_t key[16],
+                                    uint64_t now_s)
+{
+    return store_cells_take(&table->subjects, key, now_s);
+}
+
+struct store_cell *lease_table_find(const struct lease_table *table, const uint8_t key[16])
+{
+    struct store_cell *cell =
+        store_cells_find(&table->subjects, key, store_cells_hash(&table->subjects, key));
+    if (cell == NULL)
+        return NULL;
+    store_cell_lock(&table->subjects, cell);
+    if (store_cell_has(cell, key))
+        return cell;
+    store_cell_unlock(cell);
+    return NULL;
+}
+
+/* The charge's cell, not locked.  False: there is none for it. */
+static bool find_place(const struct lease_table *table, const struct quota_charge *charge,
+                       uint64_t now_s, struct lease_held *held)
+{
+    const struct store_cells *cells = &table->subjects;
+    held->quota = charge->quota;
+    held->cost = charge->cost;
+    held->is_overflow = false;
+    memcpy(held->key, charge->key, sizeof(held->key));
+    held->cell = store_cells_make(cells, held->key, store_cells_hash(cells, held->key), now_s);
+    if (held->cell != NULL)
+        return true;
+    cells = &table->overflow;
+    held->is_overflow = true;
+    memcpy(held->key, charge->quota->id, sizeof(held->key));
+    held->cell = store_cells_make(cells, held->key, store_cells_hash(cells, held->key), now_s);
+    return held->cell != NULL;
+}
+
+/* Locked in the order of their addresses, as store_cells wants.  False: one of them has gone to another
+ * key in between. */
+static bool lock_all(const struct lease_table *table, struct lease_held *held, unsigned count)
+{
+    uint8_t order[QUOTA_MAX_PER_ROUTE];
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = i;
+        for (; at > 0 && (uintptr_t)held[order[at - 1]].cell > (uintptr_t)held[i].cell; at--)
+            order[at] = order[at - 1];
+        order[at] = (uint8_t)i;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const struct lease_held *next = &held[order[i]];
+        store_cell_lock(next->is_overflow ? &table->overflow : &table->subjects, next->cell);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (store_cell_has(held[i].cell, held[i].key))
+            continue;
+        lease_table_let_go(held, count);
+        return false;
+    }
+    return true;
+}
+
+unsigned lease_table_hold(const struct lease_table *table, const struct quota_charge *charges,
+                          unsigned count, const bool *wanted, uint64_t now_s,
+                          struct lease_held held[QUOTA_MAX_PER_ROUTE],
+                          uint8_t held_of[QUOTA_MAX_PER_ROUTE])
+{
+    unsigned held_count;
+    do {
+        held_count = 0;
+        for (unsigned i = 0; i < count; i++) {
+            struct lease_held *next = &held[held_count];
+            unsigned same = 0;
+            if (!wanted[i])
+                continue;
+            if (!find_place(table, &charges[i], now_s, next))
+                return 0;
+            while (held[same].cell != next->cell)
+                same++;
+            held_of[i] = (uint8_t)same;
+            if (same == held_count)
+                held_count++;
+            else
+                held[same].cost += next->cost;
+        }
+    } while (held_count != 0 && !lock_all(table, held, held_count));
+    return held_count;
+}
+
+void lease_table_let_go(struct lease_held *held, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        store_cell_unlock(held[i].cell);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease_worker.c - the way of one request's question.
+ *
+ *   lease_decide --refused lately--> answered from the cell
+ *        |-------the store is away-> lease_local.c
+ *        `--> in flight --answer-->  done
+ *                 |-----timeout--->  lease_local.c, done; a late grant stands for what was
+ *                 |                  admitted here, or goes back, once
+ *                 `-----cancelled->  a late grant goes back, once */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base_log.h"
+#include "lease/lease_private.h"
+#include "store/store_memory.h"
+
+#define CLOCK_TOLERANCE_US 2000000
+
+/* ---- operations ---- */
+
+struct lease_pending *lease_pending_take(struct lease_worker *worker)
+{
+    struct lease_pending *pending;
+    if (list_is_empty(&worker->spare)) {
+        pending = malloc(sizeof(*pending));
+        if (pending == NULL)
+            return NULL;
+        list_init(&pending->node);
+        pending->worker = worker;
+    } else {
+        pending = LIST_OF(worker->spare.next, struct lease_pending, node);
+        list_remove(&pending->node);
+    }
+    pending->op.count = 0;
+    pending->ask = NULL;
+    pending->is_late = false;
+    pending->is_settlement = false;
+    return pending;
+}
+
+void lease_pending_return(struct lease_pending *pending)
+{
+    list_remove(&pending->node);
+    list_push_front(&pending->worker->spare, &pending->node);
+}
+
+void lease_learn_clock(struct lease_worker *worker, const struct store_redis_answer *answer)
+{
+    struct lease *lease = worker->lease;
+    int64_t clock_us = (int64_t)(answer->now_us - worker->loop->mono_us);
+    atomic_store_explicit(&lease->clock_us, clock_us, memory_order_relaxed);
+    atomic_store_explicit(&lease->has_clock, true, memory_order_relaxed);
+    atomic_store_explicit(&lease->table.is_away, false, memory_order_relaxed);
+    int64_t ahead_us = (int64_t)(answer->now_us - worker->loop->wall_us);
+    if ((ahead_us > CLOCK_TOLERANCE_US || ahead_us < -CLOCK_TOLERANCE_US) &&
+        !atomic_exchange(&lease->has_said_clock, true))
+        log_warn("the clock of redis is %lld s %s ours; windows follow the clock of redis",
+                 (long long)(ahead_us < 0 ? -ahead_us : ahead_us) / 1000000,
+                 ahead_us < 0 ? "behind" : "ahead of");
+}
+
+static void ask_done(struct lease_pending *pending)
+{
+    struct lease_ask *ask = pending->ask;
+    pending->ask = NULL;
+    list_remove(&pending->node);
+    ask->pending = NULL;
+    ask->done(ask, ask->arg);
+}
+
+/* ---- the answer in time ---- */
+
+/* The readings of one charge as the store told them. */
+static void fill_charge(struct quota_charge *charge, const struct store_redis_claim *claim,
+                        const struct store_redis_result *result, bool is_granted)
+{
+    charge->is_charged = is_granted;
+    charge->is_degraded = charge->is_skipped = false;
+    charge->source = QUOTA_SOURCE_STORE;
+    for (unsigned w = 0; w < claim->window_count; w++) {
+        uint64_t limit = (uint64_t)claim->windows[w].limit + result->extra;
+        struct quota_reading *reading = &charge->readings[w];
+        reading->start_s = result->windows[w].start_s;
+        reading->used = result->windows[w].used;
+        reading->limit = limit > INT32_MAX ? INT32_MAX : (uint32_t)limit;
+        reading->refused = !is_granted && (uint64_t)reading->used + claim->cost > reading->limit;
+    }
+}
+
+static bool has_refused(const struct lease_ask *ask)
+{
+    for (unsigned i = 0; i < ask->count; i++) {
+        for (unsigned w = 0; w < ask->charges[i].quota->limit_count; w++) {
+            if (ask->charges[i].readings[w].refused)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void decide_answered(struct lease_pending *pending, const struct store_redis_answer *answer)
+{
+    struct lease_ask *ask = pending->ask;
+    for (unsigned i = 0; i < ask->count; i++) {
+        unsigned k = pending->claim_of[i];
+        fill_charge(&ask->charges[i], &pending->op.claims[k], &answer->keys[k], answer->granted);
+    }
+    /* A refusal without a reason is no answer. */
+    if (!answer->granted && !has_refused(ask))
+        lease_local_decide(pending->worker, ask);
+    else
+        quota_decide(&ask->decision, ask->charges, ask->count, answer->now_us);
+    ask_done(pending);
+}
+
+/* ---- the answer, or its absence ---- */
+
+static void learn(struct lease_pending *pending, unsigned k,
+                  const struct store_redis_answer *answer)
+{
+    struct lease_worker *worker = pending->worker;
+    const struct store_redis_claim *claim = &pending->op.claims[k];
+    struct store_cell *held = lease_table_find(&worker->lease->table, claim->key);
+    if (held == NULL)
+        return;
+    struct lease_cell *cell = store_cell_body(held);
+    if (answer == NULL) {
+        lease_cell_unclaim(cell, claim);
+    } else {
+        lease_cell_learn(cell, claim, &answer->keys[k], answer->now_us, pending->op.sent_at_us);
+        if (answer->granted)
+            lease_cell_note_grant(cell);
+        else
+            lease_cell_note_refusal(cell, claim, worker->loop->mono_us, pending->op.sent_at_us);
+        bool is_over = pending->ask == NULL && pending->late[k].fate != LEASE_LATE_KEEP;
+        if (answer->granted && is_over)
+            lease_cell_late_grant(
+                cell, claim, &answer->keys[k],
+                pending->late[k].fate == LEASE_LATE_LOCAL ? pending->late[k].starts : NULL);
+    }
+    if (lease_cell_has_debt(cell))
+        lease_settle_note(worker, claim->key, cell);
+    store_cell_unlock(held);
+}
+
+static void on_answer(struct store_redis_op *op, enum store_answer result,
+                      const struct store_redis_answer *answer)
+{
+    struct lease_pending *pending = (struct lease_pending *)(void *)op;
+    struct lease_worker *worker = pending->worker;
+    (void)result;
+    if (answer != NULL)
+        lease_learn_clock(worker, answer);
+    for (unsigned k = 0; k < op->count; k++)
+        learn(pending, k, answer);
+    if (pending->is_late && --worker->late == 0)
+        loop_task_schedule(worker->loop, &worker->settle);
+    if (pending->ask != NULL && answer != NULL) {
+        decide_answered(pending, answer);
+    } else if (pending->ask != NULL) {
+        lease_local_decide(worker, pending->ask);
+        ask_done(pending);
+    }
+    lease_pending_return(pending);
+}
+
+/* ---- asking ---- */
+
+/* The claim of charge i: its own, or that of an earlier charge of the same key. */
+static struct store_redis_claim *claim_for(struct lease_pending *pending, unsigned i)
+{
+    const struct quota_charge *charge = &pending->ask->charges[i];
+    struct store_redis_op *op = &pending->op;
+    unsigned k = 0;
+    while (k < op->count && memcmp(op->claims[k].key, charge->key, sizeof(charge->key)) != 0)
+        k++;
+    pending->claim_of[i] = (uint8_t)k;
+    return &op->claims[k];
+}
+
+/* A subject without a cell claims nothing but its cost. */
+static void claim_blank(struct store_redis_claim *claim, const struct quota *quota)
+{
+    struct lease_cell blank = {0};
+    lease_cell_settle(&blank, quota, 0);
+    lease_cell_claim(&blank, quota, 0, false, claim);
+}
+
+static void make_claims(struct lease_pending *pending)
+{
+    struct lease_worker *worker = pending->worker;
+    const struct lease_ask *ask = pending->ask;
+    uint64_t now_s = lease_now_us(worker->lease, worker->loop) / 1000000;
+    for (unsigned i = 0; i < ask->count; i++) {
+        const struct quota_charge *charge = &ask->charges[i];
+        struct store_redis_claim *claim = claim_for(pending, i);
+        if (pending->claim_of[i] != pending->op.count) {
+            claim->cost += charge->cost;
+            continue;
+        }
+        memcpy(claim->key, charge->key, sizeof(claim->key));
+        pending->late[pending->op.count++].fate = LEASE_LATE_BACK;
+        struct store_cell *held = lease_table_take(&worker->lease->table, charge->key, now_s);
+        if (held == NULL) {
+            claim_blank(claim, charge->quota);
+        } else {
+            lease_cell_settle(store_cell_body(held), charge->quota, now_s);
+            lease_cell_claim(store_cell_body(held), charge->quota, 0, worker->late == 0, claim);
+            store_cell_unlock(held);
+        }
+        claim->cost = charge->cost;
+    }
+}
+
+static bool ask_store(struct lease_worker *worker, struct lease_ask *ask)
+{
+    struct lease_pending *pending = lease_pending_take(worker);
+    if (pending == NULL)
+        return false;
+    pending->ask = ask;
+    pending->op.done = on_answer;
+    make_claims(pending);
+    if (store_redis_link_charge(worker->link, &pending->op) != STORE_PENDING) {
+        for (unsigned k = 0; k < pending->op.count; k++)
+            learn(pending, k, NULL);
+        lease_pending_return(pending);
+        return false;
+    }
+    ask->pending = pending;
+    if (list_is_empty(&worker->waiting))
+        loop_alarm_set(worker->alarm,
+                       ask->asked_at_us + worker->lease->redis->conf.decision_timeout_us);
+    list_push_back(&worker->waiting, &pending->node);
+    return true;
+}
+
+/* ---- refused lately ---- */
+
+/* Fill the readings from what is known; true when the cell says no. */
+static bool read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_s)
+{
+    struct store_cell *held = lease_table_find(&worker->lease->table, charge->key);
+    charge->is_charged = charge->is_degraded = charge->is_skipped = false;
+    charge->source = QUOTA_SOURCE_LEASE;
+    if (held == NULL) {
+        for (unsigned w = 0; w < charge->quota->limit_count; w++)
+            charge->readings[w] = (struct quota_reading){
+                .start_s = quota_window_start(charge->quota->limits[w].period_s, now_s),
+                .limit = charge->quota->limits[w].limit,
+            };
+        return false;
+    }
+    struct lease_cell *cell = store_cell_body(held);
+    lease_cell_settle(cell, charge->quota, now_s);
+    bool is_refused = lease_cell_refuses(cell, charge->quota, charge->cost, worker->loop->mono_us);
+    for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+        const struct lease_window *window = &cell->windows[w];
+        uint32_t limit = lease_limit(cell, charge->quota->limits[w].limit);
+        charge->readings[w] = (struct quota_reading){
+            .start_s = window->start_s,
+            .used = window->seen,
+            .limit = limit,
+            .refused = is_refused && (uint64_t)window->seen + charge->cost > limit,
+        };
+    }
+    store_cell_unlock(held);
+    return is_refused;
+}
+
+/* A flood over the limit costs the store nothing. */
+static bool is_refused_lately(struct lease_worker *worker, struct lease_ask *ask)
+{
+    uint64_t now_us = lease_now_us(worker->lease, worker->loop);
+    bool is_refused = false;
+    for (unsigned i = 0; i < ask->count; i++)
+        is_refused |= read_cell(worker, &ask->charges[i], now_us / 1000000);
+    if (is_refused)
+        quota_decide(&ask->decision, ask->charges, ask->count, now_us);
+    return is_refused;
+}
+
+static void decide_in_memory(struct lease_worker *worker, struct lease_ask *ask)
+{
+    unsigned overflowed = 0;
+    store_memory_charge(worker->lease->memory, ask->charges, ask->count, worker->loop->wall_us,
+                        &overflowed);
+    for (unsigned i = 0; i < ask->count; i++) {
+        ask->charges[i].is_degraded = ask->charges[i].is_skipped = false;
+        ask->charges[i].source = QUOTA_SOURCE_STORE;
+    }
+    if (overflowed != 0)
+        metrics_add(worker->loop->metrics, METRICS_STORE_OVERFLOW, overflowed);
+    quota_decide(&ask->decision, ask->charges, ask->count, worker->loop->wall_us);
+}
+
+bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
+{
+    ask->pending = NULL;
+    ask->asked_at_us = worker->loop->mono_us;
+    ask->decision = (struct quota_decision){.verdict = QUOTA_NONE};
+    if (ask->count == 0)
+        return true;
+    if (worker->lease->memory != NULL) {
+        decide_in_memory(worker, ask);
+        return true;
+    }
+    if (is_refused_lately(worker, ask))
+        return true;
+    if (store_redis_link_is_open(worker->link) && ask_store(worker, ask))
+        return false;
+    lease_local_decide(worker, ask);
+    return true;
+}
+
+/* ---- not waiting any longer ---- */
+
+static void leave_late(struct lease_pending *pending)
+{
+    pending->is_late = true;
+    pending->worker->late++;
+}
+
+/* Remember what the request was told, for the grant that may still come. */
+static void note_fates(struct lease_pending *pending)
+{
+    const struct lease_ask *ask = pending->ask;
+    bool is_admitted = ask->decision.verdict == QUOTA_DEGRADED_ALLOW;
+    for (unsigned i = 0; i < ask->count; i++) {
+        const struct quota_charge *charge = &ask->charges[i];
+        unsigned k = pending->claim_of[i];
+        if (is_admitted && charge->is_skipped)
+            pending->late[k].fate = LEASE_LATE_KEEP;
+        else if (is_admitted && charge->is_charged)
+            pending->late[k].fate = LEASE_LATE_LOCAL;
+        for (unsigned w = 0; w < charge->quota->limit_count; w++)
+            pending->late[k].starts[w] = charge->readings[w].start_s;
+    }
+}
+
+static void on_decision_time(void *arg)
+{
+    struct lease_worker *worker = arg;
+    uint64_t timeout_us = worker->lease->redis->conf.decision_timeout_us;
+    store_redis_link_poll(worker->link); /* it may be we who were late */
+    while (!list_is_empty(&worker->waiting)) {
+        struct lease_pending *pending = LIST_OF(worker->waiting.next, struct lease_pending, node);
+        uint64_t due_us = pending->ask->asked_at_us + timeout_us;
+        if (due_us > worker->loop->mono_us) {
+            loop_alarm_set(worker->alarm, due_us);
+            return;
+        }
+        metrics_add(worker->loop->metrics, METRICS_STORE_TIMEOUTS, 1);
+        lease_local_decide(worker, pending->ask);
+        note_fates(pending);
+        leave_late(pending);
+        ask_done(pending);
+    }
+}
+
+void lease_cancel(struct lease_worker *worker, struct lease_ask *ask)
+{
+    struct lease_pending *pending = ask->pending;
+    (void)worker;
+    if (pending == NULL)
+        return;
+    ask->pending = NULL;
+    pending->ask = NULL;
+    list_remove(&pending->node);
+    leave_late(pending);
+}
+
+/* ---- making ---- */
+
+static void on_up(void *arg)
+{
+    struct lease_worker *worker = arg;
+    loop_task_schedule(worker->loop, &worker->settle);
+}
+
+struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
+{
+    struct lease_worker *worker = calloc(1, sizeof(*worker));
+    if (worker == NULL)
+        return NULL;
+    worker->lease = lease;
+    worker->loop = loop;
+    list_init(&worker->waiting);
+    list_init(&worker->spare);
+    loop_task_init(&worker->settle, lease_settle_run, worker);
+    if (lease->memory != NULL) {
+        atomic_fetch_add(&lease->workers, 1);
+        metrics_set(loop->metrics, METRICS_STORE_UP, 1);
+        return worker;
+    }
+    worker->debtors = malloc(LEASE_DEBTORS_MAX * sizeof(*worker->debtors));
+    worker->alarm = loop_alarm_new(loop, on_decision_time, worker);
+    worker->link = store_redis_link_new(lease->redis, loop, on_up, worker);
+    if (worker->debtors == NULL || worker->alarm == NULL || worker->link == NULL) {
+        lease_worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+void lease_worker_free(struct lease_worker *worker)
+{
+    if (worker == NULL)
+        return;
+    if (worker->lease->memory != NULL)
+        atomic_fetch_sub(&worker->lease->workers, 1);
+    store_redis_link_free(worker->link);
+    loop_task_cancel(&worker->settle);
+    loop_alarm_free(worker->alarm);
+    while (!list_is_empty(&worker->spare)) {
+        struct lease_pending *pending = LIST_OF(worker->spare.next, struct lease_pending, node);
+        list_remove(&pending->node);
+        free(pending);
+    }
+    free(worker->debtors);
+    free(worker);
+}

@@ -121,7 +121,7 @@ static inline struct identity identity_of(const char *sources, enum identity_mis
 static inline void assert_span(struct span got, const char *want)
 {
     if (!span_eq(got, span_of(want)))
-        print_error("got '%.*s', want '%s'\n", (int)got.len, got.ptr, want);
+        print_error("got '%.*s', want '%s'\n", (int)got.len, got.ptr, want == NULL ? "" : want);
     assert_true(span_eq(got, span_of(want)));
 }
 

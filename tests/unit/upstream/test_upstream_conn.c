@@ -35,7 +35,8 @@ struct world {
 static void note(struct world *w, char kind, struct span text)
 {
     size_t len = strlen(w->events);
-    snprintf(w->events + len, sizeof(w->events) - len, " %c%.*s", kind, (int)text.len, text.ptr);
+    snprintf(w->events + len, sizeof(w->events) - len, " %c%.*s", kind, (int)text.len,
+             text.len == 0 ? "" : text.ptr);
 }
 
 /* Data that comes in several pieces reads as one. */

@@ -6,10 +6,13 @@
 #include <assert.h>
 #include <jansson.h>
 
-static json_t *decode(struct span token)
+/* The scanner has accepted the token, so what can fail are numbers and memory. */
+static json_t *decode(struct span token, bool *overflows)
 {
-    json_error_t error;
-    return json_loadb(token.ptr, token.len, JSON_DECODE_ANY, &error);
+    json_error_t error = {0};
+    json_t *json = json_loadb(token.ptr, token.len, JSON_DECODE_ANY, &error);
+    *overflows = json == NULL && json_error_code(&error) == json_error_numeric_overflow;
+    return json;
 }
 
 bool config_decode_text(struct span token, struct arena *arena, struct span *text)
@@ -17,8 +20,9 @@ bool config_decode_text(struct span token, struct arena *arena, struct span *tex
     assert(token.len >= 2 && token.ptr[0] == '"');
     struct span inside = {token.ptr + 1, token.len - 2};
     json_t *json = NULL;
+    bool overflows;
     if (inside.len != 0 && memchr(inside.ptr, '\\', inside.len) != NULL) {
-        json = decode(token);
+        json = decode(token, &overflows);
         if (json == NULL)
             return false;
         inside = (struct span){json_string_value(json), json_string_length(json)};
@@ -30,8 +34,9 @@ bool config_decode_text(struct span token, struct arena *arena, struct span *tex
 
 enum config_number config_decode_number(struct span token, int64_t *number)
 {
-    json_t *json = decode(token);
-    enum config_number result = CONFIG_TOO_LARGE;
+    bool overflows;
+    json_t *json = decode(token, &overflows);
+    enum config_number result = overflows ? CONFIG_TOO_LARGE : CONFIG_UNREAD;
     if (json_is_integer(json)) {
         *number = json_integer_value(json);
         result = CONFIG_WHOLE;
@@ -42,11 +47,11 @@ enum config_number config_decode_number(struct span token, int64_t *number)
     return result;
 }
 
-bool config_decode_is_sound(struct span token)
+bool config_decode_overflows(struct span token)
 {
-    json_t *json = decode(token);
-    json_decref(json);
-    return json != NULL;
+    bool overflows;
+    json_decref(decode(token, &overflows));
+    return overflows;
 }
 
 bool config_decode_compact(struct span token, struct arena *arena, struct span *text)

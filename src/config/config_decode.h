@@ -16,11 +16,12 @@ enum config_number {
     CONFIG_WHOLE,
     CONFIG_FRACTION, /* 1.5, and also 1e3 */
     CONFIG_TOO_LARGE,
+    CONFIG_UNREAD, /* out of memory */
 };
 enum config_number config_decode_number(struct span token, int64_t *number);
 
-/* Can every number in it be kept? */
-bool config_decode_is_sound(struct span token);
+/* Is a number in it too large to be kept? */
+bool config_decode_overflows(struct span token);
 
 /* Any value as it is written, but without white space; with a NUL behind it. */
 bool config_decode_compact(struct span token, struct arena *arena, struct span *text);

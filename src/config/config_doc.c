@@ -62,12 +62,15 @@ static void pointer_of(struct pointer *pointer, const struct config_node *node)
         pointer_add(pointer, path[--depth]);
 }
 
-static void tell(struct config_doc *doc, enum config_severity severity,
-                 const struct config_node *node, size_t off, size_t len, const char *format,
-                 va_list args)
+__attribute__((format(printf, 6, 0))) static void tell(struct config_doc *doc,
+                                                       enum config_severity severity,
+                                                       const struct config_node *node, size_t off,
+                                                       size_t len, const char *format, va_list args)
 {
     struct pointer pointer;
     char message[MESSAGE_BYTES_MAX];
+    if (doc->report->is_out_of_memory)
+        return; /* what could not be read is not wrong */
     pointer_of(&pointer, node);
     int wanted = vsnprintf(message, sizeof(message), format, args);
     size_t message_len = wanted < 0 ? 0 : (size_t)wanted;
@@ -84,9 +87,10 @@ static void tell(struct config_doc *doc, enum config_severity severity,
 static size_t offset_of(const struct config_doc *doc, const char *at)
 {
     uintptr_t begin = (uintptr_t)doc->text.ptr, here = (uintptr_t)at;
-    assert(here >= begin &&
-           here <= begin + doc->text.len); /* a default of the tables has no fault */
-    return (size_t)(here - begin);
+    bool is_inside = here >= begin && here <= begin + doc->text.len;
+    /* A default of the tables has no fault. */
+    assert(is_inside || doc->report->is_out_of_memory);
+    return is_inside ? (size_t)(here - begin) : 0;
 }
 
 void config_error(struct config_doc *doc, const struct config_node *value, const char *format, ...)

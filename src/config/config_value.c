@@ -69,6 +69,10 @@ static bool take_number(struct config_load *load, const struct config_directive 
         return false;
     }
     enum config_number result = config_decode_number(node->token, &number);
+    if (result == CONFIG_UNREAD) {
+        config_out_of_memory(load->doc);
+        return false;
+    }
     if (result == CONFIG_FRACTION) {
         config_error(load->doc, node, "expected a whole number, found %s", config_found(node).text);
         return false;
@@ -334,7 +338,7 @@ static void take_any(struct config_load *load, const struct config_directive *ro
                      const struct config_node *node, void *base)
 {
     struct span text;
-    if (!config_decode_is_sound(node->token))
+    if (config_decode_overflows(node->token))
         config_error(load->doc, node, "a number in it is too large");
     else if (!config_decode_compact(node->token, load->arena, &text))
         config_out_of_memory(load->doc);

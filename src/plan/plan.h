@@ -101,11 +101,13 @@ struct plan_file {
 typedef bool (*plan_read_fn)(void *arg, struct span name, struct span *text, char why[256]);
 
 /* What plan_build has to say: lines "file:line:column: error: /pointer: ..." with source and caret, and
- * a last line with the count.  malloc'ed text; the caller frees. */
+ * a last line with the count; empty when there is nothing to say.  malloc'ed text, NULL when out of
+ * memory (then errors is at least 1).  Freed by: plan_report_fini. */
 struct plan_report {
     unsigned errors, warnings;
     char *text; /* human */
-    char *json; /* the same as JSON, for --json */
+    char *json; /* the same for --json: {"file", "errors", "warnings", "messages": [{"severity", "line",
+                   "column", "pointer", "message"}]} */
 };
 
 /* Parse, check everything, link.  NULL when there were errors.  registry may be NULL (check): then all
@@ -122,10 +124,12 @@ void plan_unref(struct plan **plan);
  * cannot change without a restart"). */
 const char *plan_change_fault(const struct plan *old, const struct plan *next);
 
-/* What changed, a line each, for people ("quota ip: minute 100 -> 200"); malloc'ed. */
+/* What changed, a line each, for people ("quota ip: minute 100 -> 200"); empty when nothing did;
+ * malloc'ed, NULL when out of memory. */
 char *plan_diff(const struct plan *old, const struct plan *next);
 
-/* The effective configuration with defaults, as JSON (secrets shown as "***"); malloc'ed. */
+/* The effective configuration with defaults, as JSON (secrets shown as "***"); malloc'ed.  file is not
+ * looked at: the plan keeps its text. */
 char *plan_dump(const struct plan *plan, const struct plan_file *file);
 /* The JSON Schema of the file; malloc'ed. */
 char *plan_schema(void);

@@ -52,7 +52,7 @@ static const struct config_directive listener_rows[] = {
      .type = CONFIG_TEXT,
      CONFIG_AT(struct plan_listener, name),
      .min = 1,
-     .max = 64,
+     .max = 255,
      .absent = "the address",
      .doc = "The listener's name, for routes and logs."},
     {.key = "address",

@@ -148,6 +148,7 @@ def test_plain_secret_is_warned_about(verb, tmp_path):
     done = check(verb, tmp_path, GOOD.replace('"routes"', '"subject_secret": "in the open", "routes"'))
     message = done.stdout + done.stderr
     assert done.returncode == 0 and "warning" in message and "/subject_secret" in message
+    assert "in the open" not in message, "the line that is shown hides the secret"
 
 
 def test_json_report(verb, tmp_path):

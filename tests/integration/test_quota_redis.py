@@ -10,8 +10,7 @@ from harness.redis_server import RedisServer
 from harness.replies import check_error, throttled, trio_of
 from harness.waiting import wait_for, wait_for_next_window, wait_for_room
 
-SANITIZED_SLACK_S = 0.25
-USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "the fleet's"}
+USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
 
 
 def store(redis, **more):
@@ -27,34 +26,38 @@ def ask(client, user="alice"):
     return client.ask("GET", "/", [("X-User", user)])
 
 
-def quota_keys(redis, prefix="sluice"):
-    return [key.decode() for key in redis.client.scan_iter(f"{prefix}:q:*")]
+def quota_keys(client, prefix="sluice"):
+    return [key.decode() for key in client.scan_iter(f"{prefix}:q:*")]
 
 
 def wait_until_store_is_up(connect, proxy):
-    """The proxy counts in Redis (again): its answers carry the store's numbers."""
+    """The proxy counts in Redis (again), whichever worker is asked."""
 
     def is_up():
-        client = connect(proxy)
-        ask(client, "probe")
-        client.close()
-        return proxy.requests()[-1]["quotas"][0]["source"] == "store"
+        for _ in range(6):
+            client = connect(proxy)
+            line = proxy.line_of(ask(client, "probe"))
+            client.close()
+            if line["quotas"][0].get("source") not in ("store", "lease"):
+                return False
+        return True
 
     wait_for(is_up, "the proxy counts in Redis")
 
 
 def run_load(connect, proxies, user, seconds, threads_per_proxy=4):
-    """Asks as fast as it can from several connections to each proxy; gives (statuses, slowest answer in s)."""
+    """Asks all the time from several connections to each proxy; gives (statuses, slowest answer in s)."""
     statuses, slowest, lock = collections.Counter(), [0.0], threading.Lock()
     end = time.time() + seconds
 
     def run(proxy):
-        client = connect(proxy)
+        client, pace = connect(proxy), threading.Event()
         own, worst = collections.Counter(), 0.0
         while time.time() < end:
             begin = time.monotonic()
             own[ask(client, user).status] += 1
             worst = max(worst, time.monotonic() - begin)
+            pace.wait(0.004)
         with lock:
             statuses.update(own)
             slowest[0] = max(slowest[0], worst)
@@ -91,10 +94,11 @@ def test_two_proxies_admit_exactly_the_limit(start, upstream, connect, redis):
         wait_until_store_is_up(connect, proxy)
     begin = wait_for_next_window(2)
     run_load(connect, proxies, "alice", begin + 8 - time.time())
+    alice = proxies[0].line_of(ask(connect(proxies[0])))["subjects"]["user"]
     admitted, asked, hour = collections.Counter(), collections.Counter(), []
     for proxy in proxies:
         for line in proxy.requests():
-            if line["subjects"]["user"] != proxies[0].requests()[-1]["subjects"]["user"]:
+            if line["subjects"]["user"] != alice:
                 continue
             for entry in line["quotas"]:
                 if entry["w"] == "hour":
@@ -129,14 +133,15 @@ def test_every_key_has_a_ttl_and_no_name_reaches_redis(start, upstream, connect,
     for user in ("SECRET-alice", "SECRET-bob", "SECRET-carol"):
         for _ in range(3):
             ask(client, user)
-    keys = quota_keys(redis)
+    keys = quota_keys(redis.client)
     assert len(keys) == 3
     for key in redis.client.keys():
         assert redis.client.ttl(key) > 0, f"{key} never expires"
         assert b"SECRET" not in key
     for key in keys:
         assert len(key.rsplit(":", 1)[1]) == 22
-        assert 3600 - 5 <= redis.client.ttl(key) <= 3600 + 3700
+        until_end = 3600 - time.time() % 3600
+        assert until_end - 2 <= redis.client.ttl(key) <= until_end + 130
         assert b"SECRET" not in redis.client.get(key)
     for key in redis.client.keys():
         if redis.client.type(key) == b"string":
@@ -146,8 +151,8 @@ def test_every_key_has_a_ttl_and_no_name_reaches_redis(start, upstream, connect,
 def test_prefix_database_password_and_unix_socket(start, upstream, connect, world):
     redis = RedisServer(world.folder, "--requirepass", "open sesame")
     world.redises.append(redis)
-    redis.client.connection_pool.connection_kwargs["password"] = "open sesame"
-    redis.client.execute_command("ACL", "SETUSER", "sluice", "on", ">fleet", "~edge:*", "+@all")
+    owner = redis.client_of(password="open sesame")
+    owner.execute_command("ACL", "SETUSER", "sluice", "on", ">s3same", "~edge:*", "+@all")
     rows = [
         ({"servers": [redis.address], "password": {"env": "REDIS_PASSWORD"}, "database": 3}, 3),
         ({"servers": [f"unix:{redis.socket_path}"], "password": {"env": "REDIS_PASSWORD"}, "database": 4}, 4),
@@ -155,14 +160,13 @@ def test_prefix_database_password_and_unix_socket(start, upstream, connect, worl
     ]
     for more, database in rows:
         config = per_user(upstream(), redis, {"hour": 5}, store={"type": "redis", "prefix": "edge", "fleet_size": 1, **more})
-        proxy = start(config, env={"REDIS_PASSWORD": "open sesame", "USER_PASSWORD": "fleet"})
+        proxy = start(config, env={"REDIS_PASSWORD": "open sesame", "USER_PASSWORD": "s3same"})
         wait_until_store_is_up(connect, proxy)
         client = connect(proxy)
         assert [trio_of(ask(client)) for _ in range(2)] == [(5, 4, "hour"), (5, 3, "hour")]
-        redis.client.execute_command("SELECT", database)
-        assert len(quota_keys(redis, "edge")) == 2
+        assert len(quota_keys(redis.client_of(password="open sesame", db=database), "edge")) == 2
         text = proxy.stderr() + proxy.access_log.read_text()
-        assert "open sesame" not in text and "fleet" not in text.replace("fleet_size", "")
+        assert "open sesame" not in text and "s3same" not in text
 
 
 def test_wrong_password_is_said_and_handled_as_away(start, upstream, connect, world):
@@ -193,7 +197,7 @@ def test_key_of_a_wrong_type_or_layout(start, upstream, connect, redis):
     proxy = start(per_user(upstream(), redis, {"hour": 100}, quota={"on_failure": "allow"}))
     client = connect(proxy)
     ask(client)
-    (key,) = quota_keys(redis)
+    (key,) = quota_keys(redis.client)
     for value in ("list", "garbage", "short", "newer"):
         redis.client.delete(key)
         if value == "list":
@@ -227,11 +231,12 @@ def test_local_share_when_redis_is_gone(start, upstream, connect, redis):
     for _ in range(4):
         assert ask(client).status == 200
     redis.kill()
-    statuses = [ask(client).status for _ in range(12)]
+    replies = [ask(client) for _ in range(12)]
+    statuses = [reply.status for reply in replies]
     assert set(statuses) == {200, 429}
     # In the window of the loss: floor(16 left / 2 proxies)
     assert statuses == [200] * 8 + [429] * 4
-    lines = proxy.requests()[-12:]
+    lines = [proxy.line_of(reply) for reply in replies]
     assert [line["decision"] for line in lines] == ["degraded_allow"] * 8 + ["degraded_refuse"] * 4
     assert {e["source"] for line in lines for e in line["quotas"]} == {"local"}
     reply = ask(client)
@@ -248,7 +253,7 @@ def test_allow_when_redis_is_gone(start, upstream, connect, redis):
     for _ in range(10):
         reply = ask(client)
         assert reply.status == 200 and trio_of(reply) is None
-    assert proxy.requests()[-1]["decision"] == "degraded_allow"
+    assert proxy.line_of(reply)["decision"] == "degraded_allow"
 
 
 def test_deny_when_redis_is_gone(start, upstream, connect, redis):
@@ -263,7 +268,7 @@ def test_deny_when_redis_is_gone(start, upstream, connect, redis):
         check_error(reply, 503, "0619", "The quota store is unavailable. Retry later.", "Service Unavailable")
         assert int(reply["Retry-After"]) >= 1 and trio_of(reply) is None
     assert len(server.requests) == seen
-    assert proxy.requests()[-1]["end"] == "store_unavailable"
+    assert proxy.line_of(reply)["end"] == "store_unavailable"
 
 
 def test_mixed_modes_on_one_request(start, upstream, connect, redis):
@@ -289,8 +294,10 @@ def test_no_request_waits_longer_than_the_decision_timeout(start, upstream, conn
     statuses, slowest = run_load(connect, [proxy], "alice", 3, threads_per_proxy=8)
     assert set(statuses) <= ({503} if mode == "deny" else {200}), statuses
     assert slowest < 0.150 + 1.0, "a client's view, with the machine's own delays"
-    waits = sorted(line["t_store"] for line in proxy.requests()[count:] if "t_store" in line)
-    assert waits[-1] <= 150_000 + 250_000 + (500_000 if SANITIZED_SLACK_S else 0), waits[-5:]
+    lines = proxy.requests(count + sum(statuses.values()))[count:]
+    waits = sorted(line["t_store"] for line in lines if "t_store" in line)
+    assert waits[-1] <= 150_000 + 250_000, waits[-5:]
+    assert waits[int(len(waits) * 0.99)] <= 150_000 + 100_000, waits[-5:]
     assert sum(wait > 10_000 for wait in waits) < 0.2 * len(waits), "a breaker keeps most requests from waiting"
     redis.resume()
     wait_until_store_is_up(connect, proxy)

@@ -41,6 +41,10 @@ class RedisServer:
         except redis.RedisError:
             return False
 
+    def client_of(self, **options):
+        """Another client: with a password, or of another database."""
+        return redis.Redis(unix_socket_path=self.socket_path, socket_timeout=20, **options)
+
     def pause(self):
         os.kill(self.process.pid, signal.SIGSTOP)
 

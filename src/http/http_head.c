@@ -120,17 +120,6 @@ static ALWAYS_INLINE enum http_parse request_line(struct http_head *head, const 
     return HTTP_PARSE_OK;
 }
 
-/* The three digits of a status, 0 when they are not all digits. */
-static inline unsigned status_of(const char *digits)
-{
-    unsigned hundreds = (unsigned char)digits[0] - (unsigned)'0';
-    unsigned tens = (unsigned char)digits[1] - (unsigned)'0';
-    unsigned ones = (unsigned char)digits[2] - (unsigned)'0';
-    if (hundreds > 9 || tens > 9 || ones > 9)
-        return 0;
-    return hundreds * 100 + tens * 10 + ones;
-}
-
 /* RFC 9112 section 4.  Many servers leave out the space before an empty reason; both are read. */
 static ALWAYS_INLINE enum http_parse status_line(struct http_head *head, const char *buf,
                                                  size_t stop, size_t *next,
@@ -143,10 +132,12 @@ static ALWAYS_INLINE enum http_parse status_line(struct http_head *head, const c
     if (stop == 8 || buf[8] != ' ')
         return bad_byte(buf, stop, 8, line, line, HTTP_FAULT_CONTROL_BYTE, fault);
 
-    for (size_t i = 9; i < 12; i++)
+    unsigned status = 0;
+    for (size_t i = 9; i < 12; i++) {
         if (i >= stop || buf[i] < '0' || buf[i] > '9')
             return bad_byte(buf, stop, i, line, line, HTTP_FAULT_CONTROL_BYTE, fault);
-    unsigned status = status_of(buf + 9);
+        status = status * 10 + (unsigned)(buf[i] - '0');
+    }
     if (status < 100 || status > 599)
         return bad(fault, HTTP_FAULT_BAD_STATUS, 9);
     if (stop == 12)

@@ -238,6 +238,7 @@ static void read_all(enum http_body_kind kind, uint64_t length, const char *text
             sum += consumed;
         }
         assert_int_equal(state, expected);
+        assert_int_equal(http_body_is_done(&body), expected == HTTP_BODY_DONE);
         assert_int_equal(sum, expected_data);
         assert_int_equal(body.data_bytes, expected_data);
         assert_memory_equal(buf, text, len);
@@ -308,6 +309,50 @@ static void test_overhead(void **state)
     }
 }
 
+/* Trailers of many lines outgrow their first piece of the arena, read in small pieces. */
+static void test_many_trailers(void **state)
+{
+    (void)state;
+    static const struct http_framing framing = {.kind = HTTP_BODY_CHUNKED};
+    static const struct http_body_limits limits = {
+        .extension_max_bytes = 0, .trailers_max_bytes = 1500, .overhead_max_bytes = 100};
+    enum {
+        LINES = 100 /* of 15 bytes: exactly the limit */
+    };
+    for (unsigned lines = LINES; lines <= LINES + 1; lines++) {
+        char text[2048], expected[2048];
+        size_t len = 0, expected_len = 0;
+        len += (size_t)snprintf(text, sizeof(text), "80\r\n%0128d\r\n0\r\n", 0);
+        for (unsigned i = 0; i < lines; i++)
+            expected_len += (size_t)snprintf(
+                expected + expected_len, sizeof(expected) - expected_len, "X-Line: %05u\r\n", i);
+        memcpy(text + len, expected, expected_len);
+        len += expected_len;
+        memcpy(text + len, "\r\n", 2);
+        len += 2;
+
+        struct arena arena;
+        struct http_body body;
+        enum http_body_state got = HTTP_BODY_MORE;
+        arena_init(&arena, NULL, 0, 65536);
+        http_body_init(&body, &framing);
+        assert_false(http_body_is_done(&body));
+        for (size_t at = 0; at < len && got == HTTP_BODY_MORE;) {
+            size_t take = len - at < 7 ? len - at : 7, consumed, data;
+            got = http_body_read(&body, text + at, take, &consumed, &data, &limits, &arena);
+            at += consumed;
+        }
+        assert_int_equal(got, lines == LINES ? HTTP_BODY_DONE : HTTP_BODY_BAD);
+        assert_int_equal(http_body_is_done(&body), lines == LINES);
+        if (lines == LINES)
+            assert_true(span_eq((struct span){body.trailers, body.trailers_len},
+                                (struct span){expected, expected_len}));
+        else
+            assert_int_equal(body.fault, HTTP_FAULT_TRAILERS_TOO_LONG);
+        arena_fini(&arena);
+    }
+}
+
 /* An arena at its cap refuses the trailers and nothing else. */
 static void test_full_arena(void **state)
 {
@@ -357,7 +402,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunked),       cmocka_unit_test(test_other_kinds),
         cmocka_unit_test(test_after_the_end), cmocka_unit_test(test_overhead),
-        cmocka_unit_test(test_full_arena),    cmocka_unit_test(test_chunk_head),
+        cmocka_unit_test(test_many_trailers), cmocka_unit_test(test_full_arena),
+        cmocka_unit_test(test_chunk_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

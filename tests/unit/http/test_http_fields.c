@@ -108,7 +108,8 @@ static void test_methods(void **state)
         {"CONNECT", HTTP_METHOD_CONNECT}, {"get", HTTP_METHOD_OTHER},
         {"GETS", HTTP_METHOD_OTHER},      {"", HTTP_METHOD_OTHER},
         {"GE", HTTP_METHOD_OTHER},        {"PURGE", HTTP_METHOD_OTHER},
-        {"Options", HTTP_METHOD_OTHER},
+        {"Options", HTTP_METHOD_OTHER},   {"DELETF", HTTP_METHOD_OTHER},
+        {"CONNECU", HTTP_METHOD_OTHER},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(http_method_of(span_of(rows[i].name)), rows[i].id);

@@ -20,8 +20,8 @@
 struct loop_log_stage {
     _Atomic uint32_t len, done; /* bytes; all of it is written when they are equal */
     uint32_t lines;             /* with a number */
-    uint64_t
-        told_from; /* the first line says that numbers from here on are missing; 0: it does not */
+    uint64_t told_from; /* the line at told_at says what is missing from here on; 0: none does */
+    uint32_t told_at;
     atomic_bool is_writing; /* a write was begun, and its end was not seen */
     bool is_begun;          /* dev, ino and start_bytes are known */
     uint64_t dev, ino, start_bytes;

@@ -41,7 +41,7 @@ struct loop_log_intent {
     uint64_t seq, lost_from, dropped, error_lost;
     struct {
         bool is_new;
-        uint32_t len, lines;
+        uint32_t len, lines, told_at;
         uint64_t told_from;
     } stage[LOOP_LOG_STREAMS];
 };

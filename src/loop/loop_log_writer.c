@@ -129,7 +129,7 @@ static char *note_begin(char *at)
     return FMT_LIT(at, "\",\"event\":\"");
 }
 
-/* Lines are missing: the first line of the next block says which. */
+/* Lines are missing: before the next one is written, a line says which. */
 static void pass_tell_dropped(struct pass *pass)
 {
     char note[LINE_NOTE_MAX], *at = note;
@@ -143,9 +143,11 @@ static void pass_tell_dropped(struct pass *pass)
     at = FMT_LIT(at, ",\"from_seq\":");
     at = fmt_u64(at, from);
     at = FMT_LIT(at, "}\n");
+    uint32_t told_at = intent->stage[LOOP_LOG_ACCESS].len;
     if (pass_numbered(pass, (struct span){note, (size_t)(at - note)})) {
         intent->lost_from = 0;
         intent->stage[LOOP_LOG_ACCESS].told_from = from;
+        intent->stage[LOOP_LOG_ACCESS].told_at = told_at;
     }
 }
 
@@ -258,6 +260,7 @@ static void writer_apply(struct loop_log *log)
             continue;
         stage->lines = intent->stage[i].lines;
         stage->told_from = intent->stage[i].told_from;
+        stage->told_at = intent->stage[i].told_at;
         stage->is_begun = false;
         atomic_store(&stage->done, 0);
         atomic_store(&stage->len, intent->stage[i].len);
@@ -288,6 +291,8 @@ void loop_log_recover(struct loop_log *log)
     atomic_store(&log->shared->intent.is_armed, false);
     for (unsigned i = 0; i < log->ring_count + LOOP_LOG_SIDES; i++)
         loop_log_ring_recover(log->rings[i]);
+    /* Killed after a boot was begun and before its first line. */
+    log->is_start_due = log->shared->starts > 0 && writer_boot(log->shared)->seq == 0;
 }
 
 /* The number in a line that pass_prefix began; 0 for any other line. */
@@ -309,7 +314,7 @@ static void writer_account_lost(struct loop_log *log, struct loop_log_stage *sta
 {
     struct loop_log_shared *shared = log->shared;
     uint64_t from = 0;
-    bool is_first = lost.ptr == stage->data;
+    bool is_untold = stage->told_from != 0 && lost.ptr <= stage->data + stage->told_at;
     while (lost.len > 0) {
         size_t len = span_find(lost, '\n') + 1;
         uint64_t seq = line_seq((struct span){lost.ptr, len});
@@ -323,7 +328,7 @@ static void writer_account_lost(struct loop_log *log, struct loop_log_stage *sta
         lost.ptr += len;
         lost.len -= len;
     }
-    if (is_first && stage->told_from != 0)
+    if (is_untold && stage->told_from < from)
         from = stage->told_from;
     if (from != 0)
         shared->lost_from = from;
@@ -376,10 +381,11 @@ static void writer_begin_boot(struct loop_log *log)
 
 void loop_log_enter_boot(struct loop_log *log)
 {
-    if (log->shared->starts == 0)
+    if (log->shared->starts == 0) {
         writer_begin_boot(log);
-    else
-        log->is_draining_left = true;
+        return;
+    }
+    log->is_draining_left = true;
 }
 
 static bool writer_is_drained(const struct loop_log *log)
@@ -415,19 +421,17 @@ bool loop_log_pass(struct loop_log *log)
     }
     bool are_open[LOOP_LOG_STREAMS];
     pass_begin(&pass, log);
-    for (unsigned i = 0; i < LOOP_LOG_STREAMS; i++) {
-        const struct loop_log_out *out = writer_out(log, i);
-        are_open[i] = out->state != LOOP_LOG_OUT_STALLED;
-        if (are_open[i])
-            pass_count_drops(&pass, i);
-    }
+    for (unsigned i = 0; i < LOOP_LOG_STREAMS; i++)
+        are_open[i] = writer_out(log, i)->state != LOOP_LOG_OUT_STALLED;
     if (are_open[LOOP_LOG_ACCESS]) {
-        pass_tell_dropped(&pass);
         if (log->is_start_due)
             pass_tell_start(&pass);
+        pass_count_drops(&pass, LOOP_LOG_ACCESS);
+        pass_tell_dropped(&pass);
         pass_drain(&pass, LOOP_LOG_ACCESS);
     }
     if (are_open[LOOP_LOG_ERROR]) {
+        pass_count_drops(&pass, LOOP_LOG_ERROR);
         pass_tell_error_lost(&pass);
         pass_drain(&pass, LOOP_LOG_ERROR);
     }
@@ -441,5 +445,6 @@ bool loop_log_pass(struct loop_log *log)
     for (unsigned i = 0; i < LOOP_LOG_STREAMS; i++)
         if (pass.is_full[i] && log->outs[i].state == LOOP_LOG_OUT_READY)
             return true;
-    return false;
+    return (log->is_draining_left || log->is_start_due) &&
+           log->outs[LOOP_LOG_ACCESS].state != LOOP_LOG_OUT_STALLED;
 }

@@ -37,32 +37,45 @@ static size_t blank_comment(char *text, size_t len, size_t at)
     return end;
 }
 
+/* What was seen since the last comma that follows a value. */
+struct trail {
+    size_t comma;     /* its index; the text's length: none, or something came since */
+    char significant; /* the last byte that is neither space nor comment */
+};
+
+static void see(struct trail *trail, char *text, size_t len, size_t at)
+{
+    char c = text[at];
+    if ((c == ']' || c == '}') && trail->comma < len)
+        text[trail->comma] = ' ';
+    trail->comma = len;
+    if (c == ',' && trail->significant != 0 && memchr("[{,:", trail->significant, 4) == NULL)
+        trail->comma = at;
+    trail->significant = c;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 bool config_blank(char *text, size_t len, size_t *fault_off)
 {
-    size_t comma = len;   /* a comma that follows a value, and nothing since */
-    char significant = 0; /* the last byte that is neither space nor comment */
+    struct trail trail = {.comma = len};
     for (size_t i = 0; i < len;) {
-        char c = text[i];
-        if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+        bool is_comment =
+            text[i] == '/' && i + 1 < len && (text[i + 1] == '/' || text[i + 1] == '*');
+        if (is_space(text[i])) {
             i++;
-            continue;
-        }
-        if (c == '/' && i + 1 < len && (text[i + 1] == '/' || text[i + 1] == '*')) {
-            size_t end = blank_comment(text, len, i);
-            if (end == 0) {
-                *fault_off = i;
+        } else if (is_comment) {
+            *fault_off = i;
+            i = blank_comment(text, len, i);
+            if (i == 0)
                 return false;
-            }
-            i = end;
-            continue;
+        } else {
+            see(&trail, text, len, i);
+            i = text[i] == '"' ? skip_string(text, len, i) : i + 1;
         }
-        if ((c == ']' || c == '}') && comma < len)
-            text[comma] = ' ';
-        comma = len;
-        if (c == ',' && significant != 0 && memchr("[{,:", significant, 4) == NULL)
-            comma = i;
-        significant = c;
-        i = c == '"' ? skip_string(text, len, i) : i + 1;
     }
     return true;
 }

@@ -62,26 +62,33 @@ static void pointer_of(struct pointer *pointer, const struct config_node *node)
         pointer_add(pointer, path[--depth]);
 }
 
-__attribute__((format(printf, 6, 0))) static void tell(struct config_doc *doc,
-                                                       enum config_severity severity,
-                                                       const struct config_node *node, size_t off,
-                                                       size_t len, const char *format, va_list args)
+struct message {
+    char text[MESSAGE_BYTES_MAX];
+};
+
+/* Formats `format` and what follows it; a function of its own cannot take the arguments on. */
+#define FORMAT(message, format)                                                                    \
+    do {                                                                                           \
+        va_list args_;                                                                             \
+        va_start(args_, format);                                                                   \
+        vsnprintf((message).text, sizeof((message).text), format, args_);                          \
+        va_end(args_);                                                                             \
+    } while (0)
+
+static void tell(struct config_doc *doc, enum config_severity severity,
+                 const struct config_node *node, size_t off, size_t len,
+                 const struct message *message)
 {
     struct pointer pointer;
-    char message[MESSAGE_BYTES_MAX];
     if (doc->report->is_out_of_memory)
         return; /* what could not be read is not wrong */
     pointer_of(&pointer, node);
-    int wanted = vsnprintf(message, sizeof(message), format, args);
-    size_t message_len = wanted < 0 ? 0 : (size_t)wanted;
-    if (message_len >= sizeof(message))
-        message_len = sizeof(message) - 1;
     if (off > doc->raw.len)
         off = doc->raw.len;
     if (len > doc->raw.len - off)
         len = doc->raw.len - off;
     config_report_add(doc->report, severity, off, len, (struct span){pointer.text, pointer.len},
-                      (struct span){message, message_len});
+                      span_of(message->text));
 }
 
 static size_t offset_of(const struct config_doc *doc, const char *at)
@@ -95,50 +102,44 @@ static size_t offset_of(const struct config_doc *doc, const char *at)
 
 void config_error(struct config_doc *doc, const struct config_node *value, const char *format, ...)
 {
-    va_list args;
-    va_start(args, format);
-    tell(doc, CONFIG_ERROR, value, offset_of(doc, value->token.ptr), value->token.len, format,
-         args);
-    va_end(args);
+    struct message message;
+    FORMAT(message, format);
+    tell(doc, CONFIG_ERROR, value, offset_of(doc, value->token.ptr), value->token.len, &message);
 }
 
 void config_key_error(struct config_doc *doc, const struct config_node *value, const char *format,
                       ...)
 {
     struct span token = value->key_token.ptr == NULL ? value->token : value->key_token;
-    va_list args;
-    va_start(args, format);
-    tell(doc, CONFIG_ERROR, value, offset_of(doc, token.ptr), token.len, format, args);
-    va_end(args);
+    struct message message;
+    FORMAT(message, format);
+    tell(doc, CONFIG_ERROR, value, offset_of(doc, token.ptr), token.len, &message);
 }
 
 void config_missing_error(struct config_doc *doc, const struct config_node *object,
                           const char *format, ...)
 {
-    va_list args;
-    va_start(args, format);
-    tell(doc, CONFIG_ERROR, object, offset_of(doc, object->token.ptr), 1, format, args);
-    va_end(args);
+    struct message message;
+    FORMAT(message, format);
+    tell(doc, CONFIG_ERROR, object, offset_of(doc, object->token.ptr), 1, &message);
 }
 
 void config_warning(struct config_doc *doc, const struct config_node *value, const char *format,
                     ...)
 {
     bool is_container = value->kind == CONFIG_KIND_OBJECT || value->kind == CONFIG_KIND_ARRAY;
-    va_list args;
-    va_start(args, format);
+    struct message message;
+    FORMAT(message, format);
     tell(doc, CONFIG_WARNING, value, offset_of(doc, value->token.ptr),
-         is_container ? 1 : value->token.len, format, args);
-    va_end(args);
+         is_container ? 1 : value->token.len, &message);
 }
 
 void config_error_at(struct config_doc *doc, const struct config_node *inside, size_t off,
                      size_t len, const char *format, ...)
 {
-    va_list args;
-    va_start(args, format);
-    tell(doc, CONFIG_ERROR, inside, off, len, format, args);
-    va_end(args);
+    struct message message;
+    FORMAT(message, format);
+    tell(doc, CONFIG_ERROR, inside, off, len, &message);
 }
 
 void config_out_of_memory(struct config_doc *doc)

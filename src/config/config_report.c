@@ -15,6 +15,7 @@
 void config_report_init(struct config_report *report)
 {
     *report = (struct config_report){0};
+    report->hidden_end = &report->hidden;
     arena_init(&report->arena, NULL, 0, REPORT_BYTES_MAX);
 }
 
@@ -49,6 +50,18 @@ void config_report_add(struct config_report *report, enum config_severity severi
     report->notes[report->note_count++] = note;
 }
 
+void config_report_hide(struct config_report *report, size_t off, size_t len)
+{
+    struct config_hidden *hidden = arena_take(&report->arena, sizeof(*hidden));
+    if (hidden == NULL) {
+        report->is_out_of_memory = true;
+        return;
+    }
+    *hidden = (struct config_hidden){.off = off, .len = len};
+    *report->hidden_end = hidden;
+    report->hidden_end = &hidden->next;
+}
+
 static int compare_notes(const void *left, const void *right)
 {
     const struct config_note *a = left, *b = right;
@@ -62,6 +75,7 @@ struct place {
     struct span text;
     size_t at, line_begin;
     unsigned line;
+    const struct config_hidden *hidden; /* the first that ends behind line_begin */
 };
 
 static void place_move(struct place *place, size_t off)
@@ -72,6 +86,16 @@ static void place_move(struct place *place, size_t off)
         place->line++;
         place->line_begin = place->at;
     }
+    while (place->hidden != NULL && place->hidden->off + place->hidden->len <= place->line_begin)
+        place->hidden = place->hidden->next;
+}
+
+static bool is_hidden(const struct place *place, size_t off)
+{
+    const struct config_hidden *hidden = place->hidden;
+    while (hidden != NULL && hidden->off + hidden->len <= off)
+        hidden = hidden->next;
+    return hidden != NULL && off >= hidden->off;
 }
 
 static struct span place_line(const struct place *place)
@@ -105,8 +129,9 @@ static void put_char(FILE *out, struct span text, size_t len)
 }
 
 /* The source line around the note and the caret under it. */
-static void put_source(FILE *out, struct span line, unsigned number, size_t off, size_t len)
+static void put_source(FILE *out, const struct place *place, size_t off, size_t len)
 {
+    struct span line = place_line(place);
     struct span before = {line.ptr, off < line.len ? off : line.len};
     struct span marked = {line.ptr + before.len, line.len - before.len};
     if (marked.len > len)
@@ -118,12 +143,14 @@ static void put_source(FILE *out, struct span line, unsigned number, size_t off,
         last = first + REPORT_COLUMNS_MAX;
     }
 
-    fprintf(out, "%5u | %s", number, first > 0 ? "..." : "");
+    fprintf(out, "%5u | %s", place->line, first > 0 ? "..." : "");
     unsigned at = 0;
     for (size_t i = 0; i < line.len; at++) {
         struct span rest = {line.ptr + i, line.len - i};
         size_t step = config_utf8_step(rest);
-        if (at >= first && at < last)
+        if (at >= first && at < last && is_hidden(place, place->line_begin + i))
+            fputc('*', out);
+        else if (at >= first && at < last)
             put_char(out, rest, step);
         i += step;
     }
@@ -143,7 +170,7 @@ static void put_count(FILE *out, unsigned count, const char *noun)
 static void put_text(FILE *out, const struct config_report *report, struct span name,
                      struct span text)
 {
-    struct place place = {.text = text, .line = 1};
+    struct place place = {.text = text, .line = 1, .hidden = report->hidden};
     for (unsigned i = 0; i < report->note_count; i++) {
         const struct config_note *note = &report->notes[i];
         place_move(&place, note->off);
@@ -152,7 +179,7 @@ static void put_text(FILE *out, const struct config_report *report, struct span 
                 count_columns(before) + 1, note->severity == CONFIG_ERROR ? "error" : "warning",
                 note->pointer.len == 0 ? "/" : note->pointer.ptr, (int)note->message.len,
                 note->message.ptr);
-        put_source(out, place_line(&place), place.line, before.len, note->len);
+        put_source(out, &place, before.len, note->len);
     }
     unsigned unshown = report->errors + report->warnings - report->note_count;
     if (unshown > 0)

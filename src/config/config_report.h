@@ -24,11 +24,19 @@ struct config_note {
     struct span pointer, message;
 };
 
+/* Bytes of the file that are never shown. */
+struct config_hidden {
+    size_t off, len;
+    struct config_hidden *next; /* behind this one */
+};
+
 /* Owner: whoever embeds it.  Freed by: config_report_fini.  Thread: the owner's. */
 struct config_report {
     struct arena arena;
     struct config_note *notes; /* CONFIG_NOTES_MAX of them; NULL until the first */
     unsigned note_count, errors, warnings;
+    unsigned secret_errors; /* of the errors: secrets that could not be had */
+    struct config_hidden *hidden, **hidden_end;
     bool is_out_of_memory;
 };
 
@@ -38,6 +46,9 @@ void config_report_fini(struct config_report *report);
 /* Both texts are copied. */
 void config_report_add(struct config_report *report, enum config_severity severity, size_t off,
                        size_t len, struct span pointer, struct span message);
+
+/* Show these bytes as asterisks.  Called in the order of the file. */
+void config_report_hide(struct config_report *report, size_t off, size_t len);
 
 /* "file:line:column: error: /pointer: message", the source line and a caret for each, and a last line
  * with the count; empty when there is nothing to say.  malloc'ed; NULL when out of memory.  Sorts. */

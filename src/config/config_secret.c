@@ -3,37 +3,43 @@
  * accepts an empty one (a forgotten variable must not become a known key). */
 #include "config/config_secret.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SECRET_BYTES_MAX 4096
+
+/* It is named rightly but cannot be had. */
+static void fault_absent(struct config_load *load, const struct config_node *node, const char *what,
+                         struct span name, const char *why)
+{
+    load->doc->report->secret_errors++;
+    config_error(load->doc, node, "the %s %s %s", what, config_quote(name).text, why);
+}
 
 static struct span from_env(struct config_load *load, const struct config_node *node,
                             struct span name)
 {
     const char *value = getenv(name.ptr);
-    if (value == NULL)
-        config_error(load->doc, node, "the environment variable %s is not set",
-                     config_quote(name).text);
-    else if (*value == '\0')
-        config_error(load->doc, node, "the environment variable %s is empty",
-                     config_quote(name).text);
+    if (value == NULL || *value == '\0')
+        fault_absent(load, node, "environment variable", name,
+                     value == NULL ? "is not set" : "is empty");
     return span_of(value);
 }
 
 static struct span from_file(struct config_load *load, const struct config_node *node,
                              struct span name)
 {
-    char why[256] = "secret files cannot be read here";
+    char why[256] = "secret files cannot be read here", sentence[300];
     struct span text = SPAN_NONE;
     if (load->read == NULL || !load->read(load->arg, name, &text, why)) {
-        config_error(load->doc, node, "the secret file %s cannot be read: %s",
-                     config_quote(name).text, why);
+        snprintf(sentence, sizeof(sentence), "cannot be read: %s", why);
+        fault_absent(load, node, "secret file", name, sentence);
         return SPAN_NONE;
     }
     if (text.len > 0 && text.ptr[text.len - 1] == '\n')
         text.len--;
     if (text.len == 0)
-        config_error(load->doc, node, "the secret file %s is empty", config_quote(name).text);
+        fault_absent(load, node, "secret file", name, "is empty");
     return text;
 }
 

@@ -30,19 +30,20 @@ struct plan_listener {
 
 struct plan_respond {
     uint16_t status;
-    struct span body, content_type; /* "application/json; charset=UTF-8" or "text/plain; charset=UTF-8" */
+    struct span body;
+    struct span content_type; /* "application/json; charset=UTF-8", "text/plain; charset=UTF-8" */
 };
 
 struct plan_route {
     const struct route_rule *rule;
     const struct quota *quotas[QUOTA_MAX_PER_ROUTE];
     unsigned quota_count;
-    uint32_t cost;               /* 1 */
-    int upstream;                /* index, or -1: respond */
+    uint32_t cost; /* 1 */
+    int upstream;  /* index, or -1: respond */
     const struct plan_respond *respond;
-    struct reply_headers headers;               /* the route's own or the default */
-    metrics_slot slot_requests;                 /* sluice_route_requests_total{route} */
-    metrics_slot slot_class[6];                 /* sluice_route_responses_total{route,class}; [1]..[5] */
+    struct reply_headers headers; /* the route's own or the default */
+    metrics_slot slot_requests;   /* sluice_route_requests_total{route} */
+    metrics_slot slot_class[6];   /* sluice_route_responses_total{route,class}; [1]..[5] */
 };
 
 struct plan_limits {
@@ -52,7 +53,7 @@ struct plan_limits {
     uint32_t connections_max;
     uint64_t header_timeout_us, write_stall_us, keepalive_us;
     uint64_t body_min_rate_per_s, body_grace_us;
-    uint64_t drain_us;       /* how long responses in flight may take after TERM */
+    uint64_t drain_us;          /* how long responses in flight may take after TERM */
     uint64_t head_budget_bytes; /* process-wide memory for incomplete heads */
 };
 
@@ -86,7 +87,7 @@ struct plan {
     uint64_t store_state_interval_us;
     struct store_redis_conf redis;
     struct loop_log_targets log;
-    unsigned log_level; /* enum log_level */
+    unsigned log_level;                         /* enum log_level */
     struct span admin_address, metrics_address; /* empty: off */
 };
 
@@ -105,9 +106,12 @@ typedef bool (*plan_read_fn)(void *arg, struct span name, struct span *text, cha
  * memory (then errors is at least 1).  Freed by: plan_report_fini. */
 struct plan_report {
     unsigned errors, warnings;
-    char *text; /* human */
-    char *json; /* the same for --json: {"file", "errors", "warnings", "messages": [{"severity", "line",
-                   "column", "pointer", "message"}]} */
+    /* Of the errors: secrets that could not be had; the file itself may be right. */
+    unsigned secret_errors;
+    char *text; /* for people; a secret in plain text shows as asterisks */
+    /* {"file", "errors", "warnings", "messages": [{"severity", "line", "column", "pointer",
+     * "message"}]} */
+    char *json;
 };
 
 /* Parse, check everything, link.  NULL when there were errors.  registry may be NULL (check): then all

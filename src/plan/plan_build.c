@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/base_fmt.h"
+#include "config/config_hide.h"
 #include "plan/plan_draft.h"
 #include "store/store_redis_directives.h"
 
@@ -151,7 +152,11 @@ static bool build(struct plan_work *work, struct span text)
 static void fill_report(struct plan_report *report, struct config_report *found, struct span name,
                         struct span text)
 {
-    *report = (struct plan_report){.errors = found->errors, .warnings = found->warnings};
+    if (found->note_count != 0)
+        config_hide_secrets(found, &PLAN_TABLE, text);
+    *report = (struct plan_report){.errors = found->errors,
+                                   .secret_errors = found->secret_errors,
+                                   .warnings = found->warnings};
     report->text = config_report_text(found, name, text);
     report->json = config_report_json(found, name, text);
     if (!found->is_out_of_memory)

@@ -42,6 +42,16 @@ static const struct config_node *member_or_self(const struct config_node *node, 
     return member != NULL ? member : node;
 }
 
+/* The listener before `end` with this address, -1 when there is none. */
+static int find_address(const struct plan *plan, const struct net_address *address, unsigned end)
+{
+    for (unsigned i = 0; i < end && address->len != 0; i++) {
+        if (net_address_eq(address, &plan->listeners[i].address))
+            return (int)i;
+    }
+    return -1;
+}
+
 /* One address cannot be listened on twice, whoever wants it. */
 static void check_addresses(struct plan_work *work)
 {
@@ -53,24 +63,17 @@ static void check_addresses(struct plan_work *work)
     } others[] = {{"address", plan->admin_address}, {"metrics", plan->metrics_address}};
 
     for (unsigned i = 0; i < plan->listener_count; i++) {
-        const struct net_address *address = &plan->listeners[i].address;
-        for (unsigned j = 0; j < i && address->len != 0; j++) {
-            if (net_address_eq(address, &plan->listeners[j].address)) {
-                config_error(work->load->doc,
-                             member_or_self(work->draft->listeners.nodes[i], "address"),
-                             "two listeners have this address");
-                break;
-            }
-        }
+        if (find_address(plan, &plan->listeners[i].address, i) >= 0)
+            config_error(work->load->doc,
+                         member_or_self(work->draft->listeners.nodes[i], "address"),
+                         "two listeners have this address");
     }
     for (unsigned k = 0; k < 2; k++) {
         struct net_address address;
         if (others[k].text.len == 0 || net_address_parse(&address, others[k].text, NULL) != NULL)
             continue;
-        bool is_taken = k == 1 && span_eq(others[0].text, others[1].text);
-        for (unsigned i = 0; i < plan->listener_count; i++)
-            is_taken = is_taken || net_address_eq(&address, &plan->listeners[i].address);
-        if (is_taken)
+        if (find_address(plan, &address, plan->listener_count) >= 0 ||
+            (k == 1 && span_eq(others[0].text, others[1].text)))
             config_error(work->load->doc, member_or_self(admin, others[k].key),
                          "something else listens on this address");
     }

@@ -470,6 +470,64 @@ static void test_warnings(void **state)
     }
 }
 
+/* Whatever is wrong with the file: a secret in it is not shown. */
+static void test_secrets_stay_hidden(void **state)
+{
+    static const char *const cases[] = {
+        "{ 'subject_secret': 'hunter2' }",
+        "{ 'zzz': 1, 'subject_secret': 'hunter2', 'workers': 0 }",
+        "{ 'subject_secret':\n   'hunter2' }",
+        "{ 'subject_secret' 'hunter2', 'x': 1 }",
+        "{ 'subject_secret': 'hunter2 }",
+        "{ 'subject_secret': 'hunter2\\",
+        "{ 'subject_secret': 'hunter2' x",
+        "{ 'subjet_secret': 'hunter2' }",
+        "{ 'store': { 'type': 'redis', 'pasword': 'hunter2' } }",
+        "{ 'store': { 'type': 'memory', 'password': 'hunter2' } }",
+        "{ 'store': { 'type': 'redis', 'password': 'hunter2', 'password': 'hunter2' } }",
+        "{ 'password': 'hunter2' }",
+        "{ 'workers': 0, // 'password': 'hunter2'\n }",
+        "{ 'workers': 0, 'store': { 'password': 'hunter2', 'password': 'hunter2' } }",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct plan_report report;
+        struct span text = bench_text(cases[i]);
+        assert_null(bench_build(text, &report));
+        if (strstr(report.text, "unter") != NULL || strstr(report.json, "unter") != NULL)
+            fail_msg("%s\n%s", cases[i], report.text);
+        assert_non_null(strstr(report.text, "******"));
+        plan_report_fini(&report);
+        free((char *)(uintptr_t)text.ptr);
+    }
+}
+
+static void test_secret_errors(void **state)
+{
+    static const struct {
+        const char *with;
+        unsigned errors, secret_errors;
+    } cases[] = {
+        {"{ 'env': 'BENCH_UNSET' }", 1, 1},
+        {"{ 'env': 'BENCH_EMPTY' }", 1, 1},
+        {"{ 'file': 'nowhere' }", 1, 1},
+        {"{ 'file': 'blank' }", 1, 1},
+        {"{ 'evn': 'x' }", 1, 0},
+        {"''", 1, 0},
+        {"{ 'env': 'BENCH_UNSET' }, 'x': 1", 2, 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct plan_report report;
+        struct span text = bench_replace("{ 'env': 'BENCH_SECRET' }", cases[i].with);
+        assert_null(bench_build(text, &report));
+        assert_int_equal(report.errors, cases[i].errors);
+        assert_int_equal(report.secret_errors, cases[i].secret_errors);
+        plan_report_fini(&report);
+        free((char *)(uintptr_t)text.ptr);
+    }
+}
+
 /* A file that ends anywhere, or has any one byte spoilt, is refused or accepted, never a crash. */
 static void test_truncated(void **state)
 {
@@ -515,8 +573,9 @@ static void test_spoilt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),     cmocka_unit_test(test_all_at_once),
-        cmocka_unit_test(test_warnings), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_warnings),      cmocka_unit_test(test_secrets_stay_hidden),
+        cmocka_unit_test(test_secret_errors), cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_spoilt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -372,9 +372,9 @@ static void writer_begin_boot(struct loop_log *log)
     *fmt_hex(shared->boots[next].id, secret, sizeof(secret)) = '\0';
     shared->boots[next].seq = 0;
     shared->lost_from = 0;
-    shared->starts++;
     atomic_store(&shared->seq, 0);
     atomic_store(&shared->boot_index, next);
+    shared->starts++;
     log->is_draining_left = false;
     log->is_start_due = true;
 }

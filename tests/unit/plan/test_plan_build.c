@@ -132,6 +132,27 @@ static void test_routes(void **state)
     plan_unref(&plan);
 }
 
+/* Without path and prefix a route takes every path; without names two routes are told apart anyway. */
+static void test_bare_routes(void **state)
+{
+    (void)state;
+    struct plan *plan = bench_plan(
+        bench_replace("    { 'prefix': '/', 'respond'",
+                      "    { 'prefix': '/', 'methods': ['PUT'], 'respond': {} },\n"
+                      "    { 'prefix': '/', 'host': 'x.org', 'respond': {} },\n"
+                      "    { 'respond': { 'status': 418 } },\n    { 'prefix': '/', 'respond'"));
+    assert_int_equal(plan->route_count, 7);
+    assert_span(plan->routes[3].rule->name, "PUT /*");
+    assert_span(plan->routes[4].rule->name, "x.org/*");
+    assert_span(plan->routes[5].rule->name, "/*");
+    assert_span(plan->routes[6].rule->name, "/* #6");
+    struct route_query query = {SPAN("public"), SPAN("y.org"), SPAN("/a/b"), SPAN("GET")};
+    struct route_match match;
+    assert_true(route_table_find(plan->route_table, &query, &match));
+    assert_int_equal(plan->routes[match.index].respond->status, 418);
+    plan_unref(&plan);
+}
+
 static void test_the_rest(void **state)
 {
     (void)state;
@@ -442,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_listeners_and_upstreams),
         cmocka_unit_test(test_identities_and_quotas),
         cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_bare_routes),
         cmocka_unit_test(test_the_rest),
         cmocka_unit_test(test_minimal),
         cmocka_unit_test(test_redis),

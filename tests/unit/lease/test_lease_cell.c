@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_lease_cell - what one subject's cell learns, claims, owes and allows.  The time is a number. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lease/lease_cell.h"
+#include "store/store_testing.h"
+
+#define MONO(at_s)                                                                                 \
+    (US(at_s) - US(T0_S) + 1000000000) /* the monotonic clock at a time of the store */
+
+static const struct quota MINUTE_10 = {.limit_count = 1, .limits = {MINUTE(10)}};
+static const struct quota MINUTE_HOUR = {.limit_count = 2, .limits = {MINUTE(10), HOUR(100)}};
+static const struct quota HOUR_MINUTE = {.limit_count = 2, .limits = {HOUR(100), MINUTE(10)}};
+static const struct quota FOUR = {.limit_count = 4,
+                                  .limits = {SECOND(5), MINUTE(10), HOUR(100), DAY(1000)}};
+static const struct quota OTHERS = {.limit_count = 3,
+                                    .limits = {{1, 7, 7, 0}, {1, 11, 11, 0}, {1, 13, 13, 0}}};
+
+/* The store's answer to a claim, in the lineage given. */
+static struct store_redis_result answer(const struct store_redis_claim *claim, uint32_t lineage,
+                                        uint64_t now_s, const uint32_t *used)
+{
+    struct store_redis_result result = {.lineage = lineage};
+    for (unsigned i = 0; i < claim->window_count; i++) {
+        result.windows[i].start_s = quota_window_start(claim->windows[i].period_s, now_s);
+        result.windows[i].used = used[i];
+    }
+    return result;
+}
+
+/* Ask at now_s and learn. */
+static struct store_redis_claim exchange(struct lease_cell *cell, const struct quota *quota,
+                                         uint64_t now_s, uint32_t lineage, const uint32_t *used)
+{
+    struct store_redis_claim claim;
+    lease_cell_settle(cell, quota, now_s);
+    lease_cell_claim(cell, quota, 1, true, &claim);
+    struct store_redis_result result = answer(&claim, lineage, now_s, used);
+    lease_cell_learn(cell, &claim, &result, US(now_s), MONO(now_s));
+    return claim;
+}
+
+static void test_windows_are_found_by_period(void **state)
+{
+    struct lease_cell cell = {0};
+    const uint32_t used[] = {3, 30};
+    (void)state;
+    exchange(&cell, &MINUTE_HOUR, T0_S, 1, used);
+    lease_cell_settle(&cell, &HOUR_MINUTE, T0_S + 1);
+    assert_int_equal(cell.windows[0].seen, 30);
+    assert_int_equal(cell.windows[1].seen, 3);
+    lease_cell_settle(&cell, &FOUR, T0_S + 1);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(cell.windows[i].period_s, FOUR.limits[i].period_s);
+    assert_int_equal(cell.windows[1].seen, 3);
+    assert_int_equal(cell.windows[2].seen, 30);
+    assert_int_equal(cell.windows[3].seen, 0);
+    lease_cell_settle(&cell, &OTHERS, T0_S + 1);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(cell.windows[i].period_s, OTHERS.limits[i].period_s);
+    lease_cell_settle(&cell, &MINUTE_HOUR, T0_S + 1);
+    assert_int_equal(cell.windows[0].period_s, 60);
+    assert_int_equal(cell.windows[1].period_s, 3600);
+}
+
+static void test_windows_end(void **state)
+{
+    struct lease_cell cell = {0};
+    const uint32_t used[] = {3, 30};
+    (void)state;
+    exchange(&cell, &MINUTE_HOUR, T0_S + 59, 1, used);
+    cell.windows[0].local = cell.windows[1].local = 2;
+    lease_cell_settle(&cell, &MINUTE_HOUR, T0_S + 60);
+    assert_int_equal(cell.windows[0].start_s, T0_S + 60);
+    assert_int_equal(cell.windows[0].seen + cell.windows[0].local, 0);
+    assert_int_equal(cell.windows[1].seen, 30);
+    assert_int_equal(cell.windows[1].local, 2);
+    lease_cell_settle(&cell, &MINUTE_HOUR, T0_S + 10); /* a little back: kept */
+    assert_int_equal(cell.windows[0].start_s, T0_S + 60);
+    cell.windows[0].seen = 7;
+    lease_cell_settle(&cell, &MINUTE_HOUR, T0_S - 600); /* far back: moved, what was used stays */
+    assert_int_equal(cell.windows[0].start_s, T0_S - 600);
+    assert_int_equal(cell.windows[0].seen, 7);
+}
+
+static void test_answers_out_of_order(void **state)
+{
+    struct lease_cell cell = {0};
+    struct store_redis_claim first, second;
+    (void)state;
+    lease_cell_settle(&cell, &MINUTE_10, T0_S + 59);
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &first);
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &second);
+    const uint32_t low[] = {4}, high[] = {5}, fresh[] = {1};
+    struct store_redis_result newer = answer(&second, 1, T0_S + 59, high);
+    struct store_redis_result older = answer(&first, 1, T0_S + 59, low);
+    lease_cell_learn(&cell, &second, &newer, US(T0_S + 59), MONO(T0_S + 59));
+    lease_cell_learn(&cell, &first, &older, US(T0_S + 59), MONO(T0_S + 59));
+    assert_int_equal(cell.windows[0].seen, 5);
+
+    struct store_redis_result next = answer(&second, 1, T0_S + 60, fresh);
+    lease_cell_learn(&cell, &second, &next, US(T0_S + 60), MONO(T0_S + 60));
+    assert_int_equal(cell.windows[0].seen, 1);
+    lease_cell_learn(&cell, &first, &older, US(T0_S + 59),
+                     MONO(T0_S + 59)); /* of the minute before */
+    assert_int_equal(cell.windows[0].seen, 1);
+    assert_int_equal(cell.windows[0].start_s, T0_S + 60);
+}
+
+/* Our window began, by our clock, before the store's: the store's counts. */
+static void test_store_is_behind(void **state)
+{
+    struct lease_cell cell = {0};
+    struct store_redis_claim claim;
+    const uint32_t used[] = {9};
+    (void)state;
+    lease_cell_settle(&cell, &MINUTE_10, T0_S + 60);
+    cell.windows[0].local = 2;
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &claim);
+    struct store_redis_result result = answer(&claim, 1, T0_S + 59, used);
+    lease_cell_learn(&cell, &claim, &result, US(T0_S + 59), MONO(T0_S + 60));
+    assert_int_equal(cell.windows[0].start_s, T0_S);
+    assert_int_equal(cell.windows[0].seen, 9);
+    assert_int_equal(cell.windows[0].billed, 0);
+}
+
+/* Totals of a lineage that is gone are claimed until an answer shows that they were heard. */
+static void test_lineages(void **state)
+{
+    struct lease_cell cell = {0};
+    struct store_redis_claim early, late;
+    const uint32_t six[] = {6}, nine[] = {9}, seven[] = {7}, ten[] = {10};
+    (void)state;
+    exchange(&cell, &MINUTE_10, T0_S, 1, six);
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &early); /* says 6 */
+    assert_int_equal(early.lineage, 1);
+    assert_int_equal(early.windows[0].seen, 6);
+    exchange(&cell, &MINUTE_10, T0_S, 1, nine);                        /* another worker saw 9 */
+    struct store_redis_result result = answer(&early, 2, T0_S, seven); /* lost; began at 6 */
+    lease_cell_learn(&cell, &early, &result, US(T0_S), MONO(T0_S));
+    assert_int_equal(cell.lineage, 2);
+    assert_int_equal(cell.windows[0].seen, 7);
+    assert_int_equal(cell.windows[0].floor, 9);
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &late);
+    assert_int_equal(late.windows[0].floor, 9);
+    result = answer(&late, 2, T0_S, ten);
+    lease_cell_learn(&cell, &late, &result, US(T0_S), MONO(T0_S));
+    assert_int_equal(cell.windows[0].seen, 10);
+    assert_int_equal(cell.windows[0].floor, 0);
+
+    const uint32_t heard[] = {11}; /* lost again, but all that we knew was said */
+    exchange(&cell, &MINUTE_10, T0_S, 3, heard);
+    assert_int_equal(cell.windows[0].floor, 0);
+    assert_int_equal(cell.windows[0].seen, 11);
+}
+
+static void test_resets_and_grants(void **state)
+{
+    struct lease_cell cell = {0};
+    struct store_redis_claim claim;
+    const uint32_t used[] = {10}, none[] = {0};
+    (void)state;
+    exchange(&cell, &MINUTE_10, T0_S, 1, used);
+    cell.windows[0].back = 1;
+    cell.windows[0].floor = 3;
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &claim);
+    cell.windows[0].back = 1;
+    struct store_redis_result result = answer(&claim, 1, T0_S, none);
+    result.generation = 1;
+    result.extra = 5;
+    lease_cell_learn(&cell, &claim, &result, US(T0_S), MONO(T0_S));
+    assert_int_equal(cell.windows[0].seen + cell.windows[0].floor + cell.windows[0].back, 0);
+    assert_int_equal(cell.generation, 1);
+    assert_int_equal(lease_limit(&cell, 10), 15);
+    assert_int_equal(lease_limit(&cell, INT32_MAX), INT32_MAX);
+}
+
+static void refuse(struct lease_cell *cell, const struct store_redis_claim *claim, uint64_t sent_us,
+                   uint64_t got_us)
+{
+    lease_cell_note_refusal(cell, claim, got_us, sent_us);
+}
+
+static void test_back_off(void **state)
+{
+    struct lease_cell cell = {0};
+    const uint32_t used[] = {10};
+    static const uint64_t steps_us[] = {100000, 200000, 400000, 800000, 1600000, 1600000};
+    uint64_t now_us = MONO(T0_S);
+    (void)state;
+    struct store_redis_claim claim = exchange(&cell, &MINUTE_10, T0_S, 1, used);
+    assert_false(lease_cell_refuses(&cell, &MINUTE_10, 1, now_us));
+    for (unsigned i = 0; i < 6; i++) {
+        refuse(&cell, &claim, now_us, now_us);
+        refuse(&cell, &claim, now_us, now_us + 10); /* was on its way together with the first */
+        assert_true(lease_cell_refuses(&cell, &MINUTE_10, 1, now_us + steps_us[i] - 1));
+        now_us += steps_us[i] + 10;
+        assert_false(lease_cell_refuses(&cell, &MINUTE_10, 1, now_us));
+    }
+    refuse(&cell, &claim, now_us, now_us);
+    assert_true(lease_cell_refuses(&cell, &MINUTE_10, 1, now_us));
+    lease_cell_note_grant(&cell);
+    assert_false(lease_cell_refuses(&cell, &MINUTE_10, 1, now_us));
+}
+
+static void test_refusals_know_costs_limits_and_windows(void **state)
+{
+    struct lease_cell cell = {0};
+    const uint32_t used[] = {8, 50};
+    static const struct quota roomier = {.limit_count = 2, .limits = {MINUTE(20), HOUR(100)}};
+    uint64_t now_us = MONO(T0_S + 59) + 950000;
+    (void)state;
+    struct store_redis_claim claim = exchange(&cell, &MINUTE_HOUR, T0_S + 59, 1, used);
+    claim.cost = 3;
+    refuse(&cell, &claim, now_us, now_us);
+    assert_true(lease_cell_refuses(&cell, &MINUTE_HOUR, 3, now_us));
+    assert_false(lease_cell_refuses(&cell, &MINUTE_HOUR, 2, now_us)); /* would fit */
+    assert_false(lease_cell_refuses(&cell, &roomier, 3, now_us));     /* the limit was raised */
+    assert_true(lease_cell_refuses(&cell, &MINUTE_HOUR, 3, now_us + 49999));
+    assert_false(
+        lease_cell_refuses(&cell, &MINUTE_HOUR, 3, now_us + 50000)); /* the minute is over */
+}
+
+/* Another key of the request refused: this one is not held against the next request. */
+static void test_refused_for_another_key(void **state)
+{
+    struct lease_cell cell = {0};
+    const uint32_t used[] = {2};
+    (void)state;
+    struct store_redis_claim claim = exchange(&cell, &MINUTE_10, T0_S, 1, used);
+    refuse(&cell, &claim, MONO(T0_S), MONO(T0_S));
+    assert_false(lease_cell_refuses(&cell, &MINUTE_10, 1, MONO(T0_S)));
+}
+
+static void test_debts(void **state)
+{
+    struct lease_cell cell = {0};
+    struct store_redis_claim claim, second;
+    const uint32_t used[] = {2, 20}, after[] = {8, 26};
+    (void)state;
+    exchange(&cell, &MINUTE_HOUR, T0_S, 1, used);
+    assert_false(lease_cell_has_debt(&cell));
+    cell.windows[0].local = cell.windows[1].local = 5;
+    assert_true(lease_cell_has_debt(&cell));
+    lease_cell_claim(&cell, &MINUTE_HOUR, 1, false, &claim);
+    assert_int_equal(claim.windows[0].debt, 0);
+    lease_cell_claim(&cell, &MINUTE_HOUR, 1, true, &claim);
+    assert_int_equal(claim.windows[0].debt, 5);
+    assert_false(lease_cell_has_debt(&cell));
+    assert_int_equal(lease_window_owed(&cell.windows[0]), 5); /* until it is known to be billed */
+    lease_cell_claim(&cell, &MINUTE_HOUR, 1, true, &second);
+    assert_int_equal(second.windows[0].debt, 0); /* once */
+    lease_cell_unclaim(&cell, &claim);           /* lost: owed again */
+    lease_cell_unclaim(&cell, &second);
+    assert_int_equal(cell.windows[1].local, 5);
+    assert_true(lease_cell_claim_debt(&cell, &claim));
+    assert_int_equal(claim.cost, 0);
+    assert_int_equal(claim.window_count, 2);
+    assert_int_equal(claim.windows[1].debt, 5);
+    struct store_redis_result result = answer(&claim, 1, T0_S, after);
+    lease_cell_learn(&cell, &claim, &result, US(T0_S), MONO(T0_S));
+    assert_int_equal(lease_window_owed(&cell.windows[0]) + lease_window_owed(&cell.windows[1]), 0);
+    assert_false(lease_cell_claim_debt(&cell, &claim));
+
+    cell.windows[0].local = 3; /* of a minute that is over when the bill comes back */
+    lease_cell_claim(&cell, &MINUTE_HOUR, 1, true, &claim);
+    lease_cell_settle(&cell, &MINUTE_HOUR, T0_S + 60);
+    lease_cell_unclaim(&cell, &claim);
+    assert_int_equal(cell.windows[0].local, 0);
+}
+
+static void test_late_grants(void **state)
+{
+    struct lease_cell cell = {0};
+    const uint32_t used[] = {2, 20};
+    (void)state;
+    struct store_redis_claim claim = exchange(&cell, &MINUTE_HOUR, T0_S, 1, used);
+    struct store_redis_result result = answer(&claim, 1, T0_S, used);
+    uint32_t starts[] = {T0_S, T0_S};
+    claim.cost = 2;
+    cell.windows[0].local = cell.windows[1].local = 2;
+    lease_cell_late_grant(&cell, &claim, &result, starts); /* stands for what was admitted here */
+    assert_false(lease_cell_has_debt(&cell));
+    lease_cell_late_grant(&cell, &claim, &result, NULL); /* nothing was: goes back */
+    assert_int_equal(cell.windows[0].back, 2);
+    assert_int_equal(cell.windows[1].back, 2);
+    lease_cell_claim(&cell, &MINUTE_HOUR, 1, false, &claim);
+    assert_int_equal(claim.windows[0].back, 2);
+    assert_false(lease_cell_has_debt(&cell)); /* once, whatever becomes of it */
+    lease_cell_unclaim(&cell, &claim);
+    assert_false(lease_cell_has_debt(&cell));
+
+    claim.cost = 2;
+    cell.windows[0].local = 1; /* half of it was billed already */
+    cell.windows[1].local = 2;
+    lease_cell_late_grant(&cell, &claim, &result, starts);
+    assert_int_equal(cell.windows[0].local, 0);
+    assert_int_equal(cell.windows[0].back, 1);
+    assert_int_equal(cell.windows[1].back, 0);
+
+    starts[0] = T0_S + 60; /* admitted here in the next minute: the grant is of one that is over */
+    lease_cell_settle(&cell, &MINUTE_HOUR, T0_S + 60);
+    cell.windows[0].local = cell.windows[1].local = 2;
+    lease_cell_late_grant(&cell, &claim, &result, starts);
+    assert_int_equal(cell.windows[0].local, 2);
+    assert_int_equal(cell.windows[0].back, 0);
+    assert_int_equal(cell.windows[1].local, 0);
+}
+
+static void test_shares(void **state)
+{
+    struct lease_cell cell = {0};
+    static const struct {
+        uint32_t seen, floor, limit, proxies, share;
+    } rows[] = {
+        {0, 0, 100, 4, 25}, {0, 0, 3, 4, 0},
+        {4, 0, 20, 2, 8},   {5, 0, 20, 2, 7},
+        {20, 0, 20, 2, 0},  {25, 0, 20, 2, 0},
+        {0, 12, 20, 2, 4},  {19, 0, 20, 1, 1},
+        {0, 0, 0, 1, 0},    {0, 0, INT32_MAX, 1, INT32_MAX},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cell.windows[0].seen = rows[i].seen;
+        cell.windows[0].floor = rows[i].floor;
+        assert_int_equal(lease_cell_share(&cell, 0, rows[i].limit, rows[i].proxies), rows[i].share);
+    }
+}
+
+static void test_who_may_be_forgotten(void **state)
+{
+    struct lease_cell cell = {0};
+    const uint32_t used[] = {2, 20};
+    (void)state;
+    assert_int_equal(lease_cell_busy_until(&cell, false), 0);
+    exchange(&cell, &MINUTE_HOUR, T0_S, 1, used);
+    assert_int_equal(lease_cell_busy_until(&cell, false), T0_S + LEASE_IDLE_S);
+    assert_int_equal(lease_cell_busy_until(&cell, true), T0_S + 3600);
+    cell.windows[1].local = 1;
+    assert_int_equal(lease_cell_busy_until(&cell, false), T0_S + 3600);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_windows_are_found_by_period),
+        cmocka_unit_test(test_windows_end),
+        cmocka_unit_test(test_answers_out_of_order),
+        cmocka_unit_test(test_store_is_behind),
+        cmocka_unit_test(test_lineages),
+        cmocka_unit_test(test_resets_and_grants),
+        cmocka_unit_test(test_back_off),
+        cmocka_unit_test(test_refusals_know_costs_limits_and_windows),
+        cmocka_unit_test(test_refused_for_another_key),
+        cmocka_unit_test(test_debts),
+        cmocka_unit_test(test_late_grants),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_who_may_be_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -435,7 +435,7 @@ bool loop_log_pass(struct loop_log *log)
         pass_tell_error_lost(&pass);
         pass_drain(&pass, LOOP_LOG_ERROR);
     }
-    log->first_ring = (log->first_ring + 1) % (log->ring_count + LOOP_LOG_SIDES);
+    log->first_ring = log->first_ring < log->ring_count ? log->first_ring + 1 : 0;
     pass_commit(&pass);
     for (unsigned i = 0; i < LOOP_LOG_STREAMS; i++)
         writer_flush(log, &log->outs[i], mono_us);

@@ -21,14 +21,14 @@
 
 static const int PARENT_SIGNALS[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 
-void parent_config_fini(struct parent_config *config)
+void main_parent_config_fini(struct parent_config *config)
 {
     main_bundle_fini(&config->bundle);
     plan_unref(&config->plan);
 }
 
-char *parent_config_read(struct parent_config *config, const char *path, uint32_t generation,
-                         int *exit_code)
+char *main_parent_config_read(struct parent_config *config, const char *path, uint32_t generation,
+                              int *exit_code)
 {
     struct plan_report report = {0};
     char why[256], *text = NULL;
@@ -47,7 +47,7 @@ char *parent_config_read(struct parent_config *config, const char *path, uint32_
     return text;
 }
 
-bool parent_clamp(struct parent *parent, const struct plan *plan)
+bool main_parent_clamp(struct parent *parent, const struct plan *plan)
 {
     uint64_t descriptors = main_limits_raise();
     uint64_t cap = main_limits_connections(descriptors, parent->workers, plan->listener_count);
@@ -77,7 +77,7 @@ static bool parent_start_config(struct parent *parent)
 {
     int exit_code;
     parent->generation = 1;
-    char *report = parent_config_read(&parent->config, parent->path, 1, &exit_code);
+    char *report = main_parent_config_read(&parent->config, parent->path, 1, &exit_code);
     if (report != NULL)
         fputs(report, stderr);
     else if (parent->config.plan == NULL)
@@ -158,7 +158,7 @@ static bool parent_start_store(struct parent *parent)
 static bool parent_start_sockets(struct parent *parent)
 {
     char why[512];
-    if (!parent_clamp(parent, parent->config.plan))
+    if (!main_parent_clamp(parent, parent->config.plan))
         return parent_fail(parent, MAIN_EXIT_LISTEN,
                            "too few file descriptors for 64 connections: raise the limit (ulimit "
                            "-n, or LimitNOFILE= in the unit)");
@@ -193,21 +193,21 @@ static void parent_on_signal(struct parent *parent, int number)
     case SIGTERM:
     case SIGINT:
     case SIGQUIT:
-        parent_stop(parent);
+        main_parent_stop(parent);
         break;
     case SIGHUP:
-        parent_reload(parent, 0);
+        main_parent_reload(parent, 0);
         break;
     case SIGUSR1:
         log_info("logs are opened again");
-        (void)parent_tell(parent, &reopen);
+        (void)main_parent_tell(parent, &reopen);
         break;
     case SIGUSR2:
         log_warn("SIGUSR2 is ignored: this version cannot be upgraded in place");
         break;
     case SIGCHLD:
         if (parent->child != 0 && waitpid(parent->child, &status, WNOHANG) == parent->child)
-            parent_on_child_end(parent, status);
+            main_parent_on_child_end(parent, status);
         break;
     default:
         break;
@@ -235,7 +235,7 @@ static void parent_read_channel(struct parent *parent)
         }
         while (message.fd_count > 0)
             close(message.fds[--message.fd_count]);
-        parent_on_message(parent, &message);
+        main_parent_on_message(parent, &message);
     }
 }
 
@@ -255,26 +255,26 @@ static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
     return ms > 3600000 ? 3600000 : (int)ms;
 }
 
-/* What is due.  As parent_fork. */
+/* What is due.  As main_parent_fork. */
 static int parent_on_time(struct parent *parent, uint64_t now_us)
 {
     if (parent->checkpoint_at_us != 0 && now_us >= parent->checkpoint_at_us)
         parent_checkpoint(parent);
     if (parent->reload.deadline_us != 0 && now_us >= parent->reload.deadline_us)
-        parent_kill(parent, "it has not answered to a reload");
+        main_parent_kill(parent, "it has not answered to a reload");
     if (parent->kill_at_us != 0 && now_us >= parent->kill_at_us) {
         parent->exit_code = MAIN_EXIT_DEADLINE;
-        parent_kill(parent, "it has not ended in time");
+        main_parent_kill(parent, "it has not ended in time");
     }
     if (parent->restart_at_us != 0 && now_us >= parent->restart_at_us)
-        return parent_fork(parent);
+        return main_parent_fork(parent);
     return 0;
 }
 
-/* As parent_fork. */
+/* As main_parent_fork. */
 static int parent_loop(struct parent *parent)
 {
-    int ended = parent_fork(parent);
+    int ended = main_parent_fork(parent);
     while (ended == 0 && (parent->child != 0 || parent->restart_at_us != 0)) {
         struct pollfd fds[] = {{.fd = parent->signal_fd, .events = POLLIN},
                                {.fd = parent->channel, .events = POLLIN}};
@@ -296,7 +296,7 @@ static void parent_end(struct parent *parent, bool is_parent)
     main_sockets_fini(&parent->config.sockets, is_parent);
     loop_log_free(parent->log);
     store_memory_free(parent->memory);
-    parent_config_fini(&parent->config);
+    main_parent_config_fini(&parent->config);
     if (parent->channel >= 0)
         close(parent->channel);
     if (parent->signal_fd >= 0)

@@ -60,28 +60,28 @@ struct parent {
 };
 
 /* main_parent.c */
-void parent_config_fini(struct parent_config *config);
+void main_parent_config_fini(struct parent_config *config);
 /* Read and build.  Malloc'ed: the report, or the warnings, or NULL.  No plan: *exit_code tells. */
-char *parent_config_read(struct parent_config *config, const char *path, uint32_t generation,
-                         int *exit_code);
+char *main_parent_config_read(struct parent_config *config, const char *path, uint32_t generation,
+                              int *exit_code);
 /* How many connections the descriptors carry for this plan; false when too few. */
-bool parent_clamp(struct parent *parent, const struct plan *plan);
+bool main_parent_clamp(struct parent *parent, const struct plan *plan);
 
 /* main_supervise.c */
 /* 0 in the parent; in the child the exit code + 1, when it has ended. */
-int parent_fork(struct parent *parent);
-void parent_on_child_end(struct parent *parent, int status);
-void parent_on_message(struct parent *parent, const struct main_message *message);
-void parent_stop(struct parent *parent);
-bool parent_tell(struct parent *parent, const struct main_message *message);
-void parent_kill(struct parent *parent, const char *why);
+int main_parent_fork(struct parent *parent);
+void main_parent_on_child_end(struct parent *parent, int status);
+void main_parent_on_message(struct parent *parent, const struct main_message *message);
+void main_parent_stop(struct parent *parent);
+bool main_parent_tell(struct parent *parent, const struct main_message *message);
+void main_parent_kill(struct parent *parent, const char *why);
 
 /* main_reload.c */
-void parent_reload(struct parent *parent, uint32_t ticket);
+void main_parent_reload(struct parent *parent, uint32_t ticket);
 /* One that had to wait, if there is one. */
-void parent_reload_waiting(struct parent *parent);
-void parent_reload_on_answer(struct parent *parent, const struct main_message *message);
+void main_parent_reload_waiting(struct parent *parent);
+void main_parent_reload_on_answer(struct parent *parent, const struct main_message *message);
 /* The child that was to apply it is gone, or does not answer. */
-void parent_reload_break(struct parent *parent, const char *why);
+void main_parent_reload_break(struct parent *parent, const char *why);
 
 #endif

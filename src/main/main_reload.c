@@ -25,14 +25,14 @@ static void reload_refuse(struct parent *parent, uint32_t ticket, struct span re
     while (main_report_next(&rest, &line))
         log_error("%.*s", (int)line.len, line.ptr);
     if (parent->is_ready)
-        (void)parent_tell(parent, &message);
+        (void)main_parent_tell(parent, &message);
 }
 
 static void reload_adopt(struct parent *parent)
 {
     struct parent_config *next = &parent->reload.next;
     main_sockets_replace(&parent->config.sockets, &next->sockets, true);
-    parent_config_fini(&parent->config);
+    main_parent_config_fini(&parent->config);
     parent->config.bundle = next->bundle;
     parent->config.plan = next->plan;
     *next = (struct parent_config){0};
@@ -44,22 +44,22 @@ static void reload_adopt(struct parent *parent)
 static void reload_abandon(struct parent *parent)
 {
     main_sockets_abandon(&parent->reload.next.sockets);
-    parent_config_fini(&parent->reload.next);
+    main_parent_config_fini(&parent->reload.next);
 }
 
-void parent_reload_waiting(struct parent *parent)
+void main_parent_reload_waiting(struct parent *parent)
 {
     if (!parent->reload.is_again || parent->reload.is_active)
         return;
     parent->reload.is_again = false;
-    parent_reload(parent, parent->reload.again_ticket);
+    main_parent_reload(parent, parent->reload.again_ticket);
 }
 
 static void reload_end(struct parent *parent)
 {
     parent->reload.is_active = false;
     parent->reload.deadline_us = 0;
-    parent_reload_waiting(parent);
+    main_parent_reload_waiting(parent);
 }
 
 /* A sentence, or NULL when the next configuration may be served from now on. */
@@ -77,7 +77,7 @@ static const char *reload_judge(struct parent *parent, char why[512])
     if (!main_sockets_open(&next->sockets, &parent->config.sockets, next->plan, parent->workers,
                            why))
         return why;
-    if (!parent_clamp(parent, next->plan))
+    if (!main_parent_clamp(parent, next->plan))
         return "too few file descriptors for 64 connections";
     return NULL;
 }
@@ -93,7 +93,7 @@ static bool reload_send_sockets(struct parent *parent)
         if (message.fd_count > MAIN_CHANNEL_FDS_MAX)
             message.fd_count = MAIN_CHANNEL_FDS_MAX;
         memcpy(message.fds, fds + at, message.fd_count * sizeof(*fds));
-        is_good = parent_tell(parent, &message);
+        is_good = main_parent_tell(parent, &message);
         at += message.fd_count;
     }
     free(fds);
@@ -113,7 +113,7 @@ static bool reload_send(struct parent *parent, uint32_t ticket)
     };
     message.fds[0] = main_bundle_pack(&parent->reload.next.bundle);
     bool is_good =
-        message.fds[0] >= 0 && reload_send_sockets(parent) && parent_tell(parent, &message);
+        message.fds[0] >= 0 && reload_send_sockets(parent) && main_parent_tell(parent, &message);
     if (message.fds[0] >= 0)
         close(message.fds[0]);
     free(changes);
@@ -134,7 +134,7 @@ static void reload_wait(struct parent *parent, uint32_t ticket)
         parent->reload.again_ticket = ticket;
 }
 
-void parent_reload(struct parent *parent, uint32_t ticket)
+void main_parent_reload(struct parent *parent, uint32_t ticket)
 {
     char why[512];
     int exit_code;
@@ -147,8 +147,8 @@ void parent_reload(struct parent *parent, uint32_t ticket)
         return;
     }
     parent->reload.next = (struct parent_config){0};
-    char *report =
-        parent_config_read(&parent->reload.next, parent->path, parent->generation + 1, &exit_code);
+    char *report = main_parent_config_read(&parent->reload.next, parent->path,
+                                           parent->generation + 1, &exit_code);
     const char *fault = parent->reload.next.plan == NULL ? report : reload_judge(parent, why);
     if (fault != NULL || parent->reload.next.plan == NULL) {
         reload_refuse(parent, ticket, span_of(fault == NULL ? "out of memory" : fault));
@@ -162,12 +162,12 @@ void parent_reload(struct parent *parent, uint32_t ticket)
     } else {
         reload_refuse(parent, ticket, SPAN("the serving process does not take it"));
         reload_abandon(parent);
-        parent_kill(parent, "it does not take orders");
+        main_parent_kill(parent, "it does not take orders");
     }
     free(report);
 }
 
-void parent_reload_on_answer(struct parent *parent, const struct main_message *message)
+void main_parent_reload_on_answer(struct parent *parent, const struct main_message *message)
 {
     if (!parent->reload.is_active || message->ticket != parent->reload.ticket)
         return;
@@ -181,7 +181,7 @@ void parent_reload_on_answer(struct parent *parent, const struct main_message *m
     reload_end(parent);
 }
 
-void parent_reload_break(struct parent *parent, const char *why)
+void main_parent_reload_break(struct parent *parent, const char *why)
 {
     if (!parent->reload.is_active)
         return;

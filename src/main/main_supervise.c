@@ -56,7 +56,7 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
     return exit_code;
 }
 
-int parent_fork(struct parent *parent)
+int main_parent_fork(struct parent *parent)
 {
     int fds[2] = {-1, -1};
     pid_t self = getpid();
@@ -112,7 +112,7 @@ static void child_plan_restart(struct parent *parent, pid_t pid, const char *rea
         parent->backoff_us = SUPERVISE_BACKOFF_MAX_US;
 }
 
-void parent_on_child_end(struct parent *parent, int status)
+void main_parent_on_child_end(struct parent *parent, int status)
 {
     char reason[64];
     pid_t pid = parent->child;
@@ -125,7 +125,7 @@ void parent_on_child_end(struct parent *parent, int status)
         close(parent->channel);
     parent->channel = -1;
     child_reason(status, reason);
-    parent_reload_break(parent, "the serving process died while it was applied");
+    main_parent_reload_break(parent, "the serving process died while it was applied");
     if (!parent->was_ready) {
         parent->exit_code = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
                                                                           : MAIN_EXIT_INTERNAL;
@@ -147,21 +147,21 @@ static void child_on_ready(struct parent *parent)
         loop_log_adopt_errors(parent->log, true);
         main_notify("READY=1");
     }
-    parent_reload_waiting(parent);
+    main_parent_reload_waiting(parent);
 }
 
-void parent_on_message(struct parent *parent, const struct main_message *message)
+void main_parent_on_message(struct parent *parent, const struct main_message *message)
 {
     switch (message->kind) {
     case MAIN_MESSAGE_READY:
         child_on_ready(parent);
         break;
     case MAIN_MESSAGE_RELOAD_ASK:
-        parent_reload(parent, message->ticket);
+        main_parent_reload(parent, message->ticket);
         break;
     case MAIN_MESSAGE_APPLIED:
     case MAIN_MESSAGE_FAULT:
-        parent_reload_on_answer(parent, message);
+        main_parent_reload_on_answer(parent, message);
         break;
     default:
         log_error("the serving process sent a message of kind %d that is not known",
@@ -170,7 +170,7 @@ void parent_on_message(struct parent *parent, const struct main_message *message
     }
 }
 
-bool parent_tell(struct parent *parent, const struct main_message *message)
+bool main_parent_tell(struct parent *parent, const struct main_message *message)
 {
     if (parent->channel < 0)
         return false;
@@ -180,7 +180,7 @@ bool parent_tell(struct parent *parent, const struct main_message *message)
     return err == ERR_OK;
 }
 
-void parent_kill(struct parent *parent, const char *why)
+void main_parent_kill(struct parent *parent, const char *why)
 {
     parent->kill_at_us = 0;
     parent->reload.deadline_us = 0;
@@ -190,7 +190,7 @@ void parent_kill(struct parent *parent, const char *why)
     kill(parent->child, SIGKILL);
 }
 
-void parent_stop(struct parent *parent)
+void main_parent_stop(struct parent *parent)
 {
     struct main_message message = {.kind = MAIN_MESSAGE_DRAIN};
     uint64_t now_us = clock_mono_us();
@@ -206,6 +206,6 @@ void parent_stop(struct parent *parent)
         message.kind = MAIN_MESSAGE_STOP;
         parent->kill_at_us = now_us + SUPERVISE_STOP_US;
     }
-    if (parent->child != 0 && !parent_tell(parent, &message))
-        parent_kill(parent, "it does not take orders");
+    if (parent->child != 0 && !main_parent_tell(parent, &message))
+        main_parent_kill(parent, "it does not take orders");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client_conn.c - a client's connection from accept to close: its states, deadlines and closing.  Takes:
  * readiness and time.  Gives: calls to client_read_head and exchange_run.  Never parses. */
-#include <errno.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 
 #define CLIENT_LINGER_US     2000000
 #define CLIENT_FAR_AWAY_US   3600000000u
-#define CLIENT_SPARE_MAX     1024
+#define CLIENT_LOOKS_MAX     64 /* a turn: one that pipelines without end must not starve the others */
 #define CLIENT_BODY_CHECK_US 1000000
 
 static struct loop *client_loop(const struct client_conn *conn)
@@ -196,10 +196,15 @@ static bool client_drive_once(struct client_conn *conn)
 
 void client_drive(struct client_conn *conn)
 {
+    unsigned looks = 0;
     conn->is_driving = true;
     client_flush(conn);
-    while (conn->state != CLIENT_CLOSED && client_drive_once(conn))
-        continue;
+    while (conn->state != CLIENT_CLOSED && client_drive_once(conn)) {
+        if (++looks < CLIENT_LOOKS_MAX)
+            continue;
+        loop_task_schedule(client_loop(conn), &conn->task);
+        break;
+    }
     if (conn->state != CLIENT_CLOSED && !client_keep_rest(conn)) {
         if (conn->x != NULL)
             exchange_stop(conn->x, END_CLIENT_ABORT);
@@ -212,7 +217,9 @@ void client_drive(struct client_conn *conn)
 
 static void client_on_ready(struct net_stream *stream, void *arg)
 {
+    const struct client_conn *conn = arg;
     (void)stream;
+    assert(conn->env->cork_len == 0);
     client_drive(arg);
 }
 
@@ -226,6 +233,7 @@ static void client_on_task(void *arg)
 static void client_stop(struct client_conn *conn, enum exchange_end end)
 {
     conn->is_driving = true;
+    conn->waiting_us = 0; /* from now on only for the response to be taken */
     exchange_stop(conn->x, end);
     conn->is_driving = false;
     client_drive(conn);
@@ -234,30 +242,31 @@ static void client_stop(struct client_conn *conn, enum exchange_end end)
 static void client_on_timer_busy(struct client_conn *conn)
 {
     struct loop *loop = client_loop(conn);
-    if (buf_len(&conn->out) != 0) {
+    bool is_blocked = buf_len(&conn->out) != 0;
+    if (is_blocked && loop->mono_us >= conn->stalled_us) {
         conn->is_broken = true; /* the client takes nothing: there is no use in an answer */
         client_stop(conn, END_CLIENT_TIMEOUT);
     } else if (conn->waiting_us != 0 && client_body_is_slow(conn)) {
         client_stop(conn, END_CLIENT_TIMEOUT);
     } else {
         uint64_t wait_us = conn->waiting_us != 0 ? CLIENT_BODY_CHECK_US : CLIENT_FAR_AWAY_US;
-        loop_timer_set(loop, &conn->timer, loop->mono_us + wait_us);
+        uint64_t due_us = loop->mono_us + wait_us;
+        if (is_blocked && conn->stalled_us < due_us)
+            due_us = conn->stalled_us;
+        loop_timer_set(loop, &conn->timer, due_us);
     }
 }
 
 static void client_begin_refusal(struct client_conn *conn, enum exchange_end end)
 {
-    const struct exchange_request request = {
+    struct exchange_request request = {
         .refuse = end,
         .listener = &conn->door->listener,
         .peer_ip = conn->peer_ip,
         .peer_is_unix = conn->peer_is_unix,
         .began_us = conn->began_us,
     };
-    conn->keep_alive = false;
-    conn->request_done = false;
-    conn->x = exchange_new(conn->env->exchanges, &CLIENT_OPS, conn, &request);
-    client_set_state(conn, conn->x == NULL ? CLIENT_CLOSED : CLIENT_BUSY);
+    (void)client_refuse(conn, &request);
     client_drive(conn);
 }
 

@@ -56,6 +56,7 @@ struct client_conn {
     uint64_t began_us;   /* first byte of the head */
     uint64_t waiting_us; /* since when the body is waited for; 0: it is not */
     uint64_t waited_us;  /* for this body, before that */
+    uint64_t stalled_us; /* when a client that takes nothing of `out` has had its time */
     uint64_t linger_until_us;
     struct http_body body;
 };
@@ -74,6 +75,8 @@ void client_drop_input(struct client_conn *conn);
 
 /* One request head: true when an exchange was begun or the connection changed state. */
 bool client_read_head(struct client_conn *conn);
+/* Begin an exchange that only refuses: no later byte of this connection can be trusted to begin a request. */
+bool client_refuse(struct client_conn *conn, struct exchange_request *request);
 
 /* Send what waits. */
 void client_flush(struct client_conn *conn);

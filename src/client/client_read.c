@@ -97,8 +97,7 @@ static bool client_begin(struct client_conn *conn, const struct exchange_request
     return true;
 }
 
-/* The head was refused: no later byte of this connection can be trusted to begin a request. */
-static bool client_refuse(struct client_conn *conn, struct exchange_request *request)
+bool client_refuse(struct client_conn *conn, struct exchange_request *request)
 {
     conn->keep_alive = false;
     conn->request_done = false;
@@ -270,5 +269,6 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
     }
     conn->request_done = true;
     *data = (struct span){conn->body.trailers, conn->body.trailers_len};
-    return EXCHANGE_BODY_DONE;
+    /* The response may be read into the scratch: what belongs to a later request moves out. */
+    return client_keep_rest(conn) ? EXCHANGE_BODY_DONE : EXCHANGE_BODY_GONE;
 }

@@ -2,6 +2,7 @@
 /* client_write.c - from responses to a client's bytes.  Takes: heads and data from an exchange.  Gives: HTTP/1.1
  * messages; small ones leave in one send at the end of the callback, what the kernel does not take waits in
  * conn->out. */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -22,11 +23,13 @@ static void client_broke(struct client_conn *conn)
     loop_task_schedule(client_loop(conn), &conn->task);
 }
 
+/* While a body is waited for the timer looks at both deadlines every second. */
 static void client_await_write(struct client_conn *conn)
 {
     struct loop *loop = client_loop(conn);
-    loop_timer_set(loop, &conn->timer,
-                   loop->mono_us + conn->env->exchanges->snapshot->plan->limits.write_stall_us);
+    conn->stalled_us = loop->mono_us + conn->env->exchanges->snapshot->plan->limits.write_stall_us;
+    if (conn->waiting_us == 0)
+        loop_timer_set(loop, &conn->timer, conn->stalled_us);
 }
 
 static void client_put(struct client_conn *conn, const struct iovec *iov, int count)
@@ -68,6 +71,7 @@ static void client_uncork(struct client_conn *conn)
 
 void client_flush(struct client_conn *conn)
 {
+    assert(conn->env->cork_len == 0 || !conn->is_broken);
     if (conn->stream.fd < 0 || conn->is_broken)
         return;
     if (buf_len(&conn->out) != 0) {
@@ -129,6 +133,8 @@ static void client_send_head(void *arg, const struct exchange_response *response
 {
     struct client_conn *conn = arg;
     struct client_env *env = conn->env;
+    if (conn->is_broken) /* the cork is everybody's: what nobody flushes would go to the next client */
+        return;
     if (!response->is_interim)
         client_frame(conn, response);
     if (env->cork_len + client_head_bytes(response) > CLIENT_CORK_BYTES)
@@ -160,7 +166,7 @@ static void client_send_data(void *arg, struct span data)
     struct client_env *env = conn->env;
     char chunk[HTTP_CHUNK_HEAD_MAX];
     size_t chunk_len = 0;
-    if (conn->framing == CLIENT_NOTHING)
+    if (conn->framing == CLIENT_NOTHING || conn->is_broken)
         return;
     if (conn->framing == CLIENT_CHUNKED)
         chunk_len = (size_t)(http_body_chunk_head(chunk, data.len) - chunk);
@@ -186,7 +192,7 @@ static void client_send_data(void *arg, struct span data)
 static void client_send_end(void *arg, struct span trailers)
 {
     struct client_conn *conn = arg;
-    if (conn->framing != CLIENT_CHUNKED)
+    if (conn->framing != CLIENT_CHUNKED || conn->is_broken)
         return;
     if (conn->env->cork_len + trailers.len + 5 > CLIENT_CORK_BYTES)
         client_uncork(conn);

@@ -194,8 +194,9 @@ void exchange_stop(struct exchange *x, enum exchange_end end)
 {
     const struct exchange_ending *ending = exchange_ending(end);
     if (ending->error >= 0 && !x->response_begun && !x->client_gone) {
+        if (end == END_CLIENT_TIMEOUT)
+            x->must_close = true;
         (void)exchange_fail(x, end);
-        x->must_close = true;
         exchange_run(x);
         return;
     }

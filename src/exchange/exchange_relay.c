@@ -178,8 +178,11 @@ static enum relay relay_response(struct exchange *x, enum step_result *result)
         if (relayed != RELAY_BUDGETED)
             break;
     }
-    if (relayed != RELAY_FAILED)
-        x->ops->flush(x->client);
+    if (relayed == RELAY_FAILED)
+        return RELAY_FAILED;
+    if (!x->response_done && !upstream_conn_keep_rest(x->conn))
+        return relay_failed(exchange_fail(x, END_SHED), result);
+    x->ops->flush(x->client);
     return relayed;
 }
 

@@ -80,7 +80,6 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
     };
     x->status = status;
     x->response_begun = true;
-    x->first_us = x->env->loop->mono_us;
     x->ops->send_head(x->client, &response);
     if (response.kind == HTTP_BODY_LENGTH && body.len != 0)
         x->ops->send_data(x->client, body);

@@ -93,7 +93,11 @@ enum step_result exchange_step_connect(struct exchange *x)
         upstream_conn_set_deadline(x->conn, x->env->loop->mono_us + pool->conf->connect_timeout_us);
         return STEP_WAIT;
     default:
-        return exchange_fail(x, x->tries == 0 ? END_NO_UPSTREAM : END_UPSTREAM_CONNECT);
+        if (x->tries == 0 && errno == EHOSTUNREACH)
+            return exchange_fail(x, END_NO_UPSTREAM);
+        if (x->tries == 0) /* a Unix socket or a route tells at once */
+            exchange_say_connect_failed(x, errno);
+        return exchange_fail(x, END_UPSTREAM_CONNECT);
     }
 }
 
@@ -165,6 +169,14 @@ static size_t send_head_bytes(const struct exchange *x)
     return (size_t)x->head.bytes * 2 + SEND_OWN_BYTES + sizeof(x->id_line);
 }
 
+/* For a request that names no host. */
+static struct span send_host(const struct exchange *x)
+{
+    if (x->target.authority.len != 0)
+        return x->target.authority;
+    return span_starts_with(x->server, SPAN("unix:")) ? SPAN("localhost") : x->server;
+}
+
 static struct span send_head(struct exchange *x)
 {
     uint64_t drop = SEND_REPLACED;
@@ -176,7 +188,7 @@ static struct span send_head(struct exchange *x)
     char *at = send_request_line(x, out);
     if (!http_head_has(&x->head, HTTP_FIELD_HOST)) { /* HTTP/1.0: HTTP/1.1 servers insist on one */
         at = FMT_LIT(at, "Host: ");
-        at = fmt_span(at, x->target.authority.len != 0 ? x->target.authority : x->server);
+        at = fmt_span(at, send_host(x));
         at = FMT_LIT(at, "\r\n");
     }
     at = http_write_fields(at, &x->head, drop, NULL, 0);
@@ -221,12 +233,12 @@ enum step_result exchange_step_send(struct exchange *x)
     if (x->request_done)
         data = SPAN_NONE;
     bool is_sent = upstream_conn_send(x->conn, head, data);
-    if (is_sent && x->request_done)
-        is_sent = upstream_conn_send_end(x->conn, trailers);
     x->sent_us = x->env->loop->mono_us;
-    if (!is_sent && x->was_reused && !x->is_retry && x->body_bytes == 0)
+    if (!is_sent && x->was_reused && !x->is_retry && x->body_bytes == 0 && trailers.len == 0)
         return exchange_retry(x);
-    /* A fresh connection that takes no request may still have an answer to read: RELAY will see. */
+    if (x->request_done)
+        (void)upstream_conn_send_end(x->conn, trailers);
+    /* A connection that takes no request may still have an answer to read: RELAY will see. */
     return STEP_NEXT;
 }
 
@@ -265,7 +277,7 @@ void exchange_leave_upstream(struct exchange *x)
 {
     if (x->conn == NULL)
         return;
-    if (x->response_done && upstream_conn_is_reusable(x->conn))
+    if (x->response_done)
         upstream_return(&x->conn);
     else
         upstream_close(&x->conn);

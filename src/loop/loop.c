@@ -60,6 +60,7 @@ void loop_read_clocks(struct loop *loop)
     loop->mono_us = clock_mono_us();
     loop->wall_us = clock_wall_us();
     loop->is_fresh = true;
+    loop->turn++;
 }
 
 /* Tasks that schedule themselves again run in the next turn, so that no task can starve the sockets. */

@@ -26,6 +26,7 @@ struct loop {
     struct event_base *base;
     uint64_t mono_us, wall_us;     /* read once per turn, after the wait: see loop_touch */
     bool is_fresh;                 /* they are this turn's */
+    uint64_t turn;                 /* counts them */
     struct metrics_block *metrics; /* borrowed; this thread's */
     struct rng rng;
     char *scratch; /* LOOP_SCRATCH_BYTES; valid within one callback only */

@@ -113,7 +113,7 @@ void net_listener_free(struct net_listener *listener)
         return;
     event_free(listener->event);
     loop_alarm_free(listener->retry);
-    while (listener_accept(listener))
+    for (unsigned i = 0; i < LISTENER_BACKLOG && listener_accept(listener); i++)
         continue;
     close(listener->fd);
     free(listener);

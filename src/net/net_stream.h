@@ -52,6 +52,13 @@ bool net_stream_has_input(struct net_stream *stream);
 /* Nothing more will come: the peer has ended or reset the connection, and all it sent has been read. */
 bool net_stream_is_over(struct net_stream *stream);
 
+/* The next read asks the kernel.  A reset that comes together with bytes is reported once, with them: who
+ * cannot do without more looks again before it waits. */
+static inline void net_stream_look_again(struct net_stream *stream)
+{
+    stream->is_readable = stream->fd >= 0;
+}
+
 /* FIN after what was written. */
 void net_stream_shutdown(struct net_stream *stream);
 void net_stream_close(struct net_stream *stream);

@@ -215,8 +215,7 @@ static void conn_on_ready(struct net_stream *stream, void *arg)
         conn->user.on_ready(conn->user.arg);
         return;
     }
-    /* A server has nothing to say on a kept connection: bytes or an end make it useless. */
-    if (conn->stream.is_readable)
+    if (conn->stream.is_readable) /* see conn_is_spoilt */
         upstream_close(&conn);
 }
 
@@ -272,18 +271,24 @@ void upstream_close(struct upstream_conn **taken)
     server_unref(server);
 }
 
+/* A server has nothing to say on a kept connection: bytes or an end make it useless. */
+static bool conn_is_spoilt(struct upstream_conn *conn)
+{
+    return conn->stream.saw_end ||
+           (conn->stream.is_readable && net_stream_has_input(&conn->stream));
+}
+
 void upstream_return(struct upstream_conn **taken)
 {
     struct upstream_conn *conn = *taken;
     struct upstream_server *server = conn->server;
+    metrics_add(server->set->loop->metrics, server->slot_ok, 1);
     if (server->pools == 0 || server->idle_count >= server->idle_max || server->idle_us == 0 ||
-        conn->stream.saw_end) {
-        metrics_add(server->set->loop->metrics, server->slot_ok, 1);
+        !upstream_conn_is_reusable(conn) || conn_is_spoilt(conn)) {
         upstream_close(taken);
         return;
     }
     *taken = NULL;
-    metrics_add(server->set->loop->metrics, server->slot_ok, 1);
     metrics_add(server->set->loop->metrics, METRICS_UPSTREAM_IDLE, 1);
     conn->state = UPSTREAM_CONN_IDLE;
     server->idle_count++;
@@ -306,7 +311,7 @@ static struct upstream_conn *server_take_idle(struct upstream_server *server, bo
 {
     while (!list_is_empty(&server->idle)) {
         struct upstream_conn *conn = LIST_OF(server->idle.next, struct upstream_conn, node);
-        if (careful && net_stream_has_input(&conn->stream)) {
+        if ((careful && net_stream_has_input(&conn->stream)) || conn_is_spoilt(conn)) {
             upstream_close(&conn);
             continue;
         }

@@ -59,7 +59,7 @@ enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool ca
  * second.  Closes the connection. */
 void upstream_failed(struct upstream_conn **conn);
 
-/* Keep the connection for the next exchange. */
+/* The response is complete: keep the connection for the next exchange if it can serve one. */
 void upstream_return(struct upstream_conn **conn);
 void upstream_close(struct upstream_conn **conn);
 

@@ -27,6 +27,7 @@ void upstream_conn_begin(struct upstream_conn *conn, enum http_method method, bo
     conn->keep_alive = false;
     conn->scanned = 0;
     conn->left = 0;
+    conn->turn = conn->stream.loop->turn;
 }
 
 static bool conn_keep_rest(struct upstream_conn *conn, const struct iovec *iov, int count,
@@ -151,6 +152,12 @@ enum conn_fill {
     CONN_FILL_ERROR = -2, /* reset */
 };
 
+/* What was there when this turn began is no answer to a request that was sent in this turn. */
+static bool conn_is_unasked(const struct upstream_conn *conn)
+{
+    return conn->is_reused && !conn->got_bytes && conn->turn == conn->stream.loop->turn;
+}
+
 static ssize_t conn_fill(struct upstream_conn *conn)
 {
     if (conn->left != 0)
@@ -159,15 +166,30 @@ static ssize_t conn_fill(struct upstream_conn *conn)
         buf_free(&conn->in);
         conn->at_is_kept = false;
     }
+    if (conn->got_bytes)
+        net_stream_look_again(&conn->stream);
     ssize_t n = net_stream_read(&conn->stream, conn->stream.loop->scratch, LOOP_SCRATCH_BYTES);
     if (n < 0)
         return errno == EAGAIN ? CONN_FILL_WAIT : CONN_FILL_ERROR;
     if (n == 0)
         return CONN_FILL_END;
+    if (conn_is_unasked(conn))
+        return CONN_FILL_ERROR;
     conn->got_bytes = true;
     conn->at = conn->stream.loop->scratch;
     conn->left = (size_t)n;
     return n;
+}
+
+bool upstream_conn_keep_rest(struct upstream_conn *conn)
+{
+    if (conn->at_is_kept || conn->left == 0)
+        return true;
+    if (buf_append(&conn->in, (struct span){conn->at, conn->left}, LOOP_SCRATCH_BYTES) != ERR_OK)
+        return false;
+    conn->at = conn->in.bytes + conn->in.begin;
+    conn->at_is_kept = true;
+    return true;
 }
 
 /* Until a head is complete its bytes are kept in conn->in, since the scratch is everybody's. */

@@ -33,6 +33,7 @@ struct upstream_conn {
     bool sent_all;     /* the whole request has been handed over */
     bool body_chunked; /* of the request */
     bool got_bytes;    /* of this response */
+    uint64_t turn;     /* of the loop, when the request was sent */
     bool in_body;
     bool keep_alive; /* the response lets the connection live */
     enum http_method method_id;
@@ -82,6 +83,9 @@ struct upstream_reading {
     const struct http_body_limits *body_limits;
     struct arena *arena; /* for trailers */
 };
+
+/* Bytes that were read but not looked at move out of the scratch, which is everybody's.  False: no memory. */
+MUST_USE bool upstream_conn_keep_rest(struct upstream_conn *conn);
 
 /* The next event of the response. */
 enum upstream_event upstream_conn_read(struct upstream_conn *conn,

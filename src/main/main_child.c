@@ -421,6 +421,11 @@ static bool child_start_loop(struct child *child)
            event_add(child->channel_event, NULL) == 0;
 }
 
+static void child_on_store_event(void *arg, const char *json)
+{
+    loop_log_event(arg, json);
+}
+
 /* NULL, or what could not be started. */
 static const char *child_start(struct child *child)
 {
@@ -442,6 +447,7 @@ static const char *child_start(struct child *child)
     child->lease = lease_new(env->memory, env->memory == NULL ? &child->first_plan->redis : NULL);
     if (child->lease == NULL)
         return "the store";
+    lease_on_event(child->lease, child_on_store_event, env->log);
     if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK ||
         child_learn_bound(child) != ERR_OK)
         return "the listeners";

@@ -142,14 +142,12 @@ bool main_bundle_fetch(void *arg, struct span name, struct span *text, char why[
     }
     if (bundle->is_sealed || !bundle_secret_path(bundle, name, path)) {
         snprintf(why, 256, "the file is not at hand");
-        bundle->secret_faults++;
         return false;
     }
     char *bytes = bundle_slurp(path, BUNDLE_SECRET_MAX, &len);
     if (bytes == NULL || !bundle_add(bundle, name, bytes, len)) {
         snprintf(why, 256, "%.180s cannot be read: %s", path, strerror(errno));
         free(bytes);
-        bundle->secret_faults++;
         return false;
     }
     *text = bundle->files[bundle->count - 1].text;

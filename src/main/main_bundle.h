@@ -11,8 +11,7 @@
 struct main_bundle {
     struct plan_file *files; /* [0] is the configuration */
     unsigned count;
-    bool is_sealed;         /* the child's: what is not in it cannot be had */
-    unsigned secret_faults; /* secrets that could not be read */
+    bool is_sealed; /* the child's: what is not in it cannot be had */
 };
 
 /* Read the configuration; false and a sentence when it cannot be. */

@@ -37,7 +37,7 @@ char *main_parent_config_read(struct parent_config *config, const char *path, ui
         return asprintf(&text, "%s (name the configuration with -c FILE)\n", why) < 0 ? NULL : text;
     config->plan = plan_build(&config->bundle.files[0], main_bundle_fetch, &config->bundle, NULL,
                               generation, &report);
-    if (report.errors > 0 && report.errors == config->bundle.secret_faults)
+    if (report.errors > 0 && report.errors == report.secret_errors)
         *exit_code = MAIN_EXIT_UNAVAILABLE;
     if (config->plan == NULL || report.warnings > 0) {
         text = report.text;

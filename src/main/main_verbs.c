@@ -66,7 +66,7 @@ static int check_print(const struct main_options *options, const struct plan *pl
                        const struct main_bundle *bundle, const struct plan_report *report)
 {
     int exit_code = plan != NULL ? MAIN_EXIT_OK : MAIN_EXIT_CONFIG;
-    if (plan == NULL && report->errors > 0 && report->errors == bundle->secret_faults)
+    if (plan == NULL && report->errors > 0 && report->errors == report->secret_errors)
         exit_code = MAIN_EXIT_UNAVAILABLE;
     if ((options->given & MAIN_OPTION_JSON) != 0)
         return verb_print(report->json, exit_code);

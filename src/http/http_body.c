@@ -221,11 +221,17 @@ static bool keep_trailer(struct http_body *body, const char *bytes, size_t len,
     return true;
 }
 
-/* Takes the bytes of a trailer line up to its LF, and judges the line when it is whole. */
+/* Takes the bytes of a trailer line up to its LF, and judges the line when it is whole.  A CR at the
+ * beginning of a line is that of the last CRLF. */
 static void take_trailer(struct reader *r)
 {
     struct http_body *body = r->body;
     const char *from = r->buf + r->at;
+    if (body->state == CHUNK_TRAILER_FIRST && *from == '\r') {
+        body->state = CHUNK_END_LF;
+        r->at++;
+        return;
+    }
     size_t room = r->len - r->at;
     const char *line_end = memchr(from, '\n', room);
     size_t take = line_end != NULL ? (size_t)(line_end - from) + 1 : room;
@@ -304,13 +310,6 @@ static enum http_body_state read_chunked(struct reader *r)
             take_data(r);
             break;
         case CHUNK_TRAILER_FIRST:
-            if (r->buf[r->at] == '\r') {
-                r->at++;
-                body->state = CHUNK_END_LF;
-                break;
-            }
-            take_trailer(r);
-            break;
         case CHUNK_TRAILER:
             take_trailer(r);
             break;

@@ -78,6 +78,17 @@ bool http_field_is_alias(struct span name)
     return has_underscore && http_field_lookup(dashed, name.len) != HTTP_FIELD_OTHER;
 }
 
+bool http_field_is_plain(const struct http_head *head, const struct http_field *field)
+{
+    for (uint32_t at = field->name_off + field->name_len + 1U; at < field->value_off; at++)
+        if (head->base[at] == '\t')
+            return false;
+    for (uint32_t at = field->value_off + field->value_len; head->base[at] != '\r'; at++)
+        if (head->base[at] == '\t')
+            return false;
+    return true;
+}
+
 enum http_method http_method_of(struct span method)
 {
 #define IS(name)                                                                                   \

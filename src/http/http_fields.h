@@ -65,6 +65,10 @@ static inline __attribute__((always_inline)) enum http_field_id http_field_looku
     return (enum http_field_id) * id;
 }
 
+/* Is there no HTAB around the value?  RFC 9110 section 5.6.3 allows it and some servers take it for a
+ * part of the value, which must not happen to a field that frames or routes. */
+bool http_field_is_plain(const struct http_head *head, const struct http_field *field);
+
 /* Does the name become a known one when "_" is read as "-"?  CGI, WSGI and their kin give both to a
  * program under one name, so a client could put words into the mouth of the proxy. */
 bool http_field_is_alias(struct span name);

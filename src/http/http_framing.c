@@ -3,6 +3,7 @@
 #include "http/http_framing.h"
 
 #include "http/http_connection.h"
+#include "http/http_fields.h"
 #include "http/http_write.h"
 
 /* More digits than any body has bytes; fewer than 2^64 has. */
@@ -45,10 +46,14 @@ static bool has_two(const struct http_head *head, enum http_field_id id)
     return (head->repeated & HTTP_FIELD_BIT(id)) != 0;
 }
 
+/* The value of the one field with this id, empty when there are two or it stands between HTABs. */
 static struct span value_of(const struct http_head *head, enum http_field_id id)
 {
     unsigned from = 0;
-    return http_field_value(head, http_head_next(head, id, &from));
+    const struct http_field *field = http_head_next(head, id, &from);
+    if (has_two(head, id) || !http_field_is_plain(head, field))
+        return SPAN_NONE;
+    return http_field_value(head, field);
 }
 
 /* Rows 2 to 6 of both tables: Transfer-Encoding and Content-Length.  Leaves NONE when there is
@@ -67,16 +72,14 @@ static enum http_parse read_framing_fields(const struct http_head *head,
                              HTTP_FIELD_TRANSFER_ENCODING);
         if ((head->present & both) == both)
             return bad_field(head, fault, HTTP_FAULT_LENGTH_AND_CHUNKED, HTTP_FIELD_CONTENT_LENGTH);
-        if (has_two(head, HTTP_FIELD_TRANSFER_ENCODING) ||
-            !span_eq_nocase(value_of(head, HTTP_FIELD_TRANSFER_ENCODING), SPAN("chunked")))
+        if (!span_eq_nocase(value_of(head, HTTP_FIELD_TRANSFER_ENCODING), SPAN("chunked")))
             return bad_field(head, fault, HTTP_FAULT_BAD_TRANSFER_ENCODING,
                              HTTP_FIELD_TRANSFER_ENCODING);
         framing->kind = HTTP_BODY_CHUNKED;
         return HTTP_PARSE_OK;
     }
 
-    if (has_two(head, HTTP_FIELD_CONTENT_LENGTH) ||
-        !read_length(value_of(head, HTTP_FIELD_CONTENT_LENGTH), &framing->length_bytes))
+    if (!read_length(value_of(head, HTTP_FIELD_CONTENT_LENGTH), &framing->length_bytes))
         return bad_field(head, fault, HTTP_FAULT_BAD_CONTENT_LENGTH, HTTP_FIELD_CONTENT_LENGTH);
     framing->has_length = true;
     framing->kind = framing->length_bytes != 0 ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
@@ -119,8 +122,7 @@ static enum http_parse read_expect(const struct http_head *head, struct http_fra
 {
     if (!http_head_has(head, HTTP_FIELD_EXPECT))
         return HTTP_PARSE_OK;
-    if (has_two(head, HTTP_FIELD_EXPECT) ||
-        !span_eq_nocase(value_of(head, HTTP_FIELD_EXPECT), SPAN("100-continue")))
+    if (!span_eq_nocase(value_of(head, HTTP_FIELD_EXPECT), SPAN("100-continue")))
         return bad_field(head, fault, HTTP_FAULT_BAD_EXPECT, HTTP_FIELD_EXPECT);
     framing->expect_continue = head->minor != 0 && framing->kind != HTTP_BODY_NONE;
     return HTTP_PARSE_OK;

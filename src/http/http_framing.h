@@ -24,7 +24,8 @@ struct http_framing {
     bool has_upgrade;     /* requests: Connection nominates Upgrade and the field is there */
 };
 
-/* The rules, in order; the first that applies decides.  BAD fills the fault.
+/* The rules, in order; the first that applies decides.  BAD fills the fault.  HTAB around the value makes
+ * Transfer-Encoding, Content-Length, Expect and Host bad.
  *
  * Requests
  *   CONNECT                                          BAD CONNECT_REFUSED          RFC 9110 9.3.6

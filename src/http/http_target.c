@@ -3,6 +3,7 @@
 #include "http/http_framing.h"
 
 #include "base/base_ip.h"
+#include "http/http_fields.h"
 #include "http/http_scan.h"
 
 #define HOST_MAX_BYTES 255
@@ -153,7 +154,8 @@ enum http_parse http_target_parse(const struct http_head *head, struct http_targ
         return HTTP_PARSE_OK;
     }
     struct span value = http_field_value(head, field), host;
-    if ((head->repeated & HTTP_FIELD_BIT(HTTP_FIELD_HOST)) != 0 || !read_authority(value, &host))
+    if ((head->repeated & HTTP_FIELD_BIT(HTTP_FIELD_HOST)) != 0 ||
+        !http_field_is_plain(head, field) || !read_authority(value, &host))
         return bad(fault, HTTP_FAULT_BAD_HOST, field->name_off);
     if (target->is_absolute) {
         if (!span_eq_nocase(value, target->authority))

@@ -100,14 +100,10 @@ static void check_fields(const struct http_head *head, const struct opinion *o)
 }
 
 /* Where llhttp may refuse what we accept, none of it about where a message ends: it knows the methods of a
- * list only (what begins like another is an "invalid constant"), reads targets by forms of its own, and
- * wants no HTAB around the value of Content-Length. */
-static bool is_its_own_affair(llhttp_errno_t err, const struct http_head *head)
+ * list only (what begins like another is an "invalid constant") and reads targets by forms of its own. */
+static bool is_its_own_affair(llhttp_errno_t err)
 {
-    const char *fields = head->base + head->fields_off;
-    const bool has_tab = memchr(fields, '\t', head->bytes - head->fields_off) != NULL;
-    return err == HPE_INVALID_METHOD || err == HPE_INVALID_URL || err == HPE_INVALID_CONSTANT ||
-           (err == HPE_INVALID_CONTENT_LENGTH && has_tab);
+    return err == HPE_INVALID_METHOD || err == HPE_INVALID_URL || err == HPE_INVALID_CONSTANT;
 }
 
 static void check_opinion(const struct http_head *head, bool is_request,
@@ -117,7 +113,7 @@ static void check_opinion(const struct http_head *head, bool is_request,
     memset(&o, 0, sizeof(o));
     o.stop_after_head = true;
     llhttp_errno_t err = opinion_read(&o, is_request, head->base, head->bytes);
-    if (is_its_own_affair(err, head))
+    if (is_request && is_its_own_affair(err))
         return;
     if (err != HPE_PAUSED)
         fprintf(stderr, "llhttp: %s\n", llhttp_get_error_reason(&o.parser));

@@ -93,6 +93,8 @@ static const struct row ROWS[] = {
     {"GET /", "Host: a,b\r\n", F(BAD_HOST)},
     {"GET /", "Host: a b\r\n", F(BAD_HOST)},
     {"GET /", "Host: a\tb\r\n", F(BAD_HOST)},
+    {"GET /", "Host:\ta\r\n", F(BAD_HOST)},
+    {"GET /", "Host: a\t\r\n", F(BAD_HOST)},
     {"GET /", "Host: a/b\r\n", F(BAD_HOST)},
     {"GET /", "Host: a?b\r\n", F(BAD_HOST)},
     {"GET /", "Host: a#b\r\n", F(BAD_HOST)},

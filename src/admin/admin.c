@@ -13,11 +13,10 @@
 
 static void conn_free(struct admin_conn *conn)
 {
-    struct admin *admin = conn->admin;
     loop_timer_cancel(&conn->deadline);
     net_stream_close(&conn->stream);
     list_remove(&conn->node);
-    admin->conn_count--;
+    conn->port->conn_count--;
     free(conn->out);
     free(conn);
 }
@@ -131,13 +130,28 @@ static void conn_on_ready(struct net_stream *stream, void *arg)
         (void)conn_discard(conn);
 }
 
+/* Whoever holds connections and says nothing must not lock out who has something to say. */
+static void port_make_room(struct admin_port *port)
+{
+    if (port->conn_count < ADMIN_CONNECTIONS_MAX)
+        return;
+    LIST_EACH (node, &port->conns) {
+        struct admin_conn *conn = LIST_OF(node, struct admin_conn, node);
+        if (conn->state == ADMIN_CONN_WAITING)
+            continue;
+        conn_free(conn);
+        return;
+    }
+}
+
 static void admin_on_accept(void *arg, int fd, const struct net_address *peer)
 {
     struct admin_port *port = arg;
     struct admin *admin = port->admin;
     struct admin_conn *conn = NULL;
     (void)peer;
-    if (admin->conn_count < ADMIN_CONNECTIONS_MAX)
+    port_make_room(port);
+    if (port->conn_count < ADMIN_CONNECTIONS_MAX)
         conn = calloc(1, sizeof(*conn));
     if (conn == NULL) {
         close(fd);
@@ -149,9 +163,9 @@ static void admin_on_accept(void *arg, int fd, const struct net_address *peer)
         return;
     }
     conn->admin = admin;
-    conn->is_metrics_only = port->is_metrics_only;
-    list_push_back(&admin->conns, &conn->node);
-    admin->conn_count++;
+    conn->port = port;
+    list_push_back(&port->conns, &conn->node);
+    port->conn_count++;
     loop_timer_init(&conn->deadline, conn_on_deadline, conn);
     loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_DEADLINE_US);
 }
@@ -163,7 +177,6 @@ struct admin *admin_new(const struct admin_env *env)
         return NULL;
     admin->env = *env;
     list_init(&admin->ports);
-    list_init(&admin->conns);
     return admin;
 }
 
@@ -171,6 +184,8 @@ static void port_free(struct admin_port *port)
 {
     list_remove(&port->node);
     net_listener_free(port->listener);
+    LIST_EACH_SAFE (node, &port->conns)
+        conn_free(LIST_OF(node, struct admin_conn, node));
     free(port);
 }
 
@@ -180,8 +195,6 @@ void admin_free(struct admin *admin)
         return;
     LIST_EACH_SAFE (node, &admin->ports)
         port_free(LIST_OF(node, struct admin_port, node));
-    LIST_EACH_SAFE (node, &admin->conns)
-        conn_free(LIST_OF(node, struct admin_conn, node));
     free(admin);
 }
 
@@ -191,6 +204,7 @@ enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
     if (port == NULL)
         return ERR_NOMEM;
     port->admin = admin;
+    list_init(&port->conns);
     port->is_metrics_only = is_metrics_only;
     port->listener = net_listener_new(admin->env.loop, fd, admin_on_accept, port);
     if (port->listener == NULL) {
@@ -201,27 +215,21 @@ enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
     return ERR_OK;
 }
 
-void admin_unlisten(struct admin *admin, int fd)
-{
-    LIST_EACH_SAFE (node, &admin->ports) {
-        struct admin_port *port = LIST_OF(node, struct admin_port, node);
-        if (net_listener_fd(port->listener) == fd)
-            port_free(port);
-    }
-}
-
 void admin_reload_answer(struct admin *admin, uint32_t ticket, bool is_applied, uint32_t generation,
                          struct span text)
 {
     if (ticket == 0)
         return;
-    LIST_EACH_SAFE (node, &admin->conns) {
-        struct admin_conn *conn = LIST_OF(node, struct admin_conn, node);
-        if (conn->ticket != ticket)
-            continue;
-        conn->ticket = 0;
-        admin_send_reload(conn, is_applied, generation, text);
-        (void)conn_write(conn);
-        return;
+    LIST_EACH (node, &admin->ports) {
+        struct admin_port *port = LIST_OF(node, struct admin_port, node);
+        LIST_EACH (at, &port->conns) {
+            struct admin_conn *conn = LIST_OF(at, struct admin_conn, node);
+            if (conn->ticket != ticket)
+                continue;
+            conn->ticket = 0;
+            admin_send_reload(conn, is_applied, generation, text);
+            (void)conn_write(conn);
+            return;
+        }
     }
 }

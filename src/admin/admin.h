@@ -27,7 +27,6 @@ struct admin_facts {
     const struct plan *plan; /* in force */
     const char *config_path;
     uint64_t config_hash;
-    const struct net_address *bound; /* per listener of the plan; NULL: as configured */
     unsigned workers, restarts;
     unsigned connections_open;
     uint64_t started_at_us;         /* wall clock; of this serving process */
@@ -60,8 +59,6 @@ void admin_free(struct admin *admin);
 
 /* Serve on this listening descriptor (taken): everything, or the metrics page alone. */
 MUST_USE enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only);
-/* Stop serving on it and close it. */
-void admin_unlisten(struct admin *admin, int fd);
 
 /* The outcome of a reload that was asked for with this ticket; an asker that is gone is no error. */
 void admin_reload_answer(struct admin *admin, uint32_t ticket, bool is_applied, uint32_t generation,

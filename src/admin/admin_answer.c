@@ -181,7 +181,7 @@ void admin_answer(struct admin_conn *conn, const struct http_head *head)
         admin_send_problem(conn, http_fault_status(fault.id), http_fault_sentence(fault.id));
         return;
     }
-    const struct endpoint *endpoint = endpoint_of(target.path, conn->is_metrics_only);
+    const struct endpoint *endpoint = endpoint_of(target.path, conn->port->is_metrics_only);
     if (endpoint == NULL)
         admin_send_problem(conn, 404, "there is nothing at this path");
     else if (endpoint->method != method)

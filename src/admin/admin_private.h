@@ -9,7 +9,7 @@
 #include "net/net_listener.h"
 #include "net/net_stream.h"
 
-#define ADMIN_CONNECTIONS_MAX 64
+#define ADMIN_CONNECTIONS_MAX 32 /* per listening socket, of which there are two at most */
 #define ADMIN_HEAD_MAX        16384
 #define ADMIN_FIELDS_MAX      100
 #define ADMIN_DEADLINE_US     10000000
@@ -20,6 +20,8 @@ struct admin_port {
     struct admin *admin;
     struct net_listener *listener;
     bool is_metrics_only;
+    struct list conns; /* oldest first */
+    unsigned conn_count;
 };
 
 enum admin_conn_state {
@@ -31,12 +33,13 @@ enum admin_conn_state {
 
 /* One connection, one request.  Owner: struct admin.  Freed by: admin.c.  Thread: the main loop's. */
 struct admin_conn {
-    struct list node;
+    struct list node; /* of the port */
     struct admin *admin;
+    struct admin_port *port;
     struct net_stream stream;
     struct loop_timer deadline;
     enum admin_conn_state state;
-    bool is_metrics_only, is_head;
+    bool is_head;
     uint32_t ticket;
     size_t in_len, scanned;
     char in[ADMIN_HEAD_MAX];
@@ -46,8 +49,7 @@ struct admin_conn {
 
 struct admin {
     struct admin_env env;
-    struct list ports, conns;
-    unsigned conn_count;
+    struct list ports;
     uint32_t last_ticket;
 };
 

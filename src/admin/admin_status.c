@@ -49,17 +49,13 @@ static json_t *status_config(const struct admin_facts *facts)
     return json;
 }
 
-static json_t *status_listen(const struct admin_facts *facts)
+static json_t *status_listen(const struct plan *plan)
 {
-    char address[NET_ADDRESS_TEXT_MAX];
     json_t *list = json_array();
-    for (unsigned i = 0; i < facts->plan->listener_count; i++) {
-        const struct plan_listener *listener = &facts->plan->listeners[i];
-        struct span at = listener->address_text;
-        if (facts->bound != NULL)
-            at = (struct span){address, net_address_format(address, &facts->bound[i])};
-        json_array_append_new(
-            list, json_pack("{s:o, s:o}", "name", text(listener->name), "address", text(at)));
+    for (unsigned i = 0; i < plan->listener_count; i++) {
+        const struct plan_listener *listener = &plan->listeners[i];
+        json_array_append_new(list, json_pack("{s:o, s:o}", "name", text(listener->name), "address",
+                                              text(listener->address_text)));
     }
     return list;
 }
@@ -179,7 +175,7 @@ char *admin_status_json(struct admin *admin)
         {"restarts", number(facts.restarts)},
         {"workers", number(facts.workers)},
         {"config", status_config(&facts)},
-        {"listen", status_listen(&facts)},
+        {"listen", status_listen(facts.plan)},
         {"connections", status_connections(admin, &facts)},
         {"exchanges_open", sum(admin, METRICS_EXCHANGES_OPEN)},
         {"decisions", status_decisions(admin)},

@@ -42,9 +42,8 @@ struct child {
     struct worker **workers;
     struct event *channel_event;
     struct loop_alarm *drain_poll;
-    struct net_address *bound; /* per listener of the plan */
-    char *buffer;              /* of the channel */
-    int *fresh;                /* descriptors of the APPLY to come */
+    char *buffer; /* of the channel */
+    int *fresh;   /* descriptors of the APPLY to come */
     unsigned fresh_count;
     uint64_t started_at_us, config_hash;
     uint64_t drain_until_us; /* monotonic; 0: not draining */
@@ -79,19 +78,6 @@ static struct plan *child_build(struct child *child, struct main_bundle *bundle,
     if (plan != NULL && plan->limits.connections_max > child->env->connections_cap)
         plan->limits.connections_max = child->env->connections_cap;
     return plan;
-}
-
-static enum err child_learn_bound(struct child *child)
-{
-    unsigned count = child->plan->listener_count;
-    struct net_address *bound = calloc(count + 1, sizeof(*bound));
-    if (bound == NULL)
-        return ERR_NOMEM;
-    for (unsigned i = 0; i < count; i++)
-        bound[i] = child->env->sockets.list[i].bound;
-    free(child->bound);
-    child->bound = bound;
-    return ERR_OK;
 }
 
 /* The descriptors of one worker; malloc'ed. */
@@ -170,8 +156,6 @@ static void child_adopt_plan(struct child *child, struct plan **plan, struct mai
     child->config_hash = main_bundle_hash(&child->env->bundle);
     log_set_level((enum log_level)child->plan->log_level);
     loop_log_set_generation(child->env->log, child->plan->generation);
-    if (child_learn_bound(child) != ERR_OK)
-        log_warn("status cannot show the addresses: out of memory");
 }
 
 /* NULL when the new plan is in force, else why it is not.  *is_fatal: some workers have it and some do not. */
@@ -330,7 +314,6 @@ static void child_facts(void *arg, struct admin_facts *facts)
         .plan = child->plan,
         .config_path = child->env->bundle.files[0].name.ptr,
         .config_hash = child->config_hash,
-        .bound = child->bound,
         .workers = child->env->workers,
         .restarts = child->env->restarts,
         .connections_open = atomic_load_explicit(&child->connections, memory_order_relaxed),
@@ -448,8 +431,7 @@ static const char *child_start(struct child *child)
     if (child->lease == NULL)
         return "the store";
     lease_on_event(child->lease, child_on_store_event, env->log);
-    if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK ||
-        child_learn_bound(child) != ERR_OK)
+    if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK)
         return "the listeners";
     if (!child_start_workers(child))
         return "the workers";
@@ -482,7 +464,6 @@ static void child_end(struct child *child)
     plan_unref(&child->plan);
     plan_unref(&child->first_plan);
     metrics_registry_free(child->registry);
-    free(child->bound);
     free(child->buffer);
     free(child->fresh);
     free(child->reload_text);

@@ -4,6 +4,7 @@
 #include "main/main_parent.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,9 +125,20 @@ static void parent_checkpoint(struct parent *parent)
         log_error("the counters are not saved: %s", why);
 }
 
+/* A damaged file is kept for who wants to look at it: the next save would replace it. */
+static void parent_set_aside(const char *path, const char *why)
+{
+    char aside[PATH_MAX];
+    int len = snprintf(aside, sizeof(aside), "%s.damaged", path);
+    bool is_kept = len < (int)sizeof(aside) && rename(path, aside) == 0;
+    log_error("counters begin at 0: %s%s%s", why, is_kept ? "; the file is kept as " : "",
+              is_kept ? aside : "");
+}
+
 static bool parent_start_store(struct parent *parent)
 {
     const struct plan *plan = parent->config.plan;
+    const char *path = plan->store_state_file.ptr;
     char why[256] = "", text[512];
     if (!plan->store_is_memory)
         return true;
@@ -136,23 +148,23 @@ static bool parent_start_store(struct parent *parent)
                            "no memory for the counters: lower store.subjects");
     if (plan->store_state_file.len == 0)
         return true;
-    enum err err =
-        store_memory_load(parent->memory, plan->store_state_file.ptr, clock_wall_us(), why);
-    if (err == ERR_SYSTEM) {
+    enum err loaded = store_memory_load(parent->memory, path, clock_wall_us(), why);
+    if (loaded == ERR_INVALID)
+        parent_set_aside(path, why);
+    else if (loaded == ERR_LIMIT)
+        log_error("not all counters are restored: %s", why);
+    /* Better to learn now than in ten seconds that nothing can be saved. */
+    enum err saved = loaded;
+    if (loaded != ERR_SYSTEM && loaded != ERR_NOMEM)
+        saved = store_memory_save(parent->memory, path, clock_wall_us(), why);
+    if (saved != ERR_OK) {
         snprintf(text, sizeof(text), "store.state_file: %s", why);
         return parent_fail(parent, MAIN_EXIT_UNAVAILABLE, text);
     }
-    if (err == ERR_NOTFOUND)
-        log_info("%s does not exist yet: counters begin at 0", plan->store_state_file.ptr);
-    else if (err != ERR_OK)
-        log_error("%s: %s: counters begin at 0", plan->store_state_file.ptr, why);
-    /* Better to learn now than in ten seconds that nothing can be saved. */
+    if (loaded == ERR_NOTFOUND)
+        log_info("%s is new: counters begin at 0", path);
     parent->checkpoint_at_us = clock_mono_us() + plan->store_state_interval_us;
-    if (store_memory_save(parent->memory, plan->store_state_file.ptr, clock_wall_us(), why) ==
-        ERR_OK)
-        return true;
-    snprintf(text, sizeof(text), "store.state_file: %s", why);
-    return parent_fail(parent, MAIN_EXIT_UNAVAILABLE, text);
+    return true;
 }
 
 static bool parent_start_sockets(struct parent *parent)

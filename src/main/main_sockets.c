@@ -105,11 +105,11 @@ static void socket_fail(const struct main_socket *socket, int error, char why[51
  * first without it, unless one of our own has the port. */
 static bool socket_is_busy(const struct main_socket *socket, const struct main_sockets *sockets)
 {
-    if (socket->address.is_unix || socket->address.port == 0)
+    if (socket->address.is_unix)
         return false;
     for (unsigned i = 0; i < sockets->count; i++)
         if (sockets->list[i].fds != NULL && !sockets->list[i].address.is_unix &&
-            sockets->list[i].bound.port == socket->address.port)
+            sockets->list[i].address.port == socket->address.port)
             return false;
     int fd = net_listener_open(&socket->address, false);
     if (fd >= 0)
@@ -117,16 +117,10 @@ static bool socket_is_busy(const struct main_socket *socket, const struct main_s
     return fd < 0;
 }
 
-static void socket_learn(struct main_socket *socket)
+static void socket_learn_file(struct main_socket *socket)
 {
-    struct sockaddr_storage sockaddr;
-    socklen_t len = sizeof(sockaddr);
-    struct stat info;
-    socket->bound = socket->address;
-    if (getsockname(socket->fds[0], (struct sockaddr *)&sockaddr, &len) == 0 &&
-        !socket->address.is_unix)
-        net_address_from(&socket->bound, (const struct sockaddr *)&sockaddr, len);
     const struct sockaddr_un *sun = (const struct sockaddr_un *)&socket->address.sockaddr;
+    struct stat info;
     if (socket->address.is_unix && lstat(sun->sun_path, &info) == 0) {
         socket->dev = info.st_dev;
         socket->ino = info.st_ino;
@@ -137,21 +131,18 @@ static void socket_learn(struct main_socket *socket)
 static bool socket_open(struct main_socket *socket, unsigned workers)
 {
     unsigned width = socket_width(socket, workers);
-    struct net_address address = socket->address;
     mode_t mask =
         umask(socket->role == MAIN_SOCKET_ADMIN ? SOCKET_MASK_ADMIN : SOCKET_MASK_TRAFFIC);
     socket->fds = calloc(width, sizeof(*socket->fds));
     while (socket->fds != NULL && socket->count < width) {
-        int fd = net_listener_open(&address, width > 1);
+        int fd = net_listener_open(&socket->address, width > 1);
         if (fd < 0)
             break;
         socket->fds[socket->count++] = fd;
-        if (socket->count == 1) {
-            socket_learn(socket);
-            address = socket->bound;
-        }
     }
     int error = errno;
+    if (socket->count > 0)
+        socket_learn_file(socket);
     umask(mask);
     errno = error;
     return socket->count == width;
@@ -285,8 +276,6 @@ enum err main_sockets_adopt(struct main_sockets *sockets, const struct main_sock
         is_good = socket->fds != NULL;
         while (is_good && socket->count < width)
             socket->fds[socket->count++] = fds[used++];
-        if (is_good)
-            socket_learn(socket);
     }
     while (used < fd_count) { /* the parent's list and ours differ: never, but leak nothing */
         is_good = false;

@@ -19,8 +19,7 @@ enum main_socket_role {
 
 struct main_socket {
     enum main_socket_role role;
-    struct net_address address; /* as configured */
-    struct net_address bound;   /* as the kernel says: port 0 is resolved */
+    struct net_address address;
     unsigned count;
     int *fds;     /* traffic: one per worker, or a single one for a Unix socket in the parent */
     bool is_kept; /* it stood in the previous set already */

@@ -129,6 +129,9 @@ static char *verb_socket(const struct main_options *options, uint64_t *file_hash
     struct config_doc doc;
     char why[256];
     *file_hash = 0;
+    /* Behind a socket that was named stands an instance that need not run the default file. */
+    if (options->socket != NULL && options->file == NULL)
+        return strdup(options->socket);
     if (!main_bundle_read(&bundle, verb_path(options), why))
         return strdup(options->socket != NULL ? options->socket : VERB_SOCKET_DEFAULT);
     *file_hash = main_bundle_hash(&bundle);

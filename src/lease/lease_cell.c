@@ -51,7 +51,7 @@ static bool is_asked(const struct quota *quota, uint32_t period_s)
     return false;
 }
 
-/* Put the window of this period at place `at`: one that is there, else a free one, else the last that
+/* Put the window of this period at place `at`: one that is there, else a free one, else one that
  * nobody asks for (there is one: every quota has at most as many windows as a cell). */
 static void bring_window(struct lease_cell *cell, const struct quota *quota, unsigned at,
                          uint64_t now_s)
@@ -61,7 +61,7 @@ static void bring_window(struct lease_cell *cell, const struct quota *quota, uns
     bool is_new = found == NULL;
     if (is_new)
         found = find_window(cell, 0);
-    for (unsigned i = QUOTA_WINDOWS_MAX; found == NULL && i-- > at;) {
+    for (unsigned i = at; found == NULL && i < QUOTA_WINDOWS_MAX; i++) {
         if (!is_asked(quota, cell->windows[i].period_s))
             found = &cell->windows[i];
     }

@@ -323,6 +323,51 @@ static void test_full_and_replica(void **state)
     }
 }
 
+/* Connections that break and scripts that vanish under a flood: with "deny" no quota is ever over-admitted,
+ * and Redis has counted at least what was admitted. */
+static void test_broken_connections_never_over_admit(void **state)
+{
+    struct proxy proxies[2];
+    struct flood floods[2];
+    unsigned admitted = 0;
+    struct question question;
+    struct store_redis_conf conf = conf_of(&redis);
+    static const struct quota deny = {
+        .id = {23}, .limit_count = 1, .limits = {HOUR(2000)}, .on_failure = QUOTA_FAIL_DENY};
+    (void)state;
+    flush();
+    for (unsigned p = 0; p < 2; p++) {
+        begin(&proxies[p], &conf);
+        wait_up(&proxies[p]);
+        floods[p] = (struct flood){&proxies[p], calloc(100, sizeof(struct question)), 100};
+    }
+    for (unsigned round = 0; round < 30; round++) {
+        pthread_t threads[2];
+        for (unsigned p = 0; p < 2; p++) {
+            for (unsigned i = 0; i < 100; i++)
+                prepare(&floods[p].questions[i], &proxies[p], &deny, 1, 1);
+            pthread_create(&threads[p], NULL, run_flood, &floods[p]);
+        }
+        if (round % 3 == 0)
+            redis_testing_do(&redis, "CLIENT KILL TYPE normal SKIPME yes");
+        else
+            redis_testing_do(&redis, "SCRIPT FLUSH");
+        for (unsigned p = 0; p < 2; p++) {
+            pthread_join(threads[p], NULL);
+            admitted += count_verdicts(&floods[p], QUOTA_ALLOW);
+            assert_int_equal(count_verdicts(&floods[p], QUOTA_DEGRADED_ALLOW), 0);
+            wait_up(&proxies[p]);
+        }
+    }
+    assert_in_range(admitted, 1000, 2000);
+    assert_int_equal(ask(&proxies[0], &deny, 1, 0, &question), QUOTA_ALLOW);
+    assert_in_range(question.ask.charges[0].readings[0].used, admitted, 2000);
+    for (unsigned p = 0; p < 2; p++) {
+        free(floods[p].questions);
+        end(&proxies[p]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_modes),
         cmocka_unit_test(test_bad_key),
         cmocka_unit_test(test_full_and_replica),
+        cmocka_unit_test(test_broken_connections_never_over_admit),
     };
     if (!redis_testing_is_installed()) {
         print_message("redis-server is not installed: skipped\n");

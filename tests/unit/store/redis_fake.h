@@ -4,6 +4,7 @@
 #ifndef TESTS_STORE_REDIS_FAKE_H
 #define TESTS_STORE_REDIS_FAKE_H
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -178,12 +179,30 @@ static inline void redis_fake_start(struct redis_fake *fake, redis_fake_fn answe
         abort();
 }
 
+/* The same, on a free TCP port of 127.0.0.1; its address is by name. */
+static inline void redis_fake_start_tcp(struct redis_fake *fake, redis_fake_fn answer)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(at);
+    memset(fake, 0, sizeof(*fake));
+    atomic_store(&fake->answer, answer);
+    fake->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(fake->listener, (struct sockaddr *)&at, sizeof(at)) != 0 ||
+        getsockname(fake->listener, (struct sockaddr *)&at, &len) != 0 ||
+        listen(fake->listener, 64) != 0 ||
+        pthread_create(&fake->thread, NULL, redis_fake_run, fake) != 0)
+        abort();
+    snprintf(fake->address, sizeof(fake->address), "localhost:%u", ntohs(at.sin_port));
+}
+
 /* After its client has gone. */
 static inline void redis_fake_end(struct redis_fake *fake)
 {
     shutdown(fake->listener, SHUT_RDWR);
     pthread_join(fake->thread, NULL);
     close(fake->listener);
+    if (fake->folder[0] == '\0')
+        return;
     unlink(fake->socket);
     rmdir(fake->folder);
 }

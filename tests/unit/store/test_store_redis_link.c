@@ -71,10 +71,8 @@ static bool was_lost(void *arg)
     return loop_testing_metric(&rig->loop, METRICS_STORE_LOST) == 1;
 }
 
-static void begin(struct rig *rig, redis_fake_fn answer)
+static void connect_rig(struct rig *rig)
 {
-    memset(rig, 0, sizeof(*rig));
-    redis_fake_start(&rig->fake, answer);
     loop_testing_start(&rig->loop);
     struct store_redis_conf conf = {
         .address_text = span_of(rig->fake.address),
@@ -92,6 +90,13 @@ static void begin(struct rig *rig, redis_fake_fn answer)
     rig->redis->on_event = told_testing_add;
     rig->redis->event_arg = &rig->told;
     loop_testing_call(&rig->loop, make_link, rig);
+}
+
+static void begin(struct rig *rig, redis_fake_fn answer)
+{
+    memset(rig, 0, sizeof(*rig));
+    redis_fake_start(&rig->fake, answer);
+    connect_rig(rig);
 }
 
 static void end(struct rig *rig)
@@ -534,6 +539,19 @@ static void test_nobody_listens(void **state)
     end(&rig);
 }
 
+/* A name is resolved off the loop; of several addresses the next one is tried. */
+static void test_name(void **state)
+{
+    struct rig rig;
+    (void)state;
+    memset(&rig, 0, sizeof(rig));
+    redis_fake_start_tcp(&rig.fake, healthy);
+    connect_rig(&rig);
+    assert_true(loop_testing_until(&rig.loop, is_open, &rig));
+    assert_int_equal(ask(&rig), STORE_CHARGED);
+    end(&rig);
+}
+
 static bool another_secret(struct redis_fake *fake, const struct redis_fake_command *command)
 {
     if (!redis_fake_is_beat(command))
@@ -568,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_lost_in_mid_pipeline),
         cmocka_unit_test(test_freed_in_flight),
         cmocka_unit_test(test_nobody_listens),
+        cmocka_unit_test(test_name),
         cmocka_unit_test(test_secret_changes_under_way),
     };
     log_testing_off();

@@ -85,7 +85,8 @@ void loop_alarm_free(struct loop_alarm *alarm);
 
 /* A signal on this loop (one loop per process may have them). */
 struct loop_signal;
-struct loop_signal *loop_signal_new(struct loop *loop, int signal, void (*fn)(int signal, void *arg), void *arg);
+struct loop_signal *loop_signal_new(struct loop *loop, int signal,
+                                    void (*fn)(int signal, void *arg), void *arg);
 void loop_signal_free(struct loop_signal *watch);
 
 #endif

@@ -98,7 +98,7 @@ void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask)
 {
     struct lease_held held[QUOTA_MAX_PER_ROUTE];
     uint8_t held_of[QUOTA_MAX_PER_ROUTE];
-    bool wanted[QUOTA_MAX_PER_ROUTE];
+    bool wanted[QUOTA_MAX_PER_ROUTE] = {false};
     uint64_t now_us = lease_now_us(worker->lease, worker->loop);
     bool knows_fleet = proxies(worker->lease) != 0;
     bool has_deny = false, has_local = false;

@@ -411,10 +411,8 @@ void lease_worker_free(struct lease_worker *worker)
     store_redis_link_free(worker->link);
     loop_task_cancel(&worker->settle);
     loop_alarm_free(worker->alarm);
-    while (!list_is_empty(&worker->spare)) {
-        struct lease_pending *pending = LIST_OF(worker->spare.next, struct lease_pending, node);
-        list_remove(&pending->node);
-        free(pending);
+    LIST_EACH_SAFE (node, &worker->spare) {
+        free(LIST_OF(node, struct lease_pending, node));
     }
     free(worker->debtors);
     free(worker);

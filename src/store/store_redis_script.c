@@ -206,13 +206,16 @@ bool store_redis_answer_read(struct store_redis_answer *answer, const int64_t *n
     if (count != wanted)
         return false;
 
-    bool is_good = take_u32(&next, &granted) & take_u32(&next, &second);
-    is_good &= take_u32(&next, &microsecond) & (granted <= 1) & (microsecond < 1000000);
+    bool is_good = take_u32(&next, &granted);
+    is_good &= take_u32(&next, &second);
+    is_good &= take_u32(&next, &microsecond);
+    is_good &= granted <= 1 && microsecond < 1000000;
     answer->granted = granted == 1;
     answer->now_us = (uint64_t)second * 1000000 + microsecond;
     for (unsigned k = 0; k < claim_count; k++) {
         struct store_redis_result *result = &answer->keys[k];
-        is_good &= take_u32(&next, &result->lineage) & take_u32(&next, &result->generation);
+        is_good &= take_u32(&next, &result->lineage);
+        is_good &= take_u32(&next, &result->generation);
         is_good &= take_u32(&next, &result->extra);
         for (unsigned w = 0; w < claims[k].window_count; w++) {
             is_good &= take_u32(&next, &result->windows[w].start_s);

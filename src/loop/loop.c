@@ -70,10 +70,7 @@ static void loop_run_tasks(struct loop *loop)
     if (list_is_empty(&loop->tasks))
         return;
     loop_touch(loop);
-    ready = loop->tasks;
-    ready.next->prev = &ready;
-    ready.prev->next = &ready;
-    list_init(&loop->tasks);
+    list_take_all(&ready, &loop->tasks);
     while (!list_is_empty(&ready)) {
         struct loop_task *task = LIST_OF(ready.next, struct loop_task, node);
         list_remove(&task->node);

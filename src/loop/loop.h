@@ -83,10 +83,4 @@ struct loop_alarm *loop_alarm_new(struct loop *loop, void (*fn)(void *arg), void
 void loop_alarm_set(struct loop_alarm *alarm, uint64_t due_us); /* monotonic; 0 = off */
 void loop_alarm_free(struct loop_alarm *alarm);
 
-/* A signal on this loop (one loop per process may have them). */
-struct loop_signal;
-struct loop_signal *loop_signal_new(struct loop *loop, int signal,
-                                    void (*fn)(int signal, void *arg), void *arg);
-void loop_signal_free(struct loop_signal *watch);
-
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop_alarm.c - precise timers and signals, on libevent's own.  Moving an alarm later leaves the armed
- * timer alone; it is armed again when it fires early. */
+/* loop_alarm.c - precise timers, on libevent's own.  Moving an alarm later leaves the armed timer alone; it is
+ * armed again when it fires early. */
 #include <event2/event.h>
 #include <stdlib.h>
 
@@ -71,46 +71,4 @@ void loop_alarm_free(struct loop_alarm *alarm)
         return;
     event_free(alarm->event);
     free(alarm);
-}
-
-/* Owner: who made it.  Freed by: loop_signal_free.  Thread: the loop's. */
-struct loop_signal {
-    struct loop *loop;
-    struct event *event;
-    void (*fn)(int signal, void *arg);
-    void *arg;
-};
-
-static void signal_on_event(evutil_socket_t fd, short what, void *arg)
-{
-    struct loop_signal *watch = arg;
-    (void)what;
-    loop_touch(watch->loop);
-    watch->fn((int)fd, watch->arg);
-}
-
-struct loop_signal *loop_signal_new(struct loop *loop, int signal,
-                                    void (*fn)(int signal, void *arg), void *arg)
-{
-    struct loop_signal *watch = calloc(1, sizeof(*watch));
-    if (watch == NULL)
-        return NULL;
-    watch->loop = loop;
-    watch->fn = fn;
-    watch->arg = arg;
-    watch->event = event_new(loop->base, signal, EV_SIGNAL | EV_PERSIST, signal_on_event, watch);
-    if (watch->event == NULL || event_add(watch->event, NULL) != 0) {
-        loop_signal_free(watch);
-        return NULL;
-    }
-    return watch;
-}
-
-void loop_signal_free(struct loop_signal *watch)
-{
-    if (watch == NULL)
-        return;
-    if (watch->event != NULL)
-        event_free(watch->event);
-    free(watch);
 }

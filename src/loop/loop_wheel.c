@@ -32,12 +32,7 @@ static void wheel_turn_slot(struct loop_wheel *wheel, uint64_t tick)
 {
     struct list *slot = &wheel->slots[tick % WHEEL_SLOTS];
     struct list ready;
-    if (list_is_empty(slot))
-        return;
-    ready = *slot;
-    ready.next->prev = &ready;
-    ready.prev->next = &ready;
-    list_init(slot);
+    list_take_all(&ready, slot);
     while (!list_is_empty(&ready)) {
         struct loop_timer *timer = LIST_OF(ready.next, struct loop_timer, node);
         list_remove(&timer->node);

@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #define LETTERS 200
@@ -237,25 +236,6 @@ static void test_an_alarm_moved_later_fires_once_and_not_early(void **state)
     loop_alarm_free(alarm);
 }
 
-static void on_signal(int signal_number, void *arg)
-{
-    struct alarmed *a = arg;
-    a->fired_us = (uint64_t)signal_number;
-    loop_stop(a->loop);
-}
-
-static void test_a_signal_reaches_its_loop(void **state)
-{
-    struct world *w = *state;
-    struct alarmed a = {.loop = w->loop};
-    struct loop_signal *watch = loop_signal_new(w->loop, SIGUSR1, on_signal, &a);
-    assert_non_null(watch);
-    raise(SIGUSR1);
-    loop_run(w->loop);
-    assert_int_equal(a.fired_us, SIGUSR1);
-    loop_signal_free(watch);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,8 +253,6 @@ int main(void)
                                         world_teardown),
         cmocka_unit_test_setup_teardown(test_an_alarm_moved_later_fires_once_and_not_early,
                                         world_setup, world_teardown),
-        cmocka_unit_test_setup_teardown(test_a_signal_reaches_its_loop, world_setup,
-                                        world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,8 +26,6 @@ void arena_init(struct arena *arena, void *first, size_t first_bytes, size_t max
         .end = first == NULL ? NULL : (char *)first + first_bytes,
         .max_bytes = max_bytes,
     };
-    arena->first_next = arena->next;
-    arena->first_end = arena->end;
 }
 
 /* Bytes to skip so that `at` is aligned. */
@@ -127,22 +125,15 @@ struct span arena_printf(struct arena *arena, const char *format, ...)
     return text;
 }
 
-void arena_reset(struct arena *arena)
+void arena_fini(struct arena *arena)
 {
+    if (arena == NULL)
+        return;
     while (arena->blocks != NULL) {
         struct arena_block *block = arena->blocks;
         arena->blocks = block->next;
         free(block);
     }
     arena->used_bytes = 0;
-    arena->next = arena->first_next;
-    arena->end = arena->first_end;
-}
-
-void arena_fini(struct arena *arena)
-{
-    if (arena == NULL)
-        return;
-    arena_reset(arena);
-    arena->first_next = arena->first_end = arena->next = arena->end = NULL;
+    arena->next = arena->end = NULL;
 }

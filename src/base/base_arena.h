@@ -13,7 +13,6 @@ struct arena_block;
 struct arena {
     struct arena_block *blocks;   /* newest first */
     char *next, *end;             /* free room in the newest block, or in the owner's first block */
-    char *first_next, *first_end; /* the owner's first block, kept across arena_reset */
     size_t used_bytes, max_bytes; /* of malloc'ed blocks */
 };
 
@@ -30,8 +29,6 @@ struct span arena_copy(struct arena *arena, struct span text);
 struct span arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Free every malloc'ed block; the first block is empty again. */
-void arena_reset(struct arena *arena);
 void arena_fini(struct arena *arena);
 
 #endif

@@ -18,7 +18,7 @@ static void fill(void *at, size_t bytes)
     memset(at, 0xa5, bytes); /* the sanitizer objects when it is not ours */
 }
 
-static void test_first_block_is_used_and_kept(void **state)
+static void test_first_block_is_used(void **state)
 {
     (void)state;
     _Alignas(16) char first[128];
@@ -30,9 +30,8 @@ static void test_first_block_is_used_and_kept(void **state)
     char *two = arena_take(&arena, 16);
     assert_ptr_equal(two, first + 112);
     assert_null(arena_take(&arena, 1));
-    arena_reset(&arena);
-    assert_ptr_equal(arena_take(&arena, 128), first);
     arena_fini(&arena);
+    assert_null(arena_take(&arena, 1)); /* what was the owner's is the owner's again */
 }
 
 static void test_alignment(void **state)
@@ -61,10 +60,8 @@ static void test_cap(void **state)
     assert_true(arena.used_bytes <= 10000);
     assert_null(arena_take(&arena, SIZE_MAX));
     assert_null(arena_take(&arena, SIZE_MAX - 15));
-    arena_reset(&arena);
-    assert_int_equal(arena.used_bytes, 0);
-    fill(arena_take(&arena, 9000), 9000);
     arena_fini(&arena);
+    assert_int_equal(arena.used_bytes, 0);
 }
 
 static void test_large_piece_does_not_waste_the_block(void **state)
@@ -107,7 +104,7 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_block_is_used_and_kept),
+        cmocka_unit_test(test_first_block_is_used),
         cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_cap),
         cmocka_unit_test(test_large_piece_does_not_waste_the_block),

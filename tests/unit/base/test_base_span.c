@@ -88,7 +88,7 @@ static void test_err_sentences(void **state)
 {
     (void)state;
     assert_string_equal(err_sentence(ERR_OK), "success");
-    assert_string_equal(err_sentence(ERR_REFUSED), "refused");
+    assert_string_equal(err_sentence(ERR_CLOSED), "closed by the peer");
     assert_string_equal(err_sentence((enum err)999), "unknown failure");
 }
 

@@ -290,19 +290,15 @@ const struct config_node *config_doc_fallback(struct config_doc *doc, const char
     return node;
 }
 
-const struct config_node *config_find_span(const struct config_node *object, struct span key)
+const struct config_node *config_find(const struct config_node *object, const char *key)
 {
+    struct span wanted = span_of(key);
     if (object == NULL || object->kind != CONFIG_KIND_OBJECT)
         return NULL;
     CONFIG_EACH(child, object)
     {
-        if (!child->is_duplicate && span_eq(child->key, key))
+        if (!child->is_duplicate && span_eq(child->key, wanted))
             return child;
     }
     return NULL;
-}
-
-const struct config_node *config_find(const struct config_node *object, const char *key)
-{
-    return config_find_span(object, span_of(key));
 }

@@ -58,7 +58,6 @@ const struct config_node *config_doc_fallback(struct config_doc *doc, const char
 
 /* The member of an object, NULL when there is none or the node is no object. */
 const struct config_node *config_find(const struct config_node *object, const char *key);
-const struct config_node *config_find_span(const struct config_node *object, struct span key);
 
 #define CONFIG_EACH(child, node)                                                                   \
     for (const struct config_node *child = (node) == NULL ? NULL : (node)->first; child != NULL;   \

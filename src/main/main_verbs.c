@@ -78,7 +78,7 @@ static int check_print(const struct main_options *options, const struct plan *pl
         printf("%s: good\n", bundle->files[0].name.ptr);
         return verb_print("", exit_code);
     }
-    char *dump = plan_dump(plan, &bundle->files[0]);
+    char *dump = plan_dump(plan);
     exit_code = verb_print(dump, exit_code);
     free(dump);
     return exit_code;

@@ -132,9 +132,8 @@ const char *plan_change_fault(const struct plan *old, const struct plan *next);
  * malloc'ed, NULL when out of memory. */
 char *plan_diff(const struct plan *old, const struct plan *next);
 
-/* The effective configuration with defaults, as JSON (secrets shown as "***"); malloc'ed.  file is not
- * looked at: the plan keeps its text. */
-char *plan_dump(const struct plan *plan, const struct plan_file *file);
+/* The effective configuration with defaults, as JSON (secrets shown as "***"); malloc'ed. */
+char *plan_dump(const struct plan *plan);
 /* The JSON Schema of the file; malloc'ed. */
 char *plan_schema(void);
 /* docs/configuration.md's reference table, Markdown; malloc'ed. */

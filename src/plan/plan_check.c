@@ -6,7 +6,8 @@
 #define COMPARISONS_MAX                                                                            \
     2000000u /* of routes, in search of hidden ones: keeps a check below a second */
 
-bool plan_is_forgeable(const struct identity *identity)
+/* Can a client make up this identity's value?  (All kinds but ip and route.) */
+static bool identity_is_forgeable(const struct identity *identity)
 {
     for (unsigned i = 0; i < identity->from_count; i++) {
         if (identity->from[i].kind != IDENTITY_IP && identity->from[i].kind != IDENTITY_ROUTE)
@@ -18,7 +19,7 @@ bool plan_is_forgeable(const struct identity *identity)
 static bool quota_is_forgeable(const struct plan *plan, const struct quota *quota)
 {
     for (unsigned i = 0; i < quota->key_count; i++) {
-        if (plan_is_forgeable(&plan->identities[quota->key[i]]))
+        if (identity_is_forgeable(&plan->identities[quota->key[i]]))
             return true;
     }
     return false;

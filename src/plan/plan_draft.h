@@ -63,7 +63,4 @@ metrics_slot plan_slot(const struct plan_work *work, const char *family, const c
                        const char *label1, struct span value1, const char *label2,
                        struct span value2);
 
-/* May a client make up this identity's value?  (All kinds but ip and route.) */
-bool plan_is_forgeable(const struct identity *identity);
-
 #endif

@@ -108,12 +108,10 @@ static void link_route_quotas(struct plan_work *work, struct plan_route *route,
     }
 }
 
-static void link_respond(struct plan_work *work, struct plan_route *route,
-                         struct plan_route_draft *draft)
+static void link_respond(struct plan_route *route, struct plan_route_draft *draft)
 {
     static const struct span json = {"application/json; charset=UTF-8", 31};
     static const struct span text = {"text/plain; charset=UTF-8", 25};
-    (void)work;
     bool is_json = draft->respond_json.len != 0, is_text = draft->respond_text.ptr != NULL;
     draft->respond.body = is_json ? draft->respond_json : draft->respond_text;
     draft->respond.content_type = is_json ? json : is_text ? text : SPAN_NONE;
@@ -210,7 +208,7 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
                                  offsetof(struct upstream_conf, name), plan->upstream_count};
         route->upstream = find_name(work, &work->names.upstreams, upstream, "upstream", all);
     } else if (config_find(node, "respond") != NULL) {
-        link_respond(work, route, draft);
+        link_respond(route, draft);
     }
     link_headers(work, route, draft, node);
     link_route_quotas(work, route, node);

@@ -39,10 +39,9 @@ static void reading_close(struct reading *reading)
     config_report_fini(&reading->report);
 }
 
-char *plan_dump(const struct plan *plan, const struct plan_file *file)
+char *plan_dump(const struct plan *plan)
 {
     struct reading reading;
-    (void)file; /* the plan keeps its text */
     char *text = reading_open(&reading, plan) ? config_dump(&PLAN_TABLE, &reading.version) : NULL;
     reading_close(&reading);
     return text;

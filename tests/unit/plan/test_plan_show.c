@@ -10,12 +10,12 @@ static void test_dump_loads(void **state)
 {
     (void)state;
     struct plan *plan = bench_plan(bench_text(bench_good));
-    char *dump = plan_dump(plan, NULL);
+    char *dump = plan_dump(plan);
     assert_non_null(dump);
     char *copy = strdup(dump);
     assert_non_null(copy);
     struct plan *again = bench_plan((struct span){copy, strlen(copy)});
-    char *second = plan_dump(again, NULL);
+    char *second = plan_dump(again);
     assert_string_equal(dump, second);
     free(dump);
     free(second);
@@ -38,7 +38,7 @@ static void test_dump_says(void **state)
     };
     (void)state;
     struct plan *plan = bench_plan(bench_text(bench_good));
-    char *dump = plan_dump(plan, NULL);
+    char *dump = plan_dump(plan);
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (strstr(dump, wanted[i]) == NULL)
             fail_msg("%s is not in\n%s", wanted[i], dump);

@@ -3,7 +3,7 @@
 #include "base/base_err.h"
 
 static const char *const sentences[] = {
-#define ERR(name, sentence) [ERR_##name] = sentence,
+#define ERR(name, sentence) [ERR_##name] = (sentence),
 #include "base/base_err.def"
 #undef ERR
 };

@@ -3,6 +3,7 @@
  * exchanges, and body data to them.  A head is parsed only when it is complete; what came of it so far is kept
  * under a budget of the whole process. */
 #include <errno.h>
+#include <string.h>
 
 #include "client/client_private.h"
 
@@ -78,6 +79,12 @@ static ssize_t client_fill_head(struct client_conn *conn)
 
 /* ---- heads ---- */
 
+/* A response to HEAD has no body, also when the rest of the head is refused (RFC 9110 section 9.3.2). */
+static bool client_says_head(const struct client_conn *conn)
+{
+    return conn->left >= 5 && memcmp(conn->at, "HEAD ", 5) == 0;
+}
+
 static bool client_begin(struct client_conn *conn, const struct exchange_request *request)
 {
     conn->waited_us = 0;
@@ -91,7 +98,7 @@ static bool client_begin(struct client_conn *conn, const struct exchange_request
     if (request->head != NULL) {
         conn->x->bytes_in = request->head->bytes;
     } else {
-        conn->framing = CLIENT_RAW;
+        conn->framing = client_says_head(conn) ? CLIENT_NOTHING : CLIENT_RAW;
         conn->is_1_0 = false;
     }
     return true;
@@ -135,13 +142,13 @@ static bool client_begin_request(struct client_conn *conn, struct http_head *hea
     return has_begun;
 }
 
-/* One empty line before a request line is skipped (RFC 9112 section 2.2). */
+/* One empty line before a request line is skipped (RFC 9112 section 2.2), also when its two bytes came apart. */
 static void client_skip_crlf(struct client_conn *conn)
 {
-    if (conn->state == CLIENT_IDLE && conn->left >= 2 && conn->at[0] == '\r' &&
-        conn->at[1] == '\n') {
+    if (conn->left >= 2 && conn->at[0] == '\r' && conn->at[1] == '\n') {
         conn->at += 2;
         conn->left -= 2;
+        conn->scanned = 0;
     }
 }
 
@@ -200,11 +207,9 @@ bool client_read_head(struct client_conn *conn)
     if (conn->state == CLIENT_IDLE) {
         conn->began_us = conn->env->exchanges->loop->mono_us;
         conn->scanned = 0;
-        client_skip_crlf(conn);
-        if (conn->left == 0)
-            return true;
     }
-    return client_parse_head(conn);
+    client_skip_crlf(conn);
+    return conn->left == 0 || client_parse_head(conn);
 }
 
 /* ---- bodies ---- */
@@ -227,13 +232,17 @@ static void client_got_body(struct client_conn *conn)
     conn->waiting_us = 0;
 }
 
-/* Only the time that we waited for the client counts, so a slow server is never the client's fault. */
+/* Only the time that we waited for the client counts, so a slow server is never the client's fault.  Who was fast
+ * at first has no credit for days: a single pause may last as long as one in reading. */
 bool client_body_is_slow(const struct client_conn *conn)
 {
     const struct plan_limits *limits = &conn->env->exchanges->snapshot->plan->limits;
-    uint64_t waited_us = conn->waited_us + (conn->env->exchanges->loop->mono_us - conn->waiting_us);
+    uint64_t pause_us = conn->env->exchanges->loop->mono_us - conn->waiting_us;
+    uint64_t waited_us = conn->waited_us + pause_us;
     if (waited_us <= limits->body_grace_us)
         return false;
+    if (pause_us > limits->write_stall_us)
+        return true;
     double expected_bytes =
         (double)(waited_us - limits->body_grace_us) * (double)limits->body_min_rate_per_s / 1e6;
     return (double)conn->body.data_bytes < expected_bytes;

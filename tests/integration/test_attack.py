@@ -3,6 +3,7 @@
 import array
 import contextlib
 import fcntl
+import itertools
 import os
 import pathlib
 import signal
@@ -10,8 +11,10 @@ import termios
 import threading
 import time
 
-from harness import http
+import pytest
+from harness import hostile, http
 from harness.configs import forward, respond
+from harness.ports import take_port
 from harness.waiting import wait_for
 
 LIMITS = {"header_timeout": "1s", "body_min_rate": "1KiB/s"}
@@ -195,6 +198,72 @@ def test_slow_body_ends_the_connection_after_its_408(start, upstream, connect):
     client.expect_end()
 
 
+def test_fast_beginning_is_no_credit_for_a_long_pause(start, upstream, connect):
+    """The average rate stays above the minimum for minutes: the pause alone is too long."""
+    server = upstream(serve=lambda link: (link.read_request_head(), link.wait_for_end()))
+    proxy = start(forward(server, limits={"body_grace": "100ms", "write_stall": "1s"}))
+    client = connect(proxy, timeout=10)
+    client.send(http.request("POST", "/", fields=[("Content-Length", "1000000")]) + b"x" * 500000)
+    assert client.read().status == 408
+    client.expect_end()
+
+
+def test_reader_that_pauses_is_not_judged_by_the_clock_of_its_body(start, upstream, connect):
+    """Its response is blocked while its body is waited for: it has write_stall, not the second of the body's check."""
+    size = 8 << 20
+
+    def serve(link):
+        link.read_request_head()
+        link.reader.take(8)
+        link.send(http.response(body=b"x" * size))
+        link.wait_for_end()
+
+    server = upstream(serve)
+    proxy = start(forward(server, limits={"body_min_rate": "1B/s", "body_grace": "60s", "write_stall": "60s"}))
+    client = connect(proxy, receive_buffer=65536)
+    client.send(http.request("POST", "/", fields=[("Content-Length", "100")]) + b"1234")
+    server.wait_for_requests(1)
+    client.send(b"5678")
+    left = int(client.reader.response_head()["Content-Length"]) - len(client.reader.buffer)
+    wait_for(lambda: waiting_bytes(client, 0.2) == waiting_bytes(client), "the proxy is blocked")
+    client.send(b"90")
+    time.sleep(2)  # more than the check of the body
+    while left:
+        part = client.sock.recv(65536)
+        assert part
+        left -= len(part)
+
+
+def test_client_that_pipelines_without_end_does_not_starve_the_others(start, connect):
+    proxy = start(respond(workers=1))
+    flood, other = connect(proxy), connect(proxy)
+    assert other.ask().status == 200
+    requests = http.request() * 2000
+    is_over = threading.Event()
+
+    def send():
+        with contextlib.suppress(OSError):
+            while not is_over.is_set():
+                flood.send(requests)
+
+    def read():
+        with contextlib.suppress(OSError):
+            while flood.sock.recv(1 << 20):
+                pass
+
+    threads = [threading.Thread(target=work) for work in (send, read)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            assert other.ask().status == 200
+    finally:
+        is_over.set()
+        flood.sock.shutdown(2)
+        for thread in threads:
+            thread.join()
+
+
 def test_reset_that_follows_data_at_once_is_noticed(start, upstream, connect):
     go, gone = threading.Event(), threading.Event()
 
@@ -215,3 +284,146 @@ def test_reset_that_follows_data_at_once_is_noticed(start, upstream, connect):
         gone.wait()
     client.expect_gone()
     assert proxy.requests(1)[0]["end"] == "upstream_abort"
+
+
+# ---- small things
+
+def test_empty_line_before_a_request_may_come_in_pieces(start, connect):
+    client = connect(start(respond()))
+    for line in (b"\r\n", b"\r", b""):
+        client.send(line)
+        time.sleep(0.05)
+        client.send((b"\n" if line == b"\r" else b"") + http.request())
+        assert client.read().status == 200
+
+
+def test_refused_head_request_gets_no_body(start, connect):
+    proxy = start(respond(limits={"headers": "1KiB", "header_timeout": "300ms"}))
+    for data, status in ((http.request("HEAD", "/", [("X", "v" * 2000)]), 431), (b"HEAD / HTTP/1.1\r\nHo", 408), (b"HEAD / HTTP/1.1\r\n\r\n", 400)):
+        client = connect(proxy)
+        client.send(data)
+        reply = client.read("HEAD")
+        assert reply.status == status and int(reply["Content-Length"]) > 0
+        client.expect_end()
+
+
+def test_connection_outlives_a_server_that_times_out(start, upstream, connect):
+    """The client did nothing wrong: its connection is kept, or it is told that it is not."""
+    server = upstream(serve=lambda link: (link.read_request(), link.wait_for_end()))
+    config = forward(server)
+    config["upstreams"]["app"]["timeouts"] = {"first_byte": "300ms"}
+    client = connect(start(config))
+    for _ in range(2):
+        reply = client.ask("POST", "/", body=b"x")
+        assert (reply.status, reply["Connection"]) == (504, None)
+
+
+def test_unix_socket_that_is_not_there(start, connect, tmp_path):
+    proxy = start({"upstreams": {"app": {"servers": [f"unix:{tmp_path}/none.sock"]}}, "routes": [{"prefix": "/", "upstream": "app"}]})
+    assert connect(proxy).ask().status == 502
+    assert proxy.requests(1)[0]["end"] == "upstream_connect"
+    assert "No such file" in proxy.stderr()
+
+
+# ---- everything at once
+
+# Seconds and seed of the campaign: longer ones are run by hand.
+CAMPAIGN_S = float(os.environ.get("SLUICE_CAMPAIGN_S", "12"))
+CAMPAIGN_SEED = os.environ.get("SLUICE_CAMPAIGN_SEED", "1")
+GAUGES = ("connections_open", "exchanges_open", "upstream_idle_connections", "store_inflight")
+
+
+def campaign_config(server, metrics_port, redis):
+    config = forward(
+        server,
+        quotas={"user": {"key": ["user"], "limits": {"minute": 20, "hour": 1000}}, "ip": {"key": ["ip"], "limits": {"minute": 10000000}}},
+        identities={"user": {"from": ["header:X-User"], "missing": "ip"}},
+        limits={"header_timeout": "500ms", "body_grace": "300ms", "write_stall": "1s", "keepalive": "100ms", "connections": 64},
+        admin={"metrics": f"127.0.0.1:{metrics_port}"})
+    config["routes"].insert(0, {"name": "here", "prefix": "/here/", "respond": {"status": 200, "text": "here" * 500}})
+    config["upstreams"]["app"]["timeouts"] = {"connect": "1s", "first_byte": "1s", "read_idle": "1s", "pool_idle": "200ms"}
+    if redis:
+        config["store"] = {"type": "redis", "servers": [redis.address], "on_failure": "allow"}
+    return config
+
+
+def gauges(connect, port):
+    client = connect(("127.0.0.1", port))
+    page = client.ask("GET", "/metrics").body.decode()
+    client.close()
+    values = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    found = {name: float(values[f"sluice_{name}"]) for name in GAUGES}
+    found.update((name, float(value)) for name, value in values.items() if name.startswith("sluice_upstream_server_connections"))
+    return found
+
+
+def run_clients(address, tags, until, wrong, workers=16):
+    numbers = itertools.count()
+
+    def work():
+        while not until():
+            wrong.extend(hostile.Client(CAMPAIGN_SEED, next(numbers), address, tags).run())
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return next(numbers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["memory", "redis"])
+def test_hostile_clients_and_servers(start, upstream, connect, request, store):
+    """Reloads come in the middle; at the end nothing is left: no connection, no descriptor, no gauge."""
+    tags = set()
+    hostile_server = hostile.Server(CAMPAIGN_SEED, tags)
+    server = upstream(hostile_server.serve)
+    port = take_port()
+    redis = request.getfixturevalue("redis") if store == "redis" else None
+    proxy = start(campaign_config(server, port, redis))
+    assert connect(proxy).ask("GET", "/here/").status == 200
+    wait_for(lambda: not any(gauges(connect, port).values()), "the gauges are at zero")
+    descriptors = proxy.descriptors()
+    wrong = []
+    end = time.monotonic() + CAMPAIGN_S
+
+    def disturb():
+        while time.monotonic() < end:
+            time.sleep(0.7)
+            proxy.signal(signal.SIGHUP)
+            if redis:
+                redis.pause()
+                time.sleep(0.1)
+                redis.resume()
+            if redis and time.monotonic() % 4 < 1:
+                redis.kill()
+                redis.start()
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    count = run_clients(proxy.address, tags, lambda: time.monotonic() > end or len(wrong) > 5, wrong)
+    disturber.join()
+    assert not wrong + hostile_server.wrong, "\n".join((wrong + hostile_server.wrong)[:8])
+    proxy.assert_no_report()
+    wait_for(lambda: not any(gauges(connect, port).values()), f"the gauges are at zero: {gauges(connect, port)}")
+    wait_for(lambda: proxy.descriptors() <= descriptors, f"{descriptors} descriptors are open, {proxy.descriptors()} are")
+    assert not proxy.events("child_restart"), proxy.stderr()
+    print(count, "clients,", len(proxy.requests()), "requests")
+
+
+@pytest.mark.slow
+def test_term_in_the_middle(start, upstream):
+    tags = set()
+    hostile_server = hostile.Server(CAMPAIGN_SEED, tags)
+    server = upstream(hostile_server.serve)
+    wrong = []
+    for n in range(max(2, int(CAMPAIGN_S / 4))):
+        proxy = start(campaign_config(server, take_port(), None))
+        end = time.monotonic() + 1.0 + 0.13 * n
+        clients = threading.Thread(target=run_clients, args=(proxy.address, tags, lambda end=end: time.monotonic() > end + 0.2, wrong))
+        clients.start()
+        time.sleep(max(0, end - time.monotonic()))
+        proxy.stop()
+        clients.join()
+    assert not wrong + hostile_server.wrong, "\n".join((wrong + hostile_server.wrong)[:8])

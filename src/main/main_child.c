@@ -33,7 +33,6 @@
 struct child {
     struct main_child_env *env;
     struct plan *plan;
-    struct plan *first_plan; /* the lease borrows its store's settings */
     struct metrics_registry *registry;
     struct metrics_block *metrics;
     struct loop *loop;
@@ -42,6 +41,7 @@ struct child {
     struct worker **workers;
     struct event *channel_event;
     struct loop_alarm *drain_poll;
+    struct loop_timer fold_timer;
     char *buffer; /* of the channel */
     int *fresh;   /* descriptors of the APPLY to come */
     unsigned fresh_count;
@@ -390,6 +390,14 @@ static bool child_start_workers(struct child *child)
     return child->workers != NULL;
 }
 
+/* Troubles that are over leave the count of their folded lines. */
+static void child_on_fold_time(void *arg)
+{
+    struct child *child = arg;
+    log_flush_folded();
+    loop_timer_set(child->loop, &child->fold_timer, child->loop->mono_us + LOG_FOLD_US);
+}
+
 static bool child_start_loop(struct child *child)
 {
     child->buffer = malloc(MAIN_CHANNEL_BUFFER_BYTES);
@@ -397,6 +405,8 @@ static bool child_start_loop(struct child *child)
     child->loop = child->metrics == NULL ? NULL : loop_new(child->metrics);
     if (child->buffer == NULL || child->loop == NULL)
         return false;
+    loop_timer_init(&child->fold_timer, child_on_fold_time, child);
+    child_on_fold_time(child);
     child->drain_poll = loop_alarm_new(child->loop, child_on_drain_poll, child);
     child->channel_event = event_new(child->loop->base, child->env->channel, EV_READ | EV_PERSIST,
                                      child_on_channel, child);
@@ -419,7 +429,6 @@ static const char *child_start(struct child *child)
     child->plan = child_build(child, &env->bundle, env->generation);
     if (child->plan == NULL)
         return "the configuration";
-    child->first_plan = plan_ref(child->plan);
     child->config_hash = main_bundle_hash(&env->bundle);
     if (env->memory != NULL)
         store_memory_recover(env->memory);
@@ -427,7 +436,7 @@ static const char *child_start(struct child *child)
         return "the log";
     if (!child_start_loop(child))
         return "the main loop";
-    child->lease = lease_new(env->memory, env->memory == NULL ? &child->first_plan->redis : NULL);
+    child->lease = lease_new(env->memory, env->memory == NULL ? &child->plan->redis : NULL);
     if (child->lease == NULL)
         return "the store";
     lease_on_event(child->lease, child_on_store_event, env->log);
@@ -462,7 +471,6 @@ static void child_end(struct child *child)
         loop_log_stop(env->log);
     }
     plan_unref(&child->plan);
-    plan_unref(&child->first_plan);
     metrics_registry_free(child->registry);
     free(child->buffer);
     free(child->fresh);

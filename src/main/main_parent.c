@@ -293,6 +293,7 @@ static int parent_loop(struct parent *parent)
         (void)poll(fds, 2, parent_timeout_ms(parent, clock_mono_us()));
         parent_read_channel(parent);
         parent_read_signals(parent);
+        log_flush_folded();
         ended = parent_on_time(parent, clock_mono_us());
     }
     return ended;

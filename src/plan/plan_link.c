@@ -98,7 +98,7 @@ static void link_identities(struct plan_work *work)
 {
     struct plan *plan = &work->draft->plan;
     const struct config_items *named = &work->draft->identities;
-    size_t room = named->count + (size_t)work->draft->quotas.count * 8;
+    size_t room = named->count + (size_t)work->draft->quotas.count * QUOTA_KEY_MAX;
     plan->identities = arena_take_zeroed(&plan->arena, room * sizeof(*plan->identities));
     if (plan->identities == NULL) {
         config_out_of_memory(work->load->doc);

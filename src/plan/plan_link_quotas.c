@@ -5,6 +5,8 @@
 #include "plan/plan_draft.h"
 #include "quota/quota_conf.h"
 
+_Static_assert(QUOTA_KEY_MAX <= IDENTITY_VALUES_MAX, "a whole key fits one subject");
+
 /* Neither an identity nor a source: say which name was meant. */
 static void fault_key(struct plan_work *work, const struct config_node *node, struct span text,
                       const char *sentence)
@@ -63,7 +65,7 @@ static int link_key(struct plan_work *work, const struct config_node *node)
 static void link_keys(struct plan_work *work, struct quota *quota, const struct config_node *node)
 {
     const struct config_node *keys = config_find(node, "key");
-    if (keys == NULL || keys->kind != CONFIG_KIND_ARRAY || keys->child_count > 8)
+    if (keys == NULL || keys->kind != CONFIG_KIND_ARRAY || keys->child_count > QUOTA_KEY_MAX)
         return; /* told already */
     CONFIG_EACH(child, keys)
     {

@@ -3,8 +3,6 @@
  * rows beside the rules that the route table borrows. */
 #include "plan/plan_draft.h"
 
-#define NAME_BYTES_MAX 255 /* of a route, as in route_conf.c */
-
 /* Names of one kind, for "did you mean": structs with a span at an offset. */
 struct candidates {
     const void *structs;
@@ -133,7 +131,7 @@ static void link_headers(struct plan_work *work, struct plan_route *route,
 /* As much of a long name as leaves room for a number and splits no character. */
 static int cut(struct span name)
 {
-    size_t len = NAME_BYTES_MAX - 16;
+    size_t len = ROUTE_NAME_MAX_BYTES - sizeof(" #4294967295");
     while (len > 0 && ((unsigned char)name.ptr[len] & 0xc0) == 0x80)
         len--;
     return (int)len;
@@ -159,7 +157,7 @@ static struct span derive_name(struct plan_work *work, const struct route_rule *
         rule->listener.len == 0 ? "" : rule->listener.ptr, rule->listener.len == 0 ? "" : " ",
         (int)len, methods, len == 0 ? "" : " ", (int)rule->host.len,
         rule->host.len == 0 ? "" : rule->host.ptr, (int)path.len, path.ptr, is_exact ? "" : "*");
-    bool is_long = name.len > NAME_BYTES_MAX;
+    bool is_long = name.len > ROUTE_NAME_MAX_BYTES;
     if (name.ptr != NULL && (is_long || map_find(&work->names.routes, name) != NULL))
         name = arena_printf(work->load->arena, "%.*s #%u", is_long ? cut(name) : (int)name.len,
                             name.ptr, index);

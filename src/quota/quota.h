@@ -10,6 +10,7 @@
 #include "base/base_span.h"
 
 #define QUOTA_WINDOWS_MAX   4 /* limits of one quota */
+#define QUOTA_KEY_MAX       8 /* identities in one key */
 #define QUOTA_MAX_PER_ROUTE 8
 #define QUOTA_SKEW_S        60 /* a stored window that starts at most this far ahead is kept */
 
@@ -41,7 +42,7 @@ struct quota {
     struct quota_limit limits[QUOTA_WINDOWS_MAX]; /* in file order, periods all different */
     uint8_t on_failure;                           /* enum quota_on_failure */
     uint8_t key_count;
-    uint16_t key[8];                                 /* indices of the plan's identities */
+    uint16_t key[QUOTA_KEY_MAX];                     /* indices of the plan's identities */
     uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
 };
 

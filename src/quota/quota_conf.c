@@ -38,7 +38,7 @@ static const struct config_directive rows[] = {
      .type = CONFIG_TEXTS,
      .flags = CONFIG_REQUIRED,
      .min = 1,
-     .max = 8,
+     .max = QUOTA_KEY_MAX,
      .doc = "Who is counted: names of identities or sources such as \"ip\"; the combination is the "
             "subject."},
     {.key = "limits",

@@ -15,6 +15,7 @@
 #define ROUTE_SEGMENTS_MAX   64   /* segments of one path template or prefix */
 #define ROUTE_PATH_MAX_BYTES 2048 /* of one path template or prefix */
 #define ROUTE_HOST_MAX_BYTES 253  /* of a configured host (RFC 1035 section 2.3.4, as text) */
+#define ROUTE_NAME_MAX_BYTES 255  /* of a route's own name */
 
 /* One rule as configured; spans are the plan's.
  *

@@ -79,7 +79,7 @@ static const struct config_directive rows[] = {
      .type = CONFIG_TEXT,
      CONFIG_AT(struct route_rule, name),
      .min = 1,
-     .max = 255,
+     .max = ROUTE_NAME_MAX_BYTES,
      .absent = "what it matches",
      .doc = "The route's name in logs, metrics and messages."},
     {.key = "listener",

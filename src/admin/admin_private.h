@@ -15,6 +15,7 @@
 #define ADMIN_DEADLINE_US     10000000
 #define ADMIN_RELOAD_US       60000000
 
+/* One listening socket.  Owner: struct admin.  Freed by: admin_free.  Thread: the main loop's. */
 struct admin_port {
     struct list node;
     struct admin *admin;
@@ -47,6 +48,7 @@ struct admin_conn {
     size_t out_len, out_done;
 };
 
+/* Owner: who called admin_new.  Freed by: admin_free.  Thread: the main loop's. */
 struct admin {
     struct admin_env env;
     struct list ports;

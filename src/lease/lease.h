@@ -27,8 +27,8 @@ struct lease_ask {
     void *pending;    /* lease_worker's */
 };
 
-/* Over the embedded store (memory != NULL) or Redis (conf != NULL).  The memory store is borrowed.
- * A fleet-wide fallback table of `subjects` cells is made for Redis. */
+/* Over the embedded store or over Redis: one of the two is not NULL.  The memory store is borrowed, the
+ * configuration copied.  NULL when out of memory or when the configuration is unusable. */
 struct lease *lease_new(struct store_memory *memory, const struct store_redis_conf *redis);
 void lease_free(struct lease *lease);
 

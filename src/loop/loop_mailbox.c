@@ -11,6 +11,7 @@
 
 #include "loop/loop_private.h"
 
+/* Owner: the mailbox, until it has run.  Freed by: the loop's thread. */
 struct loop_letter {
     struct list node;
     void (*fn)(void *arg);

@@ -31,7 +31,7 @@ struct main_options {
 bool main_options_parse(struct main_options *options, unsigned allowed, int argc, char *const *argv,
                         char fault[MAIN_FAULT_MAX]);
 
-/* Print a line of help per allowed option. */
+/* An option as it is written and as help shows it. */
 struct main_option_row {
     enum main_option option;
     char letter;       /* 0: none */

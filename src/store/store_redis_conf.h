@@ -9,8 +9,7 @@
 #include "net/net_address.h"
 
 struct store_redis_conf {
-    struct net_address
-        address; /* resolved by the parent before the child starts, re-resolved off-loop later */
+    struct net_address address; /* len 0: a name, which each link resolves off its loop */
     struct span address_text;
     struct span username, password; /* empty: none */
     uint32_t database;

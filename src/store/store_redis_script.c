@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+_Static_assert(QUOTA_SKEW_S == 60, "the 60 in the script");
+
 /* w is the value: {version, n, epoch, lineage, generation, extra, expires, then four per window}. */
 const char STORE_REDIS_CHARGE_LUA[] =
     "local t = redis.call('TIME')\n"

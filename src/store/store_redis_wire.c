@@ -13,6 +13,8 @@
 #define KEY_MAX                                                                                    \
     (LENGTH_MAX + STORE_REDIS_PREFIX_MAX + 3 + STORE_REDIS_KEY_TEXT_BYTES + 2 + LENGTH_MAX +       \
      STORE_REDIS_CLAIM_BYTES_MAX + 2)
+_Static_assert(STORE_REDIS_KEYS_MAX < 10, "put_call writes the number of keys as one digit");
+
 #define CALL_MAX 128 /* "*19\r\n$7\r\nEVALSHA\r\n", the hash, the number of keys */
 
 void store_redis_wire_fini(struct store_redis_wire *wire)

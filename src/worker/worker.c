@@ -13,7 +13,8 @@
 #include "client/client.h"
 #include "net/net_listener.h"
 
-/* One listening socket and the door its connections remember. */
+/* One listening socket and the door its connections remember.  Owner: the worker's list.  Freed by:
+ * worker_listener_free.  Thread: the worker's. */
 struct worker_listener {
     struct worker *worker;
     struct list node;

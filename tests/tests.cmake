@@ -51,3 +51,9 @@ link_modules(bench_http_head http)
 # Nanoseconds and instructions per charge of the embedded store, bytes per subject; built on demand.
 add_executable(bench_store_memory EXCLUDE_FROM_ALL tests/bench/bench_store_memory.c)
 link_modules(bench_store_memory store)
+
+# Load and backend of scripts/chaos and scripts/soak; built on demand.
+add_executable(chaos_load EXCLUDE_FROM_ALL tests/chaos/load.c tests/chaos/load_request.c tests/chaos/message.c)
+target_link_libraries(chaos_load PRIVATE sluice_flags)
+add_executable(chaos_backend EXCLUDE_FROM_ALL tests/chaos/backend.c tests/chaos/message.c)
+target_link_libraries(chaos_backend PRIVATE sluice_flags)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the scenarios and tells what they found; see chaos_options.py."""
+import importlib
+import shlex
+import traceback
+
+import report
+import rig
+from chaos_options import SCENARIOS
+from harness.waiting import wait_for_room
+
+PAGE = rig.ROOT / "docs" / "chaos.md"
+LONGEST_S = 420
+
+
+def run(name, options):
+    scenario = importlib.import_module(f"scenario_{name}")
+    wait_for_room(86400, LONGEST_S)  # counters of a day are compared: no scenario runs over midnight (UTC)
+    print(f"{name}: {scenario.__doc__}", flush=True)
+    world, judge, weather = rig.World(name), rig.Judge(name), report.Weather()
+    try:
+        scenario.run(world, judge)
+    except Exception:  # pylint: disable=broad-except
+        traceback.print_exc()
+        judge.check("the scenario ran to its end", traceback.format_exc(limit=0).strip().split("\n")[0][:200], "yes", False)
+    finally:
+        judge.note(f"The machine meanwhile: {weather.stop()}.")
+        world.end(options.keep)
+    report.print_table(judge)
+    if options.keep:
+        print(f"  files: {world.folder}")
+    if options.write:
+        command = shlex.join(["scripts/chaos", name])
+        report.write_section(PAGE, name, report.section(judge, command, options.build, scenario.__doc__))
+    print(f"{name}: {'kept' if judge.is_kept else 'BROKEN'}\n", flush=True)
+    return judge.is_kept
+
+
+def main(options):
+    results = {name: run(name, options) for name in options.names or SCENARIOS}
+    broken = [name for name, is_kept in results.items() if not is_kept]
+    print(f"{len(results) - len(broken)} kept, {len(broken)} broken{': ' + ', '.join(broken) if broken else ''}")
+    return 1 if broken else 0

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The acceptance tests that take minutes; without a name: all of them.
+
+  fleet    two proxies, one Redis: exactly the limit in each of five whole minutes (6 min)
+  big      a gibibyte up and down with slow sides in little memory
+  stop     Redis stands still for 10 s under load, for each on_failure
+  kill9    the serving process is killed ten times under load
+  reloads  a hundred reloads under load
+  store    Redis is flushed, restarted and killed under load
+
+Prints a table each; the exit code is 1 when a bound was broken.  Everything stays on loopback, and only own processes
+are killed.  --write puts the tables into docs/chaos.md.
+"""
+import argparse
+
+import entry
+
+SCENARIOS = ("fleet", "big", "stop", "kill9", "reloads", "store")
+
+
+def scenario(name):
+    if name not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"no scenario {name!r}: there are {', '.join(SCENARIOS)}")
+    return name
+
+
+def parser():
+    made = argparse.ArgumentParser(prog="chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("names", nargs="*", metavar="NAME", type=scenario, help="a scenario")
+    entry.add_options(made)
+    return made

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the chaos tests and the soak stand on: proxies with long logs, load, a backend, Redis, and judging.
+
+The servers and clients are those of the integration tests; here logs are too long to be held in memory, so they
+are read once, line by line.
+"""
+import collections
+import json
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+
+from harness import access_log  # noqa: E402
+from harness.client import Client  # noqa: E402
+from harness.ports import take_port  # noqa: E402
+from harness.proxy import BINARY, Sluice, listening_ports  # noqa: E402
+from harness.redis_server import RedisServer  # noqa: E402
+from harness.waiting import wait_for  # noqa: E402
+
+BUILD = pathlib.Path(BINARY).parent
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+# Who asks is in a header that the load generator writes; the secret keeps `check` from warning.
+USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": {"env": "CHAOS_SECRET"}}
+SECRETS = {"CHAOS_SECRET": "chaos"}
+
+Row = collections.namedtuple("Row", "sent_us latency_us port conn nth status limit used window retry_after id user")
+
+
+# -- programs
+
+class Load:
+    """The load generator (load.c) at work; its rows can be read when it has ended."""
+
+    def __init__(self, folder, name, ports, *options):
+        self.file = folder / f"{name}.tsv"
+        self.process = subprocess.Popen([str(BUILD / "chaos_load"), "-o", str(self.file), *map(str, options), *map(str, ports)],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+    def wait(self, seconds=None):
+        """The totals, when its time is over."""
+        out, _ = self.process.communicate(timeout=seconds)
+        assert self.process.returncode == 0, f"the load generator ended with {self.process.returncode}"
+        return json.loads(out)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait(30)
+
+    def rows(self):
+        with open(self.file, encoding="ascii") as file:
+            for line in file:
+                yield Row._make(line.rstrip("\n").split("\t"))
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Backend:
+    """The server behind the proxies (backend.c); may be killed and started again on its port."""
+
+    def __init__(self):
+        self.port = take_port()
+        self.process = None
+        self.start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        self.process = subprocess.Popen([str(BUILD / "chaos_backend"), str(self.port)], stdin=subprocess.DEVNULL)
+        wait_for(lambda: self.port in listening_ports(), "the backend listens")
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Proxy(Sluice):
+    """A Sluice whose log may be long: events are picked out while it grows."""
+
+    def __init__(self, *args, **kwargs):
+        self._seen, self._offset, self._inode = [], 0, None
+        super().__init__(*args, **kwargs)
+
+    def events(self, name):
+        try:
+            with open(self.access_log, "rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._offset = inode, 0
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return access_log.events_of(self._seen, name)
+        data = data[:data.rfind(b"\n") + 1]
+        self._offset += len(data)
+        self._seen += [access_log.parse_line(line) for line in data.splitlines(keepends=True) if b'"event":"' in line]
+        return access_log.events_of(self._seen, name)
+
+    def stop(self):
+        """TERM, exit code and sanitizer reports; the log is the scenario's to judge."""
+        if self.is_stopped:
+            return
+        self.is_stopped = True
+        try:
+            if self.process.poll() is None:
+                self.signal(signal.SIGTERM)
+            code = self.wait_exit(60)
+        finally:
+            self.kill()
+        self.assert_no_report()
+        assert code == 0, f"exit code {code}, stderr:\n{self.stderr()[-4000:]}"
+
+    def ask(self, user="probe", timeout=10):
+        client = Client(self.address, timeout=timeout)
+        try:
+            return client.ask("GET", "/", [("X-User", user)])
+        finally:
+            client.close()
+
+    def cpu_s(self):
+        words = pathlib.Path(f"/proc/{self.child}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(words[11]) + int(words[12])) / TICKS_PER_S
+
+
+class World:
+    """Everything a scenario made, put away at its end.  Owner: the scenario's runner."""
+
+    def __init__(self, name):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sluice-{name}-"))
+        self._made = []
+
+    def _keep(self, thing, end):
+        self._made.append((thing, end))
+        return thing
+
+    def redis(self):
+        return self._keep(RedisServer(self.folder), RedisServer.stop)
+
+    def backend(self):
+        return self._keep(Backend(), Backend.kill)
+
+    def proxy(self, config, name="sluice"):
+        return self._keep(Proxy(self.folder, config, name, env=SECRETS), Proxy.kill)
+
+    def load(self, name, ports, *options):
+        return self._keep(Load(self.folder, name, ports, *options), Load.kill)
+
+    def keep(self, thing, end):
+        return self._keep(thing, end)
+
+    def end(self, keep_files):
+        for thing, end in reversed(self._made):
+            end(thing)
+        if not keep_files:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+# -- logs
+
+class LogReader:
+    """Reads access logs once, in order; judges what every log must keep to.  Feed rotated parts one after the other."""
+
+    def __init__(self):
+        self.events = []
+        self.lines = 0
+        self.boots = {}    # boot -> last seq
+        self.missing = 0   # numbers skipped
+        self.dropped = 0   # lines that were said to be dropped
+        self.faults = []
+        self._dropped_by_boot = collections.Counter()
+
+    def read(self, path):
+        """Yields the request lines of a file."""
+        with open(path, "rb") as file:
+            for line in file:
+                record = access_log.parse_line(line)
+                self.lines += 1
+                self._count(record)
+                if "event" not in record:
+                    yield record
+
+    def _count(self, record):
+        boot, seq = record["boot"], record["seq"]
+        last = self.boots.get(boot, 0)
+        if seq <= last:
+            self.faults.append(f"seq {seq} after {last} in boot {boot}")
+        self.missing += seq - last - 1
+        self.boots[boot] = seq
+        if "event" in record:
+            self.events.append(record)
+            if record["event"] == "dropped":
+                self.dropped += record["n"]
+
+    @property
+    def is_gapless(self):
+        return not self.faults and self.missing == self.dropped
+
+
+def window_of(record, quota, window):
+    """The entry of one window in a request line, None without it."""
+    return next((e for e in record.get("quotas", ()) if e["q"] == quota and e["w"] == window), None)
+
+
+# -- Redis
+
+def stored_windows(redis, prefix="sluice"):
+    """{key: {period_s: (start_s, used)}} of every packed value (layout 1)."""
+    found = {}
+    for key in redis.client.scan_iter(f"{prefix}:q:*"):
+        value = redis.client.get(key)
+        if value is None:
+            continue
+        version, count = struct.unpack_from("<BB", value)
+        assert version == 1 and len(value) == 24 + 16 * count, f"{key}: {value!r}"
+        rows = [struct.unpack_from("<IIII", value, 24 + 16 * i) for i in range(count)]
+        found[key.decode()] = {period: (start, base + since) for period, start, base, since in rows}
+    return found
+
+
+def keys_without_ttl(redis):
+    """Keys that never expire; a key that went between the two questions (-2) does not count."""
+    return [key.decode() for key in redis.client.scan_iter() if redis.client.ttl(key) == -1]
+
+
+def counts_in_redis(proxy):
+    """The proxy's last answer came from the store: asked with a fresh subject."""
+    proxy.ask("probe")
+    return _last_source(proxy) == "store"
+
+
+def _last_source(proxy):
+    with open(proxy.access_log, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+        lines = [line for line in file.read().splitlines()[1:] if b'"source":' in line]
+    return json.loads(lines[-1])["quotas"][0]["source"] if lines else None
+
+
+# -- judging
+
+class Judge:
+    """What a scenario found: rows of a table, each with its bound."""
+
+    def __init__(self, name):
+        self.name = name
+        self.rows = []   # (what, measured, bound, is_kept)
+        self.notes = []
+        self.began = time.time()
+
+    def check(self, what, measured, bound, is_kept):
+        self.rows.append((what, str(measured), bound, bool(is_kept)))
+
+    def at_most(self, what, value, limit, unit="", digits=0):
+        self.check(what, f"{value:,.{digits}f}{unit}", f"≤ {limit:,.{digits}f}{unit}", value <= limit)
+
+    def at_least(self, what, value, limit, unit=""):
+        self.check(what, f"{value:,.0f}{unit}", f"≥ {limit:,}{unit}", value >= limit)
+
+    def equal(self, what, value, expected):
+        self.check(what, text_of(value), text_of(expected), value == expected)
+
+    def tell(self, what, measured):
+        """Without a bound."""
+        self.rows.append((what, str(measured), "", True))
+
+    def note(self, sentence):
+        self.notes.append(sentence)
+
+    def judge_log(self, reader, may_drop=False):
+        """may_drop: flat out, with more lines than the writer can take; then each of them must be said."""
+        self.check("log lines, numbers skipped, said to be dropped",
+                   f"{reader.lines:,}, {reader.missing}, {reader.dropped}",
+                   "seq gapless" + ("" if may_drop else ", none dropped"),
+                   reader.is_gapless and (may_drop or reader.dropped == 0))
+        for fault in reader.faults[:5]:
+            self.note(f"Log: {fault}.")
+
+    @property
+    def is_kept(self):
+        return all(row[3] for row in self.rows)
+
+
+def text_of(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {v:,}" for k, v in sorted(value.items(), key=lambda item: str(item[0]))) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(text_of(v) for v in value) or "none"
+    return str(value)
+
+
+def percentile(values, share):
+    """Of a sorted list."""
+    return values[min(len(values) - 1, int(len(values) * share))] if values else 0

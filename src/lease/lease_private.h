@@ -40,6 +40,7 @@ struct lease_pending {
     struct lease_worker *worker;
     struct lease_ask *ask; /* NULL: decided already, cancelled, or a settlement */
     bool is_late, is_settlement;
+    bool is_parked;                        /* not sent yet */
     uint8_t claim_of[QUOTA_MAX_PER_ROUTE]; /* of the ask's charges */
     struct {
         uint8_t fate; /* enum lease_late */
@@ -54,6 +55,8 @@ struct lease_worker {
     struct store_redis_link *link;
     struct loop_alarm *alarm; /* the decision timeout of the ask that waits longest */
     struct list waiting;      /* lease_pending, oldest first */
+    struct list parked;       /* likewise, before the link's first handshake has ended */
+    unsigned parked_count;
     struct list spare;
     unsigned late; /* operations in flight whose request was decided without them */
     struct loop_task settle;

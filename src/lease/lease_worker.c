@@ -3,6 +3,7 @@
  *
  *   lease_decide --refused lately--> answered from the cell
  *        |-------the store is away-> lease_local.c
+ *        |--> parked                 while the first handshake of all goes on; then
  *        `--> in flight --answer-->  done
  *                 |-----timeout--->  lease_local.c, done; a late grant stands for what was
  *                 |                  admitted here, or goes back, once
@@ -35,6 +36,7 @@ struct lease_pending *lease_pending_take(struct lease_worker *worker)
     pending->ask = NULL;
     pending->is_late = false;
     pending->is_settlement = false;
+    pending->is_parked = false;
     return pending;
 }
 
@@ -113,6 +115,41 @@ static void decide_answered(struct lease_pending *pending, const struct store_re
     ask_done(pending);
 }
 
+/* ---- too late ---- */
+
+static void leave_late(struct lease_pending *pending)
+{
+    pending->is_late = true;
+    pending->worker->late++;
+}
+
+/* Remember what the request was told, for the grant that may still come. */
+static void note_fates(struct lease_pending *pending)
+{
+    const struct lease_ask *ask = pending->ask;
+    bool is_admitted = ask->decision.verdict == QUOTA_DEGRADED_ALLOW;
+    for (unsigned i = 0; i < ask->count; i++) {
+        const struct quota_charge *charge = &ask->charges[i];
+        unsigned k = pending->claim_of[i];
+        if (is_admitted && charge->is_skipped)
+            pending->late[k].fate = LEASE_LATE_KEEP;
+        else if (is_admitted && charge->is_charged)
+            pending->late[k].fate = LEASE_LATE_LOCAL;
+        for (unsigned w = 0; w < charge->quota->limit_count; w++)
+            pending->late[k].starts[w] = charge->readings[w].start_s;
+    }
+}
+
+/* The answer is not waited for any longer, or came too late. */
+static void decide_late(struct lease_pending *pending)
+{
+    metrics_add(pending->worker->loop->metrics, METRICS_STORE_TIMEOUTS, 1);
+    lease_local_decide(pending->worker, pending->ask);
+    note_fates(pending);
+    leave_late(pending);
+    ask_done(pending);
+}
+
 /* ---- the answer, or its absence ---- */
 
 static void learn(struct lease_pending *pending, unsigned k,
@@ -143,6 +180,26 @@ static void learn(struct lease_pending *pending, unsigned k,
     store_cell_unlock(held);
 }
 
+/* Was this process itself so late (stopped, starved) that a window in which it was charged is over?
+ * Then the grant must not be spent in the next one. */
+static bool is_stale(const struct lease_pending *pending, const struct store_redis_answer *answer)
+{
+    const struct store_redis_op *op = &pending->op;
+    const struct lease_worker *worker = pending->worker;
+    uint64_t waited_us = worker->loop->mono_us - op->sent_at_us;
+    if (!answer->granted || waited_us <= worker->lease->redis->conf.decision_timeout_us)
+        return false;
+    for (unsigned k = 0; k < op->count; k++) {
+        for (unsigned w = 0; w < op->claims[k].window_count; w++) {
+            uint64_t end_s =
+                (uint64_t)answer->keys[k].windows[w].start_s + op->claims[k].windows[w].period_s;
+            if (answer->now_us + waited_us >= end_s * 1000000)
+                return true;
+        }
+    }
+    return false;
+}
+
 static void on_answer(struct store_redis_op *op, enum store_answer result,
                       const struct store_redis_answer *answer)
 {
@@ -151,6 +208,8 @@ static void on_answer(struct store_redis_op *op, enum store_answer result,
     (void)result;
     if (answer != NULL)
         lease_learn_clock(worker, answer);
+    if (pending->ask != NULL && answer != NULL && is_stale(pending, answer))
+        decide_late(pending);
     for (unsigned k = 0; k < op->count; k++)
         learn(pending, k, answer);
     if (pending->is_late && --worker->late == 0)
@@ -212,26 +271,82 @@ static void make_claims(struct lease_pending *pending)
     }
 }
 
+static void wait_for_answer(struct lease_pending *pending, struct list *list)
+{
+    struct lease_worker *worker = pending->worker;
+    uint64_t timeout_us = worker->lease->redis->conf.decision_timeout_us;
+    pending->ask->pending = pending;
+    if (list_is_empty(list))
+        loop_alarm_set(worker->alarm, pending->ask->asked_at_us + timeout_us);
+    list_push_back(list, &pending->node);
+}
+
+/* False: it was not sent. */
+static bool send_ask(struct lease_pending *pending)
+{
+    pending->op.done = on_answer;
+    make_claims(pending);
+    if (store_redis_link_charge(pending->worker->link, &pending->op) == STORE_PENDING) {
+        wait_for_answer(pending, &pending->worker->waiting);
+        return true;
+    }
+    for (unsigned k = 0; k < pending->op.count; k++)
+        learn(pending, k, NULL);
+    return false;
+}
+
+static void park(struct lease_pending *pending)
+{
+    pending->is_parked = true;
+    pending->worker->parked_count++;
+    wait_for_answer(pending, &pending->worker->parked);
+}
+
+static void unpark(struct lease_pending *pending)
+{
+    pending->is_parked = false;
+    pending->worker->parked_count--;
+    list_remove(&pending->node);
+}
+
+/* True: the ask waits for an answer. */
 static bool ask_store(struct lease_worker *worker, struct lease_ask *ask)
 {
+    bool is_open = store_redis_link_is_open(worker->link);
+    bool can_park = store_redis_link_is_starting(worker->link) &&
+                    worker->parked_count < STORE_REDIS_INFLIGHT_MAX;
+    if (!is_open && !can_park)
+        return false;
     struct lease_pending *pending = lease_pending_take(worker);
     if (pending == NULL)
         return false;
     pending->ask = ask;
-    pending->op.done = on_answer;
-    make_claims(pending);
-    if (store_redis_link_charge(worker->link, &pending->op) != STORE_PENDING) {
-        for (unsigned k = 0; k < pending->op.count; k++)
-            learn(pending, k, NULL);
+    if (!is_open)
+        park(pending);
+    else if (!send_ask(pending)) {
         lease_pending_return(pending);
         return false;
     }
-    ask->pending = pending;
-    if (list_is_empty(&worker->waiting))
-        loop_alarm_set(worker->alarm,
-                       ask->asked_at_us + worker->lease->redis->conf.decision_timeout_us);
-    list_push_back(&worker->waiting, &pending->node);
     return true;
+}
+
+/* Decide without the store what was never sent. */
+static void give_up(struct lease_pending *pending)
+{
+    lease_local_decide(pending->worker, pending->ask);
+    ask_done(pending);
+    lease_pending_return(pending);
+}
+
+/* The first handshake has ended, well or not. */
+static void leave_parking(struct lease_worker *worker)
+{
+    while (!list_is_empty(&worker->parked)) {
+        struct lease_pending *pending = LIST_OF(worker->parked.next, struct lease_pending, node);
+        unpark(pending);
+        if (!store_redis_link_is_open(worker->link) || !send_ask(pending))
+            give_up(pending);
+    }
 }
 
 /* ---- refused lately ---- */
@@ -306,7 +421,7 @@ bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
     }
     if (is_refused_lately(worker, ask))
         return true;
-    if (store_redis_link_is_open(worker->link) && ask_store(worker, ask))
+    if (ask_store(worker, ask))
         return false;
     lease_local_decide(worker, ask);
     return true;
@@ -314,46 +429,32 @@ bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
 
 /* ---- not waiting any longer ---- */
 
-static void leave_late(struct lease_pending *pending)
+/* The ask that has waited longest in a list, if its time is over.  Sets the alarm for it otherwise. */
+static struct lease_pending *first_overdue(struct lease_worker *worker, struct list *list)
 {
-    pending->is_late = true;
-    pending->worker->late++;
-}
-
-/* Remember what the request was told, for the grant that may still come. */
-static void note_fates(struct lease_pending *pending)
-{
-    const struct lease_ask *ask = pending->ask;
-    bool is_admitted = ask->decision.verdict == QUOTA_DEGRADED_ALLOW;
-    for (unsigned i = 0; i < ask->count; i++) {
-        const struct quota_charge *charge = &ask->charges[i];
-        unsigned k = pending->claim_of[i];
-        if (is_admitted && charge->is_skipped)
-            pending->late[k].fate = LEASE_LATE_KEEP;
-        else if (is_admitted && charge->is_charged)
-            pending->late[k].fate = LEASE_LATE_LOCAL;
-        for (unsigned w = 0; w < charge->quota->limit_count; w++)
-            pending->late[k].starts[w] = charge->readings[w].start_s;
-    }
+    uint64_t timeout_us = worker->lease->redis->conf.decision_timeout_us;
+    if (list_is_empty(list))
+        return NULL;
+    struct lease_pending *pending = LIST_OF(list->next, struct lease_pending, node);
+    uint64_t due_us = pending->ask->asked_at_us + timeout_us;
+    if (due_us <= worker->loop->mono_us)
+        return pending;
+    loop_alarm_set(worker->alarm, due_us);
+    return NULL;
 }
 
 static void on_decision_time(void *arg)
 {
     struct lease_worker *worker = arg;
-    uint64_t timeout_us = worker->lease->redis->conf.decision_timeout_us;
+    struct lease_pending *pending;
     store_redis_link_poll(worker->link); /* it may be we who were late */
-    while (!list_is_empty(&worker->waiting)) {
-        struct lease_pending *pending = LIST_OF(worker->waiting.next, struct lease_pending, node);
-        uint64_t due_us = pending->ask->asked_at_us + timeout_us;
-        if (due_us > worker->loop->mono_us) {
-            loop_alarm_set(worker->alarm, due_us);
-            return;
-        }
+    while ((pending = first_overdue(worker, &worker->parked)) != NULL) {
         metrics_add(worker->loop->metrics, METRICS_STORE_TIMEOUTS, 1);
-        lease_local_decide(worker, pending->ask);
-        note_fates(pending);
-        leave_late(pending);
-        ask_done(pending);
+        unpark(pending);
+        give_up(pending);
+    }
+    while ((pending = first_overdue(worker, &worker->waiting)) != NULL) {
+        decide_late(pending);
     }
 }
 
@@ -365,16 +466,23 @@ void lease_cancel(struct lease_worker *worker, struct lease_ask *ask)
         return;
     ask->pending = NULL;
     pending->ask = NULL;
+    if (pending->is_parked) {
+        unpark(pending);
+        lease_pending_return(pending);
+        return;
+    }
     list_remove(&pending->node);
     leave_late(pending);
 }
 
 /* ---- making ---- */
 
-static void on_up(void *arg)
+static void on_change(void *arg, bool is_up)
 {
     struct lease_worker *worker = arg;
-    loop_task_schedule(worker->loop, &worker->settle);
+    leave_parking(worker);
+    if (is_up)
+        loop_task_schedule(worker->loop, &worker->settle);
 }
 
 struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
@@ -385,6 +493,7 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     worker->lease = lease;
     worker->loop = loop;
     list_init(&worker->waiting);
+    list_init(&worker->parked);
     list_init(&worker->spare);
     loop_task_init(&worker->settle, lease_settle_run, worker);
     if (lease->memory != NULL) {
@@ -394,7 +503,7 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     }
     worker->debtors = malloc(LEASE_DEBTORS_MAX * sizeof(*worker->debtors));
     worker->alarm = loop_alarm_new(loop, on_decision_time, worker);
-    worker->link = store_redis_link_new(lease->redis, loop, on_up, worker);
+    worker->link = store_redis_link_new(lease->redis, loop, on_change, worker);
     if (worker->debtors == NULL || worker->alarm == NULL || worker->link == NULL) {
         lease_worker_free(worker);
         return NULL;

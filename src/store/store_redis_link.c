@@ -26,7 +26,8 @@
 #define READS_PER_TURN  32 /* so that a server that talks without end cannot hold the loop */
 #define ERRORS_IN_A_ROW 16 /* of one command each; then it is the server's fault */
 #define BEAT_LOOK_US    500000
-#define FLIGHTS         8192 /* a power of two: operations, handshake and heartbeats */
+#define PING_IDLE_US    10000000 /* so that a path that died unseen is found before a request does */
+#define FLIGHTS         8192     /* a power of two: operations, handshake and heartbeats */
 
 enum link_state {
     LINK_WAITING,
@@ -39,6 +40,7 @@ enum flight_kind {
     FLIGHT_GREET,
     FLIGHT_CHARGE,
     FLIGHT_BEAT,
+    FLIGHT_PING,
 };
 
 /* A command without its reply. */
@@ -52,10 +54,11 @@ struct flight {
 struct store_redis_link {
     struct store_redis *redis;
     struct loop *loop;
-    void (*on_up)(void *arg);
+    store_redis_change_fn on_change;
     void *arg;
 
     enum link_state state;
+    bool is_started; /* the first attempt is decided */
     struct net_stream stream;
     struct loop_alarm *alarm; /* retry; connect and handshake; the oldest command */
     struct loop_task flush, resume;
@@ -69,11 +72,14 @@ struct store_redis_link {
     uint64_t whole[2];      /* number of the last EVAL, by charge and beat */
     unsigned failures;      /* attempts in a row, for the back-off */
     unsigned errors;        /* error replies in a row */
+    uint64_t graced;        /* number of a command that got a second timeout */
+    uint64_t heard_at_us;   /* the last reply; monotonic */
 
     struct net_resolver *resolver; /* when a name is configured */
     struct net_watch *watch;
     struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
     unsigned address_count, address_next;
+    bool has_waited_for_name;
 };
 
 static void link_connect(struct store_redis_link *link);
@@ -136,6 +142,12 @@ static void link_send_beat(struct store_redis_link *link, bool is_whole)
         link_add_flight(link, FLIGHT_BEAT);
 }
 
+static void link_send_ping(struct store_redis_link *link)
+{
+    if (store_redis_wire_add(&link->wire, SPAN("*1\r\n$4\r\nPING\r\n")) == ERR_OK)
+        link_add_flight(link, FLIGHT_PING);
+}
+
 static void link_write(struct store_redis_link *link)
 {
     struct store_redis_wire *wire = &link->wire;
@@ -194,6 +206,7 @@ static void link_close(struct store_redis_link *link)
 static void link_fail(struct store_redis_link *link, const char *reason)
 {
     bool was_up = link->state == LINK_UP;
+    link->is_started = true;
     link_close(link);
     link_set_state(link, LINK_WAITING);
     loop_alarm_set(link->alarm, link->loop->mono_us + link_retry_us(link));
@@ -202,6 +215,8 @@ static void link_fail(struct store_redis_link *link, const char *reason)
         metrics_add(link->loop->metrics, METRICS_STORE_LOST, 1);
     store_redis_said_down(link->redis, link->loop->mono_us, was_up, reason);
     link_end_flights(link);
+    if (link->on_change != NULL)
+        link->on_change(link->arg, false);
 }
 
 static void link_fail_late(struct store_redis_link *link, const char *what, uint64_t timeout_us)
@@ -217,6 +232,7 @@ static void link_fail_late(struct store_redis_link *link, const char *what, uint
 static void link_on_up(struct store_redis_link *link)
 {
     link_set_state(link, LINK_UP);
+    link->is_started = true;
     link->errors = 0;
     loop_alarm_set(link->alarm, 0);
     loop_timer_set(link->loop, &link->beat, link->loop->mono_us + BEAT_LOOK_US);
@@ -224,8 +240,8 @@ static void link_on_up(struct store_redis_link *link)
                         link->server.policy);
     if (store_redis_take_beat(link->redis, link->loop->mono_us))
         link_send_beat(link, false);
-    if (link->on_up != NULL)
-        link->on_up(link->arg);
+    if (link->on_change != NULL)
+        link->on_change(link->arg, true);
 }
 
 static void link_greet(struct store_redis_link *link)
@@ -280,6 +296,11 @@ static void link_on_ready(struct net_stream *stream, void *arg);
 
 static void link_connect(struct store_redis_link *link)
 {
+    if (link->address_count == 0 && !link->has_waited_for_name) {
+        link->has_waited_for_name = true;
+        loop_alarm_set(link->alarm, link->loop->mono_us + link->redis->conf.connect_timeout_us);
+        return;
+    }
     if (link->address_count == 0) {
         link_fail(link, "its name is not resolved (yet)");
         return;
@@ -318,7 +339,8 @@ static bool link_again(struct store_redis_link *link, const struct flight *fligh
 {
     const struct store_redis_reply *reply = &link->parser.reply;
     unsigned script = flight->kind == FLIGHT_BEAT;
-    if (reply->types[0] != STORE_REDIS_ERROR || link->whole[script] == number ||
+    if (reply->types[0] != STORE_REDIS_ERROR || flight->kind == FLIGHT_PING ||
+        link->whole[script] == number ||
         !store_redis_fault_is_noscript(store_redis_reply_text(reply, 0)))
         return false;
     bool is_whole = link_is_whole(link, script, number);
@@ -370,14 +392,17 @@ static void link_on_reply(struct store_redis_link *link)
     }
     uint64_t number = link->first++;
     struct flight flight = link->flights[number % FLIGHTS];
+    link->heard_at_us = link->loop->mono_us;
     if (flight.kind == FLIGHT_GREET)
         link_on_greeting(link, flight.step);
     else if (link_again(link, &flight, number))
         return;
     else if (flight.kind == FLIGHT_CHARGE)
         link_on_charge(link, flight.op);
-    else
+    else if (flight.kind == FLIGHT_BEAT)
         link_on_beat(link);
+    else if (link->parser.reply.types[0] == STORE_REDIS_ERROR)
+        link_on_error(link, NULL);
 }
 
 static bool link_is_open(const struct store_redis_link *link)
@@ -437,14 +462,28 @@ static void link_on_ready(struct net_stream *stream, void *arg)
 
 /* ---- time ---- */
 
+/* Before a deadline is judged: it may be we who were late.  The event that tells of input may stand
+ * behind this one in the reactor's queue, so the kernel is asked. */
+static void link_read_anyway(struct store_redis_link *link)
+{
+    net_stream_look_again(&link->stream);
+    link_read(link);
+}
+
 static void link_on_oldest(struct store_redis_link *link)
 {
     uint64_t timeout_us = link->redis->conf.command_timeout_us;
-    link_read(link); /* it may be we who were late */
+    link_read_anyway(link);
     if (link->state != LINK_UP || link->first == link->next)
         return;
+    uint64_t now_us = link->loop->mono_us;
     uint64_t due_us = link->flights[link->first % FLIGHTS].sent_at_us + timeout_us;
-    if (due_us > link->loop->mono_us)
+    if (due_us + timeout_us / 2 < now_us && link->graced != link->first) {
+        /* The loop stood still; the command may have left it just now.  Once more, for this one. */
+        link->graced = link->first;
+        due_us = now_us + timeout_us;
+    }
+    if (due_us > now_us)
         loop_alarm_set(link->alarm, due_us);
     else
         link_fail_late(link, "a command was not answered", timeout_us);
@@ -462,7 +501,7 @@ static void link_on_alarm(void *arg)
         link_fail_late(link, "it took no connection", timeout_us);
         break;
     case LINK_GREETING:
-        link_read(link);
+        link_read_anyway(link);
         if (link->state == LINK_GREETING)
             link_fail_late(link, "it took a connection but did not finish the handshake",
                            timeout_us);
@@ -477,8 +516,12 @@ static void link_on_beat_time(void *arg)
 {
     struct store_redis_link *link = arg;
     loop_timer_set(link->loop, &link->beat, link->loop->mono_us + BEAT_LOOK_US);
-    if (store_redis_link_is_open(link) && store_redis_take_beat(link->redis, link->loop->mono_us))
+    if (!store_redis_link_is_open(link))
+        return;
+    if (store_redis_take_beat(link->redis, link->loop->mono_us))
         link_send_beat(link, false);
+    else if (link->first == link->next && link->loop->mono_us - link->heard_at_us >= PING_IDLE_US)
+        link_send_ping(link);
 }
 
 /* ---- making ---- */
@@ -508,16 +551,17 @@ static bool link_find_address(struct store_redis_link *link)
 }
 
 struct store_redis_link *store_redis_link_new(struct store_redis *redis, struct loop *loop,
-                                              void (*on_up)(void *arg), void *arg)
+                                              store_redis_change_fn on_change, void *arg)
 {
     struct store_redis_link *link = calloc(1, sizeof(*link));
     if (link == NULL)
         return NULL;
     link->redis = redis;
     link->loop = loop;
-    link->on_up = on_up;
+    link->on_change = on_change;
     link->arg = arg;
     link->stream.fd = -1;
+    link->graced = UINT64_MAX;
     loop_task_init(&link->flush, link_on_flush, link);
     loop_task_init(&link->resume, link_on_resume, link);
     loop_timer_init(&link->beat, link_on_beat_time, link);
@@ -558,6 +602,11 @@ bool store_redis_link_is_open(const struct store_redis_link *link)
            store_redis_wire_unsent(&link->wire) < STORE_REDIS_UNSENT_MAX;
 }
 
+bool store_redis_link_is_starting(const struct store_redis_link *link)
+{
+    return !link->is_started;
+}
+
 enum store_answer store_redis_link_charge(struct store_redis_link *link, struct store_redis_op *op)
 {
     if (!store_redis_link_is_open(link) || link_send_charge(link, op, false) != ERR_OK)
@@ -568,5 +617,5 @@ enum store_answer store_redis_link_charge(struct store_redis_link *link, struct 
 void store_redis_link_poll(struct store_redis_link *link)
 {
     if (link->state == LINK_UP)
-        link_read(link);
+        link_read_anyway(link);
 }

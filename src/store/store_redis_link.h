@@ -33,14 +33,17 @@ struct store_redis_op {
     struct store_redis_claim claims[STORE_REDIS_KEYS_MAX];
 };
 
-/* on_up (may be NULL): after each handshake. */
+/* on_change (may be NULL): true after each handshake, false after each failure. */
+typedef void (*store_redis_change_fn)(void *arg, bool is_up);
 struct store_redis_link *store_redis_link_new(struct store_redis *redis, struct loop *loop,
-                                              void (*on_up)(void *arg), void *arg);
+                                              store_redis_change_fn on_change, void *arg);
 /* Every operation in flight ends with STORE_AWAY first. */
 void store_redis_link_free(struct store_redis_link *link);
 
 /* Can it take another operation? */
 bool store_redis_link_is_open(const struct store_redis_link *link);
+/* Its first attempt is not decided yet: on_change will tell, after connect_timeout at the latest. */
+bool store_redis_link_is_starting(const struct store_redis_link *link);
 
 /* STORE_PENDING: done will come.  STORE_AWAY: it will not. */
 MUST_USE enum store_answer store_redis_link_charge(struct store_redis_link *link,

@@ -323,6 +323,77 @@ static void test_full_and_replica(void **state)
     }
 }
 
+/* Requests that come before the first handshake is over wait for it, no longer than for any answer. */
+static void test_first_requests(void **state)
+{
+    struct proxy proxy;
+    struct question question, gone;
+    struct store_redis_conf conf = conf_of(&redis);
+    (void)state;
+    flush();
+    for (unsigned i = 1; i <= 5; i++) {
+        begin(&proxy, &conf);
+        assert_int_equal(ask(&proxy, &DENIES, 1, 1, &question), QUOTA_ALLOW);
+        assert_int_equal(question.ask.charges[0].readings[0].used, i);
+        end(&proxy);
+    }
+    kill(redis.pid, SIGSTOP);
+    begin(&proxy, &conf);
+    prepare(&gone, &proxy, &HOUR_20, 1, 1);
+    loop_testing_call(&proxy.loop, ask_and_cancel, &gone);
+    assert_int_equal(ask(&proxy, &HOUR_20, 1, 1, &question), QUOTA_DEGRADED_ALLOW);
+    assert_false(question.was_at_once);
+    assert_int_equal(loop_testing_metric(&proxy.loop, METRICS_STORE_TIMEOUTS), 1);
+    kill(redis.pid, SIGCONT);
+    wait_up(&proxy);
+    assert_false(gone.is_done);
+    assert_int_equal(ask(&proxy, &HOUR_20, 1, 1, &question), QUOTA_ALLOW);
+    assert_int_equal(question.ask.charges[0].readings[0].used, 2);
+    end(&proxy);
+
+    redis_testing_kill(&redis);
+    begin(&proxy, &conf);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ask(&proxy, &DENIES, 1, 1, &question), QUOTA_UNAVAILABLE);
+    assert_true(question.was_at_once);
+    assert_true(redis_testing_start(&redis, NULL));
+    end(&proxy);
+}
+
+/* The loop stands still until the second that was charged is over. */
+static void stand_still(void *arg)
+{
+    const struct timespec nap = {1, 100000000};
+    (void)arg;
+    nanosleep(&nap, NULL);
+}
+
+/* A grant that is looked at after its window is not spent in the next one. */
+static void test_grant_of_a_window_that_is_over(void **state)
+{
+    static const struct quota second = {.id = {24},
+                                        .limit_count = 2,
+                                        .limits = {SECOND(5), HOUR(100)},
+                                        .on_failure = QUOTA_FAIL_DENY};
+    struct proxy proxy;
+    struct question question, late;
+    (void)state;
+    flush();
+    begin_up(&proxy);
+    prepare(&late, &proxy, &second, 1, 1);
+    loop_testing_call(&proxy.loop, decide, &late);
+    assert_false(late.was_at_once);
+    redis_testing_nap(); /* the command leaves at the end of its turn */
+    loop_testing_call(&proxy.loop, stand_still, NULL);
+    assert_true(loop_testing_until(&proxy.loop, is_decided, &late));
+    if (late.ask.decision.verdict == QUOTA_UNAVAILABLE) { /* else it was faster than we */
+        assert_true(loop_testing_until(&proxy.loop, is_quiet, &proxy));
+        assert_int_equal(ask(&proxy, &second, 1, 1, &question), QUOTA_ALLOW);
+        assert_int_equal(question.ask.charges[0].readings[1].used, 1); /* given back */
+    }
+    end(&proxy);
+}
+
 /* Connections that break and scripts that vanish under a flood: with "deny" no quota is ever over-admitted,
  * and Redis has counted at least what was admitted. */
 static void test_broken_connections_never_over_admit(void **state)
@@ -380,6 +451,8 @@ int main(void)
         cmocka_unit_test(test_modes),
         cmocka_unit_test(test_bad_key),
         cmocka_unit_test(test_full_and_replica),
+        cmocka_unit_test(test_first_requests),
+        cmocka_unit_test(test_grant_of_a_window_that_is_over),
         cmocka_unit_test(test_broken_connections_never_over_admit),
     };
     if (!redis_testing_is_installed()) {

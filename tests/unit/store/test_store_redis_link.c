@@ -43,15 +43,17 @@ static void on_done(struct store_redis_op *op, enum store_answer result,
     asked->endings++;
 }
 
-static void on_up(void *arg)
+static void on_change(void *arg, bool is_up)
 {
-    ((struct rig *)arg)->ups++;
+    struct rig *rig = arg;
+    assert_int_equal(is_up, store_redis_link_is_open(rig->link));
+    rig->ups += is_up;
 }
 
 static void make_link(void *arg)
 {
     struct rig *rig = arg;
-    rig->link = store_redis_link_new(rig->redis, rig->loop.loop, on_up, rig);
+    rig->link = store_redis_link_new(rig->redis, rig->loop.loop, on_change, rig);
 }
 
 static void free_link(void *arg)

@@ -14,15 +14,7 @@
 #define CLIENT_LOOKS_MAX     64 /* a turn: one that pipelines without end must not starve the others */
 #define CLIENT_BODY_CHECK_US 1000000
 
-static struct loop *client_loop(const struct client_conn *conn)
-{
-    return conn->env->exchanges->loop;
-}
-
-static const struct plan_limits *client_limits(const struct client_conn *conn)
-{
-    return &conn->env->exchanges->snapshot->plan->limits;
-}
+static void client_drive(struct client_conn *conn);
 
 /* ---- doors and env ---- */
 
@@ -194,7 +186,8 @@ static bool client_drive_once(struct client_conn *conn)
     }
 }
 
-void client_drive(struct client_conn *conn)
+/* Go on as far as possible; may free the connection. */
+static void client_drive(struct client_conn *conn)
 {
     unsigned looks = 0;
     conn->is_driving = true;
@@ -368,15 +361,21 @@ void client_drain(struct client_env *env)
     }
 }
 
+/* Who waits for a response that has not begun is told so; any other is broken off. */
+static void client_end_now(struct client_conn *conn)
+{
+    conn->is_driving = true;
+    if (conn->x != NULL)
+        exchange_stop(conn->x, END_DRAINING);
+    conn->is_broken = true;
+    if (conn->x != NULL) /* the client does not take it */
+        exchange_stop(conn->x, END_DRAINING);
+    client_set_state(conn, CLIENT_CLOSED);
+    client_drive(conn);
+}
+
 void client_close_all(struct client_env *env)
 {
-    LIST_EACH_SAFE (node, &env->conns) {
-        struct client_conn *conn = LIST_OF(node, struct client_conn, node);
-        conn->is_broken = true;
-        conn->is_driving = true;
-        if (conn->x != NULL)
-            exchange_stop(conn->x, END_CLIENT_ABORT);
-        client_set_state(conn, CLIENT_CLOSED);
-        client_drive(conn);
-    }
+    LIST_EACH_SAFE (node, &env->conns)
+        client_end_now(LIST_OF(node, struct client_conn, node));
 }

@@ -63,8 +63,17 @@ struct client_conn {
 
 extern const struct exchange_client CLIENT_OPS;
 
-/* Go on as far as possible; may free the connection. */
-void client_drive(struct client_conn *conn);
+static inline struct loop *client_loop(const struct client_conn *conn)
+{
+    return conn->env->exchanges->loop;
+}
+
+/* Of the configuration in force; a request in progress has its own in conn->x. */
+static inline const struct plan_limits *client_limits(const struct client_conn *conn)
+{
+    return &conn->env->exchanges->snapshot->plan->limits;
+}
+
 void client_set_state(struct client_conn *conn, enum client_state state);
 
 /* Bytes to look at in conn->at: how many, 0 to wait, negative when the client has ended or failed. */

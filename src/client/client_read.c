@@ -28,7 +28,7 @@ void client_drop_input(struct client_conn *conn)
 
 bool client_keep_rest(struct client_conn *conn)
 {
-    const struct plan_limits *limits = &conn->env->exchanges->snapshot->plan->limits;
+    const struct plan_limits *limits = client_limits(conn);
     size_t max =
         (size_t)limits->head.line_max_bytes + limits->head.head_max_bytes + LOOP_SCRATCH_BYTES;
     if (conn->at_is_kept || conn->left == 0)
@@ -44,7 +44,7 @@ bool client_keep_rest(struct client_conn *conn)
 
 ssize_t client_fill(struct client_conn *conn)
 {
-    struct loop *loop = conn->env->exchanges->loop;
+    struct loop *loop = client_loop(conn);
     if (conn->left != 0)
         return (ssize_t)conn->left;
     if (conn->at_is_kept)
@@ -62,7 +62,7 @@ ssize_t client_fill(struct client_conn *conn)
 /* More bytes for a head that is not complete yet: they join those that were kept. */
 static ssize_t client_fill_head(struct client_conn *conn)
 {
-    struct loop *loop = conn->env->exchanges->loop;
+    struct loop *loop = client_loop(conn);
     if (conn->state != CLIENT_HEAD || conn->left == 0)
         return client_fill(conn);
     ssize_t n = net_stream_read(&conn->stream, loop->scratch, LOOP_SCRATCH_BYTES);
@@ -145,17 +145,18 @@ static bool client_begin_request(struct client_conn *conn, struct http_head *hea
 /* One empty line before a request line is skipped (RFC 9112 section 2.2), also when its two bytes came apart. */
 static void client_skip_crlf(struct client_conn *conn)
 {
-    if (conn->left >= 2 && conn->at[0] == '\r' && conn->at[1] == '\n') {
-        conn->at += 2;
-        conn->left -= 2;
-        conn->scanned = 0;
-    }
+    size_t skipped = http_head_skip_crlf(conn->at, conn->left);
+    if (skipped == 0)
+        return;
+    conn->at += skipped;
+    conn->left -= skipped;
+    conn->scanned = 0;
 }
 
 static bool client_is_over_budget(const struct client_conn *conn)
 {
     return atomic_load_explicit(conn->env->head_bytes, memory_order_relaxed) >
-           conn->env->exchanges->snapshot->plan->limits.head_budget_bytes;
+           client_limits(conn)->head_budget_bytes;
 }
 
 static bool client_wait_for_head(struct client_conn *conn, struct exchange_request *request)
@@ -205,7 +206,7 @@ bool client_read_head(struct client_conn *conn)
     if (n == 0)
         return false;
     if (conn->state == CLIENT_IDLE) {
-        conn->began_us = conn->env->exchanges->loop->mono_us;
+        conn->began_us = client_loop(conn)->mono_us;
         conn->scanned = 0;
     }
     client_skip_crlf(conn);
@@ -216,7 +217,7 @@ bool client_read_head(struct client_conn *conn)
 
 static enum exchange_body client_wait_for_body(struct client_conn *conn)
 {
-    struct loop *loop = conn->env->exchanges->loop;
+    struct loop *loop = client_loop(conn);
     if (conn->waiting_us == 0) {
         conn->waiting_us = loop->mono_us;
         loop_timer_set(loop, &conn->timer, loop->mono_us + 1000000);
@@ -228,7 +229,7 @@ static void client_got_body(struct client_conn *conn)
 {
     if (conn->waiting_us == 0)
         return;
-    conn->waited_us += conn->env->exchanges->loop->mono_us - conn->waiting_us;
+    conn->waited_us += client_loop(conn)->mono_us - conn->waiting_us;
     conn->waiting_us = 0;
 }
 
@@ -236,8 +237,8 @@ static void client_got_body(struct client_conn *conn)
  * at first has no credit for days: a single pause may last as long as one in reading. */
 bool client_body_is_slow(const struct client_conn *conn)
 {
-    const struct plan_limits *limits = &conn->env->exchanges->snapshot->plan->limits;
-    uint64_t pause_us = conn->env->exchanges->loop->mono_us - conn->waiting_us;
+    const struct plan_limits *limits = client_limits(conn);
+    uint64_t pause_us = client_loop(conn)->mono_us - conn->waiting_us;
     uint64_t waited_us = conn->waited_us + pause_us;
     if (waited_us <= limits->body_grace_us)
         return false;

@@ -9,11 +9,6 @@
 #include "base/base_fmt.h"
 #include "client/client_private.h"
 
-static struct loop *client_loop(const struct client_conn *conn)
-{
-    return conn->env->exchanges->loop;
-}
-
 /* Nothing can be written any more.  Who is on the stack may not be torn down: the task does it. */
 static void client_broke(struct client_conn *conn)
 {
@@ -27,7 +22,7 @@ static void client_broke(struct client_conn *conn)
 static void client_await_write(struct client_conn *conn)
 {
     struct loop *loop = client_loop(conn);
-    conn->stalled_us = loop->mono_us + conn->env->exchanges->snapshot->plan->limits.write_stall_us;
+    conn->stalled_us = loop->mono_us + client_limits(conn)->write_stall_us;
     if (conn->waiting_us == 0)
         loop_timer_set(loop, &conn->timer, conn->stalled_us);
 }
@@ -214,7 +209,7 @@ static void client_ops_flush(void *arg)
 static bool client_is_blocked(const void *arg)
 {
     const struct client_conn *conn = arg;
-    return !conn->is_broken && buf_len(&conn->out) != 0;
+    return conn->is_broken || buf_len(&conn->out) != 0;
 }
 
 const struct exchange_client CLIENT_OPS = {

@@ -11,6 +11,8 @@
  *        |            |            store)         |            |           |            |
  *        +------------+-- a refusal or failure: reply ---------+-----------+------------+
  *
+ * A route that answers by itself replies in RESPOND, behind DECIDE, and skips the rest.
+ *
  * Takes: a request, and events (client ready, server ready, store has decided).  Gives: steps run in
  * order, each until it has to wait.  Never frames, never parses: that is the client's and the
  * upstream's. */
@@ -194,7 +196,7 @@ void exchange_stop(struct exchange *x, enum exchange_end end)
 {
     const struct exchange_ending *ending = exchange_ending(end);
     if (ending->error >= 0 && !x->response_begun && !x->client_gone) {
-        if (end == END_CLIENT_TIMEOUT)
+        if (end == END_CLIENT_TIMEOUT || end == END_DRAINING)
             x->must_close = true;
         (void)exchange_fail(x, end);
         exchange_run(x);

@@ -20,12 +20,10 @@
 struct exchange_response {
     uint16_t status;
     struct span reason;
-    struct span fields; /* "Name: value\r\n" lines, without hop-by-hop ones */
+    struct span fields; /* "Name: value\r\n" lines, Content-Length among them, no hop-by-hop ones */
     enum http_body_kind kind;
-    uint64_t length_bytes; /* HTTP_BODY_LENGTH */
-    bool has_length_field; /* Content-Length stands in the fields already */
-    bool is_interim;       /* 1xx */
-    bool must_close;       /* the connection cannot be used after it */
+    bool is_interim; /* 1xx */
+    bool must_close; /* the connection cannot be used after it */
 };
 
 enum exchange_body {
@@ -48,8 +46,9 @@ struct exchange_client {
     void (*send_data)(void *client, struct span data);
     void (*send_end)(void *client, struct span trailers);
     void (*flush)(void *client);
-    bool (*is_blocked)(
-        const void *client); /* unsent bytes wait: send no data until they are gone */
+    /* Unsent bytes wait: send no data until they are gone.  Or nothing can be sent any more, and
+     * exchange_stop will be called. */
+    bool (*is_blocked)(const void *client);
     enum exchange_body (*read_body)(void *client, struct span *data, struct http_fault *fault,
                                     struct arena *arena);
     /* The exchange is over and gone; the last call that it makes. */
@@ -60,9 +59,8 @@ struct exchange_request {
     const struct http_head *head; /* NULL when none could be parsed; copied */
     struct http_framing framing;
     struct http_target target;
-    struct http_fault fault; /* id != NONE: refuse it */
-    enum exchange_end
-        refuse; /* END_OK, or how to refuse a sound request at once (shed, draining) */
+    struct http_fault fault;  /* id != NONE: refuse it */
+    enum exchange_end refuse; /* END_OK, or how to refuse at once what is not malformed */
     const struct plan_listener *listener;
     struct ip peer_ip;
     bool peer_is_unix;
@@ -112,7 +110,9 @@ struct exchange {
     enum exchange_waits waits;
     struct http_fault fault;
     uint16_t status;
-    unsigned tried, tries, interims;
+    unsigned tried; /* servers asked since CONNECT was entered, upstream_take counts */
+    unsigned tries; /* connections that were begun or taken, for the log */
+    unsigned interims;
     bool has_head, peer_is_unix, is_trusted;
     bool is_deciding, is_decided, is_retry, was_reused;
     bool request_done, response_begun, response_done, is_discarding, must_close, client_gone;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exchange_decide.c - the steps before the upstream: which route, who is calling, and whether there is quota
- * left.  Takes: the kept head.  Gives: a route and a decision, or a refusal.  Never touches the network. */
+ * left.  Takes: the kept head.  Gives: a route and a decision, or a refusal.  Waits for nothing but the lease. */
 #include "exchange/exchange_private.h"
 #include "http/http_path.h"
 

@@ -17,10 +17,9 @@ enum relay {
 
 /* ---- request body: client to server ---- */
 
-static enum relay relay_request_failed(struct exchange *x, enum exchange_end end,
-                                       enum step_result *result)
+static enum relay relay_failed(enum step_result how, enum step_result *result)
 {
-    *result = exchange_fail(x, end);
+    *result = how;
     return RELAY_FAILED;
 }
 
@@ -39,7 +38,7 @@ static enum relay relay_request(struct exchange *x, enum step_result *result)
         case EXCHANGE_BODY_DATA:
             x->body_bytes += data.len;
             if (x->body_bytes > max_bytes)
-                return relay_request_failed(x, END_TOO_LARGE, result);
+                return relay_failed(exchange_fail(x, END_TOO_LARGE), result);
             (void)upstream_conn_send_data(x->conn, data);
             break;
         case EXCHANGE_BODY_DONE:
@@ -47,10 +46,10 @@ static enum relay relay_request(struct exchange *x, enum step_result *result)
             (void)upstream_conn_send_end(x->conn, data);
             break;
         case EXCHANGE_BODY_BAD:
-            return relay_request_failed(x, exchange_end_of_fault(x->fault.id), result);
+            return relay_failed(exchange_fail(x, exchange_end_of_fault(x->fault.id)), result);
         case EXCHANGE_BODY_GONE:
             x->client_gone = true;
-            return relay_request_failed(x, END_CLIENT_ABORT, result);
+            return relay_failed(exchange_fail(x, END_CLIENT_ABORT), result);
         }
     }
     return RELAY_BUDGETED;
@@ -84,7 +83,7 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
         return false;
     if (exchange_shows_limits(x))
         drop |= RELAY_LIMITS;
-    char *at = http_write_fields(out, head, drop, NULL, 0);
+    char *at = http_write_fields(out, head, drop);
     if (!is_interim) {
         at = exchange_write_own_fields(x, at);
         relay_note_id(x, head);
@@ -97,8 +96,6 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
         .reason = http_head_span(head, head->reason),
         .fields = {out, (size_t)(at - out)},
         .kind = reading->framing.kind,
-        .length_bytes = reading->framing.length_bytes,
-        .has_length_field = reading->framing.has_length,
         .is_interim = is_interim,
         .must_close = x->must_close,
     };
@@ -106,12 +103,23 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
     return true;
 }
 
-static void relay_say_bad(struct exchange *x, enum http_fault_id fault)
+static enum step_result relay_bad(struct exchange *x, struct http_fault fault)
 {
+    x->fault = fault;
     log_warn("server %.*s: bad response: %s", (int)x->server.len, x->server.ptr,
-             fault == HTTP_FAULT_NONE
-                 ? "an upgrade that nobody asked for, or interim responses without end"
-                 : http_fault_sentence(fault));
+             http_fault_sentence(fault.id));
+    return exchange_fail(x, END_UPSTREAM_BAD_RESPONSE);
+}
+
+/* A head that is well-formed and out of place, or NONE. */
+static enum http_fault_id relay_head_fault(struct exchange *x,
+                                           const struct upstream_reading *reading)
+{
+    if (reading->framing.kind == HTTP_BODY_TUNNEL)
+        return HTTP_FAULT_UNEXPECTED_UPGRADE;
+    if (reading->head.status < 200 && ++x->interims > RELAY_INTERIM_MAX)
+        return HTTP_FAULT_TOO_MANY_INTERIMS;
+    return HTTP_FAULT_NONE;
 }
 
 static enum step_result relay_gone(struct exchange *x)
@@ -121,12 +129,6 @@ static enum step_result relay_gone(struct exchange *x)
     return exchange_fail(x, END_UPSTREAM_ABORT);
 }
 
-static enum relay relay_failed(enum step_result how, enum step_result *result)
-{
-    *result = how;
-    return RELAY_FAILED;
-}
-
 static enum relay relay_event(struct exchange *x, struct upstream_reading *reading,
                               enum step_result *result)
 {
@@ -134,9 +136,8 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
     case UPSTREAM_WAIT:
         return RELAY_IDLE;
     case UPSTREAM_HEAD:
-        if (reading->framing.kind == HTTP_BODY_TUNNEL)
-            break;
-        if (reading->head.status < 200 && ++x->interims > RELAY_INTERIM_MAX)
+        reading->fault.id = relay_head_fault(x, reading);
+        if (reading->fault.id != HTTP_FAULT_NONE)
             break;
         if (!relay_head(x, reading))
             return relay_failed(exchange_fail(x, END_SHED), result);
@@ -153,9 +154,7 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
     case UPSTREAM_BAD:
         break;
     }
-    x->fault = reading->fault;
-    relay_say_bad(x, reading->fault.id);
-    return relay_failed(exchange_fail(x, END_UPSTREAM_BAD_RESPONSE), result);
+    return relay_failed(relay_bad(x, reading->fault), result);
 }
 
 /* A head and its data count as one buffer: the data was read with it. */

@@ -74,8 +74,6 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
         .reason = http_status_reason(status),
         .fields = {out, (size_t)(at - out)},
         .kind = is_bodiless || is_head ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
-        .length_bytes = body.len,
-        .has_length_field = !is_bodiless,
         .must_close = x->must_close,
     };
     x->status = status;

@@ -45,8 +45,9 @@ static void exchange_on_upstream_deadline(void *arg)
 static void exchange_say_connect_failed(struct exchange *x, int error)
 {
     const struct upstream_conf *conf = &x->snapshot->plan->upstreams[x->route->upstream];
+    struct span server = x->server.len != 0 ? x->server : SPAN("any server");
     log_warn("upstream %.*s: cannot connect to %.*s: %s", (int)conf->name.len, conf->name.ptr,
-             (int)x->server.len, x->server.ptr, strerror(error));
+             (int)server.len, server.ptr, strerror(error));
 }
 
 /* The name of the server outlives its connection in the log line. */
@@ -191,7 +192,7 @@ static struct span send_head(struct exchange *x)
         at = fmt_span(at, send_host(x));
         at = FMT_LIT(at, "\r\n");
     }
-    at = http_write_fields(at, &x->head, drop, NULL, 0);
+    at = http_write_fields(at, &x->head, drop);
     if (x->framing.kind == HTTP_BODY_CHUNKED)
         at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
     at = send_forwarded(x, at);

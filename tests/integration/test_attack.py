@@ -307,6 +307,29 @@ def test_refused_head_request_gets_no_body(start, connect):
         client.expect_end()
 
 
+@pytest.mark.parametrize("size", [10, 10000, 65536])
+def test_response_that_could_not_be_written_is_not_logged_as_delivered(start, upstream, connect, size):
+    go, answered = threading.Event(), threading.Event()
+
+    def serve(link):
+        link.read_request()
+        go.wait()
+        link.send(http.response(body=b"x" * size))
+        answered.set()
+        link.wait_for_end()
+
+    server = upstream(serve)
+    proxy = start(forward(server, workers=1))
+    client = connect(proxy)
+    client.send(http.request())
+    server.wait_for_requests(1)
+    with stopped(proxy):
+        go.set()
+        answered.wait()
+        client.reset()
+    assert proxy.requests(1)[0]["end"] == "client_abort"
+
+
 def test_connection_outlives_a_server_that_times_out(start, upstream, connect):
     """The client did nothing wrong: its connection is kept, or it is told that it is not."""
     server = upstream(serve=lambda link: (link.read_request(), link.wait_for_end()))

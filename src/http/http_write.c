@@ -26,11 +26,9 @@ static bool is_among(struct span name, const struct span *names, unsigned count)
     return false;
 }
 
-/* What is not kept: ids, and two lists of names. */
+/* What is not kept: ids, and names that Connection nominates. */
 struct dropped {
     uint64_t ids;
-    const struct span *also;
-    unsigned also_count;
     struct http_connection connection;
 };
 
@@ -40,8 +38,7 @@ static bool is_dropped(const struct dropped *dropped, const struct http_head *he
     if (dropped->ids & HTTP_FIELD_BIT(field->id))
         return true;
     struct span name = http_field_name(head, field);
-    return is_among(name, dropped->also, dropped->also_count) ||
-           is_among(name, dropped->connection.others, dropped->connection.other_count);
+    return is_among(name, dropped->connection.others, dropped->connection.other_count);
 }
 
 /* Index of the first field at or after i that is not kept, or the count of fields. */
@@ -50,7 +47,7 @@ static unsigned next_dropped(const struct dropped *dropped, const struct http_he
 {
     const struct http_field *const fields = head->fields;
     const unsigned count = head->field_count;
-    if (dropped->also_count + dropped->connection.other_count == 0) {
+    if (dropped->connection.other_count == 0) {
         const uint64_t ids = dropped->ids;
         while (i < count && (ids >> fields[i].id & 1) == 0)
             i++;
@@ -61,12 +58,9 @@ static unsigned next_dropped(const struct dropped *dropped, const struct http_he
     return i;
 }
 
-char *http_write_fields(char *out, const struct http_head *head, uint64_t drop,
-                        const struct span *also, unsigned also_count)
+char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)
 {
     struct dropped dropped;
-    dropped.also = also;
-    dropped.also_count = also_count;
     dropped.connection.nominated = 0;
     dropped.connection.other_count = 0;
     if (http_head_has(head, HTTP_FIELD_CONNECTION))
@@ -105,17 +99,4 @@ struct span http_status_reason(unsigned status)
             return SPAN("");
         return CLASSES[status / 100 - 1];
     }
-}
-
-bool http_connection_has(const struct http_head *head, struct span option)
-{
-    unsigned from = 0;
-    const struct http_field *field;
-    while ((field = http_head_next(head, HTTP_FIELD_CONNECTION, &from)) != NULL) {
-        struct span rest = http_field_value(head, field), element;
-        while (http_list_next(&rest, &element))
-            if (span_eq_nocase(element, option))
-                return true;
-    }
-    return false;
 }

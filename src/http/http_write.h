@@ -11,14 +11,10 @@
 extern const uint64_t HTTP_HOP_BY_HOP;
 
 /* Copy every field line that is kept: not in `drop` (HTTP_FIELD_BITs), not hop-by-hop, not nominated
- * by Connection, not named in the list `also`.  At most head->bytes bytes.  Returns the byte after. */
-char *http_write_fields(char *out, const struct http_head *head, uint64_t drop,
-                        const struct span *also, unsigned also_count);
+ * by Connection.  At most head->bytes bytes.  Returns the byte after. */
+char *http_write_fields(char *out, const struct http_head *head, uint64_t drop);
 
 /* "200 OK" reasons that we give; "Unknown" never appears. */
 struct span http_status_reason(unsigned status);
-
-/* Is a connection option in the Connection field(s)? e.g. "close", "keep-alive", "upgrade" */
-bool http_connection_has(const struct http_head *head, struct span option);
 
 #endif

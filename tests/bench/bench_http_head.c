@@ -87,15 +87,13 @@ static int judge_path(struct bench *b)
 
 static int write_request(struct bench *b)
 {
-    char *end =
-        http_write_fields(b->out, &b->request, HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID), NULL, 0);
+    char *end = http_write_fields(b->out, &b->request, HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID));
     return end == b->out;
 }
 
 static int write_response(struct bench *b)
 {
-    char *end =
-        http_write_fields(b->out, &b->response, HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID), NULL, 0);
+    char *end = http_write_fields(b->out, &b->response, HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID));
     return end == b->out;
 }
 

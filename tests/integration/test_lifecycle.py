@@ -11,7 +11,7 @@ import time
 import pytest
 from harness import http
 from harness.configs import forward, respond
-from harness.replies import trio_of
+from harness.replies import check_error, trio_of
 from harness.waiting import wait_for, wait_for_room
 
 
@@ -89,6 +89,14 @@ def _refuses(address):
         return True
 
 
+def _is_told_of_the_end(client, proxy):
+    reply = client.read()
+    check_error(reply, 503, "0621", "The proxy is shutting down. Retry on another connection.")
+    assert reply["Connection"] == "close" and int(reply["Retry-After"]) >= 1
+    assert client.expect_gone() == b""
+    assert proxy.line_of(reply)["end"] == "draining"
+
+
 def test_second_term_ends_at_once(start, upstream, connect):
     def serve(link):
         link.read_request()
@@ -107,7 +115,7 @@ def test_second_term_ends_at_once(start, upstream, connect):
     proxy.wait_exit()
     assert time.monotonic() - begin < 5
     proxy.expected_exit = proxy.process.returncode
-    client.expect_gone()
+    _is_told_of_the_end(client, proxy)
 
 
 def test_drain_ends_at_its_deadline(start, upstream, connect):
@@ -125,7 +133,25 @@ def test_drain_ends_at_its_deadline(start, upstream, connect):
     proxy.wait_exit()
     assert 0.9 < time.monotonic() - begin < 8
     proxy.expected_exit = proxy.process.returncode
-    client.expect_gone()
+    _is_told_of_the_end(client, proxy)
+
+
+def test_drain_breaks_off_what_has_begun(start, upstream, connect):
+    def serve(link):
+        link.read_request()
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+        link.wait_for_end()
+
+    proxy = start(forward(upstream(serve), limits={"drain_timeout": "1s"}))
+    client = connect(proxy)
+    client.send(http.request())
+    assert client.reader.response_head().status == 200
+    proxy.signal(signal.SIGTERM)
+    proxy.wait_exit()
+    proxy.expected_exit = proxy.process.returncode
+    assert client.expect_gone() == b"ab"
+    line = proxy.requests(1)[0]
+    assert (line["status"], line["end"]) == (200, "draining")
 
 
 def test_killed_child_is_replaced_and_nothing_is_forgotten(start, upstream, connect):

@@ -362,7 +362,7 @@ void loop_log_stop(struct loop_log *log)
 
 void loop_log_finish(struct loop_log *log, const struct loop_log_targets *targets)
 {
-    if (log_begin(log, targets) == ERR_OK)
+    if (log->shared->starts > 0 && log_begin(log, targets) == ERR_OK)
         log_drain(log, clock_mono_us() + LOG_STOP_US);
     for (unsigned i = 0; i < LOOP_LOG_STREAMS; i++)
         loop_log_out_close(&log->outs[i]);

@@ -52,7 +52,7 @@ struct loop_log_shared {
     _Atomic uint32_t boot_index; /* of boots: this one; the other is the previous */
     _Atomic uint64_t seq;        /* of this boot, for status */
     uint32_t starts;             /* boots begun so far */
-    uint32_t generation;         /* of the configuration, for the start line */
+    _Atomic uint32_t generation; /* of the configuration, for the start line */
     uint64_t lost_from;          /* numbers from here to the last are missing; 0: none */
     uint64_t error_lost;         /* lines of the error log */
     struct loop_log_boot boots[2];

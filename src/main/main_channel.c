@@ -23,13 +23,22 @@ enum err main_channel_open(int fds[2])
     return ERR_OK;
 }
 
+/* The text becomes JSON: never cut it in the middle of a UTF-8 character. */
+static uint32_t channel_cut(struct span text)
+{
+    uint32_t len = MAIN_CHANNEL_TEXT_MAX;
+    while (len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80)
+        len--;
+    return len;
+}
+
 enum err main_channel_send(int fd, const struct main_message *message)
 {
     struct channel_head head = {(uint32_t)message->kind, message->ticket, message->value,
                                 (uint32_t)message->text.len};
     union channel_control control;
-    if (head.text_len > MAIN_CHANNEL_TEXT_MAX)
-        head.text_len = MAIN_CHANNEL_TEXT_MAX;
+    if (message->text.len > MAIN_CHANNEL_TEXT_MAX)
+        head.text_len = channel_cut(message->text);
     struct iovec iov[] = {{&head, sizeof(head)},
                           {(void *)(uintptr_t)message->text.ptr, head.text_len}};
     struct msghdr header = {.msg_iov = iov, .msg_iovlen = head.text_len > 0 ? 2 : 1};

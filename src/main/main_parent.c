@@ -301,8 +301,9 @@ static int parent_loop(struct parent *parent)
 
 static void parent_end(struct parent *parent, bool is_parent)
 {
-    if (is_parent && parent->was_ready) {
+    if (is_parent && parent->was_ready)
         parent_checkpoint(parent);
+    if (is_parent && parent->log != NULL) {
         loop_log_finish(parent->log, &parent->config.plan->log);
         loop_log_adopt_errors(parent->log, false);
     }

@@ -21,6 +21,7 @@
 #define SUPERVISE_HEALTHY_US     10000000 /* a child that served so long may be restarted at once */
 #define SUPERVISE_DRAIN_EXTRA_US 5000000
 #define SUPERVISE_STOP_US        2000000
+#define SUPERVISE_FIRST_TRIES    5 /* for a child that is killed before it ever served */
 
 /* Everything is inherited; what is the parent's alone is closed.  A signal to the whole group (Ctrl-C) is the
  * parent's to answer. */
@@ -71,9 +72,10 @@ int main_parent_fork(struct parent *parent)
         log_error("the serving process cannot be started: %s", strerror(errno));
         if (fds[0] >= 0)
             close(fds[0]);
-        parent->exit_code = MAIN_EXIT_INTERNAL;
         if (parent->was_ready)
             parent->restart_at_us = clock_mono_us() + SUPERVISE_BACKOFF_MAX_US;
+        else
+            parent->exit_code = MAIN_EXIT_INTERNAL;
     } else {
         parent->child = pid;
         parent->channel = fds[0];
@@ -126,10 +128,11 @@ void main_parent_on_child_end(struct parent *parent, int status)
     parent->channel = -1;
     child_reason(status, reason);
     main_parent_reload_break(parent, "the serving process died while it was applied");
-    if (!parent->was_ready) {
+    bool is_hopeless = WIFEXITED(status) || parent->restarts + 1 >= SUPERVISE_FIRST_TRIES;
+    if (!parent->was_ready && parent->state == PARENT_RUNNING && is_hopeless) {
         parent->exit_code = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
                                                                           : MAIN_EXIT_INTERNAL;
-        log_error("the serving process could not start: it %s", reason);
+        log_error("the serving process could not start: %s", reason);
     } else if (parent->state == PARENT_RUNNING) {
         child_plan_restart(parent, pid, reason);
     } else if (status != 0 && parent->exit_code == MAIN_EXIT_OK) {

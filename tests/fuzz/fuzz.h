@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* A copy of exactly this length, so that a sanitizer sees the first byte read past it. */
 static inline char *fuzz_copy(const void *bytes, size_t len)
 {
-    char *copy = malloc(len != 0 ? len : 1);
+    char *copy =
+        calloc(1, len != 0 ? len : 1); /* not malloc: gcc takes an empty one for uninitialised */
     FUZZ_CHECK(copy != NULL);
     if (len != 0)
         memcpy(copy, bytes, len);

@@ -210,10 +210,10 @@ static void client_drive(struct client_conn *conn)
 
 static void client_on_ready(struct net_stream *stream, void *arg)
 {
-    const struct client_conn *conn = arg;
+    struct client_conn *conn = arg;
     (void)stream;
     assert(conn->env->cork_len == 0);
-    client_drive(arg);
+    client_drive(conn);
 }
 
 static void client_on_task(void *arg)

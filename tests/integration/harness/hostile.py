@@ -162,7 +162,7 @@ class Client:
         method, how = rng.choice(METHODS), rng.choice(SERVER_HOWS)
         tag = self.tag.decode()
         self.hows.append(how)
-        fields = [("X-Tag", tag), ("X-User", rng.choice(("a", "b", tag)))]
+        fields = [("X-Tag", tag), ("X-User", rng.choice((tag, tag, tag, "a")))]
         if rng.random() < (0.8 if is_last else 0.02):
             fields.append(("Connection", "close"))
         elif rng.random() < 0.1:

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,9 +313,21 @@ static void on_addresses(void *arg, const struct net_address *addresses, unsigne
     loop_stop(answer->w->loop);
 }
 
+/* A bare root file system has no /etc/hosts. */
+static bool knows_localhost(void)
+{
+    struct addrinfo *found = NULL;
+    bool is_known = getaddrinfo("localhost", NULL, NULL, &found) == 0;
+    if (found != NULL)
+        freeaddrinfo(found);
+    return is_known;
+}
+
 static void test_a_name_is_resolved_off_the_loop(void **state)
 {
     struct world *w = *state;
+    if (!knows_localhost())
+        skip();
     struct answer answer = {.w = w};
     struct net_resolver *resolver = net_resolver_new(w->loop);
     struct net_watch *gone = net_watch_new(resolver, SPAN("localhost"), 1, on_addresses, &answer);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <netdb.h>
 
 #include "store/loop_testing.h"
 #include "store/redis_fake.h"
@@ -541,11 +542,23 @@ static void test_nobody_listens(void **state)
     end(&rig);
 }
 
+/* A bare root file system has no /etc/hosts. */
+static bool knows_localhost(void)
+{
+    struct addrinfo *found = NULL;
+    bool is_known = getaddrinfo("localhost", NULL, NULL, &found) == 0;
+    if (found != NULL)
+        freeaddrinfo(found);
+    return is_known;
+}
+
 /* A name is resolved off the loop; of several addresses the next one is tried. */
 static void test_name(void **state)
 {
     struct rig rig;
     (void)state;
+    if (!knows_localhost())
+        skip();
     memset(&rig, 0, sizeof(rig));
     redis_fake_start_tcp(&rig.fake, healthy);
     connect_rig(&rig);

@@ -14,7 +14,7 @@
 #include "upstream/upstream_conn.h"
 
 #define EXCHANGE_ARENA_FIRST_BYTES 4096
-#define EXCHANGE_ARENA_MAX_BYTES   (1u << 20)
+#define EXCHANGE_ARENA_MAX_BYTES   (2u << 20) /* the largest heads, composed twice when sent again */
 
 /* A response as the exchange hands it to the client's side. */
 struct exchange_response {

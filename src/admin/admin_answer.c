@@ -16,8 +16,9 @@
 #define TYPE_TEXT    "text/plain; charset=UTF-8"
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=UTF-8"
 
-void admin_send(struct admin_conn *conn, unsigned status, const char *type, const char *extra,
-                char *body, size_t len)
+/* body (malloc'ed, taken; NULL: out of memory) becomes the response. */
+static void send_body(struct admin_conn *conn, unsigned status, const char *type, const char *extra,
+                      char *body, size_t len)
 {
     struct span reason = http_status_reason(status);
     char head[512];
@@ -48,7 +49,7 @@ static void send_json(struct admin_conn *conn, unsigned status, const char *type
 {
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
     json_decref(json);
-    admin_send(conn, status, type, extra, text, text == NULL ? 0 : strlen(text));
+    send_body(conn, status, type, extra, text, text == NULL ? 0 : strlen(text));
 }
 
 static void send_problem(struct admin_conn *conn, unsigned status, const char *extra,
@@ -83,20 +84,20 @@ void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t genera
 static void send_text(struct admin_conn *conn, unsigned status, const char *text)
 {
     char *copy = strdup(text);
-    admin_send(conn, status, TYPE_TEXT, "", copy, strlen(text));
+    send_body(conn, status, TYPE_TEXT, "", copy, strlen(text));
 }
 
 static void answer_status(struct admin_conn *conn)
 {
     char *json = admin_status_json(conn->admin);
-    admin_send(conn, 200, TYPE_JSON, "", json, json == NULL ? 0 : strlen(json));
+    send_body(conn, 200, TYPE_JSON, "", json, json == NULL ? 0 : strlen(json));
 }
 
 static void answer_metrics(struct admin_conn *conn)
 {
     size_t len = 0;
     char *page = metrics_registry_render(conn->admin->env.metrics, &len);
-    admin_send(conn, 200, TYPE_METRICS, "", page, len);
+    send_body(conn, 200, TYPE_METRICS, "", page, len);
 }
 
 static void answer_healthz(struct admin_conn *conn)

@@ -57,9 +57,6 @@ struct admin {
 
 /* admin_answer.c: judge the request and answer it or begin to. */
 void admin_answer(struct admin_conn *conn, const struct http_head *head);
-/* body (malloc'ed, taken; NULL: out of memory) becomes the response. */
-void admin_send(struct admin_conn *conn, unsigned status, const char *type, const char *extra,
-                char *body, size_t len);
 /* An error as RFC 9457 says; title is the reason phrase. */
 void admin_send_problem(struct admin_conn *conn, unsigned status, const char *detail);
 /* {"applied":...} or a problem with the report. */

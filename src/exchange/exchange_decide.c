@@ -55,7 +55,6 @@ static struct exchange_subject *exchange_subject(struct exchange *x, uint16_t in
     const struct identity_input input = {
         .head = &x->head,
         .target = &x->target,
-        .judged_path = x->judged,
         .route = x->route->rule->name,
         .client_ip = x->client_ip,
         .path_names = x->match.names,

@@ -144,9 +144,6 @@ enum http_parse http_framing_request(const struct http_head *head, struct http_f
         return parse;
     if (!may_nominate(nominated))
         return bad_field(head, fault, HTTP_FAULT_BAD_CONNECTION, HTTP_FIELD_CONNECTION);
-    /* RFC 9110 section 7.8: Upgrade in HTTP/1.0 is ignored. */
-    framing->has_upgrade = head->minor != 0 && http_head_has(head, HTTP_FIELD_UPGRADE) &&
-                           (nominated & HTTP_FIELD_BIT(HTTP_FIELD_UPGRADE)) != 0;
     return read_expect(head, framing, fault);
 }
 

@@ -21,7 +21,6 @@ struct http_framing {
     bool has_length;  /* a Content-Length was there */
     bool keep_alive;  /* the sender lets the connection live (version and Connection) */
     bool expect_continue; /* requests */
-    bool has_upgrade;     /* requests: Connection nominates Upgrade and the field is there */
 };
 
 /* The rules, in order; the first that applies decides.  BAD fills the fault.  HTAB around the value makes

@@ -185,7 +185,6 @@ static ALWAYS_INLINE void keep_field(const char *buf, size_t off, size_t colon, 
     field->name_len = (uint16_t)(colon - off);
     field->value_off = (uint32_t)value;
     field->value_len = (uint32_t)(end - value);
-    field->reserved = 0;
     field->id = (uint8_t)http_field_lookup(buf + off, colon - off);
 }
 

@@ -45,7 +45,6 @@ struct http_field {
     uint32_t value_len;
     uint16_t name_len;
     uint8_t id; /* enum http_field_id */
-    uint8_t reserved;
 };
 
 /* Borrows the bytes at base and the array at fields; both are the caller's. */

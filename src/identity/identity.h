@@ -61,7 +61,7 @@ const char *identity_source_parse(struct identity_source *source, struct span te
 struct identity_input {
     const struct http_head *head;
     const struct http_target *target;
-    struct span judged_path, route;
+    struct span route; /* its name */
     struct ip client_ip;
     const struct span_pair *path_names; /* as in struct route_match */
     unsigned path_name_count;

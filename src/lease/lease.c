@@ -44,7 +44,7 @@ void lease_on_event(struct lease *lease, void (*fn)(void *arg, const char *json)
 
 void lease_get_status(struct lease *lease, struct lease_status *status)
 {
-    *status = (struct lease_status){.is_redis = lease->memory == NULL};
+    *status = (struct lease_status){0};
     if (lease->memory != NULL) {
         status->workers = status->workers_up = atomic_load(&lease->workers);
         status->subjects = store_memory_subjects(lease->memory, &status->subjects_max);

@@ -47,7 +47,6 @@ void lease_cancel(struct lease_worker *worker, struct lease_ask *ask);
 
 /* For status and logs. */
 struct lease_status {
-    bool is_redis;
     unsigned workers_up, workers;    /* workers whose store answers */
     unsigned fleet;                  /* live proxies last seen, 0 unknown */
     uint64_t subjects, subjects_max; /* of the embedded table */

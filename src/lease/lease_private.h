@@ -38,8 +38,8 @@ struct lease_pending {
     struct store_redis_op op; /* first: found from it */
     struct list node;         /* waiting, or spare */
     struct lease_worker *worker;
-    struct lease_ask *ask; /* NULL: decided already, cancelled, or a settlement */
-    bool is_late, is_settlement;
+    struct lease_ask *ask;                 /* NULL: decided already, cancelled, or a settlement */
+    bool is_late;                          /* counted in the worker's late */
     bool is_parked;                        /* not sent yet */
     uint8_t claim_of[QUOTA_MAX_PER_ROUTE]; /* of the ask's charges */
     struct {

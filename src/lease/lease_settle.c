@@ -70,7 +70,6 @@ static bool settle_some(struct lease_worker *worker, unsigned *budget)
     struct lease_pending *pending = lease_pending_take(worker);
     if (pending == NULL)
         return false;
-    pending->is_settlement = true;
     pending->op.done = on_settled;
     while (pending->op.count < STORE_REDIS_KEYS_MAX && debtor_count(worker) != 0 && *budget != 0) {
         --*budget;

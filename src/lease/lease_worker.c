@@ -35,7 +35,6 @@ struct lease_pending *lease_pending_take(struct lease_worker *worker)
     pending->op.count = 0;
     pending->ask = NULL;
     pending->is_late = false;
-    pending->is_settlement = false;
     pending->is_parked = false;
     return pending;
 }

@@ -119,11 +119,6 @@ void net_listener_free(struct net_listener *listener)
     free(listener);
 }
 
-int net_listener_fd(const struct net_listener *listener)
-{
-    return listener->fd;
-}
-
 /* A socket file that nobody listens on is left over from a crash; anything else is not ours to remove. */
 static void listener_remove_stale(const struct net_address *address)
 {

@@ -20,8 +20,6 @@ struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn
 /* Accept what waits in the queue (a closed SO_REUSEPORT socket would reset it), then close. */
 void net_listener_free(struct net_listener *listener);
 
-int net_listener_fd(const struct net_listener *listener);
-
 /* Open a listening socket: non-blocking, close-on-exec, SO_REUSEADDR, with SO_REUSEPORT when is_shared.
  * A Unix socket's stale file is removed when nobody answers on it.  -1 with errno. */
 int net_listener_open(const struct net_address *address, bool is_shared);

@@ -65,9 +65,4 @@ void net_stream_close(struct net_stream *stream);
 /* With a reset: whoever reads sees an error, never a clean end. */
 void net_stream_abort(struct net_stream *stream);
 
-static inline bool net_stream_is_open(const struct net_stream *stream)
-{
-    return stream->fd >= 0;
-}
-
 #endif

@@ -13,8 +13,6 @@
 #include "base/base_err.h"
 #include "store/store_redis_conf.h"
 
-#define STORE_REDIS_NAME_MAX 96
-
 /* An event for the access log: the inside of the object. */
 typedef void (*store_redis_event_fn)(void *arg, const char *json);
 

@@ -405,7 +405,8 @@ static void link_on_reply(struct store_redis_link *link)
         link_on_error(link, NULL);
 }
 
-static bool link_is_open(const struct store_redis_link *link)
+/* Are there, or will there be, replies to read?  (More than store_redis_link_is_open: also before UP.) */
+static bool link_is_talking(const struct store_redis_link *link)
 {
     return link->state >= LINK_GREETING;
 }
@@ -414,18 +415,18 @@ static bool link_is_open(const struct store_redis_link *link)
 static void link_take(struct store_redis_link *link, const char *bytes, size_t len)
 {
     enum err err = store_redis_parser_feed(&link->parser, bytes, len);
-    while (err == ERR_OK && link_is_open(link)) {
+    while (err == ERR_OK && link_is_talking(link)) {
         err = store_redis_parser_next(&link->parser);
         if (err == ERR_OK)
             link_on_reply(link);
     }
-    if (link_is_open(link) && err != ERR_AGAIN)
+    if (link_is_talking(link) && err != ERR_AGAIN)
         link_fail(link, "it does not speak the Redis protocol");
 }
 
 static void link_read(struct store_redis_link *link)
 {
-    for (unsigned i = 0; link_is_open(link); i++) {
+    for (unsigned i = 0; link_is_talking(link); i++) {
         if (i == READS_PER_TURN) {
             loop_task_schedule(link->loop, &link->resume);
             return;
@@ -454,9 +455,9 @@ static void link_on_ready(struct net_stream *stream, void *arg)
     (void)stream;
     if (link->state == LINK_CONNECTING)
         link_on_connecting(link);
-    if (link_is_open(link))
+    if (link_is_talking(link))
         link_read(link);
-    if (link_is_open(link))
+    if (link_is_talking(link))
         link_write(link);
 }
 

@@ -36,8 +36,8 @@ struct state_header {
     char magic[8];
     uint32_t layout, record_bytes;
     uint64_t subjects, overflows; /* records of either kind */
-    uint64_t saved_at_us; /* wall clock; for people who look at the file */
-    uint64_t checksum; /* over the records, then over this header with 0 here */
+    uint64_t saved_at_us;         /* wall clock; for people who look at the file */
+    uint64_t checksum;            /* over the records, then over this header with 0 here */
     uint8_t zero[16];
 };
 

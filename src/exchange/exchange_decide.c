@@ -195,7 +195,6 @@ enum step_result exchange_step_decide(struct exchange *x)
     if (x->is_deciding)
         return STEP_WAIT;
     if (!x->is_decided && x->ask.count != 0) {
-        x->ask.asked_at_us = x->env->loop->mono_us;
         x->ask.done = exchange_on_decided;
         x->ask.arg = x;
         x->is_deciding = true;

@@ -5,7 +5,6 @@
 #ifndef SLUICE_LEASE_LEASE_H
 #define SLUICE_LEASE_LEASE_H
 
-#include "base/base_list.h"
 #include "loop/loop.h"
 #include "quota/quota.h"
 
@@ -13,18 +12,19 @@ struct store_memory;
 struct store_redis_conf;
 struct lease;
 struct lease_worker;
+struct lease_pending;
 
 /* One request's question.  Owner: the exchange; it must stay until `done` has run or lease_cancel has. */
 struct lease_ask {
     struct quota_charge charges[QUOTA_MAX_PER_ROUTE];
     unsigned count;
-    /* out */
-    struct quota_decision decision;
-    uint64_t asked_at_us;                           /* monotonic; t_store is measured from here */
     void (*done)(struct lease_ask *ask, void *arg); /* never called from inside lease_decide */
     void *arg;
-    struct list node; /* lease_worker's */
-    void *pending;    /* lease_worker's */
+    /* out */
+    struct quota_decision decision;
+    uint64_t asked_at_us; /* monotonic; t_store is measured from here */
+
+    struct lease_pending *pending; /* lease_worker's */
 };
 
 /* Over the embedded store or over Redis: one of the two is not NULL.  The memory store is borrowed, the

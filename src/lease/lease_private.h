@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/base_list.h"
 #include "lease/lease.h"
 #include "lease/lease_table.h"
 #include "store/store_redis.h"

@@ -8,6 +8,7 @@
  *                 |-----timeout--->  lease_local.c, done; a late grant stands for what was
  *                 |                  admitted here, or goes back, once
  *                 `-----cancelled->  a late grant goes back, once */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,7 @@ void lease_learn_clock(struct lease_worker *worker, const struct store_redis_ans
 static void ask_done(struct lease_pending *pending)
 {
     struct lease_ask *ask = pending->ask;
+    assert(ask != NULL);
     pending->ask = NULL;
     list_remove(&pending->node);
     ask->pending = NULL;

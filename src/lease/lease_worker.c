@@ -251,6 +251,7 @@ static void make_claims(struct lease_pending *pending)
     struct lease_worker *worker = pending->worker;
     const struct lease_ask *ask = pending->ask;
     uint64_t now_s = lease_now_us(worker->lease, worker->loop) / 1000000;
+    assert(ask != NULL);
     for (unsigned i = 0; i < ask->count; i++) {
         const struct quota_charge *charge = &ask->charges[i];
         struct store_redis_claim *claim = claim_for(pending, i);
@@ -437,6 +438,7 @@ static struct lease_pending *first_overdue(struct lease_worker *worker, struct l
     if (list_is_empty(list))
         return NULL;
     struct lease_pending *pending = LIST_OF(list->next, struct lease_pending, node);
+    assert(pending->ask != NULL); /* who has no ask left waits in no list */
     uint64_t due_us = pending->ask->asked_at_us + timeout_us;
     if (due_us <= worker->loop->mono_us)
         return pending;

@@ -187,7 +187,7 @@ static const struct row rows[] = {
      "'1us'",
      0},
     {"'request_line': '8KiB'", "'request_line': @@'2MiB'",
-     "/limits/request_line: out of range: at least 256B and at most 1MiB, found the string '2MiB'",
+     "/limits/request_line: out of range: at least 256B and at most 64KiB, found the string '2MiB'",
      0},
     {"'minute': 60", "'minute': @@2147483648",
      "/quotas/user/limits/minute: out of range: at least 0 and at most 2147483647 requests", 0},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exchange_record.c - what remains of an exchange: a log line and counters. */
+#include "base/base_log.h"
 #include "exchange/exchange_private.h"
 
 static void record_subjects(struct exchange *x, struct record_subject *subjects)
@@ -115,9 +116,30 @@ static void record_count(struct exchange *x)
         metrics_add(metrics, x->route->slot_class[x->status / 100], 1);
 }
 
+/* The error log names the request: failures of ours for every operator, refusals of malformed messages for
+ * one who looks for them.  A quota's refusal is no event. */
+static void record_say(struct exchange *x)
+{
+    const struct exchange_ending *ending = exchange_ending(x->end);
+    const char *fault = x->fault.id == HTTP_FAULT_NONE ? "" : http_fault_name(x->fault.id);
+    char peer[IP_TEXT_MAX] = "unix";
+    int peer_len = 4;
+    if (x->end == END_OK || x->end == END_LIMITED)
+        return;
+    if (!x->peer_is_unix)
+        peer_len = (int)ip_format(peer, &x->peer_ip);
+    if (ending->is_error)
+        log_warn("request %.*s from %.*s: %s %s", RECORD_ID_HEX, x->id.hex, peer_len, peer,
+                 ending->sentence, fault);
+    else
+        log_debug("request %.*s from %.*s: %s %s (byte %u)", RECORD_ID_HEX, x->id.hex, peer_len,
+                  peer, ending->sentence, fault, x->fault.offset);
+}
+
 void exchange_record(struct exchange *x)
 {
     record_count(x);
+    record_say(x);
     if (!span_eq(x->snapshot->plan->log.access, SPAN("off")))
         record_line(x);
 }

@@ -22,9 +22,9 @@
 #include "store/store_redis_wire.h"
 
 #define RETRY_FIRST_US  100000
-#define RETRY_LAST_US   5000000
-#define READS_PER_TURN  32 /* so that a server that talks without end cannot hold the loop */
-#define ERRORS_IN_A_ROW 16 /* of one command each; then it is the server's fault */
+#define RETRY_LAST_US   2000000 /* a store that is back is asked again within this */
+#define READS_PER_TURN  32      /* so that a server that talks without end cannot hold the loop */
+#define ERRORS_IN_A_ROW 16      /* of one command each; then it is the server's fault */
 #define BEAT_LOOK_US    500000
 #define PING_IDLE_US    10000000 /* so that a path that died unseen is found before a request does */
 #define FLIGHTS         8192     /* a power of two: operations, handshake and heartbeats */

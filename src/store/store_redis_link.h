@@ -6,7 +6,7 @@
  * The breaker is closed while the link is up.  It opens when connecting fails, the connection is
  * lost, the oldest command has waited for command_timeout, or the server says that it cannot serve.
  * While it is open nobody waits; a new connection with its handshake is the probe, tried after a random
- * part of 100 ms, doubling to 5 s.  Commands in flight on a lost connection are never sent again: nobody
+ * part of 100 ms, doubling to 2 s.  Commands in flight on a lost connection are never sent again: nobody
  * knows whether they were executed. */
 #ifndef SLUICE_STORE_REDIS_LINK_H
 #define SLUICE_STORE_REDIS_LINK_H

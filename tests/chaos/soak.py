@@ -24,6 +24,7 @@ AWAY_S = 2
 SAMPLE_S = 5
 EXPLAINED = {"502", "cut"}          # what a killed server costs
 LATE_S = 1.5                        # after its return a server is left alone for a second
+IN_FLIGHT_S = 0.3
 GROWTH_MAX = 1.05
 
 
@@ -111,12 +112,13 @@ class Faults:
             time.sleep(AWAY_S)
             for backend in killed:
                 backend.start()
-            self.outages.append((begin, time.time()))
+            # While one server stands, only what was in flight on the other may break.
+            self.outages.append((begin, time.time() + LATE_S if killed == self.backends else begin + IN_FLIGHT_S))
             time.sleep(5)
 
     def explains(self, begin_s, end_s):
-        """Something of the time lies in a server's outage."""
-        return any(begin_s < to + LATE_S and end_s > since for since, to in self.outages)
+        """Something of the time lies in an outage of the servers."""
+        return any(begin_s < to and end_s > since for since, to in self.outages)
 
 
 def configuration(redis, backends):

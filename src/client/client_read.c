@@ -167,7 +167,9 @@ static bool client_wait_for_head(struct client_conn *conn, struct exchange_reque
     }
     if (conn->state != CLIENT_HEAD)
         client_set_state(conn, CLIENT_HEAD);
-    return conn->stream.is_readable; /* no new event comes for what is there already */
+    /* No new event comes for what is there already, nor for a reset that came together with it. */
+    net_stream_look_again(&conn->stream);
+    return true;
 }
 
 static bool client_parse_head(struct client_conn *conn)
@@ -256,6 +258,7 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
     const struct plan_limits *limits = &conn->x->snapshot->plan->limits;
     while (!http_body_is_done(&conn->body)) {
         size_t consumed = 0, data_len = 0;
+        net_stream_look_again(&conn->stream); /* as for heads */
         ssize_t n = client_fill(conn);
         if (n == 0)
             return client_wait_for_body(conn);

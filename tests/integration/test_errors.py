@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever is malformed, dead, slow or too large gets one clear answer, and nothing of it goes further."""
 import socket
+import struct
 import threading
 
 import pytest
@@ -445,3 +446,18 @@ def _is_served(connect, proxy):
         return False
     finally:
         client.close()
+
+
+@pytest.mark.parametrize("half", [b"GET / HTTP/1.1\r\nHost: a", http.request("POST", "/", [("Content-Length", "100")]) + b"half"])
+def test_a_reset_behind_half_a_request_is_noticed(start, upstream, connect, half):
+    """Bytes and a reset in one event: the connection goes at once, not at the deadline of the head or the body."""
+    proxy = start(forward(upstream(), limits={"header_timeout": "1h", "write_stall": "1h"}))
+    connect(proxy).ask()
+    before = proxy.descriptors()
+    for _ in range(20):
+        sock = socket.create_connection(proxy.address)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.sendall(half)
+        sock.close()
+    # A body that has begun may keep one connection to the server for the next request.
+    wait_for(lambda: proxy.descriptors() <= before + 2, "the connections of those who left are closed")

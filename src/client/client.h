@@ -25,8 +25,8 @@ struct client_env {
     struct exchange_env *exchanges; /* borrowed */
     atomic_uint *connections;       /* borrowed; of the process */
     _Atomic uint64_t *head_bytes;   /* borrowed; held by incomplete heads, process-wide */
-    struct list conns, spare;
-    unsigned count;
+    struct list conns, spare, spare_work;
+    unsigned count, spare_work_count;
     bool is_draining;
     char *cork; /* a response head and small data wait here for the end of the callback */
     size_t cork_len;

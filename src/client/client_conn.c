@@ -50,6 +50,7 @@ enum err client_env_init(struct client_env *env, struct exchange_env *exchanges,
                                .cork = malloc(CLIENT_CORK_BYTES)};
     list_init(&env->conns);
     list_init(&env->spare);
+    list_init(&env->spare_work);
     return env->cork == NULL ? ERR_NOMEM : ERR_OK;
 }
 
@@ -57,6 +58,8 @@ void client_env_fini(struct client_env *env)
 {
     LIST_EACH_SAFE (node, &env->spare)
         free(LIST_OF(node, struct client_conn, node));
+    LIST_EACH_SAFE (node, &env->spare_work)
+        free(LIST_OF(node, struct client_work, node));
     free(env->cork);
 }
 
@@ -70,9 +73,9 @@ static uint64_t client_due(const struct client_conn *conn)
     case CLIENT_IDLE:
         return now_us + limits->keepalive_us;
     case CLIENT_HEAD:
-        return conn->began_us + limits->header_timeout_us;
+        return conn->work->began_us + limits->header_timeout_us;
     case CLIENT_LINGER:
-        return conn->linger_until_us;
+        return conn->work->linger_until_us;
     default:
         return now_us + CLIENT_FAR_AWAY_US;
     }
@@ -93,9 +96,7 @@ static void client_free(struct client_conn *conn)
     atomic_fetch_sub_explicit(env->connections, 1, memory_order_relaxed);
     metrics_sub(client_loop(conn)->metrics, METRICS_CONNECTIONS_OPEN, 1);
     loop_timer_cancel(&conn->timer);
-    loop_task_cancel(&conn->task);
-    client_drop_input(conn);
-    buf_free(&conn->out);
+    client_work_give(env, &conn->work);
     net_stream_close(&conn->stream);
     client_door_unref(conn->door);
     list_push_front(&env->spare, &conn->node);
@@ -105,14 +106,15 @@ static void client_free(struct client_conn *conn)
  * destroy what it has not read yet: then wait for its end (RFC 9112 section 9.6). */
 static void client_finish(struct client_conn *conn)
 {
-    bool may_come_more = !conn->request_done || conn->left != 0 || conn->stream.is_readable;
-    client_drop_input(conn);
+    struct client_work *work = conn->work;
+    bool may_come_more = !work->request_done || work->left != 0 || conn->stream.is_readable;
+    client_work_drop_input(conn->env, work);
     if (!may_come_more) {
         client_set_state(conn, CLIENT_CLOSED);
         return;
     }
     net_stream_shutdown(&conn->stream);
-    conn->linger_until_us = client_loop(conn)->mono_us + CLIENT_LINGER_US;
+    work->linger_until_us = client_loop(conn)->mono_us + CLIENT_LINGER_US;
     client_set_state(conn, CLIENT_LINGER);
 }
 
@@ -126,9 +128,9 @@ static bool client_linger(struct client_conn *conn)
             client_set_state(conn, CLIENT_CLOSED);
             return true;
         }
-        client_drop_input(conn);
+        client_work_drop_input(conn->env, conn->work);
     }
-    loop_task_schedule(client_loop(conn), &conn->task);
+    loop_task_schedule(client_loop(conn), &conn->work->task);
     return false;
 }
 
@@ -136,12 +138,12 @@ void client_finished(void *arg, enum exchange_after after)
 {
     struct client_conn *conn = arg;
     conn->x = NULL;
-    conn->waiting_us = 0;
+    conn->work->waiting_us = 0;
     conn->env->cork_len = after == EXCHANGE_ABORT ? 0 : conn->env->cork_len;
     if (after == EXCHANGE_ABORT || conn->is_broken) {
         net_stream_abort(&conn->stream);
         client_set_state(conn, CLIENT_CLOSED);
-    } else if (after == EXCHANGE_CLOSE || conn->will_close || conn->env->is_draining) {
+    } else if (after == EXCHANGE_CLOSE || conn->work->will_close || conn->env->is_draining) {
         client_finish(conn);
     } else {
         client_set_state(conn, CLIENT_IDLE);
@@ -157,7 +159,7 @@ void client_finished(void *arg, enum exchange_after after)
  * same, and is given up with it. */
 static bool client_has_left(struct client_conn *conn)
 {
-    return conn->stream.is_readable && conn->request_done && conn->left == 0 &&
+    return conn->stream.is_readable && conn->work->request_done && conn->work->left == 0 &&
            net_stream_is_over(&conn->stream);
 }
 
@@ -186,16 +188,32 @@ static bool client_drive_once(struct client_conn *conn)
     }
 }
 
+static void client_on_task(void *arg)
+{
+    client_drive(arg);
+}
+
+static bool client_has_work(struct client_conn *conn)
+{
+    if (conn->work == NULL)
+        conn->work = client_work_take(conn->env, client_on_task, conn);
+    return conn->work != NULL;
+}
+
 /* Go on as far as possible; may free the connection. */
 static void client_drive(struct client_conn *conn)
 {
     unsigned looks = 0;
+    if (conn->state == CLIENT_CLOSED || !client_has_work(conn)) {
+        client_free(conn);
+        return;
+    }
     conn->is_driving = true;
     client_flush(conn);
     while (conn->state != CLIENT_CLOSED && client_drive_once(conn)) {
         if (++looks < CLIENT_LOOKS_MAX)
             continue;
-        loop_task_schedule(client_loop(conn), &conn->task);
+        loop_task_schedule(client_loop(conn), &conn->work->task);
         break;
     }
     if (conn->state != CLIENT_CLOSED && !client_keep_rest(conn)) {
@@ -206,6 +224,8 @@ static void client_drive(struct client_conn *conn)
     conn->is_driving = false;
     if (conn->state == CLIENT_CLOSED)
         client_free(conn);
+    else if (conn->state == CLIENT_IDLE && client_work_is_over(conn->work))
+        client_work_give(conn->env, &conn->work);
 }
 
 static void client_on_ready(struct net_stream *stream, void *arg)
@@ -216,17 +236,12 @@ static void client_on_ready(struct net_stream *stream, void *arg)
     client_drive(conn);
 }
 
-static void client_on_task(void *arg)
-{
-    client_drive(arg);
-}
-
 /* ---- deadlines ---- */
 
 static void client_stop(struct client_conn *conn, enum exchange_end end)
 {
     conn->is_driving = true;
-    conn->waiting_us = 0; /* from now on only for the response to be taken */
+    conn->work->waiting_us = 0; /* from now on only for the response to be taken */
     exchange_stop(conn->x, end);
     conn->is_driving = false;
     client_drive(conn);
@@ -235,17 +250,18 @@ static void client_stop(struct client_conn *conn, enum exchange_end end)
 static void client_on_timer_busy(struct client_conn *conn)
 {
     struct loop *loop = client_loop(conn);
-    bool is_blocked = buf_len(&conn->out) != 0;
-    if (is_blocked && loop->mono_us >= conn->stalled_us) {
+    struct client_work *work = conn->work;
+    bool is_blocked = buf_len(&work->out) != 0;
+    if (is_blocked && loop->mono_us >= work->stalled_us) {
         conn->is_broken = true; /* the client takes nothing: there is no use in an answer */
         client_stop(conn, END_CLIENT_TIMEOUT);
-    } else if (conn->waiting_us != 0 && client_body_is_slow(conn)) {
+    } else if (work->waiting_us != 0 && client_body_is_slow(conn)) {
         client_stop(conn, END_CLIENT_TIMEOUT);
     } else {
-        uint64_t wait_us = conn->waiting_us != 0 ? CLIENT_BODY_CHECK_US : CLIENT_FAR_AWAY_US;
+        uint64_t wait_us = work->waiting_us != 0 ? CLIENT_BODY_CHECK_US : CLIENT_FAR_AWAY_US;
         uint64_t due_us = loop->mono_us + wait_us;
-        if (is_blocked && conn->stalled_us < due_us)
-            due_us = conn->stalled_us;
+        if (is_blocked && work->stalled_us < due_us)
+            due_us = work->stalled_us;
         loop_timer_set(loop, &conn->timer, due_us);
     }
 }
@@ -257,7 +273,7 @@ static void client_begin_refusal(struct client_conn *conn, enum exchange_end end
         .listener = &conn->door->listener,
         .peer_ip = conn->peer_ip,
         .peer_is_unix = conn->peer_is_unix,
-        .began_us = conn->began_us,
+        .began_us = conn->work->began_us,
     };
     (void)client_refuse(conn, &request);
     client_drive(conn);
@@ -327,13 +343,11 @@ void client_accept(struct client_env *env, struct client_door *door, int fd,
     conn->peer_ip = net_address_ip(peer);
     conn->peer_is_unix = peer->is_unix;
     conn->stream.fd = -1;
-    conn->request_done = true;
     list_init(&conn->node);
     list_push_back(&env->conns, &conn->node);
     env->count++;
     metrics_add(loop->metrics, METRICS_CONNECTIONS_OPEN, 1);
     loop_timer_init(&conn->timer, client_on_timer, conn);
-    loop_task_init(&conn->task, client_on_task, conn);
     client_set_state(conn, CLIENT_IDLE);
     if (net_stream_open(&conn->stream, loop, fd, client_on_ready, conn) != ERR_OK) {
         close(fd);
@@ -345,8 +359,7 @@ void client_accept(struct client_env *env, struct client_door *door, int fd,
 
 static bool client_is_between_requests(struct client_conn *conn)
 {
-    return conn->state == CLIENT_IDLE && conn->left == 0 && buf_len(&conn->in) == 0 &&
-           !net_stream_has_input(&conn->stream);
+    return conn->state == CLIENT_IDLE && conn->work == NULL && !net_stream_has_input(&conn->stream);
 }
 
 void client_drain(struct client_env *env)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client_write.c - from responses to a client's bytes.  Takes: heads and data from an exchange.  Gives: HTTP/1.1
- * messages; small ones leave in one send at the end of the callback, what the kernel does not take waits in
- * conn->out. */
+ * messages; small ones leave in one send at the end of the callback, what the kernel does not take waits
+ * in the connection's work. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -14,25 +14,27 @@ static void client_broke(struct client_conn *conn)
 {
     conn->is_broken = true;
     conn->env->cork_len = 0;
-    buf_free(&conn->out);
-    loop_task_schedule(client_loop(conn), &conn->task);
+    buf_free(&conn->work->out);
+    loop_task_schedule(client_loop(conn), &conn->work->task);
 }
 
 /* While a body is waited for the timer looks at both deadlines every second. */
 static void client_await_write(struct client_conn *conn)
 {
+    struct client_work *work = conn->work;
     struct loop *loop = client_loop(conn);
-    conn->stalled_us = loop->mono_us + client_limits(conn)->write_stall_us;
-    if (conn->waiting_us == 0)
-        loop_timer_set(loop, &conn->timer, conn->stalled_us);
+    work->stalled_us = loop->mono_us + client_limits(conn)->write_stall_us;
+    if (work->waiting_us == 0)
+        loop_timer_set(loop, &conn->timer, work->stalled_us);
 }
 
 static void client_put(struct client_conn *conn, const struct iovec *iov, int count)
 {
+    struct client_work *work = conn->work;
     size_t sent = 0;
     if (conn->is_broken || conn->stream.fd < 0)
         return;
-    if (buf_len(&conn->out) == 0) {
+    if (buf_len(&work->out) == 0) {
         ssize_t n = count == 1 ? net_stream_write(&conn->stream, iov[0].iov_base, iov[0].iov_len)
                                : net_stream_writev(&conn->stream, iov, count);
         if (n < 0 && errno != EAGAIN) {
@@ -47,7 +49,7 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
         sent -= skip;
         if (rest.len == 0)
             continue;
-        if (buf_append(&conn->out, rest, CLIENT_OUT_MAX_BYTES) != ERR_OK) {
+        if (buf_append(&work->out, rest, CLIENT_OUT_MAX_BYTES) != ERR_OK) {
             client_broke(conn);
             return;
         }
@@ -66,18 +68,19 @@ static void client_uncork(struct client_conn *conn)
 
 void client_flush(struct client_conn *conn)
 {
+    struct client_work *work = conn->work;
     assert(conn->env->cork_len == 0 || !conn->is_broken);
     if (conn->stream.fd < 0 || conn->is_broken)
         return;
-    if (buf_len(&conn->out) != 0) {
-        struct span rest = buf_span(&conn->out);
+    if (buf_len(&work->out) != 0) {
+        struct span rest = buf_span(&work->out);
         ssize_t n = net_stream_write(&conn->stream, rest.ptr, rest.len);
         if (n < 0 && errno != EAGAIN) {
             client_broke(conn);
             return;
         }
         if (n > 0) {
-            buf_consume(&conn->out, (size_t)n);
+            buf_consume(&work->out, (size_t)n);
             client_await_write(conn);
         }
     }
@@ -89,14 +92,15 @@ void client_flush(struct client_conn *conn)
 /* Decides how the body is framed and whether the connection lives on. */
 static void client_frame(struct client_conn *conn, const struct exchange_response *response)
 {
+    struct client_work *work = conn->work;
     bool has_end = response->kind == HTTP_BODY_NONE || response->kind == HTTP_BODY_LENGTH;
-    if (conn->framing != CLIENT_NOTHING && response->kind == HTTP_BODY_NONE)
-        conn->framing = CLIENT_NOTHING;
-    if (!has_end && !conn->is_1_0 && conn->framing != CLIENT_NOTHING)
-        conn->framing = CLIENT_CHUNKED;
-    bool ends_with_connection = !has_end && conn->framing == CLIENT_RAW;
-    conn->will_close =
-        response->must_close || !conn->keep_alive || conn->env->is_draining || ends_with_connection;
+    if (work->framing != CLIENT_NOTHING && response->kind == HTTP_BODY_NONE)
+        work->framing = CLIENT_NOTHING;
+    if (!has_end && !work->is_1_0 && work->framing != CLIENT_NOTHING)
+        work->framing = CLIENT_CHUNKED;
+    bool ends_with_connection = !has_end && work->framing == CLIENT_RAW;
+    work->will_close =
+        response->must_close || !work->keep_alive || conn->env->is_draining || ends_with_connection;
 }
 
 static size_t client_head_bytes(const struct exchange_response *response)
@@ -114,11 +118,11 @@ static char *client_write_head(struct client_conn *conn, char *at,
     at = FMT_LIT(at, "\r\n");
     at = fmt_span(at, response->fields);
     if (!response->is_interim) {
-        if (conn->framing == CLIENT_CHUNKED)
+        if (conn->work->framing == CLIENT_CHUNKED)
             at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
-        if (conn->will_close)
+        if (conn->work->will_close)
             at = FMT_LIT(at, "Connection: close\r\n");
-        else if (conn->is_1_0)
+        else if (conn->work->is_1_0)
             at = FMT_LIT(at, "Connection: keep-alive\r\n");
     }
     return FMT_LIT(at, "\r\n");
@@ -161,9 +165,9 @@ static void client_send_data(void *arg, struct span data)
     struct client_env *env = conn->env;
     char chunk[HTTP_CHUNK_HEAD_MAX];
     size_t chunk_len = 0;
-    if (conn->framing == CLIENT_NOTHING || conn->is_broken)
+    if (conn->work->framing == CLIENT_NOTHING || conn->is_broken)
         return;
-    if (conn->framing == CLIENT_CHUNKED)
+    if (conn->work->framing == CLIENT_CHUNKED)
         chunk_len = (size_t)(http_body_chunk_head(chunk, data.len) - chunk);
     size_t end_len = chunk_len == 0 ? 0 : 2;
     conn->x->bytes_out += chunk_len + data.len + end_len;
@@ -187,7 +191,7 @@ static void client_send_data(void *arg, struct span data)
 static void client_send_end(void *arg, struct span trailers)
 {
     struct client_conn *conn = arg;
-    if (conn->framing != CLIENT_CHUNKED || conn->is_broken)
+    if (conn->work->framing != CLIENT_CHUNKED || conn->is_broken)
         return;
     if (conn->env->cork_len + trailers.len + 5 > CLIENT_CORK_BYTES)
         client_uncork(conn);
@@ -209,7 +213,7 @@ static void client_ops_flush(void *arg)
 static bool client_is_blocked(const void *arg)
 {
     const struct client_conn *conn = arg;
-    return conn->is_broken || buf_len(&conn->out) != 0;
+    return conn->is_broken || buf_len(&conn->work->out) != 0;
 }
 
 const struct exchange_client CLIENT_OPS = {

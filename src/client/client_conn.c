@@ -254,9 +254,9 @@ static void client_on_timer_busy(struct client_conn *conn)
     bool is_blocked = buf_len(&work->out) != 0;
     if (is_blocked && loop->mono_us >= work->stalled_us) {
         conn->is_broken = true; /* the client takes nothing: there is no use in an answer */
-        client_stop(conn, END_CLIENT_TIMEOUT);
+        client_stop(conn, END_WRITE_STALL);
     } else if (work->waiting_us != 0 && client_body_is_slow(conn)) {
-        client_stop(conn, END_CLIENT_TIMEOUT);
+        client_stop(conn, END_BODY_TIMEOUT);
     } else {
         uint64_t wait_us = work->waiting_us != 0 ? CLIENT_BODY_CHECK_US : CLIENT_FAR_AWAY_US;
         uint64_t due_us = loop->mono_us + wait_us;
@@ -287,7 +287,7 @@ static void client_on_timer(void *arg)
         client_on_timer_busy(conn);
         break;
     case CLIENT_HEAD:
-        client_begin_refusal(conn, END_CLIENT_TIMEOUT);
+        client_begin_refusal(conn, END_HEADER_TIMEOUT);
         break;
     default:
         client_set_state(conn, CLIENT_CLOSED);

@@ -152,7 +152,7 @@ static bool client_is_over_budget(const struct client_conn *conn)
 static bool client_wait_for_head(struct client_conn *conn, struct exchange_request *request)
 {
     if (!client_keep_rest(conn) || client_is_over_budget(conn)) {
-        request->refuse = END_SHED;
+        request->refuse = END_HEAD_MEMORY;
         return client_refuse(conn, request);
     }
     if (conn->state != CLIENT_HEAD)

@@ -133,6 +133,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     x->listener = request->listener;
     x->peer_ip = x->client_ip = request->peer_ip;
     x->peer_is_unix = request->peer_is_unix;
+    x->is_last = request->is_last;
     x->is_trusted = identity_trust_has(&x->snapshot->plan->trust, &x->peer_ip, x->peer_is_unix);
     x->fault = request->fault;
     if (request->fault.id != HTTP_FAULT_NONE)
@@ -196,7 +197,7 @@ void exchange_stop(struct exchange *x, enum exchange_end end)
 {
     const struct exchange_ending *ending = exchange_ending(end);
     if (ending->error >= 0 && !x->response_begun && !x->client_gone) {
-        if (end == END_CLIENT_TIMEOUT || end == END_DRAINING)
+        if (end == END_BODY_TIMEOUT || end == END_DRAINING)
             x->must_close = true;
         (void)exchange_fail(x, end);
         exchange_run(x);

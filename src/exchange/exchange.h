@@ -64,6 +64,7 @@ struct exchange_request {
     const struct plan_listener *listener;
     struct ip peer_ip;
     bool peer_is_unix;
+    bool is_last;      /* that the connection may carry, by limits.requests_per_connection */
     uint64_t began_us; /* first byte of the head, monotonic */
 };
 
@@ -113,7 +114,7 @@ struct exchange {
     unsigned tried; /* servers asked since CONNECT was entered, upstream_take counts */
     unsigned tries; /* connections that were begun or taken, for the log */
     unsigned interims;
-    bool has_head, peer_is_unix, is_trusted;
+    bool has_head, peer_is_unix, is_trusted, is_last;
     bool is_deciding, is_decided, is_retry, was_reused;
     bool request_done, response_begun, response_done, is_discarding, must_close, client_gone;
     struct ip peer_ip, client_ip;

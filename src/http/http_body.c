@@ -131,11 +131,11 @@ static void read_extension(struct http_body *body, char byte, uint32_t max_bytes
         next = CHUNK_EXT_NAME_FIRST;
     else if (may_end && byte == '\r')
         next = CHUNK_SIZE_LF;
-    else if (++body->line_bytes > max_bytes)
-        next = CHUNK_BAD;
     body->state = next;
     if (next == CHUNK_BAD)
         body->fault = HTTP_FAULT_BAD_CHUNK_EXTENSION;
+    else if (next != CHUNK_SIZE_LF && ++body->line_bytes > max_bytes)
+        refuse(body, HTTP_FAULT_CHUNK_EXTENSION_TOO_LONG);
 }
 
 /* The size line is complete. */

@@ -13,8 +13,17 @@ from harness.waiting import wait_for
 BAD = "API request error."
 TEXTS = {400: BAD, 405: BAD, 417: BAD, 501: BAD, 505: BAD, 408: "Request timeout.", 413: "Request entity too large.",
          414: "Request URI too large.", 431: "Request headers too large."}
-ENDS = {400: "bad_request", 405: "method_refused", 408: "client_timeout", 413: "too_large", 414: "uri_too_large",
-        417: "bad_expectation", 431: "headers_too_large", 501: "not_implemented", 505: "bad_version"}
+ENDS = {400: "bad_request", 405: "method_refused", 417: "bad_expectation", 501: "not_implemented", 505: "bad_version"}
+# faults that are limits have endings of their own
+LIMITS = {"line_too_long": "uri_too_large", "field_too_long": "header_too_large", "head_too_long": "headers_too_large",
+          "too_many_fields": "too_many_headers", "trailers_too_long": "trailers_too_large",
+          "chunk_extension_too_long": "chunk_extension", "chunk_overhead": "chunk_overhead"}
+
+
+def end_of(line):
+    return LIMITS.get(line["reason"]) or ENDS[line["status"]]
+
+
 H = b"Host: a\r\n"
 
 MALFORMED = {
@@ -106,7 +115,7 @@ def test_malformed_requests_are_refused_and_go_nowhere(start, upstream, connect)
             rest = client.expect_gone()
             assert rest == b"", f"more after the refusal: {rest!r}"
             line = proxy.line_of(reply)
-            assert line["end"] == ENDS[reply.status] and fault in (None, line["reason"]), line
+            assert line["end"] == end_of(line) and fault in (None, line["reason"]), line
         except (AssertionError, OSError) as error:
             wrong.append(f"{name}: {error}")
         client.close()
@@ -170,7 +179,7 @@ def test_malformed_chunks_end_the_request(start, upstream, connect):
     assert not wrong, "\n".join(wrong)
     assert not completed, completed
     for line in proxy.requests(len(BAD_CHUNKS)):
-        assert line["end"] == ENDS[line["status"]], line
+        assert line["end"] == end_of(line), line
 
 
 def test_limits_of_the_head(start, upstream, connect):
@@ -364,7 +373,7 @@ def test_half_a_head_gets_408_at_the_deadline(start, connect):
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
     check_error(client.read(), 408, "0201", TEXTS[408])
     client.expect_end()
-    assert proxy.requests(1)[0]["end"] == "client_timeout"
+    assert proxy.requests(1)[0]["end"] == "header_timeout"
 
 
 def test_header_deadline_does_not_move_with_each_byte(start, connect):
@@ -399,7 +408,7 @@ def test_body_slower_than_the_minimum_gets_408(start, upstream, connect):
     client = connect(proxy)
     client.send(http.request("POST", "/", [("Content-Length", "1000000")]) + b"x" * 100)
     check_error(client.read(), 408, "0201", TEXTS[408])
-    assert proxy.requests(1)[0]["end"] == "client_timeout"
+    assert proxy.requests(1)[0]["end"] == "body_timeout"
 
 
 def test_client_that_stops_reading_is_let_go(start, upstream, connect):
@@ -418,7 +427,7 @@ def test_client_that_stops_reading_is_let_go(start, upstream, connect):
     client = connect(proxy, receive_buffer=4096)
     client.send(http.request())
     assert server.let_go.wait(20)
-    assert proxy.requests(1)[0]["end"] == "client_timeout"
+    assert proxy.requests(1)[0]["end"] == "write_stall"
 
 
 def test_more_connections_than_allowed(start, connect):

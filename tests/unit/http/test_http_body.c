@@ -119,7 +119,7 @@ static const struct row CHUNKED[] = {
     REFUSED("5;a=\"\x7f\"\r\n", BAD_CHUNK_EXTENSION, ""),
     REFUSED("5;a\x80\r\n", BAD_CHUNK_EXTENSION, ""),
     REFUSED("5;a\rX\r\nhello\r\n", BAD_CHUNK_SIZE, ""),
-    REFUSED("1;a2345678901234567890123456789012\r\nx\r\n", BAD_CHUNK_EXTENSION, ""),
+    REFUSED("1;a2345678901234567890123456789012\r\nx\r\n", CHUNK_EXTENSION_TOO_LONG, ""),
 
     REFUSED("0\r\n\rX", BAD_TRAILER, ""),
     REFUSED("0\r\nA: b\n\r\n", BAD_TRAILER, ""),

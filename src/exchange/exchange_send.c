@@ -96,6 +96,11 @@ enum step_result exchange_step_connect(struct exchange *x)
     default:
         if (x->tries == 0 && errno == EHOSTUNREACH)
             return exchange_fail(x, END_NO_UPSTREAM);
+        if (net_stream_is_shortage(errno)) {
+            log_warn("no connection to a server: %s (raise the limit of open files)",
+                     strerror(errno));
+            return exchange_fail(x, END_NO_DESCRIPTORS);
+        }
         if (x->tries == 0) /* a Unix socket or a route tells at once */
             exchange_say_connect_failed(x, errno);
         return exchange_fail(x, END_UPSTREAM_CONNECT);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/base_log.h"
+#include "net/net_stream.h"
 
 #define LISTENER_BATCH    16
 #define LISTENER_PAUSE_US 100000
@@ -25,17 +26,16 @@ struct net_listener {
     int fd;
     struct event *event;
     struct loop_alarm *retry;
+    bool is_paused;
     net_listener_fn on_accept;
     void *arg;
 };
 
-static bool listener_is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
+/* No reserve descriptor that accepts and closes: who waits in the kernel's queue may be served a moment later, and
+ * a flood would turn that into a loop of its own. */
 static void listener_pause(struct net_listener *listener, int error)
 {
+    listener->is_paused = true;
     log_warn("accepting pauses: %s (raise the limit of open files, or lower limits.connections)",
              strerror(error));
     metrics_add(listener->loop->metrics, METRICS_ACCEPT_PAUSES, 1);
@@ -43,10 +43,18 @@ static void listener_pause(struct net_listener *listener, int error)
     loop_alarm_set(listener->retry, listener->loop->mono_us + LISTENER_PAUSE_US);
 }
 
+void net_listener_resume(struct net_listener *listener)
+{
+    if (!listener->is_paused)
+        return;
+    listener->is_paused = false;
+    loop_alarm_set(listener->retry, 0);
+    event_add(listener->event, NULL);
+}
+
 static void listener_on_retry(void *arg)
 {
-    struct net_listener *listener = arg;
-    event_add(listener->event, NULL);
+    net_listener_resume(arg);
 }
 
 /* One connection; false when there is none to be had now (errno says why). */
@@ -80,7 +88,7 @@ static void listener_on_event(evutil_socket_t fd, short what, void *arg)
     for (unsigned i = 0; i < LISTENER_BATCH; i++) {
         if (listener_accept(listener))
             continue;
-        if (listener_is_shortage(errno))
+        if (net_stream_is_shortage(errno))
             listener_pause(listener, errno);
         return;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_listener.h - accepting connections from a listening socket that the parent opened.  Gives each
- * connection to the caller, at most 16 a turn.  When descriptors run out it pauses and tries again every
- * 100 ms instead of spinning. */
+ * connection to the caller, at most 16 a turn.  When descriptors run out it pauses, and tries again when it is
+ * told that there may be one, and every 100 ms, instead of spinning. */
 #ifndef SLUICE_NET_LISTENER_H
 #define SLUICE_NET_LISTENER_H
 
@@ -16,6 +16,9 @@ typedef void (*net_listener_fn)(void *arg, int fd, const struct net_address *pee
 /* Takes the listening descriptor.  NULL when out of memory. */
 struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn on_accept,
                                       void *arg);
+
+/* A descriptor was closed: a listener that pauses for want of one goes on from the next turn. */
+void net_listener_resume(struct net_listener *listener);
 
 /* Accept what waits in the queue (a closed SO_REUSEPORT socket would reset it), then close. */
 void net_listener_free(struct net_listener *listener);

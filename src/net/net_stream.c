@@ -8,6 +8,8 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -181,6 +183,19 @@ bool net_stream_is_over(struct net_stream *stream)
 {
     ssize_t n = stream_peek(stream);
     return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+size_t net_stream_unsent(const struct net_stream *stream)
+{
+    int bytes = 0;
+    if (stream->fd < 0 || ioctl(stream->fd, SIOCOUTQ, &bytes) != 0 || bytes < 0)
+        return 0;
+    return (size_t)bytes;
+}
+
+bool net_stream_is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 void net_stream_shutdown(struct net_stream *stream)

@@ -18,6 +18,9 @@
 struct net_stream;
 typedef void (*net_stream_fn)(struct net_stream *stream, void *arg);
 
+/* Is this errno a want of ours (descriptors, memory) and not the peer's fault? */
+bool net_stream_is_shortage(int error);
+
 /* Embedded in a connection.  Owner: that connection.  Closed by: net_stream_close.  Thread: the loop's. */
 struct net_stream {
     struct loop *loop;
@@ -58,6 +61,10 @@ static inline void net_stream_look_again(struct net_stream *stream)
 {
     stream->is_readable = stream->fd >= 0;
 }
+
+/* Bytes that were written and that the peer's side has not acknowledged yet (a Unix socket's count includes what
+ * the kernel needs for them). */
+size_t net_stream_unsent(const struct net_stream *stream);
 
 /* FIN after what was written. */
 void net_stream_shutdown(struct net_stream *stream);

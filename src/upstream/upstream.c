@@ -341,7 +341,10 @@ static struct upstream_conn *server_connect(struct upstream_server *server)
     if (net_stream_connect(&conn->stream, server->set->loop, address, conn_on_ready, conn) !=
         ERR_OK) {
         int error = errno;
-        upstream_failed(&conn);
+        if (net_stream_is_shortage(error))
+            upstream_close(&conn); /* our want: nothing is known of the server */
+        else
+            upstream_failed(&conn);
         errno = error;
         return NULL;
     }

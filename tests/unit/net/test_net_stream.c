@@ -238,6 +238,8 @@ struct shortage {
     struct world *w;
     struct rlimit before;
     struct loop_timer timer;
+    struct net_listener *listener;
+    uint64_t resumed_turn;
 };
 
 static void on_relief(void *arg)
@@ -267,6 +269,67 @@ static void test_a_listener_outlives_a_want_of_descriptors(void **state)
     assert_true(pauses <= 20); /* a pause each 100 ms, not a spin */
     close(fd);
     net_listener_free(listener);
+}
+
+static void on_resume(void *arg)
+{
+    struct shortage *shortage = arg;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &shortage->before), 0);
+    net_listener_resume(shortage->listener);
+    shortage->resumed_turn = shortage->w->loop->turn;
+}
+
+/* Told of a closed descriptor it goes on in the next turn of the loop; by its own alarm it would be the one after. */
+static void test_a_listener_goes_on_when_it_is_told(void **state)
+{
+    struct world *w = *state;
+    struct net_address address = free_port();
+    struct door door = {w, 0, 1};
+    struct shortage shortage = {.w = w};
+    shortage.listener =
+        net_listener_new(w->loop, net_listener_open(&address, true), on_accept, &door);
+    int fd = connect_to(&address);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &shortage.before), 0);
+    struct rlimit none = {3, shortage.before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    net_listener_resume(shortage.listener); /* of no effect: it does not pause yet */
+    struct loop_alarm *alarm = loop_alarm_new(w->loop, on_resume, &shortage);
+    loop_alarm_set(alarm, w->loop->mono_us + 20000);
+    loop_run(w->loop);
+    assert_int_equal(door.accepted, 1);
+    assert_int_equal(w->loop->turn, shortage.resumed_turn + 1);
+    loop_alarm_free(alarm);
+    close(fd);
+    net_listener_free(shortage.listener);
+}
+
+static void test_what_the_peer_has_not_taken_is_known(void **state)
+{
+    struct world *w = *state;
+    struct net_address address = free_port();
+    int listener = net_listener_open(&address, true);
+    int fd = connect_to(&address), accepted = accept(listener, NULL, NULL);
+    char bytes[65536] = {0};
+    size_t sent = 0, got = 0;
+    struct net_stream stream = {.fd = accepted, .loop = w->loop};
+    assert_true(accepted >= 0);
+    for (ssize_t n; (n = send(accepted, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0;)
+        sent += (size_t)n;
+    assert_true(net_stream_unsent(&stream) > 0);
+    assert_true(net_stream_unsent(&stream) < sent);
+    while (got < sent) {
+        ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
+    assert_int_equal(got, sent);
+    while (net_stream_unsent(&stream) != 0) /* the last acknowledgement may be on its way */
+        continue;
+    close(fd);
+    close(accepted);
+    close(listener);
+    stream.fd = -1;
+    assert_int_equal(net_stream_unsent(&stream), 0);
 }
 
 static void test_a_busy_port_is_refused(void **state)
@@ -355,6 +418,8 @@ int main(void)
         TEST(test_a_listener_gives_every_connection_once),
         TEST(test_closing_a_listener_serves_its_queue_first),
         TEST(test_a_listener_outlives_a_want_of_descriptors),
+        TEST(test_a_listener_goes_on_when_it_is_told),
+        TEST(test_what_the_peer_has_not_taken_is_known),
         TEST(test_a_busy_port_is_refused),
         TEST(test_a_stale_socket_file_is_replaced_and_a_live_one_is_not),
         TEST(test_a_name_is_resolved_off_the_loop),

@@ -145,8 +145,9 @@ static json_t *status_log(const struct admin *admin, const struct plan *plan)
 
 static json_t *status_connections(const struct admin *admin, const struct admin_facts *facts)
 {
-    uint64_t refused = metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_LIMIT) +
-                       metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_EMFILE);
+    uint64_t refused =
+        metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_LIMIT) +
+        metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_ADDRESS);
     return json_pack("{s:o, s:o, s:o, s:o}", "open", number(facts->connections_open), "max",
                      number(facts->plan->limits.connections_max), "accepted",
                      sum(admin, METRICS_CONNECTIONS_ACCEPTED), "refused", number(refused));

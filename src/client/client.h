@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/base_list.h"
+#include "client/client_addresses.h"
 #include "exchange/exchange_env.h"
 #include "net/net_address.h"
 
@@ -20,23 +21,45 @@ struct client_door {
 struct client_door *client_door_new(const struct plan_listener *listener);
 void client_door_unref(struct client_door *door);
 
+/* What the workers of the process count together; all borrowed. */
+struct client_shared {
+    atomic_uint *connections;     /* client connections that are open */
+    _Atomic uint64_t *head_bytes; /* held by incomplete heads */
+    struct client_addresses *addresses;
+};
+
+#define CLIENT_REFUSED_MAX 16
+
+/* A socket that was told 503 and waits for its client to read it; fd -1: none. */
+struct client_refused {
+    int fd;
+    uint64_t until_us;
+};
+
 /* Owner: the worker.  Freed by: client_env_fini.  Thread: the worker's. */
 struct client_env {
     struct exchange_env *exchanges; /* borrowed */
-    atomic_uint *connections;       /* borrowed; of the process */
-    _Atomic uint64_t *head_bytes;   /* borrowed; held by incomplete heads, process-wide */
+    struct client_shared shared;
     struct list conns, spare, spare_work;
     unsigned count, spare_work_count;
     bool is_draining;
+    /* A connection was closed, so that there is a descriptor again; may be NULL. */
+    void (*on_closed)(void *arg);
+    void *on_closed_arg;
+    struct client_refused refused[CLIENT_REFUSED_MAX]; /* a ring */
+    unsigned refused_next;
+    struct loop_timer refused_timer;
     char *cork; /* a response head and small data wait here for the end of the callback */
     size_t cork_len;
 };
 
 MUST_USE enum err client_env_init(struct client_env *env, struct exchange_env *exchanges,
-                                  atomic_uint *connections, _Atomic uint64_t *head_bytes);
+                                  const struct client_shared *shared);
 void client_env_fini(struct client_env *env); /* every connection must be closed */
 
-/* Serve this socket (taken).  Closed at once when there are too many. */
+/* Serve this socket (taken).  One too many is told 503 and closed, and has a line in the access log: beyond
+ * limits.connections (TOO_MANY_CONNECTIONS), or limits.connections_per_address (ADDRESS_CONNECTIONS), which Unix
+ * sockets and trusted proxies are exempt from. */
 void client_accept(struct client_env *env, struct client_door *door, int fd,
                    const struct net_address *peer);
 

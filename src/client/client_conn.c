@@ -2,66 +2,15 @@
 /* client_conn.c - a client's connection from accept to close: its states, deadlines and closing.  Takes:
  * readiness and time.  Gives: calls to client_read_head and exchange_run.  Never parses. */
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "base/base_log.h"
 #include "client/client_private.h"
 
-#define CLIENT_LINGER_US     2000000
-#define CLIENT_FAR_AWAY_US   3600000000u
-#define CLIENT_LOOKS_MAX     64 /* a turn: one that pipelines without end must not starve the others */
-#define CLIENT_BODY_CHECK_US 1000000
+#define CLIENT_LINGER_PAUSE_US 2000000
+#define CLIENT_FAR_AWAY_US     3600000000u
+#define CLIENT_LOOKS_MAX       64 /* a turn: one that pipelines without end must not starve the others */
 
 static void client_drive(struct client_conn *conn);
-
-/* ---- doors and env ---- */
-
-struct client_door *client_door_new(const struct plan_listener *listener)
-{
-    struct client_door *door =
-        calloc(1, sizeof(*door) + listener->name.len + listener->address_text.len);
-    if (door == NULL)
-        return NULL;
-    char *text = (char *)(door + 1);
-    door->refs = 1;
-    door->listener.address = listener->address;
-    memcpy(text, listener->name.ptr, listener->name.len);
-    door->listener.name = (struct span){text, listener->name.len};
-    text += listener->name.len;
-    memcpy(text, listener->address_text.ptr, listener->address_text.len);
-    door->listener.address_text = (struct span){text, listener->address_text.len};
-    return door;
-}
-
-void client_door_unref(struct client_door *door)
-{
-    if (door != NULL && --door->refs == 0)
-        free(door);
-}
-
-enum err client_env_init(struct client_env *env, struct exchange_env *exchanges,
-                         atomic_uint *connections, _Atomic uint64_t *head_bytes)
-{
-    *env = (struct client_env){.exchanges = exchanges,
-                               .connections = connections,
-                               .head_bytes = head_bytes,
-                               .cork = malloc(CLIENT_CORK_BYTES)};
-    list_init(&env->conns);
-    list_init(&env->spare);
-    list_init(&env->spare_work);
-    return env->cork == NULL ? ERR_NOMEM : ERR_OK;
-}
-
-void client_env_fini(struct client_env *env)
-{
-    LIST_EACH_SAFE (node, &env->spare)
-        free(LIST_OF(node, struct client_conn, node));
-    LIST_EACH_SAFE (node, &env->spare_work)
-        free(LIST_OF(node, struct client_work, node));
-    free(env->cork);
-}
 
 /* ---- states ---- */
 
@@ -75,7 +24,9 @@ static uint64_t client_due(const struct client_conn *conn)
     case CLIENT_HEAD:
         return conn->work->began_us + limits->header_timeout_us;
     case CLIENT_LINGER:
-        return conn->work->linger_until_us;
+        return now_us + CLIENT_LINGER_PAUSE_US < conn->work->linger_until_us
+                   ? now_us + CLIENT_LINGER_PAUSE_US
+                   : conn->work->linger_until_us;
     default:
         return now_us + CLIENT_FAR_AWAY_US;
     }
@@ -91,22 +42,24 @@ void client_set_state(struct client_conn *conn, enum client_state state)
 static void client_free(struct client_conn *conn)
 {
     struct client_env *env = conn->env;
+    struct metrics_block *metrics = client_loop(conn)->metrics;
     list_remove(&conn->node);
     env->count--;
-    atomic_fetch_sub_explicit(env->connections, 1, memory_order_relaxed);
-    metrics_sub(client_loop(conn)->metrics, METRICS_CONNECTIONS_OPEN, 1);
+    metrics_sub(metrics, METRICS_CONNECTIONS_OPEN, 1);
+    metrics_add(metrics, conn->why == 0 ? METRICS_CLOSED_CLIENT : conn->why, 1);
     loop_timer_cancel(&conn->timer);
     client_work_give(env, &conn->work);
     net_stream_close(&conn->stream);
-    client_door_unref(conn->door);
-    list_push_front(&env->spare, &conn->node);
+    client_leave(conn);
 }
 
-/* Our side is finished.  Closing while the client still sends would reset the connection and could
- * destroy what it has not read yet: then wait for its end (RFC 9112 section 9.6). */
+/* Our side is finished.  Closing while the client still sends would reset the connection and could destroy what it
+ * has not read yet: then what it sends is read away until it ends, pauses, or has had its time or its bytes
+ * (RFC 9112 section 9.6). */
 static void client_finish(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
+    const struct plan_limits *limits = client_limits(conn);
     bool may_come_more = !work->request_done || work->left != 0 || conn->stream.is_readable;
     client_work_drop_input(conn->env, work);
     if (!may_come_more) {
@@ -114,23 +67,27 @@ static void client_finish(struct client_conn *conn)
         return;
     }
     net_stream_shutdown(&conn->stream);
-    work->linger_until_us = client_loop(conn)->mono_us + CLIENT_LINGER_US;
+    work->linger_until_us = client_loop(conn)->mono_us + limits->linger_us;
+    work->linger_left_bytes = limits->linger_max_bytes;
     client_set_state(conn, CLIENT_LINGER);
 }
 
 static bool client_linger(struct client_conn *conn)
 {
+    struct client_work *work = conn->work;
     for (unsigned i = 0; i < 4; i++) {
         ssize_t n = client_fill(conn);
         if (n == 0)
             return false;
-        if (n < 0) {
+        if (n < 0 || (uint64_t)n > work->linger_left_bytes) {
             client_set_state(conn, CLIENT_CLOSED);
             return true;
         }
-        client_work_drop_input(conn->env, conn->work);
+        work->linger_left_bytes -= (uint64_t)n;
+        client_work_drop_input(conn->env, work);
+        client_set_state(conn, CLIENT_LINGER); /* a pause begins anew */
     }
-    loop_task_schedule(client_loop(conn), &conn->work->task);
+    loop_task_schedule(client_loop(conn), &work->task);
     return false;
 }
 
@@ -141,9 +98,12 @@ void client_finished(void *arg, enum exchange_after after)
     conn->work->waiting_us = 0;
     conn->env->cork_len = after == EXCHANGE_ABORT ? 0 : conn->env->cork_len;
     if (after == EXCHANGE_ABORT || conn->is_broken) {
+        client_ends_by(conn, METRICS_CLOSED_BROKEN);
         net_stream_abort(&conn->stream);
         client_set_state(conn, CLIENT_CLOSED);
     } else if (after == EXCHANGE_CLOSE || conn->work->will_close || conn->env->is_draining) {
+        client_ends_by(conn,
+                       conn->env->is_draining ? METRICS_CLOSED_DRAIN : METRICS_CLOSED_RESPONSE);
         client_finish(conn);
     } else {
         client_set_state(conn, CLIENT_IDLE);
@@ -249,21 +209,21 @@ static void client_stop(struct client_conn *conn, enum exchange_end end)
 
 static void client_on_timer_busy(struct client_conn *conn)
 {
-    struct loop *loop = client_loop(conn);
-    struct client_work *work = conn->work;
-    bool is_blocked = buf_len(&work->out) != 0;
-    if (is_blocked && loop->mono_us >= work->stalled_us) {
-        conn->is_broken = true; /* the client takes nothing: there is no use in an answer */
-        client_stop(conn, END_WRITE_STALL);
-    } else if (work->waiting_us != 0 && client_body_is_slow(conn)) {
-        client_stop(conn, END_BODY_TIMEOUT);
-    } else {
-        uint64_t wait_us = work->waiting_us != 0 ? CLIENT_BODY_CHECK_US : CLIENT_FAR_AWAY_US;
-        uint64_t due_us = loop->mono_us + wait_us;
-        if (is_blocked && work->stalled_us < due_us)
-            due_us = work->stalled_us;
-        loop_timer_set(loop, &conn->timer, due_us);
+    enum exchange_end end = client_pace_judge(conn);
+    switch (end) {
+    case END_OK:
+        client_pace_set_timer(conn);
+        return;
+    case END_BODY_TIMEOUT:
+        client_ends_by(conn, METRICS_CLOSED_BODY_TIMEOUT);
+        break;
+    default:
+        client_ends_by(conn, end == END_SLOW_READ ? METRICS_CLOSED_SLOW_READ
+                                                  : METRICS_CLOSED_WRITE_STALL);
+        conn->is_broken = true; /* nobody takes an answer */
+        break;
     }
+    client_stop(conn, end);
 }
 
 static void client_begin_refusal(struct client_conn *conn, enum exchange_end end)
@@ -287,61 +247,23 @@ static void client_on_timer(void *arg)
         client_on_timer_busy(conn);
         break;
     case CLIENT_HEAD:
+        client_ends_by(conn, METRICS_CLOSED_HEADER_TIMEOUT);
         client_begin_refusal(conn, END_HEADER_TIMEOUT);
         break;
-    default:
+    default: /* for a lingering one the reason stands already */
+        client_ends_by(conn, METRICS_CLOSED_KEEPALIVE);
         client_set_state(conn, CLIENT_CLOSED);
         client_drive(conn);
         break;
     }
 }
 
-/* ---- accepting ---- */
+/* ---- beginning ---- */
 
-static struct client_conn *client_take_object(struct client_env *env)
+void client_begin_serving(struct client_conn *conn, int fd)
 {
-    struct client_conn *conn;
-    if (list_is_empty(&env->spare))
-        return malloc(sizeof(*conn));
-    conn = LIST_OF(env->spare.next, struct client_conn, node);
-    list_remove(&conn->node);
-    return conn;
-}
-
-static bool client_has_room(struct client_env *env)
-{
-    const struct plan_limits *limits = &env->exchanges->snapshot->plan->limits;
-    unsigned before = atomic_fetch_add_explicit(env->connections, 1, memory_order_relaxed);
-    if (before < limits->connections_max)
-        return true;
-    atomic_fetch_sub_explicit(env->connections, 1, memory_order_relaxed);
-    metrics_add(env->exchanges->loop->metrics, METRICS_CONNECTIONS_REFUSED_LIMIT, 1);
-    log_warn("a connection was closed at once: limits.connections (%u) is reached",
-             limits->connections_max);
-    return false;
-}
-
-void client_accept(struct client_env *env, struct client_door *door, int fd,
-                   const struct net_address *peer)
-{
-    struct loop *loop = env->exchanges->loop;
-    metrics_add(loop->metrics, METRICS_CONNECTIONS_ACCEPTED, 1);
-    if (!client_has_room(env)) {
-        close(fd);
-        return;
-    }
-    struct client_conn *conn = client_take_object(env);
-    if (conn == NULL) {
-        atomic_fetch_sub_explicit(env->connections, 1, memory_order_relaxed);
-        close(fd);
-        return;
-    }
-    memset(conn, 0, sizeof(*conn));
-    conn->env = env;
-    conn->door = door;
-    door->refs++;
-    conn->peer_ip = net_address_ip(peer);
-    conn->peer_is_unix = peer->is_unix;
+    struct client_env *env = conn->env;
+    struct loop *loop = client_loop(conn);
     conn->stream.fd = -1;
     list_init(&conn->node);
     list_push_back(&env->conns, &conn->node);
@@ -368,6 +290,7 @@ void client_drain(struct client_env *env)
     LIST_EACH_SAFE (node, &env->conns) {
         struct client_conn *conn = LIST_OF(node, struct client_conn, node);
         if (client_is_between_requests(conn)) {
+            client_ends_by(conn, METRICS_CLOSED_DRAIN);
             client_set_state(conn, CLIENT_CLOSED);
             client_drive(conn);
         }
@@ -377,6 +300,7 @@ void client_drain(struct client_env *env)
 /* Who waits for a response that has not begun is told so; any other is broken off. */
 static void client_end_now(struct client_conn *conn)
 {
+    client_ends_by(conn, METRICS_CLOSED_DRAIN);
     conn->is_driving = true;
     if (conn->x != NULL)
         exchange_stop(conn->x, END_DRAINING);

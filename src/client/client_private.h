@@ -34,6 +34,9 @@ struct client_conn {
     bool peer_is_unix;
     bool is_driving; /* client_drive is on the stack */
     bool is_broken;  /* a write failed */
+    bool is_counted; /* by its address, in env->shared.addresses */
+    uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
+    uint32_t requests; /* that were begun */
 };
 
 extern const struct exchange_client CLIENT_OPS;
@@ -67,7 +70,27 @@ void client_flush(struct client_conn *conn);
 enum exchange_body client_read_body(void *arg, struct span *data, struct http_fault *fault,
                                     struct arena *arena);
 void client_finished(void *arg, enum exchange_after after);
-/* A body that waits too long at this moment? */
-bool client_body_is_slow(const struct client_conn *conn);
+
+/* Why the connection ends, for its counter; the first reason stands. */
+static inline void client_ends_by(struct client_conn *conn, enum metrics_id why)
+{
+    if (conn->why == 0)
+        conn->why = (uint16_t)why;
+}
+
+/* The request's body is waited for from now on; some of it has come. */
+void client_pace_await_body(struct client_conn *conn);
+void client_pace_got_body(struct client_conn *conn);
+/* The client takes less than there is: bytes wait in `out` from now on. */
+void client_pace_blocked(struct client_conn *conn);
+/* Is the client too slow at this moment?  END_OK: no. */
+enum exchange_end client_pace_judge(struct client_conn *conn);
+/* Look again when it could be. */
+void client_pace_set_timer(struct client_conn *conn);
+
+/* Serve this socket (taken); the object has been told whose it is. */
+void client_begin_serving(struct client_conn *conn, int fd);
+/* A connection that is closed is counted no more, and its object is spare. */
+void client_leave(struct client_conn *conn);
 
 #endif

@@ -119,7 +119,10 @@ static bool client_begin_request(struct client_conn *conn, struct http_head *hea
     if (http_framing_request(head, &request->framing, &request->fault) != HTTP_PARSE_OK ||
         http_target_parse(head, &request->target, &request->fault) != HTTP_PARSE_OK)
         return client_refuse(conn, request);
-    work->keep_alive = request->framing.keep_alive;
+    request->is_last = ++conn->requests >= client_limits(conn)->requests_max;
+    work->keep_alive = request->framing.keep_alive && !request->is_last;
+    if (request->is_last)
+        client_ends_by(conn, METRICS_CLOSED_REQUESTS);
     work->request_done = request->framing.kind == HTTP_BODY_NONE;
     http_body_init(&work->body, &request->framing);
     bool has_begun = client_begin(conn, request);
@@ -145,7 +148,7 @@ static void client_skip_crlf(struct client_conn *conn)
 
 static bool client_is_over_budget(const struct client_conn *conn)
 {
-    return atomic_load_explicit(conn->env->head_bytes, memory_order_relaxed) >
+    return atomic_load_explicit(conn->env->shared.head_bytes, memory_order_relaxed) >
            client_limits(conn)->head_budget_bytes;
 }
 
@@ -209,43 +212,6 @@ bool client_read_head(struct client_conn *conn)
 
 /* ---- bodies ---- */
 
-static enum exchange_body client_wait_for_body(struct client_conn *conn)
-{
-    struct client_work *work = conn->work;
-    struct loop *loop = client_loop(conn);
-    if (work->waiting_us == 0) {
-        work->waiting_us = loop->mono_us;
-        loop_timer_set(loop, &conn->timer, loop->mono_us + 1000000);
-    }
-    return EXCHANGE_BODY_WAIT;
-}
-
-static void client_got_body(struct client_conn *conn)
-{
-    struct client_work *work = conn->work;
-    if (work->waiting_us == 0)
-        return;
-    work->waited_us += client_loop(conn)->mono_us - work->waiting_us;
-    work->waiting_us = 0;
-}
-
-/* Only the time that we waited for the client counts, so a slow server is never the client's fault.  Who was fast
- * at first has no credit for days: a single pause may last as long as one in reading. */
-bool client_body_is_slow(const struct client_conn *conn)
-{
-    const struct client_work *work = conn->work;
-    const struct plan_limits *limits = client_limits(conn);
-    uint64_t pause_us = client_loop(conn)->mono_us - work->waiting_us;
-    uint64_t waited_us = work->waited_us + pause_us;
-    if (waited_us <= limits->body_grace_us)
-        return false;
-    if (pause_us > limits->write_stall_us)
-        return true;
-    double expected_bytes =
-        (double)(waited_us - limits->body_grace_us) * (double)limits->body_min_rate_per_s / 1e6;
-    return (double)work->body.data_bytes < expected_bytes;
-}
-
 enum exchange_body client_read_body(void *arg, struct span *data, struct http_fault *fault,
                                     struct arena *arena)
 {
@@ -256,11 +222,13 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
         size_t consumed = 0, data_len = 0;
         net_stream_look_again(&conn->stream); /* as for heads */
         ssize_t n = client_fill(conn);
-        if (n == 0)
-            return client_wait_for_body(conn);
+        if (n == 0) {
+            client_pace_await_body(conn);
+            return EXCHANGE_BODY_WAIT;
+        }
         if (n < 0)
             return EXCHANGE_BODY_GONE;
-        client_got_body(conn);
+        client_pace_got_body(conn);
         char *at = work->at;
         enum http_body_state state = http_body_read(&work->body, at, work->left, &consumed,
                                                     &data_len, &limits->chunks, arena);

@@ -57,7 +57,7 @@ void client_work_count_held(struct client_env *env, struct client_work *work, si
 {
     if (bytes == work->held_bytes)
         return;
-    atomic_fetch_add_explicit(env->head_bytes, (uint64_t)bytes - work->held_bytes,
+    atomic_fetch_add_explicit(env->shared.head_bytes, (uint64_t)bytes - work->held_bytes,
                               memory_order_relaxed);
     work->held_bytes = bytes;
 }

@@ -34,8 +34,13 @@ struct client_work {
     uint64_t began_us;   /* first byte of the head */
     uint64_t waiting_us; /* since when the body is waited for; 0: it is not */
     uint64_t waited_us;  /* for this body, before that */
-    uint64_t stalled_us; /* when a client that takes nothing of `out` has had its time */
-    uint64_t linger_until_us;
+    /* While bytes wait in `out` (see client_pace.c): */
+    uint64_t stalled_us;          /* when a client that takes nothing more has had its time */
+    uint64_t blocked_us;          /* when it was looked at first; 0: not yet */
+    uint64_t blocked_taken_bytes; /* what it had taken then, */
+    uint64_t taken_bytes;         /* and at the last look */
+    uint64_t sent_bytes;          /* what the kernel took; begins anywhere */
+    uint64_t linger_until_us, linger_left_bytes;
     struct http_body body;
 };
 

@@ -18,23 +18,14 @@ static void client_broke(struct client_conn *conn)
     loop_task_schedule(client_loop(conn), &conn->work->task);
 }
 
-/* While a body is waited for the timer looks at both deadlines every second. */
-static void client_await_write(struct client_conn *conn)
-{
-    struct client_work *work = conn->work;
-    struct loop *loop = client_loop(conn);
-    work->stalled_us = loop->mono_us + client_limits(conn)->write_stall_us;
-    if (work->waiting_us == 0)
-        loop_timer_set(loop, &conn->timer, work->stalled_us);
-}
-
 static void client_put(struct client_conn *conn, const struct iovec *iov, int count)
 {
     struct client_work *work = conn->work;
     size_t sent = 0;
+    bool was_blocked = buf_len(&work->out) != 0;
     if (conn->is_broken || conn->stream.fd < 0)
         return;
-    if (buf_len(&work->out) == 0) {
+    if (!was_blocked) {
         ssize_t n = count == 1 ? net_stream_write(&conn->stream, iov[0].iov_base, iov[0].iov_len)
                                : net_stream_writev(&conn->stream, iov, count);
         if (n < 0 && errno != EAGAIN) {
@@ -42,6 +33,7 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
             return;
         }
         sent = n < 0 ? 0 : (size_t)n;
+        work->sent_bytes += sent;
     }
     for (int i = 0; i < count; i++) {
         size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
@@ -53,8 +45,9 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
             client_broke(conn);
             return;
         }
-        client_await_write(conn);
     }
+    if (!was_blocked && buf_len(&work->out) != 0)
+        client_pace_blocked(conn);
 }
 
 static void client_uncork(struct client_conn *conn)
@@ -81,7 +74,7 @@ void client_flush(struct client_conn *conn)
         }
         if (n > 0) {
             buf_consume(&work->out, (size_t)n);
-            client_await_write(conn);
+            work->sent_bytes += (size_t)n;
         }
     }
     client_uncork(conn);

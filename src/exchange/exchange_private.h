@@ -29,6 +29,9 @@ enum step_result exchange_fail(struct exchange *x, enum exchange_end end);
 enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
                                 struct span body);
 
+/* The value of a Date field, of this second. */
+struct span exchange_date(struct exchange_env *env);
+
 /* Header lines that every response of ours or of a server gets: request id and limits. */
 char *exchange_write_own_fields(struct exchange *x, char *out);
 #define EXCHANGE_OWN_FIELDS_MAX (REPLY_LIMITS_MAX + RECORD_ID_MAX + 20)

@@ -94,6 +94,8 @@ static void record_line(struct exchange *x)
     };
     if (x->fault.id != HTTP_FAULT_NONE)
         record.reason = span_of(http_fault_name(x->fault.id));
+    if (x->is_last)
+        record.close = SPAN("requests");
     record_subjects(x, subjects);
     record_request(x, &record);
     record_routing(x, &record);

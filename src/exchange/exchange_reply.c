@@ -21,7 +21,7 @@ char *exchange_write_own_fields(struct exchange *x, char *out)
     return out;
 }
 
-static struct span exchange_date(struct exchange_env *env)
+struct span exchange_date(struct exchange_env *env)
 {
     uint64_t now_s = env->loop->wall_us / 1000000;
     if (env->date_s != now_s) {

@@ -19,6 +19,7 @@
 #include "base/base_clock.h"
 #include "base/base_fmt.h"
 #include "base/base_log.h"
+#include "client/client_addresses.h"
 #include "lease/lease.h"
 #include "loop/loop.h"
 #include "main/main_channel.h"
@@ -54,6 +55,7 @@ struct child {
     char *reload_text;
     atomic_uint connections;
     _Atomic uint64_t head_bytes;
+    struct client_addresses *addresses;
 };
 
 static void child_say(struct child *child, enum main_message_kind kind, uint32_t ticket,
@@ -376,6 +378,7 @@ static bool child_start_workers(struct child *child)
         .lease = child->lease,
         .connections = &child->connections,
         .head_bytes = &child->head_bytes,
+        .addresses = child->addresses,
     };
     child->workers = calloc(child->env->workers, sizeof(struct worker *));
     for (unsigned i = 0; child->workers != NULL && i < child->env->workers; i++) {
@@ -440,6 +443,9 @@ static const char *child_start(struct child *child)
     if (child->lease == NULL)
         return "the store";
     lease_on_event(child->lease, child_on_store_event, env->log);
+    child->addresses = client_addresses_new();
+    if (child->addresses == NULL)
+        return "the table of addresses";
     if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK)
         return "the listeners";
     if (!child_start_workers(child))
@@ -458,6 +464,7 @@ static void child_end(struct child *child)
         if (child->workers[i] != NULL)
             worker_stop(&child->workers[i]);
     free(child->workers);
+    client_addresses_free(child->addresses);
     admin_free(child->admin);
     lease_free(child->lease);
     if (child->channel_event != NULL)

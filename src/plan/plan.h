@@ -51,7 +51,11 @@ struct plan_limits {
     struct http_body_limits chunks;
     uint64_t body_max_bytes; /* UINT64_MAX: unlimited */
     uint32_t connections_max;
+    uint32_t address_connections_max; /* 0: unlimited */
+    uint32_t requests_max;            /* of one connection; UINT32_MAX: unlimited */
     uint64_t header_timeout_us, write_stall_us, keepalive_us;
+    uint64_t read_min_rate_per_s; /* of responses; 0: off */
+    uint64_t linger_us, linger_max_bytes;
     uint64_t body_min_rate_per_s, body_grace_us;
     uint64_t drain_us;          /* how long responses in flight may take after TERM */
     uint64_t head_budget_bytes; /* process-wide memory for incomplete heads */

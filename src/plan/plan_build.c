@@ -10,11 +10,8 @@
 #include "plan/plan_draft.h"
 #include "store/store_redis_directives.h"
 
-#define PLAN_BYTES_MAX      ((size_t)1 << 30)
-#define HOST_BYTES_MAX      64
-#define CHUNK_EXTENSION_MAX 4096
-#define CHUNK_OVERHEAD_MAX                                                                         \
-    65536 /* a body in chunks of one byte is refused after 16 thousand of them */
+#define PLAN_BYTES_MAX ((size_t)1 << 30)
+#define HOST_BYTES_MAX 64
 
 static struct plan_draft *draft_of(struct plan *plan)
 {
@@ -95,11 +92,6 @@ static bool finish(struct plan_work *work, struct span text)
 {
     struct plan_draft *draft = work->draft;
     struct plan *plan = &draft->plan;
-    plan->limits.chunks = (struct http_body_limits){
-        .extension_max_bytes = CHUNK_EXTENSION_MAX,
-        .trailers_max_bytes = plan->limits.head.head_max_bytes,
-        .overhead_max_bytes = CHUNK_OVERHEAD_MAX,
-    };
     plan->route_table = route_table_new(first_rule(plan), plan->route_count);
     draft->text = arena_copy(&plan->arena, text);
     draft->secrets = work->load->secrets;

@@ -56,6 +56,7 @@ struct record_access {
     uint16_t status;    /* 0: no response was begun */
     struct span end;    /* name of the ending */
     struct span reason; /* fault name of a refused message; may be empty */
+    struct span close;  /* why the connection takes no further request; may be empty */
     uint64_t t_header_us, t_store_us, t_connect_us, t_first_us, t_total_us;
 };
 

@@ -319,8 +319,8 @@ static char *put_decision(struct line *line, char *out, const struct record_acce
 
 static char *put_result(struct fmt_json *json, char *out, const struct record_access *record)
 {
-    /* How it ended must stand in every line: these two words have room in FIXED_MAX. */
-    json->end = out + 4 * WORD_MAX_BYTES;
+    /* How it ended must stand in every line: these three words have room in FIXED_MAX. */
+    json->end = out + 6 * WORD_MAX_BYTES;
     if (record->status != 0) {
         out = FMT_LIT(out, ",\"status\":");
         out = fmt_u64(out, record->status);
@@ -328,6 +328,7 @@ static char *put_result(struct fmt_json *json, char *out, const struct record_ac
     out = put_number(out, SPAN(",\"bytes_out\":"), record->bytes_out);
     out = put_text(json, out, SPAN(",\"end\":\""), record->end, WORD_MAX_BYTES);
     out = put_text(json, out, SPAN(",\"reason\":\""), record->reason, WORD_MAX_BYTES);
+    out = put_text(json, out, SPAN(",\"close\":\""), record->close, WORD_MAX_BYTES);
     out = put_number(out, SPAN(",\"t_header\":"), record->t_header_us);
     out = put_number(out, SPAN(",\"t_store\":"), record->t_store_us);
     out = put_number(out, SPAN(",\"t_connect\":"), record->t_connect_us);

@@ -62,6 +62,13 @@ static void worker_on_accept(void *arg, int fd, const struct net_address *peer)
     client_accept(&listener->worker->clients, listener->door, fd, peer);
 }
 
+static void worker_on_closed(void *arg)
+{
+    struct worker *worker = arg;
+    LIST_EACH (node, &worker->listeners)
+        net_listener_resume(LIST_OF(node, struct worker_listener, node)->listener);
+}
+
 static void worker_listener_free(struct worker_listener *listener)
 {
     list_remove(&listener->node);
@@ -277,10 +284,13 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
     worker->exchanges.ring = loop_log_ring(worker->env.log, worker->index);
     worker->exchanges.lease = worker->lease;
     worker->exchanges.upstreams = worker->upstreams;
-    err = client_env_init(&worker->clients, &worker->exchanges, worker->env.connections,
-                          worker->env.head_bytes);
+    const struct client_shared shared = {worker->env.connections, worker->env.head_bytes,
+                                         worker->env.addresses};
+    err = client_env_init(&worker->clients, &worker->exchanges, &shared);
     if (err != ERR_OK)
         return err;
+    worker->clients.on_closed = worker_on_closed;
+    worker->clients.on_closed_arg = worker;
     return worker_do_apply(worker, plan, listeners);
 }
 

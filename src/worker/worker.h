@@ -14,14 +14,16 @@
 #include "plan/plan.h"
 
 struct worker;
+struct client_addresses;
 
 /* What every worker is given; borrowed, must outlive them. */
 struct worker_env {
     struct metrics_registry *metrics;
     struct loop_log *log; /* worker i writes to ring i */
     struct lease *lease;
-    atomic_uint *connections;     /* open client connections of the process */
-    _Atomic uint64_t *head_bytes; /* memory held by incomplete heads, process-wide */
+    atomic_uint *connections;           /* open client connections of the process */
+    _Atomic uint64_t *head_bytes;       /* memory held by incomplete heads, process-wide */
+    struct client_addresses *addresses; /* how many connections each address has, process-wide */
 };
 
 /* The listening sockets of one worker for one plan: fds[i] belongs to plan->listeners[i]. */

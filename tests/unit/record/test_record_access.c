@@ -377,10 +377,11 @@ static void test_ids_of_others_are_escaped(void **state)
     bench->record.parent_id = SPAN("\",\"x\":\"\xff\n");
     bench->record.upstream_id = SPAN("\x1b[2J");
     bench->record.reason = SPAN("bare_lf");
+    bench->record.close = SPAN("requests");
     const char *line = write_line(bench);
     assert_has(line, "\"parent_id\":\"\\\",\\\"x\\\":\\\"\\u00ff\\n\"");
     assert_has(line, "\"upstream_id\":\"\\u001b[2J\"");
-    assert_has(line, "\"end\":\"ok\",\"reason\":\"bare_lf\"");
+    assert_has(line, "\"end\":\"ok\",\"reason\":\"bare_lf\",\"close\":\"requests\"");
     assert_has(line, ",\"bytes\":true}\n");
     assert_lacks(line, "cut");
 }
@@ -463,7 +464,8 @@ static void test_worst_line(void **state)
         r->client_ip = ip_of("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff1");
         r->peer_ip = ip_of("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff2");
         r->parent_id = r->proto = r->method = r->host = r->path = r->query = r->listener =
-            r->route = r->upstream = r->server = r->upstream_id = r->end = r->reason = all;
+            r->route = r->upstream = r->server = r->upstream_id = r->end = r->reason = r->close =
+                all;
         r->bytes_in = r->bytes_out = r->t_header_us = r->t_store_us = r->t_connect_us =
             r->t_first_us = r->t_total_us = UINT64_MAX - 1;
         r->decision = &bench->decision;

@@ -42,7 +42,7 @@ static void exchange_on_upstream_deadline(void *arg)
     exchange_stop(x, END_UPSTREAM_TIMEOUT);
 }
 
-static void exchange_say_connect_failed(struct exchange *x, int error)
+static void exchange_say_connect_failed(const struct exchange *x, int error)
 {
     const struct upstream_conf *conf = &x->snapshot->plan->upstreams[x->route->upstream];
     struct span server = x->server.len != 0 ? x->server : SPAN("any server");
@@ -71,6 +71,20 @@ static enum step_result exchange_established(struct exchange *x)
     }
 }
 
+/* There is no server left to try: why the last one was not to be had. */
+static enum exchange_end exchange_end_of_no_connection(const struct exchange *x, int error)
+{
+    if (x->tries == 0 && error == EHOSTUNREACH)
+        return END_NO_UPSTREAM;
+    if (net_stream_is_shortage(error)) {
+        log_warn("no connection to a server: %s (raise the limit of open files)", strerror(error));
+        return END_NO_DESCRIPTORS;
+    }
+    if (x->tries == 0) /* a Unix socket or a route tells at once */
+        exchange_say_connect_failed(x, error);
+    return END_UPSTREAM_CONNECT;
+}
+
 enum step_result exchange_step_connect(struct exchange *x)
 {
     const struct upstream_user user = {exchange_on_upstream_ready, exchange_on_upstream_deadline,
@@ -94,16 +108,7 @@ enum step_result exchange_step_connect(struct exchange *x)
         upstream_conn_set_deadline(x->conn, x->env->loop->mono_us + pool->conf->connect_timeout_us);
         return STEP_WAIT;
     default:
-        if (x->tries == 0 && errno == EHOSTUNREACH)
-            return exchange_fail(x, END_NO_UPSTREAM);
-        if (net_stream_is_shortage(errno)) {
-            log_warn("no connection to a server: %s (raise the limit of open files)",
-                     strerror(errno));
-            return exchange_fail(x, END_NO_DESCRIPTORS);
-        }
-        if (x->tries == 0) /* a Unix socket or a route tells at once */
-            exchange_say_connect_failed(x, errno);
-        return exchange_fail(x, END_UPSTREAM_CONNECT);
+        return exchange_fail(x, exchange_end_of_no_connection(x, errno));
     }
 }
 

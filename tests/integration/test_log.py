@@ -113,7 +113,7 @@ def test_stalled_reader_of_stdout_stops_nobody(world, upstream, connect, tmp_pat
     """The log goes to a pipe that nobody reads: requests go on, what is lost is counted and said."""
     from harness.ports import take_port
     port = take_port()
-    config = respond(listen=[{"address": f"127.0.0.1:{port}"}], workers=1, log={"access": "stdout", "error": str(tmp_path / "error.log")})
+    config = respond(listen=[{"address": f"127.0.0.1:{port}"}], workers=1, limits={"requests_per_connection": "unlimited"}, log={"access": "stdout", "error": str(tmp_path / "error.log")})
     file = tmp_path / "c.json"
     file.write_text(json.dumps(config))
     process = subprocess.Popen([BINARY, "run", "-c", str(file)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -6,12 +6,35 @@
 
 /* ---- ROUTE ---- */
 
-static bool exchange_judge_path(struct exchange *x)
+static bool exchange_judge_path(struct exchange *x, struct http_path *path)
 {
     char *room = arena_take(&x->arena, x->target.path.len + 1);
     if (room == NULL)
         return false;
-    return http_path_judge(x->target.path, room, &x->judged, &x->fault) == HTTP_PARSE_OK;
+    bool is_good = http_path_judge(x->target.path, room, path, &x->fault) == HTTP_PARSE_OK;
+    x->judged = is_good ? path->judged : x->target.path;
+    return is_good;
+}
+
+/* The first route that matches, if it allows what the path has in doubt. */
+static enum exchange_end exchange_find_route(struct exchange *x, const struct http_path *path)
+{
+    const struct plan *plan = x->snapshot->plan;
+    const struct route_query query = {
+        .listener = x->listener->name,
+        .host = x->target.host,
+        .path = x->judged,
+        .method = http_head_span(&x->head, x->head.method),
+    };
+    bool is_found = route_table_find(plan->route_table, &query, &x->match);
+    const struct plan_route *route = is_found ? &plan->routes[x->match.index] : NULL;
+    if (path->doubts != 0 &&
+        http_path_allow(path, is_found ? route->rule->allow_path : 0, &x->fault) != HTTP_PARSE_OK) {
+        x->judged = x->target.path; /* what it stands for is nobody's guess in the log either */
+        return exchange_end_of_fault(x->fault.id);
+    }
+    x->route = route;
+    return is_found ? END_OK : END_NO_ROUTE;
 }
 
 enum step_result exchange_step_route(struct exchange *x)
@@ -19,23 +42,18 @@ enum step_result exchange_step_route(struct exchange *x)
     const struct plan *plan = x->snapshot->plan;
     if (x->has_head)
         x->client_ip = identity_client_ip(&plan->trust, &x->head, &x->peer_ip, x->peer_is_unix);
-    if (x->has_head && x->target.path.len != 0 && !exchange_judge_path(x)) {
+    struct http_path path;
+    path.doubts = 0;
+    if (x->has_head && x->target.path.len != 0 && !exchange_judge_path(x, &path)) {
         if (x->fault.id == HTTP_FAULT_NONE)
             return exchange_fail(x, END_INTERNAL);
         if (x->end == END_OK)
             x->end = exchange_end_of_fault(x->fault.id);
     }
+    if (x->end == END_OK)
+        x->end = exchange_find_route(x, &path);
     if (x->end != END_OK)
         return exchange_fail(x, x->end);
-    const struct route_query query = {
-        .listener = x->listener->name,
-        .host = x->target.host,
-        .path = x->judged,
-        .method = http_head_span(&x->head, x->head.method),
-    };
-    if (!route_table_find(plan->route_table, &query, &x->match))
-        return exchange_fail(x, END_NO_ROUTE);
-    x->route = &plan->routes[x->match.index];
     metrics_add(x->env->loop->metrics, x->route->slot_requests, 1);
     if (x->framing.kind == HTTP_BODY_LENGTH &&
         x->framing.length_bytes > plan->limits.body_max_bytes)

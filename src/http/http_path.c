@@ -31,20 +31,16 @@ static int escaped_byte(struct span path, size_t at)
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* Why a byte may not stand in a path, raw or encoded; NONE when it may. */
-static enum http_fault_id forbidden(int byte)
+static bool is_control(int byte)
 {
-    if (byte < 0x20 || byte == 0x7f)
-        return HTTP_FAULT_PATH_NUL;
-    if (byte == '/' || byte == '\\')
-        return HTTP_FAULT_PATH_ENCODED_SLASH;
-    return HTTP_FAULT_NONE;
+    return byte < 0x20 || byte == 0x7f;
 }
 
-/* UTF-8 written longer than need be (RFC 3629 section 3): careless decoders make ".", "/" and NUL of
- * it.  True when the escapes at `at` spell a byte so that would be refused or begin a dot segment. */
+/* UTF-8 written longer than need be (RFC 3629 section 3): careless decoders make ".", "/", NUL or any
+ * letter of it. */
 static bool is_overlong(struct span path, size_t at, int lead)
 {
+    static const unsigned SHORTEST[] = {0, 0x80, 0x800, 0x10000};
     unsigned more = lead == 0xc0 || lead == 0xc1 ? 1 : lead == 0xe0 ? 2 : lead == 0xf0 ? 3 : 0;
     if (more == 0)
         return false;
@@ -57,15 +53,37 @@ static bool is_overlong(struct span path, size_t at, int lead)
             return false;
         value = value << 6 | ((unsigned)next & 0x3f);
     }
-    return value < 0x80 &&
-           (value == '.' || value == ';' || forbidden((int)value) != HTTP_FAULT_NONE);
+    return value < SHORTEST[more];
 }
 
-/* The segment that was just written: "." and ".." alone are dot segments. */
-static bool is_dot_segment(const char *begin, const char *end)
+/* "." and "..". */
+static bool is_dots(const char *begin, const char *end)
 {
     return (end - begin == 1 && begin[0] == '.') ||
            (end - begin == 2 && begin[0] == '.' && begin[1] == '.');
+}
+
+/* Would a segment be a dot segment, or have one in it, for a server that takes encoded slashes and
+ * backslashes for separators, and perhaps knows parameters? */
+static bool has_dots_within(const char *begin, const char *end)
+{
+    const char *part = begin;
+    bool is_over = false; /* a parameter has begun */
+    for (const char *at = begin; at <= end; at++) {
+        bool is_slash = end - at >= 3 && memcmp(at, "%2F", 3) == 0;
+        bool is_separator = at == end || *at == '\\' || is_slash;
+        if (!is_over && (is_separator || *at == ';')) {
+            if (is_dots(part, at))
+                return true;
+            is_over = true;
+        }
+        if (!is_separator)
+            continue;
+        at += is_slash ? 2 : 0;
+        part = at + 1;
+        is_over = false;
+    }
+    return false;
 }
 
 /* How much at the beginning is spelled as it would be written: no escape, no empty and no dot
@@ -85,68 +103,193 @@ static size_t plain_len(struct span path)
     }
 }
 
-/* Writes the escape at path.ptr[at] in its one spelling. */
-static enum http_parse judge_escape(struct span path, size_t at, char **out,
-                                    struct http_fault *fault)
+/* A path that is being judged.  out has what was written so far, its last segment begins at segment. */
+struct judging {
+    struct span path;
+    size_t at;
+    char *out, *to, *segment;
+    char *parameters; /* where the segment's first ";" was written; NULL: none */
+    bool has_slashes; /* the segment has an encoded slash or a backslash */
+    bool has_empty;   /* the path has a segment without a name */
+    struct http_path *result;
+    struct http_fault *fault;
+};
+
+static const enum http_fault_id DOUBT_FAULTS[HTTP_PATH_DOUBTS] = {
+#define DOUBT(id, word, fault) HTTP_FAULT_##fault,
+#include "http/http_path_doubts.def"
+#undef DOUBT
+};
+
+static void judge_doubt(struct judging *j, enum http_path_doubt doubt)
+{
+    if ((j->result->doubts & HTTP_PATH_BIT(doubt)) == 0)
+        j->result->at[doubt] = (uint32_t)j->at;
+    j->result->doubts |= HTTP_PATH_BIT(doubt);
+}
+
+/* Refused whatever is allowed. */
+static enum http_parse judge_refuse(struct judging *j, enum http_fault_id id)
+{
+    if (http_path_allow(j->result, 0, j->fault) != HTTP_PARSE_OK)
+        return HTTP_PARSE_BAD;
+    return bad(j->fault, id, j->at);
+}
+
+/* Writes one byte.  What was decoded once may be an escape again. */
+static void judge_write(struct judging *j, char byte)
+{
+    *j->to++ = byte;
+    if (j->to - j->segment >= 5 && memcmp(j->to - 5, "%25", 3) == 0 && hex_value(byte) >= 0 &&
+        hex_value(j->to[-2]) >= 0)
+        judge_doubt(j, HTTP_PATH_DOUBLE_ENCODING);
+}
+
+/* Writes the escape that comes next in its one spelling. */
+static enum http_parse judge_escape(struct judging *j)
 {
     static const char digits[] = "0123456789ABCDEF";
-    int byte = escaped_byte(path, at);
-    if (byte < 0 || is_overlong(path, at, byte))
-        return bad(fault, HTTP_FAULT_PATH_BAD_ENCODING, at);
-    enum http_fault_id why = forbidden(byte);
-    if (why != HTTP_FAULT_NONE)
-        return bad(fault, why, at);
-    char *to = *out;
-    if (http_byte_is((char)byte, HTTP_BYTE_PATH)) {
-        *to++ = (char)byte;
-    } else {
-        *to++ = '%';
-        *to++ = digits[byte >> 4];
-        *to++ = digits[byte & 15];
+    int byte = escaped_byte(j->path, j->at);
+    if (byte < 0 || is_overlong(j->path, j->at, byte))
+        return judge_refuse(j, HTTP_FAULT_PATH_BAD_ENCODING);
+    if (is_control(byte))
+        return judge_refuse(j, HTTP_FAULT_PATH_NUL);
+    if (byte == '/' || byte == '\\') {
+        judge_doubt(j, byte == '/' ? HTTP_PATH_ENCODED_SLASH : HTTP_PATH_BACKSLASH);
+        j->has_slashes = true;
     }
-    *out = to;
+    if (http_byte_is((char)byte, HTTP_BYTE_PATH) || byte == '\\') {
+        judge_write(j, (char)byte);
+    } else {
+        *j->to++ = '%';
+        *j->to++ = digits[byte >> 4];
+        *j->to++ = digits[byte & 15];
+    }
+    j->at += 3;
     return HTTP_PARSE_OK;
 }
 
-enum http_parse http_path_judge(struct span path, char *out, struct span *judged,
+/* Writes the next byte, which is neither "/" nor the beginning of an escape. */
+static enum http_parse judge_byte(struct judging *j)
+{
+    char byte = j->path.ptr[j->at];
+    if (byte == ';') {
+        judge_doubt(j, HTTP_PATH_PARAMETERS);
+        if (j->parameters == NULL)
+            j->parameters = j->to;
+    } else if (byte == '\\') {
+        judge_doubt(j, HTTP_PATH_BACKSLASH);
+        j->has_slashes = true;
+    } else if (!http_byte_is(byte, HTTP_BYTE_PATH)) {
+        bool is_nul = is_control((unsigned char)byte);
+        return judge_refuse(j, is_nul ? HTTP_FAULT_PATH_NUL : HTTP_FAULT_BAD_TARGET);
+    }
+    judge_write(j, byte);
+    j->at++;
+    return HTTP_PARSE_OK;
+}
+
+/* RFC 3986 section 5.2.4: takes a dot segment away, and with ".." the one before it. */
+static enum http_parse judge_dots(struct judging *j)
+{
+    bool is_up = j->to - j->segment == 2;
+    judge_doubt(j, HTTP_PATH_DOT_SEGMENTS);
+    j->to = j->segment;
+    if (!is_up)
+        return HTTP_PARSE_OK;
+    if (j->to == j->out + 1)
+        return judge_refuse(j, HTTP_FAULT_PATH_DOT_SEGMENT);
+    do
+        j->to--;
+    while (j->to[-1] != '/');
+    return HTTP_PARSE_OK;
+}
+
+/* The segment that was just written is over: at "/", or at the path's end. */
+static enum http_parse judge_segment(struct judging *j)
+{
+    if (j->has_slashes && has_dots_within(j->segment, j->to))
+        return judge_refuse(j, HTTP_FAULT_PATH_DOT_SEGMENT);
+    bool has_parameters = j->parameters != NULL;
+    if (has_parameters)
+        j->to = j->parameters;
+    j->parameters = NULL;
+    j->has_slashes = false;
+    if (is_dots(j->segment, j->to))
+        return has_parameters ? judge_refuse(j, HTTP_FAULT_PATH_DOT_SEGMENT) : judge_dots(j);
+    if (j->to == j->segment && j->at < j->path.len)
+        j->has_empty = true;
+    return HTTP_PARSE_OK;
+}
+
+/* Segment by segment, each without the "/" before it. */
+static enum http_parse judge_segments(struct judging *j)
+{
+    for (;;) {
+        while (j->at < j->path.len && j->path.ptr[j->at] != '/') {
+            enum http_parse parse = j->path.ptr[j->at] == '%' ? judge_escape(j) : judge_byte(j);
+            if (parse != HTTP_PARSE_OK)
+                return parse;
+        }
+        if (judge_segment(j) != HTTP_PARSE_OK)
+            return HTTP_PARSE_BAD;
+        if (j->at == j->path.len)
+            break;
+        if (j->to[-1] != '/')
+            *j->to++ = '/';
+        j->segment = j->to;
+        j->at++;
+    }
+    const uint32_t elsewhere = HTTP_PATH_BIT(HTTP_PATH_ENCODED_SLASH) |
+                               HTTP_PATH_BIT(HTTP_PATH_BACKSLASH) |
+                               HTTP_PATH_BIT(HTTP_PATH_DOUBLE_ENCODING);
+    bool has_dots = (j->result->doubts & HTTP_PATH_BIT(HTTP_PATH_DOT_SEGMENTS)) != 0;
+    if (has_dots && (j->has_empty || (j->result->doubts & elsewhere) != 0))
+        return judge_refuse(j, HTTP_FAULT_PATH_DOT_SEGMENT);
+    return HTTP_PARSE_OK;
+}
+
+enum http_parse http_path_judge(struct span path, char *out, struct http_path *result,
                                 struct http_fault *fault)
 {
-    *judged = path;
+    result->judged = path;
+    result->doubts = 0;
     size_t at = plain_len(path);
     if (at == path.len || (path.len == 1 && path.ptr[0] == '*'))
         return HTTP_PARSE_OK;
 
-    while (at > 0 && path.ptr[at - 1] != '/')
+    if (path.ptr[0] != '/')
+        return bad(fault, HTTP_FAULT_BAD_TARGET, 0);
+    if (at == 0)
+        at = 1;
+    while (path.ptr[at - 1] != '/')
         at--;
     memcpy(out, path.ptr, at);
-    char *to = out + at, *segment = to;
-    while (at < path.len) {
-        char byte = path.ptr[at];
-        if (byte == '/') {
-            if (is_dot_segment(segment, to))
-                return bad(fault, HTTP_FAULT_PATH_DOT_SEGMENT, at);
-            if (to == out || to[-1] != '/')
-                *to++ = '/';
-            segment = to;
-            at++;
-        } else if (byte == '%') {
-            if (judge_escape(path, at, &to, fault) != HTTP_PARSE_OK)
-                return HTTP_PARSE_BAD;
-            at += 3;
-        } else if (http_byte_is(byte, HTTP_BYTE_PATH)) {
-            *to++ = byte;
-            at++;
-        } else {
-            enum http_fault_id why = forbidden((unsigned char)byte);
-            if (why == HTTP_FAULT_NONE)
-                why = byte == ';' ? HTTP_FAULT_PATH_PARAMETER : HTTP_FAULT_BAD_TARGET;
-            return bad(fault, why, at);
-        }
-    }
-    if (is_dot_segment(segment, to))
-        return bad(fault, HTTP_FAULT_PATH_DOT_SEGMENT, path.len);
-    struct span written = {out, (size_t)(to - out)};
+    struct judging j = {.path = path,
+                        .at = at,
+                        .out = out,
+                        .to = out + at,
+                        .segment = out + at,
+                        .result = result,
+                        .fault = fault};
+    if (judge_segments(&j) != HTTP_PARSE_OK)
+        return HTTP_PARSE_BAD;
+    struct span written = {out, (size_t)(j.to - out)};
     if (!span_eq(written, path))
-        *judged = written;
+        result->judged = written;
     return HTTP_PARSE_OK;
+}
+
+enum http_parse http_path_allow(const struct http_path *path, uint32_t allowed,
+                                struct http_fault *fault)
+{
+    enum http_path_doubt first = HTTP_PATH_DOUBTS;
+    for (unsigned i = 0; i < HTTP_PATH_DOUBTS; i++) {
+        if ((path->doubts & ~allowed & HTTP_PATH_BIT(i)) == 0)
+            continue;
+        if (first == HTTP_PATH_DOUBTS || path->at[i] < path->at[first])
+            first = (enum http_path_doubt)i;
+    }
+    return first == HTTP_PATH_DOUBTS ? HTTP_PARSE_OK
+                                     : bad(fault, DOUBT_FAULTS[first], path->at[first]);
 }

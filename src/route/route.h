@@ -33,6 +33,7 @@ struct route_rule {
                          * not "/v1x"; may hold {names} too */
     const struct span *methods; /* NULL: any */
     unsigned method_count;
+    uint32_t allow_path; /* HTTP_PATH_BITs of what its requests' paths may have; not for finding */
 };
 
 struct route_query {
@@ -58,8 +59,8 @@ void route_table_free(struct route_table *table);
 bool route_table_find(const struct route_table *table, const struct route_query *query,
                       struct route_match *match);
 
-/* Checks host, methods, and path template or prefix; the sentence says what is wrong, NULL when nothing
- * is. */
+/* Checks host, methods, and path template or prefix (which must be spelled as judged, with nothing that
+ * allow_path does not have); the sentence says what is wrong, NULL when nothing is. */
 const char *route_rule_fault(const struct route_rule *rule);
 
 /* Does `earlier` match everything that `later` matches?  (Then `later` can never be reached.)  May say

@@ -4,7 +4,7 @@
 #include "route/route_conf.h"
 
 #include "config/config_doc.h"
-#include "http/http_head.h"
+#include "http/http_path.h"
 #include "route/route.h"
 
 static const char *take_host(const struct config_take *take)
@@ -74,6 +74,14 @@ static void check_rule(struct config_doc *doc, const struct config_node *node, v
         config_error(doc, at, "%s", sentence);
 }
 
+/* Word i is bit i of route_rule.allow_path. */
+static const char *const path_doubts[] = {
+#define DOUBT(id, word, fault) word,
+#include "http/http_path_doubts.def"
+#undef DOUBT
+    NULL,
+};
+
 static const struct config_directive rows[] = {
     {.key = "name",
      .type = CONFIG_TEXT,
@@ -118,6 +126,14 @@ static const struct config_directive rows[] = {
      .absent = "any",
      .take = take_method,
      .doc = "Only these methods."},
+    {.key = "allow_path",
+     .type = CONFIG_FLAGS,
+     CONFIG_AT(struct route_rule, allow_path),
+     .fallback = "[]",
+     .words = path_doubts,
+     .doc =
+         "What paths may have that servers read differently and that is 400 elsewhere: only what "
+         "this route's servers read as Sluice does."},
 };
 
 static const struct config_pair pairs[] = {{"path", "prefix", false}};

@@ -97,7 +97,7 @@ static const char *segments_fault(struct span path)
 }
 
 /* Requests are matched by their judged path, so a pattern in any other spelling can never match. */
-static const char *spelling_fault(struct span path)
+static const char *spelling_fault(struct span path, uint32_t allow_path)
 {
     char copy[ROUTE_PATH_MAX_BYTES], room[ROUTE_PATH_MAX_BYTES];
     for (size_t i = 0; i < path.len; i++) {
@@ -108,18 +108,20 @@ static const char *spelling_fault(struct span path)
             return "a \"?\" or \"#\"; only the path is compared";
         copy[i] = byte == '{' || byte == '}' ? '_' : byte;
     }
-    struct span text = {copy, path.len}, judged;
+    struct span text = {copy, path.len};
+    struct http_path result;
     struct http_fault fault;
-    if (http_path_judge(text, room, &judged, &fault) != HTTP_PARSE_OK)
+    if (http_path_judge(text, room, &result, &fault) != HTTP_PARSE_OK ||
+        http_path_allow(&result, allow_path, &fault) != HTTP_PARSE_OK)
         return http_fault_sentence(fault.id);
-    if (!span_eq(text, judged))
+    if (!span_eq(text, result.judged))
         return "it would never match: paths are compared without \"//\", with unreserved bytes "
                "plain and "
                "other percent-escapes in upper case";
     return NULL;
 }
 
-static const char *path_fault(struct span path)
+static const char *path_fault(struct span path, uint32_t allow_path)
 {
     if (path.len == 0)
         return NULL;
@@ -128,7 +130,7 @@ static const char *path_fault(struct span path)
     if (path.len > ROUTE_PATH_MAX_BYTES)
         return "it is longer than 2048 bytes";
     const char *fault = segments_fault(path);
-    return fault != NULL ? fault : spelling_fault(path);
+    return fault != NULL ? fault : spelling_fault(path, allow_path);
 }
 
 static bool is_host_byte(char byte, bool is_literal)
@@ -169,7 +171,8 @@ const char *route_rule_fault(const struct route_rule *rule)
 {
     if (rule->path.len > 0 && rule->prefix.len > 0)
         return "it has a path and a prefix";
-    const char *fault = path_fault(rule->path.len > 0 ? rule->path : rule->prefix);
+    const char *fault =
+        path_fault(rule->path.len > 0 ? rule->path : rule->prefix, rule->allow_path);
     if (fault == NULL)
         fault = host_fault(rule->host);
     if (fault != NULL || rule->methods == NULL)

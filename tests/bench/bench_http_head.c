@@ -81,8 +81,8 @@ static int read_target(struct bench *b)
 
 static int judge_path(struct bench *b)
 {
-    struct span judged;
-    return (int)http_path_judge(b->target.path, b->out, &judged, &b->fault);
+    struct http_path path;
+    return (int)http_path_judge(b->target.path, b->out, &path, &b->fault);
 }
 
 static int write_request(struct bench *b)

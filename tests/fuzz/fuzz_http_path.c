@@ -12,37 +12,114 @@ static int hex_value(char digit)
     return at == NULL ? -1 : (int)(at - digits) % 16;
 }
 
-/* The bytes that a path stands for once its escapes are decoded and runs of "/" are one.  An encoded
- * slash is refused before this is asked, so the order of the two does not matter. */
-static size_t meaning_of(struct span path, char *out)
+/* What a path means, spelled out by the rules and not by the scanner: segments of decoded bytes, in which a
+ * slash is 1 and a backslash 2, so that neither is a separator. */
+#define SLASH     '\1'
+#define BACKSLASH '\2'
+
+struct meaning {
+    char *bytes;
+    size_t len;
+    bool has_empty, has_dots, has_parameters, has_slash, has_backslash, has_double, climbs;
+};
+
+static bool is_dots(const char *bytes, size_t len)
 {
-    size_t len = 0;
-    for (size_t i = 0; i < path.len; i++) {
-        char byte = path.ptr[i];
-        if (byte == '%') {
-            FUZZ_CHECK(path.len - i > 2);
-            byte = (char)(hex_value(path.ptr[i + 1]) * 16 + hex_value(path.ptr[i + 2]));
-            i += 2;
-        }
-        if (byte == '/' && len != 0 && out[len - 1] == '/')
-            continue;
-        out[len++] = byte;
-    }
-    return len;
+    return (len == 1 && bytes[0] == '.') || (len == 2 && bytes[0] == '.' && bytes[1] == '.');
 }
 
-static void check_meaning(const char *bytes, size_t len)
+/* One segment without "/"; returns its decoded length up to the first raw ";". */
+static size_t decode(struct meaning *m, struct span raw, char *out)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
-        FUZZ_CHECK(byte >= 0x20 && byte != 0x7f && byte != '\\');
-        if (byte != '/')
+    size_t len = 0, end = raw.len;
+    for (size_t i = 0; i < raw.len; i++) {
+        char byte = raw.ptr[i];
+        bool is_escape = byte == '%';
+        if (is_escape) {
+            FUZZ_CHECK(raw.len - i > 2);
+            byte = (char)(hex_value(raw.ptr[i + 1]) * 16 + hex_value(raw.ptr[i + 2]));
+            i += 2;
+            FUZZ_CHECK((unsigned char)byte >= 0x20 && byte != 0x7f);
+        } else if (byte == ';') {
+            m->has_parameters = true;
+            end = end < len ? end : len;
+        }
+        m->has_slash |= byte == '/';
+        m->has_backslash |= byte == '\\';
+        out[len++] = byte == '/' ? SLASH : byte == '\\' ? BACKSLASH : byte;
+        m->has_double |=
+            len >= 3 && out[len - 3] == '%' && hex_value(out[len - 2]) >= 0 && hex_value(byte) >= 0;
+    }
+    return end < len ? end : len;
+}
+
+/* No piece of a segment between slashes of any kind is a dot segment, unless the segment is one itself. */
+static void check_pieces(const char *bytes, size_t len)
+{
+    size_t begin = 0, pieces = 0;
+    bool has_dots = false;
+    for (size_t i = 0; i <= len; i++) {
+        if (i < len && bytes[i] != SLASH && bytes[i] != BACKSLASH)
             continue;
-        size_t dots = i + 1;
-        while (dots < len && bytes[dots] == '.')
-            dots++;
-        size_t count = dots - i - 1;
-        FUZZ_CHECK((dots < len && bytes[dots] != '/') || (count != 1 && count != 2));
+        has_dots |= is_dots(bytes + begin, i - begin);
+        begin = i + 1;
+        pieces++;
+    }
+    FUZZ_CHECK(!has_dots || pieces == 1);
+}
+
+/* The path that is meant, as "/" and the decoded bytes of each segment, dot segments resolved. */
+static void mean(struct meaning *m, struct span path)
+{
+    m->bytes[m->len++] = '/';
+    for (size_t at = 1, end; at <= path.len; at = end + 1) {
+        const char *slash = memchr(path.ptr + at, '/', path.len - at);
+        end = slash != NULL ? (size_t)(slash - path.ptr) : path.len;
+        char *segment = m->bytes + m->len;
+        size_t len = decode(m, (struct span){path.ptr + at, end - at}, segment);
+        bool is_last = end == path.len;
+        check_pieces(segment, len);
+        if (len == 0) {
+            m->has_empty |= !is_last;
+        } else if (is_dots(segment, len)) {
+            m->has_dots = true;
+            m->climbs |= len == 2 && m->len == 1;
+            while (len == 2 && m->len > 1 && m->bytes[--m->len - 1] != '/')
+                continue;
+        } else {
+            m->len += len;
+            if (!is_last)
+                m->bytes[m->len++] = '/';
+        }
+    }
+}
+
+static void check_good(struct span path, const struct http_path *judged, char *meant, char *kept)
+{
+    struct meaning sent = {.bytes = meant}, after = {.bytes = kept};
+    mean(&sent, path);
+    mean(&after, judged->judged);
+    FUZZ_CHECK(sent.len == after.len && memcmp(meant, kept, sent.len) == 0);
+    FUZZ_CHECK(!after.has_empty && !after.has_dots && !after.has_parameters && !sent.climbs);
+    FUZZ_CHECK(!sent.has_dots ||
+               !(sent.has_empty || sent.has_slash || sent.has_backslash || sent.has_double));
+    const bool found[HTTP_PATH_DOUBTS] = {
+        [HTTP_PATH_DOT_SEGMENTS] = sent.has_dots,      [HTTP_PATH_ENCODED_SLASH] = sent.has_slash,
+        [HTTP_PATH_BACKSLASH] = sent.has_backslash,    [HTTP_PATH_PARAMETERS] = sent.has_parameters,
+        [HTTP_PATH_DOUBLE_ENCODING] = sent.has_double,
+    };
+    for (unsigned i = 0; i < HTTP_PATH_DOUBTS; i++)
+        FUZZ_CHECK(found[i] == ((judged->doubts & HTTP_PATH_BIT(i)) != 0));
+}
+
+/* A route that allows nothing refuses all doubts, and so on for each set of what is allowed. */
+static void check_allowed(const struct http_path *judged, size_t len)
+{
+    for (uint32_t allowed = 0; allowed < HTTP_PATH_BIT(HTTP_PATH_DOUBTS); allowed++) {
+        struct http_fault fault = {HTTP_FAULT_NONE, 0};
+        bool is_allowed = http_path_allow(judged, allowed, &fault) == HTTP_PARSE_OK;
+        FUZZ_CHECK(is_allowed == ((judged->doubts & ~allowed) == 0));
+        FUZZ_CHECK(is_allowed || (fault.id != HTTP_FAULT_NONE && fault.offset <= len));
     }
 }
 
@@ -60,17 +137,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *meant = malloc(path.len), *kept = malloc(path.len);
     FUZZ_CHECK(once != NULL && twice != NULL && meant != NULL && kept != NULL);
 
-    struct span first, second;
+    struct http_path first, second;
     struct http_fault fault = {HTTP_FAULT_NONE, 0};
     enum http_parse parse = http_path_judge(path, once, &first, &fault);
     if (parse == HTTP_PARSE_OK) {
-        FUZZ_CHECK(first.len >= 1 && first.len <= path.len && first.ptr[0] == '/');
-        FUZZ_CHECK(first.ptr == path.ptr || !span_eq(first, path));
-        FUZZ_CHECK(http_path_judge(first, twice, &second, &fault) == HTTP_PARSE_OK);
-        FUZZ_CHECK(second.ptr == first.ptr && second.len == first.len);
-        size_t meant_len = meaning_of(path, meant), kept_len = meaning_of(first, kept);
-        FUZZ_CHECK(meant_len == kept_len && memcmp(meant, kept, meant_len) == 0);
-        check_meaning(meant, meant_len);
+        FUZZ_CHECK(first.judged.len >= 1 && first.judged.len <= path.len);
+        FUZZ_CHECK(first.judged.ptr == path.ptr || !span_eq(first.judged, path));
+        FUZZ_CHECK(http_path_judge(first.judged, twice, &second, &fault) == HTTP_PARSE_OK);
+        FUZZ_CHECK(second.judged.ptr == first.judged.ptr && second.judged.len == first.judged.len);
+        check_good(path, &first, meant, kept);
+        check_allowed(&first, path.len);
     } else {
         FUZZ_CHECK(parse == HTTP_PARSE_BAD);
         FUZZ_CHECK(fault.id != HTTP_FAULT_NONE && fault.offset <= path.len);

@@ -36,7 +36,6 @@ static const struct row ROWS[] = {
     SAME("/%C3%A9"),
     SAME("/%E9"),
     SAME("/%FF"),
-    SAME("/%252e%252e/%2500"),
     SAME("/.well-known/acme"),
 
     OK("//v1/search", "/v1/search"),
@@ -58,7 +57,6 @@ static const struct row ROWS[] = {
     OK("/a/%2e%2ea", "/a/..a"),
     OK("/%3b", "/%3B"),
     OK("/%3f", "/%3F"),
-    OK("/%2520", "/%2520"),
     OK("/%20%7E", "/%20~"),
     OK("//%2e.a/.b/..%2e", "/..a/.b/..."),
 
@@ -104,6 +102,18 @@ static const struct row ROWS[] = {
     REFUSED("/;", PATH_PARAMETER),
     REFUSED("/..;/", PATH_PARAMETER),
 
+    REFUSED("/%252e%252e/%2500", PATH_DOUBLE_ENCODING),
+    REFUSED("/v1/%2573earch", PATH_DOUBLE_ENCODING),
+    REFUSED("/v1/%25%37%33earch", PATH_DOUBLE_ENCODING),
+    REFUSED("/v1/%257%33earch", PATH_DOUBLE_ENCODING),
+    REFUSED("/v1/%25252fx", PATH_DOUBLE_ENCODING),
+    REFUSED("/%2520", PATH_DOUBLE_ENCODING),
+    SAME("/100%25"),
+    SAME("/100%25/2e"),
+    SAME("/%25g0"),
+    SAME("/%252"),
+    SAME("/%252%C3%A9"),
+
     REFUSED("/%", PATH_BAD_ENCODING),
     REFUSED("/%2", PATH_BAD_ENCODING),
     REFUSED("/%zz", PATH_BAD_ENCODING),
@@ -120,7 +130,13 @@ static const struct row ROWS[] = {
     REFUSED("/a%c0%bbb", PATH_BAD_ENCODING),
     REFUSED("/a%e0%80%afb", PATH_BAD_ENCODING),
     REFUSED("/a%f0%80%80%af", PATH_BAD_ENCODING),
-    SAME("/%C0%A0x"),
+    REFUSED("/%C0%A0x", PATH_BAD_ENCODING),
+    REFUSED("/v1/%c1%b3earch", PATH_BAD_ENCODING),
+    REFUSED("/%e0%83%a9", PATH_BAD_ENCODING),
+    REFUSED("/%F0%80%80%80", PATH_BAD_ENCODING),
+    REFUSED("/%F0%8F%bf%bf", PATH_BAD_ENCODING),
+    SAME("/%F0%90%80%80"),
+    SAME("/%C2%80"),
     SAME("/%C0"),
     OK("/%C0%41x", "/%C0Ax"),
     SAME("/%C0%C0"),
@@ -134,6 +150,187 @@ static const struct row ROWS[] = {
     REFUSED("/a<b", BAD_TARGET),
 };
 
+/* As a route judges that allows these. */
+static enum http_parse judge(const char *path, size_t len, char *out, uint32_t allowed,
+                             struct http_path *result, struct http_fault *fault)
+{
+    enum http_parse parse = http_path_judge((struct span){path, len}, out, result, fault);
+    return parse != HTTP_PARSE_OK ? parse : http_path_allow(result, allowed, fault);
+}
+
+/* What a route may allow: without these bits the path has this fault, with them it is judged so.  Judged
+ * NULL: it is refused whatever is allowed. */
+struct doubt_row {
+    const char *path;
+    uint32_t doubts;
+    enum http_fault_id fault;
+    const char *judged;
+};
+#define D   HTTP_PATH_BIT(HTTP_PATH_DOT_SEGMENTS)
+#define S   HTTP_PATH_BIT(HTTP_PATH_ENCODED_SLASH)
+#define B   HTTP_PATH_BIT(HTTP_PATH_BACKSLASH)
+#define P   HTTP_PATH_BIT(HTTP_PATH_PARAMETERS)
+#define E   HTTP_PATH_BIT(HTTP_PATH_DOUBLE_ENCODING)
+#define ALL (D | S | B | P | E)
+#define ALLOWED(path, doubts, id, judged)                                                          \
+    {                                                                                              \
+        path, doubts, HTTP_FAULT_##id, judged                                                      \
+    }
+#define NEVER(path, id)                                                                            \
+    {                                                                                              \
+        path, 0, HTTP_FAULT_##id, NULL                                                             \
+    }
+
+static const struct doubt_row DOUBT_ROWS[] = {
+    /* RFC 3986 section 5.2.4 */
+    ALLOWED("/.", D, PATH_DOT_SEGMENT, "/"),
+    ALLOWED("/./", D, PATH_DOT_SEGMENT, "/"),
+    ALLOWED("/v1/./search", D, PATH_DOT_SEGMENT, "/v1/search"),
+    ALLOWED("/v1/x/../search", D, PATH_DOT_SEGMENT, "/v1/search"),
+    ALLOWED("/x/../v1/search", D, PATH_DOT_SEGMENT, "/v1/search"),
+    ALLOWED("/v1/search/.", D, PATH_DOT_SEGMENT, "/v1/search/"),
+    ALLOWED("/v1/search/x/..", D, PATH_DOT_SEGMENT, "/v1/search/"),
+    ALLOWED("/v1/search/x/../", D, PATH_DOT_SEGMENT, "/v1/search/"),
+    ALLOWED("/a/b/c/./../../g", D, PATH_DOT_SEGMENT, "/a/g"),
+    ALLOWED("/v1/%2e/search", D, PATH_DOT_SEGMENT, "/v1/search"),
+    ALLOWED("/v1/x/%2E%2e/search", D, PATH_DOT_SEGMENT, "/v1/search"),
+    ALLOWED("/v1/x/.%2e/%73earch", D, PATH_DOT_SEGMENT, "/v1/search"),
+    ALLOWED("/a/..", D, PATH_DOT_SEGMENT, "/"),
+    ALLOWED("/a/../b/..", D, PATH_DOT_SEGMENT, "/"),
+    NEVER("/..", PATH_DOT_SEGMENT),
+    NEVER("/../v1/search", PATH_DOT_SEGMENT),
+    NEVER("/a/../../b", PATH_DOT_SEGMENT),
+    NEVER("/./../a", PATH_DOT_SEGMENT),
+    NEVER("/a//../b", PATH_DOT_SEGMENT),
+    NEVER("/a/..//b", PATH_DOT_SEGMENT),
+    NEVER("/a//./b", PATH_DOT_SEGMENT),
+    NEVER("//a/../b", PATH_DOT_SEGMENT),
+    NEVER("/a//x/../../b", PATH_DOT_SEGMENT),
+    NEVER("/a/./b//", PATH_DOT_SEGMENT),
+
+    /* an encoded slash is a byte, not a separator */
+    ALLOWED("/v1%2fsearch", S, PATH_ENCODED_SLASH, "/v1%2Fsearch"),
+    ALLOWED("/v1%2Fsearch", S, PATH_ENCODED_SLASH, "/v1%2Fsearch"),
+    ALLOWED("/v1/%2f", S, PATH_ENCODED_SLASH, "/v1/%2F"),
+    ALLOWED("/v1/%2f//x", S, PATH_ENCODED_SLASH, "/v1/%2F/x"),
+    ALLOWED("/a%2F...%2Fb", S, PATH_ENCODED_SLASH, "/a%2F...%2Fb"),
+    ALLOWED("/a.%2Fb", S, PATH_ENCODED_SLASH, "/a.%2Fb"),
+    NEVER("/v1/..%2fsearch", PATH_ENCODED_SLASH),
+    NEVER("/v1/a%2f..", PATH_ENCODED_SLASH),
+    NEVER("/v1/a%2F..%2fb", PATH_ENCODED_SLASH),
+    NEVER("/v1/a%2F%2e%2e%2fb", PATH_ENCODED_SLASH),
+    NEVER("/v1/.%2fsearch", PATH_ENCODED_SLASH),
+    NEVER("/v1/a%2F..;x%2Fb", PATH_ENCODED_SLASH),
+    NEVER("/v1/a;%2F..%2Fb", PATH_PARAMETER),
+    NEVER("/a%2Fb/../c", PATH_ENCODED_SLASH),
+    NEVER("/a/./b%2Fc", PATH_DOT_SEGMENT),
+
+    /* a backslash too */
+    ALLOWED("/v1\\search", B, PATH_ENCODED_SLASH, "/v1\\search"),
+    ALLOWED("/v1%5csearch", B, PATH_ENCODED_SLASH, "/v1\\search"),
+    ALLOWED("/v1%5Csearch", B, PATH_ENCODED_SLASH, "/v1\\search"),
+    ALLOWED("/\\", B, PATH_ENCODED_SLASH, "/\\"),
+    ALLOWED("/a\\b%2fc", B | S, PATH_ENCODED_SLASH, "/a\\b%2Fc"),
+    NEVER("/..\\", PATH_ENCODED_SLASH),
+    NEVER("/a\\..\\b", PATH_ENCODED_SLASH),
+    NEVER("/a%5c%2e%2e", PATH_ENCODED_SLASH),
+    NEVER("/a\\.%2Fb", PATH_ENCODED_SLASH),
+    NEVER("/a\\b/../c", PATH_ENCODED_SLASH),
+
+    /* parameters are left away */
+    ALLOWED("/v1/search;x", P, PATH_PARAMETER, "/v1/search"),
+    ALLOWED("/v1;a=b/search;c=d;e", P, PATH_PARAMETER, "/v1/search"),
+    ALLOWED("/;", P, PATH_PARAMETER, "/"),
+    ALLOWED("/;x/v1/search", P, PATH_PARAMETER, "/v1/search"),
+    ALLOWED("/v1/;x/search", P, PATH_PARAMETER, "/v1/search"),
+    ALLOWED("/v1/search/;x", P, PATH_PARAMETER, "/v1/search/"),
+    ALLOWED("/v1/sea;r%63h", P, PATH_PARAMETER, "/v1/sea"),
+    ALLOWED("/v1/search;..", P, PATH_PARAMETER, "/v1/search"),
+    ALLOWED("/v1/search;a%2fb", P | S, PATH_PARAMETER, "/v1/search"),
+    ALLOWED("/v1/search;a\\b", P | B, PATH_PARAMETER, "/v1/search"),
+    ALLOWED("/v1/search;%252e", P | E, PATH_PARAMETER, "/v1/search"),
+    ALLOWED("/x;y/../v1/search", P | D, PATH_PARAMETER, "/v1/search"),
+    NEVER("/v1/..;/search", PATH_PARAMETER),
+    NEVER("/v1/..;x=y/search", PATH_PARAMETER),
+    NEVER("/v1/.;x", PATH_PARAMETER),
+    NEVER("/v1/%2e%2e;", PATH_PARAMETER),
+    NEVER("/a/;x/../b", PATH_PARAMETER),
+    NEVER("/a;%00", PATH_PARAMETER),
+    NEVER("/a;%zz", PATH_PARAMETER),
+    NEVER("/a;b c", PATH_PARAMETER),
+
+    /* decoded once */
+    ALLOWED("/%252e%252e/a", E, PATH_DOUBLE_ENCODING, "/%252e%252e/a"),
+    ALLOWED("/v1/%2573earch", E, PATH_DOUBLE_ENCODING, "/v1/%2573earch"),
+    ALLOWED("/v1/%25%37%33earch", E, PATH_DOUBLE_ENCODING, "/v1/%2573earch"),
+    ALLOWED("/v1/a%252fb", E, PATH_DOUBLE_ENCODING, "/v1/a%252fb"),
+    ALLOWED("/v1/%2500", E, PATH_DOUBLE_ENCODING, "/v1/%2500"),
+    NEVER("/a%252Fb/../c", PATH_DOUBLE_ENCODING),
+
+    /* nothing can be allowed about these */
+    NEVER("/%00", PATH_NUL),
+    NEVER("/%0d%0a", PATH_NUL),
+    NEVER("/a%2fb%00", PATH_ENCODED_SLASH),
+    NEVER("/%c0%af", PATH_BAD_ENCODING),
+    NEVER("/%C0%AE%C0%AE/", PATH_BAD_ENCODING),
+    NEVER("/%e0%80%af", PATH_BAD_ENCODING),
+    NEVER("/%", PATH_BAD_ENCODING),
+    NEVER("/a b", BAD_TARGET),
+};
+
+static void test_doubts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(DOUBT_ROWS) / sizeof(DOUBT_ROWS[0]); i++) {
+        const struct doubt_row *row = &DOUBT_ROWS[i];
+        size_t len = strlen(row->path);
+        char *path = test_copy(row->path, len), *out = test_copy(row->path, len);
+        for (uint32_t allowed = 0; allowed <= ALL; allowed++) {
+            struct http_path result;
+            struct http_fault fault = {HTTP_FAULT_NONE, 0};
+            enum http_parse parse = judge(path, len, out, allowed, &result, &fault);
+            bool is_allowed = row->judged != NULL && (row->doubts & ~allowed) == 0;
+            if ((parse == HTTP_PARSE_OK) != is_allowed)
+                fail_msg("%s with %x allowed: %s", row->path, allowed, http_fault_name(fault.id));
+            if (allowed == 0 && fault.id != row->fault)
+                fail_msg("%s: %s", row->path, http_fault_name(fault.id));
+            if (!is_allowed)
+                continue;
+            assert_int_equal(result.doubts, row->doubts);
+            test_span_is(result.judged, row->judged);
+        }
+        free(path);
+        free(out);
+    }
+}
+
+/* The fault is that of the first doubt that is left. */
+static void test_first_doubt(void **state)
+{
+    (void)state;
+    static const char path[] = "/a%2Fb/c;d/e\\f";
+    static const struct {
+        uint32_t allowed;
+        enum http_fault_id fault;
+        uint32_t offset;
+    } rows[] = {
+        {0, HTTP_FAULT_PATH_ENCODED_SLASH, 2},
+        {S, HTTP_FAULT_PATH_PARAMETER, 8},
+        {P, HTTP_FAULT_PATH_ENCODED_SLASH, 2},
+        {S | P, HTTP_FAULT_PATH_ENCODED_SLASH, 12},
+        {S | P | D | E, HTTP_FAULT_PATH_ENCODED_SLASH, 12},
+        {S | P | B, HTTP_FAULT_NONE, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char out[sizeof(path)];
+        struct http_path result;
+        struct http_fault fault = {HTTP_FAULT_NONE, 0};
+        (void)judge(path, sizeof(path) - 1, out, rows[i].allowed, &result, &fault);
+        assert_int_equal(fault.id, rows[i].fault);
+        assert_int_equal(fault.offset, rows[i].offset);
+    }
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -141,10 +338,10 @@ static void test_paths(void **state)
         const struct row *row = &ROWS[i];
         char *path = test_copy(row->path, row->len);
         char *out = test_copy(row->path, row->len);
-        struct span judged;
+        struct http_path result;
         struct http_fault fault = {HTTP_FAULT_NONE, 0};
-        enum http_parse parse =
-            http_path_judge((struct span){path, row->len}, out, &judged, &fault);
+        enum http_parse parse = judge(path, row->len, out, 0, &result, &fault);
+        struct span judged = result.judged;
         if (fault.id != row->fault)
             fail_msg("%s: %s", http_fault_name(fault.id), row->path);
         assert_int_equal(parse, row->judged != NULL ? HTTP_PARSE_OK : HTTP_PARSE_BAD);
@@ -164,7 +361,7 @@ static void test_paths(void **state)
 static void test_judging_twice(void **state)
 {
     (void)state;
-    static const char alphabet[] = "/.%2eEfF3b;a\\~C0";
+    static const char alphabet[] = "/.%2eEfF35b;a\\~C0";
     char path[7], once[7], twice[7];
     path[0] = '/';
     unsigned total = 1;
@@ -173,13 +370,18 @@ static void test_judging_twice(void **state)
     for (unsigned n = 0; n < total; n++) {
         for (unsigned i = 1, rest = n; i <= 5; i++, rest /= sizeof(alphabet) - 1)
             path[i] = alphabet[rest % (sizeof(alphabet) - 1)];
-        struct span first, second;
+        struct http_path result, again;
         struct http_fault fault;
-        if (http_path_judge((struct span){path, 6}, once, &first, &fault) != HTTP_PARSE_OK)
+        if (http_path_judge((struct span){path, 6}, once, &result, &fault) != HTTP_PARSE_OK)
             continue;
+        struct span first = result.judged;
         assert_true(first.len <= 6 && first.len > 0 && first.ptr[0] == '/');
-        assert_int_equal(http_path_judge(first, twice, &second, &fault), HTTP_PARSE_OK);
-        assert_true(span_eq(first, second));
+        assert_int_equal(http_path_judge(first, twice, &again, &fault), HTTP_PARSE_OK);
+        assert_ptr_equal(again.judged.ptr, first.ptr);
+        assert_true(span_eq(first, again.judged));
+        /* What stays in a judged path is what was found in it. */
+        assert_int_equal(again.doubts, result.doubts & again.doubts & (S | B | E));
+        assert_int_equal(again.doubts & (D | P), 0);
     }
 }
 
@@ -187,6 +389,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_doubts),
+        cmocka_unit_test(test_first_doubt),
         cmocka_unit_test(test_judging_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

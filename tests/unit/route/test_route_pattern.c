@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "http/http_path.h"
 #include "route/route.h"
 
 #define A16   "aaaaaaaaaaaaaaaa"
@@ -118,6 +119,34 @@ static void test_faults(void **state)
     }
 }
 
+/* What a route allows may stand in its pattern, spelled as it is judged; what judging removes may not. */
+static void test_allowed_paths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        uint32_t needed; /* 0: a fault whatever is allowed */
+    } rows[] = {
+        {"/a%2Fb", HTTP_PATH_BIT(HTTP_PATH_ENCODED_SLASH)},
+        {"/a\\b", HTTP_PATH_BIT(HTTP_PATH_BACKSLASH)},
+        {"/{x}/a%252fb", HTTP_PATH_BIT(HTTP_PATH_DOUBLE_ENCODING)},
+        {"/a%2fb", 0},
+        {"/a%5Cb", 0},
+        {"/a;b", 0},
+        {"/a/./b", 0},
+        {"/a%2F..", 0},
+        {"/%00", 0},
+    };
+    const uint32_t all = HTTP_PATH_BIT(HTTP_PATH_DOUBTS) - 1;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct route_rule rule = rule_of(NULL, rows[i].path, NULL);
+        rule.allow_path = all & ~rows[i].needed;
+        assert_non_null(route_rule_fault(&rule));
+        rule.allow_path = rows[i].needed;
+        assert_true((route_rule_fault(&rule) == NULL) == (rows[i].needed != 0));
+    }
+}
+
 static void test_method_faults(void **state)
 {
     (void)state;
@@ -214,11 +243,9 @@ static void test_covers_methods_and_listeners(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_method_faults),
-        cmocka_unit_test(test_covers_paths),
-        cmocka_unit_test(test_covers_hosts),
-        cmocka_unit_test(test_covers_methods_and_listeners),
+        cmocka_unit_test(test_faults),        cmocka_unit_test(test_allowed_paths),
+        cmocka_unit_test(test_method_faults), cmocka_unit_test(test_covers_paths),
+        cmocka_unit_test(test_covers_hosts),  cmocka_unit_test(test_covers_methods_and_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

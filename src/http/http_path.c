@@ -249,15 +249,11 @@ static enum http_parse judge_segments(struct judging *j)
     return HTTP_PARSE_OK;
 }
 
-enum http_parse http_path_judge(struct span path, char *out, struct http_path *result,
-                                struct http_fault *fault)
+/* A path that is plain up to `at` only. */
+static __attribute__((noinline)) enum http_parse judge_rest(struct span path, size_t at, char *out,
+                                                            struct http_path *result,
+                                                            struct http_fault *fault)
 {
-    result->judged = path;
-    result->doubts = 0;
-    size_t at = plain_len(path);
-    if (at == path.len || (path.len == 1 && path.ptr[0] == '*'))
-        return HTTP_PARSE_OK;
-
     if (path.ptr[0] != '/')
         return bad(fault, HTTP_FAULT_BAD_TARGET, 0);
     if (at == 0)
@@ -278,6 +274,17 @@ enum http_parse http_path_judge(struct span path, char *out, struct http_path *r
     if (!span_eq(written, path))
         result->judged = written;
     return HTTP_PARSE_OK;
+}
+
+enum http_parse http_path_judge(struct span path, char *out, struct http_path *result,
+                                struct http_fault *fault)
+{
+    result->judged = path;
+    result->doubts = 0;
+    size_t at = plain_len(path);
+    if (at == path.len || (path.len == 1 && path.ptr[0] == '*'))
+        return HTTP_PARSE_OK;
+    return judge_rest(path, at, out, result, fault);
 }
 
 enum http_parse http_path_allow(const struct http_path *path, uint32_t allowed,

@@ -78,6 +78,23 @@ bool http_field_is_alias(struct span name)
     return has_underscore && http_field_lookup(dashed, name.len) != HTTP_FIELD_OTHER;
 }
 
+static char folded(char byte)
+{
+    if (byte == '_')
+        return '-';
+    return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
+}
+
+bool http_field_names_clash(struct span a, struct span b)
+{
+    if (a.len != b.len || span_eq_nocase(a, b))
+        return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (folded(a.ptr[i]) != folded(b.ptr[i]))
+            return false;
+    return true;
+}
+
 bool http_field_is_plain(const struct http_head *head, const struct http_field *field)
 {
     for (uint32_t at = field->name_off + field->name_len + 1U; at < field->value_off; at++)

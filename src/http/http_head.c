@@ -293,6 +293,7 @@ static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const c
         plain_stop = *off + bounds.line_bytes;
 
     uint64_t present = 0, repeated = 0;
+    head->has_underscore = false;
     size_t at = *off;
     struct http_field *field = head->fields;
     const struct http_field *const field_end =
@@ -308,6 +309,8 @@ static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const c
                 return parse;
             if (next == at)
                 break;
+            if (memchr(buf + at, '_', field->name_len) != NULL) /* no such name is plain */
+                head->has_underscore = true;
         }
         at = next;
         if (field->id == HTTP_FIELD_OTHER)

@@ -57,6 +57,7 @@ struct http_head {
     uint16_t status;                  /* responses: 100..599 */
     uint8_t method_id;                /* enum http_method */
     uint8_t minor;                    /* of HTTP/1.x: 0 or 1 */
+    bool has_underscore;              /* in the name of a field */
     uint16_t field_count, field_max;
     struct http_field *fields;
     uint64_t present;            /* HTTP_FIELD_BIT of every known field that occurs */
@@ -154,6 +155,9 @@ const struct http_field *http_head_next_named(const struct http_head *head, enum
                                               struct span name, unsigned *from);
 
 enum http_field_id http_field_id_of(struct span name);
+
+/* Do two names that differ become one for CGI, WSGI and their kin, which write "-" as "_"? */
+bool http_field_names_clash(struct span a, struct span b);
 enum http_method http_method_of(struct span method);
 
 bool http_is_token(struct span text); /* RFC 9110 section 5.6.2, at least one byte */

@@ -133,6 +133,19 @@ void identity_quota_key(const uint8_t mac[IDENTITY_KEY_BYTES],
 /* May logs and commands show values of this kind in clear?  Else the 22 characters of the mac. */
 bool identity_is_clear(enum identity_kind kind);
 
+/* The headers that name callers, without those that Sluice knows by number: the parser sees to these.
+ * Owner: the plan. */
+struct identity_headers {
+    const struct span *names;
+    unsigned count;
+    bool has_underscore; /* one of the names */
+};
+
+/* The first field whose name a program behind CGI, WSGI and the like could not tell from one of these:
+ * "X_Api_Key" for "X-Api-Key".  NULL when there is none; nearly always without looking at a field. */
+const struct http_field *identity_find_alias(const struct identity_headers *headers,
+                                             const struct http_head *head);
+
 /* The client's address: the peer's, or, when the peer is a trusted proxy, the rightmost untrusted hop
  * of the configured header; an unparseable hop ends the walk at the last good one (never leftward).
  * When every hop is trusted it is the leftmost.  Several lines of a header are one list.

@@ -78,6 +78,7 @@ struct plan {
     unsigned route_count;
     struct route_table *route_table;
     struct identity_trust trust;
+    struct identity_headers identity_headers; /* all that identities and trust are read from */
     struct identity_secret *secret;
     struct reply_headers headers;
     bool request_id_short;

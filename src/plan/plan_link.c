@@ -112,6 +112,43 @@ static void link_identities(struct plan_work *work)
                       "identity");
 }
 
+static void add_header(struct identity_headers *headers, struct span *names, struct span name,
+                       uint8_t field_id)
+{
+    if (field_id != HTTP_FIELD_OTHER)
+        return;
+    for (unsigned i = 0; i < headers->count; i++) {
+        if (span_eq_nocase(names[i], name))
+            return;
+    }
+    names[headers->count++] = name;
+    headers->has_underscore = headers->has_underscore || span_find(name, '_') < name.len;
+}
+
+static void link_identity_headers(struct plan_work *work)
+{
+    struct plan *plan = &work->draft->plan;
+    struct identity_headers *headers = &plan->identity_headers;
+    size_t room = 1;
+    for (unsigned i = 0; i < plan->identity_count; i++)
+        room += plan->identities[i].from_count;
+    struct span *names = arena_take_zeroed(&plan->arena, room * sizeof(*names));
+    if (names == NULL) {
+        config_out_of_memory(work->load->doc);
+        return;
+    }
+    headers->names = names;
+    for (unsigned i = 0; i < plan->identity_count; i++) {
+        const struct identity *identity = &plan->identities[i];
+        for (unsigned j = 0; j < identity->from_count; j++) {
+            if (identity->from[j].kind == IDENTITY_HEADER)
+                add_header(headers, names, identity->from[j].name, identity->from[j].field_id);
+        }
+    }
+    if (plan->trust.hops == IDENTITY_HOPS_HEADER)
+        add_header(headers, names, plan->trust.header_name, plan->trust.header_id);
+}
+
 void plan_link(struct plan_work *work)
 {
     link_listeners(work);
@@ -120,5 +157,6 @@ void plan_link(struct plan_work *work)
     if (work->load->doc->report->is_out_of_memory)
         return;
     plan_link_quotas(work);
+    link_identity_headers(work);
     plan_link_routes(work);
 }

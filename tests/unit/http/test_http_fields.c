@@ -94,6 +94,32 @@ static void test_aliases(void **state)
     assert_false(http_field_is_alias(SPAN("a_name_that_is_much_longer_than_any_known")));
 }
 
+static void test_clashes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool clash;
+    } rows[] = {
+        {"X-Api-Key", "X_Api_Key", true},
+        {"x-api-key", "X_API-KEY", true},
+        {"x_api_key", "X-Api-Key", true},
+        {"X-Api-Key", "x-api-key", false},
+        {"X_Api_Key", "x_api_key", false},
+        {"X-Api-Key", "X_Api_Keys", false},
+        {"X-Api-Key", "X.Api.Key", false},
+        {"X-Api-Key", "X_Apj_Key", false},
+        {"Key", "key", false},
+        {"a-", "a_", true},
+        {"X-A[", "x_a{", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct span a = span_of(rows[i].a), b = span_of(rows[i].b);
+        assert_int_equal(http_field_names_clash(a, b), rows[i].clash);
+        assert_int_equal(http_field_names_clash(b, a), rows[i].clash);
+    }
+}
+
 static void test_methods(void **state)
 {
     (void)state;
@@ -190,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_every_field_is_found),
         cmocka_unit_test(test_neighbours_are_not_found),
         cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_clashes),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_tokens),

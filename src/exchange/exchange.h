@@ -8,6 +8,7 @@
 #include "base/base_arena.h"
 #include "exchange/exchange_env.h"
 #include "http/http_framing.h"
+#include "http/http_hops.h"
 #include "lease/lease.h"
 #include "record/record.h"
 #include "route/route.h"
@@ -110,6 +111,7 @@ struct exchange {
     enum exchange_after after;
     enum exchange_waits waits;
     struct http_fault fault;
+    struct http_hops hops;
     uint16_t status;
     unsigned tried; /* servers asked since CONNECT was entered, upstream_take counts */
     unsigned tries; /* connections that were begun or taken, for the log */

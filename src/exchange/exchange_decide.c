@@ -37,11 +37,26 @@ static enum exchange_end exchange_find_route(struct exchange *x, const struct ht
     return is_found ? END_OK : END_NO_ROUTE;
 }
 
+/* What makes a head malformed that only an intermediary, or this configuration, looks at. */
+static bool exchange_judge_head(struct exchange *x)
+{
+    const struct identity_headers *headers = &x->snapshot->plan->identity_headers;
+    const struct http_field *alias = identity_find_alias(headers, &x->head);
+    if (alias != NULL) {
+        x->fault = (struct http_fault){HTTP_FAULT_BAD_FIELD_NAME, alias->name_off};
+        return false;
+    }
+    return http_hops_read(&x->head, &x->hops, &x->fault) == HTTP_PARSE_OK;
+}
+
 enum step_result exchange_step_route(struct exchange *x)
 {
     const struct plan *plan = x->snapshot->plan;
-    if (x->has_head)
+    if (x->has_head) {
         x->client_ip = identity_client_ip(&plan->trust, &x->head, &x->peer_ip, x->peer_is_unix);
+        if (x->end == END_OK && !exchange_judge_head(x))
+            x->end = exchange_end_of_fault(x->fault.id);
+    }
     struct http_path path;
     path.doubts = 0;
     if (x->has_head && x->target.path.len != 0 && !exchange_judge_path(x, &path)) {
@@ -237,10 +252,21 @@ enum step_result exchange_step_decide(struct exchange *x)
 
 /* ---- RESPOND ---- */
 
+/* A request that may be forwarded no further is answered here, charged like any other of its route (RFC 9110
+ * section 7.6.2).  TRACE would echo to a script what its browser hides from it (section 9.3.8). */
+static enum step_result exchange_answer_here(struct exchange *x)
+{
+    if (x->head.method_id == HTTP_METHOD_TRACE)
+        return exchange_fail(x, END_METHOD_REFUSED);
+    return exchange_reply(x, 200, SPAN_NONE, SPAN_NONE);
+}
+
 enum step_result exchange_step_respond(struct exchange *x)
 {
     const struct plan_respond *respond = x->route->respond;
-    if (respond == NULL)
-        return STEP_NEXT;
+    if (respond == NULL) {
+        bool is_last = x->hops.has_max_forwards && x->hops.max_forwards == 0;
+        return is_last ? exchange_answer_here(x) : STEP_NEXT;
+    }
     return exchange_reply(x, respond->status, respond->content_type, respond->body);
 }

@@ -29,12 +29,11 @@ enum step_result exchange_fail(struct exchange *x, enum exchange_end end);
 enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
                                 struct span body);
 
-/* The value of a Date field, of this second. */
-struct span exchange_date(struct exchange_env *env);
-
 /* Header lines that every response of ours or of a server gets: request id and limits. */
 char *exchange_write_own_fields(struct exchange *x, char *out);
-#define EXCHANGE_OWN_FIELDS_MAX (REPLY_LIMITS_MAX + RECORD_ID_MAX + 20)
+/* The line "Date: ..." of this second. */
+char *exchange_write_date(struct exchange_env *env, char *out);
+#define EXCHANGE_OWN_FIELDS_MAX (REPLY_LIMITS_MAX + RECORD_ID_MAX + 20 + FMT_DATE_MAX + 8)
 
 /* May the response carry the rate-limit fields of this exchange? */
 bool exchange_shows_limits(const struct exchange *x);

@@ -23,9 +23,9 @@ struct span exchange_refusal_write(struct exchange_env *env, struct exchange_ref
     at = fmt_u64(at, status);
     *at++ = ' ';
     at = fmt_span(at, http_status_reason(status));
-    at = FMT_LIT(at, "\r\nDate: ");
-    at = fmt_span(at, exchange_date(env));
-    at = FMT_LIT(at, "\r\nContent-Type: application/json; charset=UTF-8\r\nX-request-id: ");
+    at = FMT_LIT(at, "\r\n");
+    at = exchange_write_date(env, at);
+    at = FMT_LIT(at, "Content-Type: application/json; charset=UTF-8\r\nX-request-id: ");
     if (plan->request_id_short)
         at = fmt_span(at, (struct span){refusal->id.hex, RECORD_ID_HEX});
     else

@@ -71,6 +71,13 @@ static void relay_note_id(struct exchange *x, const struct http_head *head)
         x->upstream_id = arena_copy(&x->arena, http_field_value(head, field));
 }
 
+/* Is the server's own Date passed on? */
+static bool relay_keeps_date(const struct upstream_reading *reading)
+{
+    return http_head_has(&reading->head, HTTP_FIELD_DATE) &&
+           (reading->framing.nominated & HTTP_FIELD_BIT(HTTP_FIELD_DATE)) == 0;
+}
+
 static bool relay_head(struct exchange *x, const struct upstream_reading *reading)
 {
     const struct http_head *head = &reading->head;
@@ -83,8 +90,12 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
         return false;
     if (exchange_shows_limits(x))
         drop |= RELAY_LIMITS;
+    if (is_interim || head->status == 204) /* RFC 9110 section 8.6: no Content-Length, be it 0 */
+        drop |= HTTP_FIELD_BIT(HTTP_FIELD_CONTENT_LENGTH);
     char *at = http_write_fields(out, head, drop);
     if (!is_interim) {
+        if (!relay_keeps_date(reading)) /* RFC 9110 section 6.6.1 */
+            at = exchange_write_date(x->env, at);
         at = exchange_write_own_fields(x, at);
         relay_note_id(x, head);
         x->status = head->status;

@@ -21,14 +21,16 @@ char *exchange_write_own_fields(struct exchange *x, char *out)
     return out;
 }
 
-struct span exchange_date(struct exchange_env *env)
+char *exchange_write_date(struct exchange_env *env, char *out)
 {
     uint64_t now_s = env->loop->wall_us / 1000000;
     if (env->date_s != now_s) {
         fmt_http_date(env->date, now_s);
         env->date_s = now_s;
     }
-    return (struct span){env->date, FMT_DATE_MAX};
+    out = FMT_LIT(out, "Date: ");
+    out = fmt_span(out, (struct span){env->date, FMT_DATE_MAX});
+    return FMT_LIT(out, "\r\n");
 }
 
 /* Can what is left of the request's body be read away cheaply?  A client that waits for 100-continue may
@@ -53,9 +55,7 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
         x->is_discarding = exchange_can_discard(x);
         x->must_close = !x->is_discarding;
     }
-    char *at = FMT_LIT(out, "Date: ");
-    at = fmt_span(at, exchange_date(x->env));
-    at = FMT_LIT(at, "\r\n");
+    char *at = exchange_write_date(x->env, out);
     if (body.len != 0 && !is_bodiless) {
         at = FMT_LIT(at, "Content-Type: ");
         at = fmt_span(at, content_type);
@@ -64,6 +64,8 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
     at = exchange_write_own_fields(x, at);
     if (status == 503 && !(x->is_decided && x->ask.decision.retry_after_s != 0))
         at = FMT_LIT(at, "Retry-After: 1\r\n");
+    if (status == 405) /* RFC 9110 section 15.5.6: OPTIONS is what Sluice itself answers */
+        at = FMT_LIT(at, "Allow: OPTIONS\r\n");
     if (!is_bodiless) {
         at = FMT_LIT(at, "Content-Length: ");
         at = fmt_u64(at, body.len);

@@ -174,6 +174,34 @@ static char *send_forwarded(struct exchange *x, char *at)
                         x->target.authority);
 }
 
+/* What was for this hop, as it is for the next (RFC 9110 sections 7.6.2 and 10.1.4).  A client of HTTP/1.0 cannot
+ * be given trailers. */
+static char *send_hops(const struct exchange *x, char *at)
+{
+    if (x->hops.has_max_forwards) {
+        at = FMT_LIT(at, "Max-Forwards: ");
+        at = fmt_u64(at, x->hops.max_forwards - 1);
+        at = FMT_LIT(at, "\r\n");
+    }
+    if (x->hops.takes_trailers && x->head.minor != 0)
+        at = FMT_LIT(at, "TE: trailers\r\nConnection: TE\r\n");
+    return at;
+}
+
+/* Fields that are not copied from the client's head. */
+static uint64_t send_dropped(const struct exchange *x)
+{
+    uint64_t drop = SEND_REPLACED;
+    if (!x->is_trusted)
+        drop |= SEND_DROPPED_UNTRUSTED;
+    if (x->hops.has_max_forwards)
+        drop |= HTTP_FIELD_BIT(HTTP_FIELD_MAX_FORWARDS);
+    if (x->head.minor ==
+        0) /* it MUST be ignored, and we make 1.1 of it (RFC 9110 section 10.1.1) */
+        drop |= HTTP_FIELD_BIT(HTTP_FIELD_EXPECT);
+    return drop;
+}
+
 /* Every value can appear twice at most: once kept, once in a list that we write. */
 static size_t send_head_bytes(const struct exchange *x)
 {
@@ -190,21 +218,19 @@ static struct span send_host(const struct exchange *x)
 
 static struct span send_head(struct exchange *x)
 {
-    uint64_t drop = SEND_REPLACED;
     char *out = exchange_room(x, send_head_bytes(x));
     if (out == NULL)
         return SPAN_NONE;
-    if (!x->is_trusted)
-        drop |= SEND_DROPPED_UNTRUSTED;
     char *at = send_request_line(x, out);
     if (!http_head_has(&x->head, HTTP_FIELD_HOST)) { /* HTTP/1.0: HTTP/1.1 servers insist on one */
         at = FMT_LIT(at, "Host: ");
         at = fmt_span(at, send_host(x));
         at = FMT_LIT(at, "\r\n");
     }
-    at = http_write_fields(at, &x->head, drop);
+    at = http_write_fields(at, &x->head, send_dropped(x));
     if (x->framing.kind == HTTP_BODY_CHUNKED)
         at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
+    at = send_hops(x, at);
     at = send_forwarded(x, at);
     at = x->head.minor == 0 ? FMT_LIT(at, "Via: 1.0 sluice\r\n")
                             : FMT_LIT(at, "Via: 1.1 sluice\r\n");

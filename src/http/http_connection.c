@@ -4,9 +4,7 @@
 
 #include "http/http_fields.h"
 
-/* The next element of a comma-separated list (RFC 9110 section 5.6.1), empty ones skipped; false at the
- * end.  *rest moves behind it. */
-static bool list_next(struct span *rest, struct span *element)
+bool http_list_next(struct span *rest, struct span *element)
 {
     while (rest->len != 0) {
         size_t comma = span_find(*rest, ',');
@@ -40,7 +38,7 @@ static bool add_options(struct http_connection *connection, struct span list)
     if (add_known(connection, list))
         return true; /* one word: nearly always */
     struct span option;
-    while (list_next(&list, &option)) {
+    while (http_list_next(&list, &option)) {
         if (add_known(connection, option))
             continue;
         if (!http_is_token(option) || connection->other_count == HTTP_CONNECTION_OPTIONS_MAX)

@@ -98,9 +98,8 @@ static bool may_nominate(uint64_t nominated)
 
 /* keep_alive by version and Connection (RFC 9112 section 9.3). */
 static enum http_parse read_connection(const struct http_head *head, struct http_framing *framing,
-                                       uint64_t *nominated, struct http_fault *fault)
+                                       struct http_fault *fault)
 {
-    *nominated = 0;
     framing->keep_alive = head->minor != 0;
     if (!http_head_has(head, HTTP_FIELD_CONNECTION))
         return HTTP_PARSE_OK;
@@ -112,7 +111,7 @@ static enum http_parse read_connection(const struct http_head *head, struct http
         framing->keep_alive = false;
     else if (connection.nominated & HTTP_FIELD_BIT(HTTP_FIELD_KEEP_ALIVE))
         framing->keep_alive = true;
-    *nominated = connection.nominated;
+    framing->nominated = connection.nominated;
     return HTTP_PARSE_OK;
 }
 
@@ -138,11 +137,10 @@ enum http_parse http_framing_request(const struct http_head *head, struct http_f
     enum http_parse parse = read_framing_fields(head, framing, fault);
     if (parse != HTTP_PARSE_OK)
         return parse;
-    uint64_t nominated;
-    parse = read_connection(head, framing, &nominated, fault);
+    parse = read_connection(head, framing, fault);
     if (parse != HTTP_PARSE_OK)
         return parse;
-    if (!may_nominate(nominated))
+    if (!may_nominate(framing->nominated))
         return bad_field(head, fault, HTTP_FAULT_BAD_CONNECTION, HTTP_FIELD_CONNECTION);
     return read_expect(head, framing, fault);
 }
@@ -160,8 +158,7 @@ enum http_parse http_framing_response(const struct http_head *head, enum http_me
     enum http_parse parse = read_framing_fields(head, framing, fault);
     if (parse != HTTP_PARSE_OK)
         return parse;
-    uint64_t nominated;
-    parse = read_connection(head, framing, &nominated, fault);
+    parse = read_connection(head, framing, fault);
     if (parse != HTTP_PARSE_OK)
         return parse;
 
@@ -172,6 +169,8 @@ enum http_parse http_framing_response(const struct http_head *head, enum http_me
         if (framing->kind == HTTP_BODY_LENGTH)
             return bad_field(head, fault, HTTP_FAULT_BAD_CONTENT_LENGTH, HTTP_FIELD_CONTENT_LENGTH);
     }
+    if (head->status == 205 && framing->kind == HTTP_BODY_LENGTH)
+        return bad_field(head, fault, HTTP_FAULT_BAD_CONTENT_LENGTH, HTTP_FIELD_CONTENT_LENGTH);
     if (head->status == 101) {
         framing->kind = HTTP_BODY_TUNNEL;
         framing->keep_alive = false;

@@ -21,6 +21,7 @@ struct http_framing {
     bool has_length;  /* a Content-Length was there */
     bool keep_alive;  /* the sender lets the connection live (version and Connection) */
     bool expect_continue; /* requests */
+    uint64_t nominated;   /* HTTP_FIELD_BITs of the known fields that Connection names */
 };
 
 /* The rules, in order; the first that applies decides.  BAD fills the fault.  HTAB around the value makes
@@ -50,14 +51,15 @@ struct http_framing {
  *   Connection is not a list of tokens, or too long  BAD BAD_CONNECTION           RFC 9110 7.6.1
  *   1xx or 204 with Transfer-Encoding                BAD BAD_TRANSFER_ENCODING    RFC 9112 6.1
  *   1xx or 204 with Content-Length above 0           BAD BAD_CONTENT_LENGTH       RFC 9110 8.6
+ *   205 with Content-Length above 0                  BAD BAD_CONTENT_LENGTH       RFC 9110 15.3.6
  *   101                                              TUNNEL                       RFC 9110 15.2.2
  *   1xx, 204, 304, any response to HEAD              NONE (has_length is kept)    RFC 9112 6.3 (1)
  *   Transfer-Encoding: chunked                       CHUNKED                      RFC 9112 6.3 (4)
  *   Content-Length: 0                                NONE, has_length             RFC 9112 6.3 (6)
  *   Content-Length                                   LENGTH                       RFC 9112 6.3 (6)
  *   neither                                          CLOSE                        RFC 9112 6.3 (8)
- * That a 101 was asked for at all (UNEXPECTED_UPGRADE) is for the caller to judge.  205 is read like
- * 200.
+ * That a 101 was asked for at all (UNEXPECTED_UPGRADE) is for the caller to judge.  205 is else read
+ * like 200: RFC 9112 gives it a body, RFC 9110 forbids one, and browsers read none.
  *
  * keep_alive: HTTP/1.1 unless "close"; HTTP/1.0 only with "keep-alive" and without "close"; never with
  * CLOSE or TUNNEL (RFC 9112 section 9.3). */

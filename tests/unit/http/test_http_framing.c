@@ -235,7 +235,9 @@ static const struct response_row RESPONSES[] = {
     {"HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n", F(BAD_CONTENT_LENGTH), 0, 0, 0, 0},
     {"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n", F(BAD_TRANSFER_ENCODING), 0, 0, 0,
      0},
-    {"HTTP/1.1 205 Reset Content\r\nContent-Length: 3\r\n", OK, LENGTH, NONE, 3, LIVE | HAS_LEN},
+    {"HTTP/1.1 205 Reset Content\r\nContent-Length: 3\r\n", F(BAD_CONTENT_LENGTH), 0, 0, 0, 0},
+    {"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n", OK, NONE, NONE, 0, LIVE | HAS_LEN},
+    {"HTTP/1.1 205 Reset Content\r\nTransfer-Encoding: chunked\r\n", OK, CHUNKED, NONE, 0, LIVE},
     {"HTTP/1.1 304 Not Modified\r\n", OK, NONE, NONE, 0, LIVE},
     {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n", OK, NONE, NONE, 5, LIVE | HAS_LEN},
     {"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n", OK, NONE, NONE, 0, LIVE},
@@ -286,11 +288,38 @@ static void test_responses(void **state)
     }
 }
 
+static void test_nominated(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head;
+        uint64_t nominated;
+    } rows[] = {
+        {"HTTP/1.1 200 OK\r\n\r\n", 0},
+        {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", 0},
+        {"HTTP/1.1 200 OK\r\nConnection: close, x-other, Date\r\n\r\n",
+         HTTP_FIELD_BIT(HTTP_FIELD_DATE)},
+        {"HTTP/1.1 200 OK\r\nConnection: date\r\nConnection: Keep-Alive,te\r\n\r\n",
+         HTTP_FIELD_BIT(HTTP_FIELD_DATE) | HTTP_FIELD_BIT(HTTP_FIELD_KEEP_ALIVE) |
+             HTTP_FIELD_BIT(HTTP_FIELD_TE)},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct test_head t;
+        struct http_framing framing;
+        struct http_fault fault;
+        test_response(&t, rows[i].head);
+        assert_int_equal(http_framing_response(&t.head, HTTP_METHOD_GET, &framing, &fault),
+                         HTTP_PARSE_OK);
+        assert_true(framing.nominated == rows[i].nominated);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_responses),
+        cmocka_unit_test(test_nominated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

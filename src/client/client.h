@@ -21,6 +21,8 @@ struct client_door {
 struct client_door *client_door_new(const struct plan_listener *listener);
 void client_door_unref(struct client_door *door);
 
+struct client_work;
+
 /* What the workers of the process count together; all borrowed. */
 struct client_shared {
     atomic_uint *connections;     /* client connections that are open */
@@ -40,7 +42,8 @@ struct client_refused {
 struct client_env {
     struct exchange_env *exchanges; /* borrowed */
     struct client_shared shared;
-    struct list conns, spare, spare_work;
+    struct list conns, spare;
+    struct client_work *spare_work; /* a list */
     unsigned count, spare_work_count;
     bool is_draining;
     /* A connection was closed, so that there is a descriptor again; may be NULL. */

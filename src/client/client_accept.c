@@ -48,7 +48,6 @@ enum err client_env_init(struct client_env *env, struct exchange_env *exchanges,
         .exchanges = exchanges, .shared = *shared, .cork = malloc(CLIENT_CORK_BYTES)};
     list_init(&env->conns);
     list_init(&env->spare);
-    list_init(&env->spare_work);
     loop_timer_init(&env->refused_timer, client_on_refused_timer, env);
     for (unsigned i = 0; i < CLIENT_REFUSED_MAX; i++)
         env->refused[i].fd = -1;
@@ -64,8 +63,7 @@ void client_env_fini(struct client_env *env)
     }
     LIST_EACH_SAFE (node, &env->spare)
         free(LIST_OF(node, struct client_conn, node));
-    LIST_EACH_SAFE (node, &env->spare_work)
-        free(LIST_OF(node, struct client_work, node));
+    client_work_free_spare(env, 0);
     free(env->cork);
 }
 

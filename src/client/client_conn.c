@@ -60,7 +60,7 @@ static void client_finish(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     const struct plan_limits *limits = client_limits(conn);
-    bool may_come_more = !work->request_done || work->left != 0 || conn->stream.is_readable;
+    bool may_come_more = !conn->request_done || work->left != 0 || conn->stream.is_readable;
     client_work_drop_input(conn->env, work);
     if (!may_come_more) {
         client_set_state(conn, CLIENT_CLOSED);
@@ -101,7 +101,7 @@ void client_finished(void *arg, enum exchange_after after)
         client_ends_by(conn, METRICS_CLOSED_BROKEN);
         net_stream_abort(&conn->stream);
         client_set_state(conn, CLIENT_CLOSED);
-    } else if (after == EXCHANGE_CLOSE || conn->work->will_close || conn->env->is_draining) {
+    } else if (after == EXCHANGE_CLOSE || conn->will_close || conn->env->is_draining) {
         client_ends_by(conn,
                        conn->env->is_draining ? METRICS_CLOSED_DRAIN : METRICS_CLOSED_RESPONSE);
         client_finish(conn);
@@ -119,7 +119,7 @@ void client_finished(void *arg, enum exchange_after after)
  * same, and is given up with it. */
 static bool client_has_left(struct client_conn *conn)
 {
-    return conn->stream.is_readable && conn->work->request_done && conn->work->left == 0 &&
+    return conn->stream.is_readable && conn->request_done && conn->work->left == 0 &&
            net_stream_is_over(&conn->stream);
 }
 
@@ -150,13 +150,14 @@ static bool client_drive_once(struct client_conn *conn)
 
 static void client_on_task(void *arg)
 {
-    client_drive(arg);
+    struct client_work *work = arg;
+    client_drive(work->conn);
 }
 
 static bool client_has_work(struct client_conn *conn)
 {
     if (conn->work == NULL)
-        conn->work = client_work_take(conn->env, client_on_task, conn);
+        conn->work = client_work_take(conn->env, conn, client_on_task);
     return conn->work != NULL;
 }
 
@@ -164,7 +165,7 @@ static bool client_has_work(struct client_conn *conn)
 static void client_drive(struct client_conn *conn)
 {
     unsigned looks = 0;
-    if (conn->state == CLIENT_CLOSED || !client_has_work(conn)) {
+    if (!client_has_work(conn)) {
         client_free(conn);
         return;
     }
@@ -265,6 +266,7 @@ void client_begin_serving(struct client_conn *conn, int fd)
     struct client_env *env = conn->env;
     struct loop *loop = client_loop(conn);
     conn->stream.fd = -1;
+    conn->request_done = true;
     list_init(&conn->node);
     list_push_back(&env->conns, &conn->node);
     env->count++;

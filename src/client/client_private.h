@@ -20,6 +20,13 @@ enum client_state {
     CLIENT_CLOSED, /* to be freed at the end of the callback */
 };
 
+/* How the body of the response in progress is written. */
+enum client_framing {
+    CLIENT_RAW,
+    CLIENT_CHUNKED,
+    CLIENT_NOTHING, /* HEAD, 204, 304: data is left away */
+};
+
 /* Small: idle ones are counted in thousands.  Owner: its env.  Freed by: itself.  Thread: the worker's. */
 struct client_conn {
     struct client_env *env;
@@ -31,10 +38,15 @@ struct client_conn {
     struct exchange *x;
     struct ip peer_ip;
     enum client_state state;
+    enum client_framing framing;
     bool peer_is_unix;
     bool is_driving; /* client_drive is on the stack */
     bool is_broken;  /* a write failed */
-    bool is_counted; /* by its address, in env->shared.addresses */
+    bool keep_alive; /* the client's wish */
+    bool is_1_0;
+    bool will_close;   /* the response in progress says so */
+    bool request_done; /* the request in progress has been read whole */
+    bool is_counted;   /* by its address, in env->shared.addresses */
     uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
     uint32_t requests; /* that were begun */
 };
@@ -57,7 +69,11 @@ void client_set_state(struct client_conn *conn, enum client_state state);
 /* Bytes to look at in conn->at: how many, 0 to wait, negative when the client has ended or failed. */
 ssize_t client_fill(struct client_conn *conn);
 /* Bytes that were read but not looked at move out of the scratch, which is everybody's. */
-bool client_keep_rest(struct client_conn *conn);
+bool client_move_rest(struct client_conn *conn);
+static inline bool client_keep_rest(struct client_conn *conn)
+{
+    return conn->work->left == 0 || conn->work->at_is_kept || client_move_rest(conn);
+}
 
 /* One request head: true when an exchange was begun or the connection changed state. */
 bool client_read_head(struct client_conn *conn);

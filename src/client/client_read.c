@@ -9,14 +9,12 @@
 
 /* ---- input ---- */
 
-bool client_keep_rest(struct client_conn *conn)
+bool client_move_rest(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     const struct plan_limits *limits = client_limits(conn);
     size_t max =
         (size_t)limits->head.line_max_bytes + limits->head.head_max_bytes + LOOP_SCRATCH_BYTES;
-    if (work->at_is_kept || work->left == 0)
-        return true;
     if (buf_append(&work->in, (struct span){work->at, work->left}, max) != ERR_OK)
         return false;
     work->at = work->in.bytes + work->in.begin;
@@ -85,16 +83,16 @@ static bool client_begin(struct client_conn *conn, const struct exchange_request
     if (request->head != NULL) {
         conn->x->bytes_in = request->head->bytes;
     } else {
-        work->framing = client_says_head(conn) ? CLIENT_NOTHING : CLIENT_RAW;
-        work->is_1_0 = false;
+        conn->framing = client_says_head(conn) ? CLIENT_NOTHING : CLIENT_RAW;
+        conn->is_1_0 = false;
     }
     return true;
 }
 
 bool client_refuse(struct client_conn *conn, struct exchange_request *request)
 {
-    conn->work->keep_alive = false;
-    conn->work->request_done = false;
+    conn->keep_alive = false;
+    conn->request_done = false;
     bool has_begun = client_begin(conn, request);
     client_work_drop_input(conn->env, conn->work);
     return has_begun;
@@ -106,7 +104,7 @@ static void client_take_head(struct client_conn *conn, const struct http_head *h
     work->at += head->bytes;
     work->left -= head->bytes;
     work->scanned = 0;
-    work->is_1_0 = head->minor == 0;
+    conn->is_1_0 = head->minor == 0;
 }
 
 static bool client_begin_request(struct client_conn *conn, struct http_head *head,
@@ -115,19 +113,19 @@ static bool client_begin_request(struct client_conn *conn, struct http_head *hea
     struct client_work *work = conn->work;
     client_take_head(conn, head);
     request->head = head;
-    work->framing = head->method_id == HTTP_METHOD_HEAD ? CLIENT_NOTHING : CLIENT_RAW;
+    conn->framing = head->method_id == HTTP_METHOD_HEAD ? CLIENT_NOTHING : CLIENT_RAW;
     if (http_framing_request(head, &request->framing, &request->fault) != HTTP_PARSE_OK ||
         http_target_parse(head, &request->target, &request->fault) != HTTP_PARSE_OK)
         return client_refuse(conn, request);
     request->is_last = ++conn->requests >= client_limits(conn)->requests_max;
-    work->keep_alive = request->framing.keep_alive && !request->is_last;
+    conn->keep_alive = request->framing.keep_alive && !request->is_last;
     if (request->is_last)
         client_ends_by(conn, METRICS_CLOSED_REQUESTS);
-    work->request_done = request->framing.kind == HTTP_BODY_NONE;
+    conn->request_done = request->framing.kind == HTTP_BODY_NONE;
     http_body_init(&work->body, &request->framing);
     bool has_begun = client_begin(conn, request);
     /* The exchange may read its server into the scratch: what belongs to a later request moves out. */
-    if (work->request_done && !client_keep_rest(conn)) {
+    if (conn->request_done && !client_keep_rest(conn)) {
         exchange_stop(conn->x, END_CLIENT_ABORT);
         client_set_state(conn, CLIENT_CLOSED);
     }
@@ -244,7 +242,7 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
             return client_keep_rest(conn) ? EXCHANGE_BODY_DATA : EXCHANGE_BODY_GONE;
         }
     }
-    work->request_done = true;
+    conn->request_done = true;
     *data = (struct span){work->body.trailers, work->body.trailers_len};
     /* The response may be read into the scratch: what belongs to a later request moves out. */
     return client_keep_rest(conn) ? EXCHANGE_BODY_DONE : EXCHANGE_BODY_GONE;

@@ -1,56 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client_work.c - see client_work.h.  Takes and gives: objects of a worker's free list.  Never reads, never writes. */
+/* client_work.c - see client_work.h.  Never reads, never writes. */
 #include "client/client_work.h"
 
 #include <stdlib.h>
 
-#define CLIENT_WORK_SPARE_MAX 256
-
-static struct client_work *work_object(struct client_env *env)
+struct client_work *client_work_new(void (*on_task)(void *work))
 {
-    if (list_is_empty(&env->spare_work))
-        return calloc(1, sizeof(struct client_work));
-    struct client_work *work = LIST_OF(env->spare_work.next, struct client_work, node);
-    list_remove(&work->node);
-    env->spare_work_count--;
+    struct client_work *work = calloc(1, sizeof(*work));
+    if (work != NULL)
+        loop_task_init(&work->task, on_task, work);
     return work;
 }
 
-struct client_work *client_work_take(struct client_env *env, void (*on_task)(void *arg), void *arg)
+void client_work_clear(struct client_env *env, struct client_work *work)
 {
-    struct client_work *work = work_object(env);
-    if (work == NULL)
-        return NULL;
-    loop_task_init(&work->task, on_task, arg);
-    work->request_done = true;
-    work->will_close = false;
-    work->waiting_us = 0;
-    return work;
-}
-
-void client_work_give(struct client_env *env, struct client_work **taken)
-{
-    struct client_work *work = *taken;
-    *taken = NULL;
-    if (work == NULL)
-        return;
     loop_task_cancel(&work->task);
-    if (work->at_is_kept)
-        client_work_drop_input(env, work);
-    work->left = 0;
-    if (work->out.bytes != NULL)
-        buf_free(&work->out);
-    if (env->spare_work_count >= CLIENT_WORK_SPARE_MAX) {
-        free(work);
-        return;
-    }
-    list_push_front(&env->spare_work, &work->node);
-    env->spare_work_count++;
+    client_work_drop_input(env, work);
+    buf_free(&work->out);
 }
 
-bool client_work_is_over(const struct client_work *work)
+void client_work_free_spare(struct client_env *env, unsigned keep)
 {
-    return work->left == 0 && buf_len(&work->out) == 0 && list_is_empty(&work->task.node);
+    while (env->spare_work_count > keep) {
+        struct client_work *work = env->spare_work;
+        env->spare_work = work->next;
+        env->spare_work_count--;
+        free(work);
+    }
 }
 
 void client_work_count_held(struct client_env *env, struct client_work *work, size_t bytes)

@@ -9,23 +9,16 @@
 #include "client/client.h"
 #include "http/http_body.h"
 
-/* How the body of the response in progress is written. */
-enum client_framing {
-    CLIENT_RAW,
-    CLIENT_CHUNKED,
-    CLIENT_NOTHING, /* HEAD, 204, 304: data is left away */
-};
+#define CLIENT_WORK_SPARE_MAX 256
 
-/* Owner: a connection, or env->spare_work.  Freed by: client_work_give, client_env_fini.  Thread: the worker's. */
+struct client_conn;
+
+/* Owner: a connection, or env->spare_work.  Freed by: client_work_give, client_work_free_spare.  Thread: the worker's. */
 struct client_work {
-    struct list node;      /* in env->spare_work */
-    struct loop_task task; /* after a failed write, at the end of the turn */
-    enum client_framing framing;
-    bool keep_alive; /* the client's wish */
-    bool is_1_0;
-    bool will_close;   /* the response in progress says so */
-    bool request_done; /* the request in progress has been read whole */
-    bool at_is_kept;   /* at points into `in`, else into the loop's scratch (this callback only) */
+    struct client_work *next; /* in env->spare_work */
+    struct client_conn *conn;
+    struct loop_task task; /* after a failed write, at the end of the turn; its arg is this */
+    bool at_is_kept; /* at points into `in`, else into the loop's scratch (this callback only) */
     struct buf in, out;
     size_t held_bytes; /* counted in env->head_bytes */
     size_t scanned;
@@ -44,18 +37,52 @@ struct client_work {
     struct http_body body;
 };
 
-/* Holds no bytes and waits for nothing.  NULL: no memory. */
-struct client_work *client_work_take(struct client_env *env, void (*on_task)(void *arg), void *arg);
-
-/* Takes it back, with the buffers that it has. */
-void client_work_give(struct client_env *env, struct client_work **taken);
-
-/* No byte waits in it in either direction, and no task. */
-bool client_work_is_over(const struct client_work *work);
+/* NULL: no memory. */
+struct client_work *client_work_new(void (*on_task)(void *work));
+/* Forgets what waits in it in either direction, and its task. */
+void client_work_clear(struct client_env *env, struct client_work *work);
+/* Keeps so many. */
+void client_work_free_spare(struct client_env *env, unsigned keep);
 
 /* What was read is forgotten. */
 void client_work_drop_input(struct client_env *env, struct client_work *work);
 /* `in` has this size: counted for the whole process. */
 void client_work_count_held(struct client_env *env, struct client_work *work, size_t bytes);
+
+/* Holds no bytes and waits for nothing.  NULL: no memory. */
+static inline struct client_work *client_work_take(struct client_env *env, struct client_conn *conn,
+                                                   void (*on_task)(void *work))
+{
+    struct client_work *work = env->spare_work;
+    if (work != NULL) {
+        env->spare_work = work->next;
+        env->spare_work_count--;
+    } else if ((work = client_work_new(on_task)) == NULL) {
+        return NULL;
+    }
+    work->conn = conn;
+    work->waiting_us = 0;
+    return work;
+}
+
+/* No byte waits in it in either direction, and no task. */
+static inline bool client_work_is_over(const struct client_work *work)
+{
+    return work->left == 0 && buf_len(&work->out) == 0 && list_is_empty(&work->task.node);
+}
+
+static inline void client_work_give(struct client_env *env, struct client_work **taken)
+{
+    struct client_work *work = *taken;
+    *taken = NULL;
+    if (work == NULL)
+        return;
+    if (work->at_is_kept || !client_work_is_over(work))
+        client_work_clear(env, work);
+    work->next = env->spare_work;
+    env->spare_work = work;
+    if (++env->spare_work_count > CLIENT_WORK_SPARE_MAX)
+        client_work_free_spare(env, CLIENT_WORK_SPARE_MAX);
+}
 
 #endif

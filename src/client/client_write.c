@@ -50,13 +50,18 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
         client_pace_blocked(conn);
 }
 
-static void client_uncork(struct client_conn *conn)
+/* Not inlined: its frame would burden callers that mostly have nothing to send. */
+__attribute__((noinline)) static void client_send_cork(struct client_conn *conn)
 {
     const struct iovec iov = {conn->env->cork, conn->env->cork_len};
-    if (conn->env->cork_len == 0)
-        return;
     conn->env->cork_len = 0;
     client_put(conn, &iov, 1);
+}
+
+static void client_uncork(struct client_conn *conn)
+{
+    if (conn->env->cork_len != 0)
+        client_send_cork(conn);
 }
 
 void client_flush(struct client_conn *conn)
@@ -85,15 +90,14 @@ void client_flush(struct client_conn *conn)
 /* Decides how the body is framed and whether the connection lives on. */
 static void client_frame(struct client_conn *conn, const struct exchange_response *response)
 {
-    struct client_work *work = conn->work;
     bool has_end = response->kind == HTTP_BODY_NONE || response->kind == HTTP_BODY_LENGTH;
-    if (work->framing != CLIENT_NOTHING && response->kind == HTTP_BODY_NONE)
-        work->framing = CLIENT_NOTHING;
-    if (!has_end && !work->is_1_0 && work->framing != CLIENT_NOTHING)
-        work->framing = CLIENT_CHUNKED;
-    bool ends_with_connection = !has_end && work->framing == CLIENT_RAW;
-    work->will_close =
-        response->must_close || !work->keep_alive || conn->env->is_draining || ends_with_connection;
+    if (conn->framing != CLIENT_NOTHING && response->kind == HTTP_BODY_NONE)
+        conn->framing = CLIENT_NOTHING;
+    if (!has_end && !conn->is_1_0 && conn->framing != CLIENT_NOTHING)
+        conn->framing = CLIENT_CHUNKED;
+    bool ends_with_connection = !has_end && conn->framing == CLIENT_RAW;
+    conn->will_close =
+        response->must_close || !conn->keep_alive || conn->env->is_draining || ends_with_connection;
 }
 
 static size_t client_head_bytes(const struct exchange_response *response)
@@ -111,11 +115,11 @@ static char *client_write_head(struct client_conn *conn, char *at,
     at = FMT_LIT(at, "\r\n");
     at = fmt_span(at, response->fields);
     if (!response->is_interim) {
-        if (conn->work->framing == CLIENT_CHUNKED)
+        if (conn->framing == CLIENT_CHUNKED)
             at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
-        if (conn->work->will_close)
+        if (conn->will_close)
             at = FMT_LIT(at, "Connection: close\r\n");
-        else if (conn->work->is_1_0)
+        else if (conn->is_1_0)
             at = FMT_LIT(at, "Connection: keep-alive\r\n");
     }
     return FMT_LIT(at, "\r\n");
@@ -158,9 +162,9 @@ static void client_send_data(void *arg, struct span data)
     struct client_env *env = conn->env;
     char chunk[HTTP_CHUNK_HEAD_MAX];
     size_t chunk_len = 0;
-    if (conn->work->framing == CLIENT_NOTHING || conn->is_broken)
+    if (conn->framing == CLIENT_NOTHING || conn->is_broken)
         return;
-    if (conn->work->framing == CLIENT_CHUNKED)
+    if (conn->framing == CLIENT_CHUNKED)
         chunk_len = (size_t)(http_body_chunk_head(chunk, data.len) - chunk);
     size_t end_len = chunk_len == 0 ? 0 : 2;
     conn->x->bytes_out += chunk_len + data.len + end_len;
@@ -184,7 +188,7 @@ static void client_send_data(void *arg, struct span data)
 static void client_send_end(void *arg, struct span trailers)
 {
     struct client_conn *conn = arg;
-    if (conn->work->framing != CLIENT_CHUNKED || conn->is_broken)
+    if (conn->framing != CLIENT_CHUNKED || conn->is_broken)
         return;
     if (conn->env->cork_len + trailers.len + 5 > CLIENT_CORK_BYTES)
         client_uncork(conn);

@@ -9,6 +9,7 @@ import subprocess
 
 # Never reached in a burst, but counted: the price of limiting, not of refusing.
 HIGH = 2_000_000_000
+CONNECTIONS = {"idle": 9000}  # most scenarios need few: what a proxy reserves for more would be no fair price
 
 
 def _children(pid):
@@ -26,6 +27,8 @@ class Peer:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.scenario, self.port, self.upstream_port = scenario, port, upstream_port
+        self.is_limiting = scenario in ("local", "refuse")
+        self.connections = CONNECTIONS.get(scenario, 4096)
         self.process = None
 
     def start(self, cpu, wrapper=()):
@@ -65,12 +68,13 @@ class Sluice(Peer):
         config = {
             "listen": [{"address": f"127.0.0.1:{self.port}"}],
             "workers": 1,
+            "limits": {"keepalive": "600s", "connections": self.connections},
             "upstreams": {"app": {"servers": [f"127.0.0.1:{self.upstream_port}"]}},
             "routes": [route],
-            "log": {"access": "off" if self.scenario == "plain" else str(self.folder / "access.log"),
+            "log": {"access": str(self.folder / "access.log") if self.is_limiting else "off",
                     "error": "stderr"},
         }
-        if self.scenario != "plain":
+        if self.is_limiting:
             limits = {"minute": HIGH} if self.scenario == "local" else {"day": 1}
             config["identities"] = {"user": {"from": ["header:X-Api-Key"]}}
             config["quotas"] = {"user": {"key": ["user"], "limits": limits}}
@@ -93,7 +97,7 @@ class Nginx(Peer):
     def command(self):
         zone = limit = ""
         log = "access_log off;"
-        if self.scenario != "plain":
+        if self.is_limiting:
             rate = "1000000r/s" if self.scenario == "local" else "1r/m"
             zone = f"limit_req_zone $http_x_api_key zone=user:10m rate={rate}; limit_req_status 429;"
             limit = "limit_req zone=user burst=1000000 nodelay;" if self.scenario == "local" else "limit_req zone=user;"
@@ -102,13 +106,13 @@ class Nginx(Peer):
         user = "user root;" if os.geteuid() == 0 else ""  # so that its worker may write into our folder
         file.write_text(f"""
 {user} daemon off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/error.log crit;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {self.connections}; }}
 http {{
   log_format json escape=json '{{"ts":"$time_iso8601","id":"$request_id","client_ip":"$remote_addr","method":"$request_method",'
     '"host":"$host","path":"$uri","proto":"$server_protocol","bytes_in":$request_length,"upstream":"$upstream_addr",'
     '"status":$status,"bytes_out":$bytes_sent,"limit":"$limit_req_status","t_total":$request_time,"t_first":"$upstream_header_time"}}';
   {zone}
-  keepalive_requests 100000000; keepalive_timeout 60s;
+  keepalive_requests 100000000; keepalive_timeout 600s;
   client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p; fastcgi_temp_path {self.folder}/f;
   uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
   upstream app {{ server 127.0.0.1:{self.upstream_port}; keepalive 512; keepalive_requests 100000000; }}
@@ -137,7 +141,7 @@ class Haproxy(Peer):
 
     def command(self):
         limit = log = target = ""
-        if self.scenario != "plain":
+        if self.is_limiting:
             top = HIGH if self.scenario == "local" else 1
             limit = f"""
   stick-table type string len 64 size 100k expire 10m store http_req_rate(60s)
@@ -151,14 +155,14 @@ class Haproxy(Peer):
         file.write_text(f"""
 global
   nbthread 1
-  maxconn 4096
+  maxconn {self.connections}
   {target}
 defaults
   mode http
   timeout connect 1s
-  timeout client 60s
+  timeout client 600s
   timeout server 60s
-  timeout http-keep-alive 60s
+  timeout http-keep-alive 600s
   http-reuse always
   option forwardfor
   unique-id-format %{{+X}}o%ci%cp%Ts%rt%pid

@@ -24,6 +24,7 @@
 #include "loop/loop.h"
 #include "main/main_channel.h"
 #include "main/main_exit.h"
+#include "main/main_memory.h"
 #include "main/main_report.h"
 #include "worker/worker.h"
 
@@ -43,6 +44,7 @@ struct child {
     struct event *channel_event;
     struct loop_alarm *drain_poll;
     struct loop_timer fold_timer;
+    struct main_memory memory;
     char *buffer; /* of the channel */
     int *fresh;   /* descriptors of the APPLY to come */
     unsigned fresh_count;
@@ -393,11 +395,13 @@ static bool child_start_workers(struct child *child)
     return child->workers != NULL;
 }
 
-/* Troubles that are over leave the count of their folded lines. */
+/* Troubles that are over leave the count of their folded lines, and their memory. */
 static void child_on_fold_time(void *arg)
 {
     struct child *child = arg;
     log_flush_folded();
+    main_memory_look(&child->memory,
+                     atomic_load_explicit(&child->connections, memory_order_relaxed));
     loop_timer_set(child->loop, &child->fold_timer, child->loop->mono_us + LOG_FOLD_US);
 }
 

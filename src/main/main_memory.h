@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_memory.h - memory that a wave of connections needed goes back to the system when the wave is over.  Takes:
+ * how many connections there are, from time to time.  Gives: free pages back.  Never touches what is in use. */
+#ifndef SLUICE_MAIN_MEMORY_H
+#define SLUICE_MAIN_MEMORY_H
+
+#include <stdbool.h>
+
+/* Owner: whoever embeds it.  Thread: the owner's.  All zeroes at first. */
+struct main_memory {
+    unsigned most; /* connections since memory was given back */
+};
+
+/* A wave is over: of a thousand connections or more, three in four are gone.  True once a wave. */
+bool main_memory_is_due(struct main_memory *memory, unsigned connections);
+
+/* Give back when it is due.  Takes milliseconds, under the allocator's locks. */
+void main_memory_look(struct main_memory *memory, unsigned connections);
+
+#endif

@@ -20,7 +20,7 @@ struct client_work {
     struct loop_task task; /* after a failed write, at the end of the turn; its arg is this */
     bool at_is_kept; /* at points into `in`, else into the loop's scratch (this callback only) */
     struct buf in, out;
-    size_t held_bytes; /* counted in env->head_bytes */
+    size_t held_bytes; /* counted in env->shared.head_bytes */
     size_t scanned;
     char *at;
     size_t left;

@@ -7,6 +7,8 @@
   kill9    the serving process is killed ten times under load
   reloads  a hundred reloads under load
   store    Redis is flushed, restarted and killed under load
+  slow     3,000 clients that hold their connections beside good ones (2 min)
+  crowd    more connections, slower readers and more load than a proxy can serve (2 min)
 
 Prints a table each; the exit code is 1 when a bound was broken.  Everything stays on loopback, and only own processes
 are killed.  --write puts the tables into docs/chaos.md.
@@ -15,7 +17,7 @@ import argparse
 
 import entry
 
-SCENARIOS = ("fleet", "big", "stop", "kill9", "reloads", "store")
+SCENARIOS = ("fleet", "big", "stop", "kill9", "reloads", "store", "slow", "crowd")
 
 
 def scenario(name):

@@ -12,7 +12,7 @@ PROGRAMS = ("sluice", "chaos_load", "chaos_backend")
 
 def build(folder):
     """The build directory with its programs up to date; build/release unless another is given."""
-    subprocess.run([ROOT / "scripts" / "install-packages", "build", "test"], check=True)
+    subprocess.run([ROOT / "scripts" / "install-packages", "build", "test", "chaos"], check=True)
     if folder is None:
         folder = ROOT / "build" / "release"
         subprocess.run([ROOT / "scripts" / "build", "release"], check=True)

@@ -24,6 +24,7 @@ struct load_plan {
     unsigned chunked_permille; /* bodies in chunks, of requests and of responses */
     size_t body_max; /* sizes of both are up to this, small ones more often; 0: plain requests */
     unsigned abort_permille; /* requests that are given up half way */
+    unsigned close_permille; /* requests that ask for the connection's end */
     unsigned burst_period_s; /* around each multiple of it: as fast as the connections go */
     unsigned burst_before_ms, burst_after_ms;
     unsigned timeout_ms;

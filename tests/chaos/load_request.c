@@ -19,6 +19,7 @@ static const char usage[] =
     "none)\n"
     "  -w PERMILLE of requests with a body            -x PERMILLE of bodies in chunks\n"
     "  -a PERMILLE of requests given up half way      -t MS       patience with an answer (15000)\n"
+    "  -n PERMILLE of connections that serve one request only, as asked for\n"
     "  -f PERIOD_S:BEFORE_MS:AFTER_MS   flat out around each multiple of the period\n";
 
 static bool read_option(struct load_plan *plan, int option, const char *text)
@@ -61,6 +62,9 @@ static bool read_option(struct load_plan *plan, int option, const char *text)
     case 'a':
         plan->abort_permille = number;
         break;
+    case 'n':
+        plan->close_permille = number;
+        break;
     case 't':
         plan->timeout_ms = number;
         break;
@@ -79,7 +83,7 @@ bool load_plan_read(struct load_plan *plan, int argc, char **argv)
         .connections = 64, .seconds = 10, .seed = 1, .path = "/", .users = 1, .timeout_ms = 15000};
     bool is_good = true;
     int option;
-    while ((option = getopt(argc, argv, "o:c:r:d:s:p:u:k:b:w:x:a:t:f:")) != -1)
+    while ((option = getopt(argc, argv, "o:c:r:d:s:p:u:k:b:w:x:a:n:t:f:")) != -1)
         is_good = is_good && read_option(plan, option, optarg);
     for (; optind < argc && plan->port_count < LOAD_PORTS_MAX; optind++)
         plan->ports[plan->port_count++] = (unsigned)strtoul(argv[optind], NULL, 10);
@@ -123,6 +127,8 @@ bool load_request_make(struct load_request *request, const struct load_plan *pla
     request->abort = LOAD_ABORT_NOT;
     if (is_drawn(rng, plan->abort_permille))
         request->abort = (enum load_abort)(1 + draw(rng) % (LOAD_ABORTS - 1));
+    const char *connection =
+        plan->close_permille && is_drawn(rng, plan->close_permille) ? "Connection: close\r\n" : "";
     request->user = is_hot ? -1 : (int)(draw(rng) % plan->users);
     request->body_bytes = has_body ? draw_size(rng, plan->body_max) : 0;
     request->sent = 0;
@@ -144,8 +150,8 @@ bool load_request_make(struct load_request *request, const struct load_plan *pla
         return false;
     request->len = (size_t)snprintf(request->bytes, 512,
                                     "%s %s HTTP/1.1\r\nHost: chaos.test\r\nUser-Agent: load\r\n"
-                                    "X-User: %s\r\n%s\r\n",
-                                    has_body ? "POST" : "GET", target, user, framing);
+                                    "X-User: %s\r\n%s%s\r\n",
+                                    has_body ? "POST" : "GET", target, user, connection, framing);
     if (has_body)
         request->len +=
             message_body_write(request->bytes + request->len, request->body_bytes, is_chunked);

@@ -6,7 +6,7 @@
 
 #define PACE_NEVER_US    (UINT64_C(1) << 60)
 #define PACE_FAR_AWAY_US 3600000000u
-#define PACE_LOOK_US     1000000 /* how often the kernel is asked what a client took */
+#define PACE_LOOK_US     500000 /* how often the kernel is asked what a client took */
 
 /* What `bytes` at this rate may take, without overflow. */
 static uint64_t pace_us(uint64_t bytes, uint64_t rate_per_s)

@@ -20,7 +20,7 @@ HEADER_S, GRACE_S, STALL_S = 10, 5, 10
 LATE_S = 1.0
 EARLIEST_S = {"header": HEADER_S, "body": GRACE_S}
 MEMORY_MAX_KIB = 64 * 1024
-KEPT_MAX_KIB = 10 * 1024  # free lists: 256 exchanges a worker and every connection object
+KEPT_MAX_KIB = 12 * 1024  # free lists: 256 exchanges a worker and every connection object
 LARGE, LARGE_BYTES = "/large", 32 << 20
 # class -> (connections of slowhttptest, its options, own attackers)
 CLASSES = {
@@ -90,7 +90,7 @@ def judge_good(load, name, judge):
         waits.append(int(row.latency_us))
     waits.sort()
     judge.check(f"{name}: answers", rig.text_of(dict(statuses)), "only 200", set(statuses) == {"200"})
-    judge.at_least(f"{name}: requests", len(waits), int(RATE_PER_S * (BASELINE_S if name == "before" else SECONDS) * 0.9))
+    judge.at_least(f"{name}: requests", len(waits), int(RATE_PER_S * (BASELINE_S if name == "before" else SECONDS) * 0.8))
     judge.tell(f"{name}: connections", f"{totals['connects']:,}")
     judge.tell(f"{name}: p50, p99, slowest", f"{rig.percentile(waits, 0.5) / 1000:.1f}, {rig.percentile(waits, 0.99) / 1000:.1f}, "
                                              f"{waits[-1] / 1000:.1f} ms")
@@ -135,19 +135,19 @@ def judge_own(cuts, cut, judge):
     by_kind = collections.defaultdict(list)
     for one in cuts:
         by_kind[one.kind].append(one)
-    bounds = {"header": HEADER_S, "body": GRACE_S + 0.02, "stall": STALL_S, "trickle": None}
+    bounds = {"header": HEADER_S, "body": GRACE_S + 0.02, "stall": STALL_S, "trickle": STALL_S}
     for kind, due in bounds.items():
         seconds = [one.seconds for one in by_kind[kind]]
         how = collections.Counter(one.how for one in by_kind[kind])
-        is_good = "held" not in how and (due is None or max(seconds) <= due + LATE_S)
+        is_good = "held" not in how and max(seconds) <= due + LATE_S
         judge.check(f"own {kind}: cut after (least, median, 99 %, most)", f"{rig.text_of(dict(how))}; {spread(seconds)}",
-                    "all cut" + (f", ≤ {due + LATE_S:.1f} s" if due else ""), is_good)
+                    f"all cut, ≤ {due + LATE_S:.1f} s", is_good)
     judge.equal("own attackers and their log lines: header, body, read",
                 [len(cut[True, kind]) for kind in CLASSES], [sum(CLASSES[kind][2].values()) for kind in CLASSES])
 
 
 def judge_memory(rows, proxy, before, judge):
-    base_kib, base_fds = before
+    base_kib, base_anon_kib, base_fds = before
     judge.at_most("memory of the serving process, growth", max(row[1] for row in rows) - base_kib, MEMORY_MAX_KIB, " KiB")
     step = max(1, len(rows) // 14)
     judge.tell("memory curve", ", ".join(f"{at:.0f} s: {kib / 1024:.1f} MiB" for at, kib, _ in rows[::step]))
@@ -155,12 +155,12 @@ def judge_memory(rows, proxy, before, judge):
     rig.wait_for(lambda: proxy.descriptors() <= base_fds + 2, f"descriptors are {base_fds} again", 30)
     judge.check("descriptors before and afterwards", f"{base_fds}, {proxy.descriptors()}", f"≤ {base_fds + 2}", True)
     try:  # within two looks of main_memory
-        rig.wait_for(lambda: proxy.memory_kib() - base_kib <= KEPT_MAX_KIB, "memory is given back", 25)
+        rig.wait_for(lambda: proxy.memory_kib("RssAnon") - base_anon_kib <= KEPT_MAX_KIB, "memory is given back", 25)
     except AssertionError:
         pass
-    after_kib = proxy.memory_kib()
-    judge.check("memory before and afterwards", f"{base_kib:,} KiB, {after_kib:,} KiB", f"≤ +{KEPT_MAX_KIB:,} KiB",
-                after_kib - base_kib <= KEPT_MAX_KIB)
+    after_kib = proxy.memory_kib("RssAnon")
+    judge.check("anonymous memory before and afterwards", f"{base_anon_kib:,} KiB, {after_kib:,} KiB", f"≤ +{KEPT_MAX_KIB:,} KiB",
+                after_kib - base_anon_kib <= KEPT_MAX_KIB)
 
 
 def run(world, judge):
@@ -176,7 +176,7 @@ def run(world, judge):
     proxy = world.proxy(config)
     judge_good(good_client(world, proxy, "before", BASELINE_S), "before", judge)
     rig.wait_for(lambda: len(proxy.connected_sockets()) <= CONNECTIONS * 2, "the good client's connections are closed")
-    before, child = (proxy.memory_kib(), proxy.descriptors()), proxy.child
+    before, child = (proxy.memory_kib(), proxy.memory_kib("RssAnon"), proxy.descriptors()), proxy.child
     curve, until = Curve(proxy), time.monotonic() + SECONDS
     attacks = [world.keep(Slowhttptest(world.folder, name, proxy.url, until), Slowhttptest.kill) for name in CLASSES]
     own = [Attackers(proxy.address, counts, OWN_SOURCE, large_path=LARGE) for _, _, counts in CLASSES.values()]
@@ -197,5 +197,5 @@ def run(world, judge):
     judge.note(f"header_timeout {HEADER_S} s, body_grace {GRACE_S} s with body_min_rate 1 KiB/s, write_stall {STALL_S} s; {RATE_PER_S} requests a second, a "
                f"quarter of them on connections of their own.  slowhttptest: " +
                "; ".join(f"`-c {count} {' '.join(options)}`" for count, options, _ in CLASSES.values()) + ", each started again while the time lasts.")
-    judge.note("Slow readers are judged by own ones: when the kernel of a client last said that it took something is not in the log, and from then its "
-               "deadline counts.  Requests that a busy machine's load generator did not get to are missing, not failed.")
+    judge.note("Slow readers are judged by own ones, from when their kernel last took a byte: the log does not have that, so slowhttptest's readers show "
+               "only that they are cut.  Requests that a busy machine's load generator did not get to are missing, not failed.")

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that hold a connection as long as they are let: with a head, a body or a response that does not end."""
+import array
 import collections
+import fcntl
 import select
 import socket
+import termios
 import threading
 import time
 
@@ -18,7 +21,8 @@ KINDS = {
 }
 READERS = ("stall", "trickle")
 
-# How it ended: "408" (any status of a response), "reset", "end", or "held" to the last; after how many seconds.
+# How it ended: "408" (any status of a response), "reset", "end", or "held" to the last; how many seconds after its first
+# byte, or, of one that reads, after its kernel last took a byte: then the proxy's patience begins.
 Cut = collections.namedtuple("Cut", "kind how seconds")
 
 
@@ -36,6 +40,7 @@ class _Attacker:
         self.sock.connect(address)
         self.sock.sendall(first)
         self.began = time.monotonic()
+        self.read_already, self.taken = 0, 0
         self.sock.setblocking(False)
         self.next_at = self.began
 
@@ -51,10 +56,18 @@ class _Attacker:
         except OSError:
             self.end("reset")
             return
+        self.read_already += len(data)
         if not data:
             self.end("end")
         elif self.kind not in READERS:
             self.end(data[9:12].decode("latin-1"))
+
+    def look(self):
+        """Of one that reads: has its kernel taken more?"""
+        waiting = array.array("i", [0])
+        fcntl.ioctl(self.sock, termios.FIONREAD, waiting)
+        if self.read_already + waiting[0] != self.taken:
+            self.taken, self.began = self.read_already + waiting[0], time.monotonic()
 
     def on_event(self, what):
         if what & (select.EPOLLERR | select.EPOLLHUP):
@@ -95,6 +108,8 @@ class Attackers:
                 attackers[fd].on_event(what)
             now = time.monotonic()
             for attacker in attackers.values():
+                if attacker.cut is None and attacker.kind in READERS:
+                    attacker.look()
                 if attacker.cut is None and attacker.next_at <= now:
                     attacker.next_at = now + self._interval_s
                     attacker.on_interval()

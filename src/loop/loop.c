@@ -16,6 +16,8 @@ static struct event_base *loop_base_new(void)
     if (config == NULL)
         return NULL;
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    /* Streams rely on both.  When epoll cannot be had at this moment libevent would take poll(), which has neither. */
+    event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
     struct event_base *base = event_base_new_with_config(config);
     event_config_free(config);
     return base;

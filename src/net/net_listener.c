@@ -47,9 +47,12 @@ void net_listener_resume(struct net_listener *listener)
 {
     if (!listener->is_paused)
         return;
+    if (event_add(listener->event, NULL) != 0) {
+        loop_alarm_set(listener->retry, listener->loop->mono_us + LISTENER_PAUSE_US);
+        return;
+    }
     listener->is_paused = false;
     loop_alarm_set(listener->retry, 0);
-    event_add(listener->event, NULL);
 }
 
 static void listener_on_retry(void *arg)

@@ -55,6 +55,12 @@ void loop_stop(struct loop *loop);
 /* Run fn(arg) on the loop's thread soon.  From any thread.  ERR_NOMEM when it cannot be queued. */
 MUST_USE enum err loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 
+/* The same in two halves, for what must not fail when its time has come: NULL when out of memory; posting takes the
+ * letter. */
+struct loop_letter *loop_letter_new(void (*fn)(void *arg), void *arg);
+void loop_letter_post(struct loop *loop, struct loop_letter **letter);
+void loop_letter_free(struct loop_letter *letter); /* one that was not posted */
+
 /* Runs once at the end of the turn in which it was scheduled; scheduling again is harmless. */
 struct loop_task {
     struct list node;

@@ -101,19 +101,39 @@ void loop_mailbox_free(struct loop_mailbox *mailbox)
     free(mailbox);
 }
 
-enum err loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
+struct loop_letter *loop_letter_new(void (*fn)(void *arg), void *arg)
 {
-    struct loop_mailbox *mailbox = loop->mailbox;
     struct loop_letter *letter = malloc(sizeof(*letter));
     if (letter == NULL)
-        return ERR_NOMEM;
+        return NULL;
     list_init(&letter->node);
     letter->fn = fn;
     letter->arg = arg;
+    return letter;
+}
+
+void loop_letter_free(struct loop_letter *letter)
+{
+    free(letter);
+}
+
+void loop_letter_post(struct loop *loop, struct loop_letter **taken)
+{
+    struct loop_mailbox *mailbox = loop->mailbox;
+    struct loop_letter *letter = *taken;
+    *taken = NULL;
     pthread_mutex_lock(&mailbox->shared.lock);
     list_push_back(&mailbox->shared.letters, &letter->node);
     pthread_mutex_unlock(&mailbox->shared.lock);
     mailbox_wake(mailbox);
+}
+
+enum err loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+    struct loop_letter *letter = loop_letter_new(fn, arg);
+    if (letter == NULL)
+        return ERR_NOMEM;
+    loop_letter_post(loop, &letter);
     return ERR_OK;
 }
 

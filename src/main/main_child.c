@@ -131,17 +131,27 @@ static void child_reload_ended(struct child *child, bool is_applied, uint32_t ti
     admin_reload_answer(child->admin, ticket, is_applied, child->plan->generation, text);
 }
 
-static enum err child_apply_workers(struct child *child, struct plan *plan,
-                                    const struct main_sockets *sockets)
+/* The first `count` workers, which are prepared. */
+static void child_settle_workers(struct child *child, unsigned count, bool is_wanted)
+{
+    for (unsigned i = 0; i < count; i++)
+        worker_settle(child->workers[i], is_wanted);
+}
+
+/* All of them or none. */
+static enum err child_prepare_workers(struct child *child, struct plan *plan,
+                                      const struct main_sockets *sockets)
 {
     for (unsigned i = 0; i < child->env->workers; i++) {
         struct worker_listeners listeners = {plan->listener_count,
                                              child_listeners(sockets, plan, i)};
         enum err err =
-            listeners.fds == NULL ? ERR_NOMEM : worker_apply(child->workers[i], plan, &listeners);
+            listeners.fds == NULL ? ERR_NOMEM : worker_prepare(child->workers[i], plan, &listeners);
         free(listeners.fds);
-        if (err != ERR_OK)
+        if (err != ERR_OK) {
+            child_settle_workers(child, i, false);
             return err;
+        }
     }
     return ERR_OK;
 }
@@ -162,9 +172,8 @@ static void child_adopt_plan(struct child *child, struct plan **plan, struct mai
     loop_log_set_generation(child->env->log, child->plan->generation);
 }
 
-/* NULL when the new plan is in force, else why it is not.  *is_fatal: some workers have it and some do not. */
-static const char *child_apply(struct child *child, const struct main_message *message,
-                               bool *is_fatal)
+/* NULL when the new plan is in force, else why it is not, and nothing has changed. */
+static const char *child_apply(struct child *child, const struct main_message *message)
 {
     struct main_bundle bundle = {0};
     struct main_sockets sockets = {0};
@@ -183,19 +192,19 @@ static const char *child_apply(struct child *child, const struct main_message *m
             close(child->fresh[--fresh_count]);
     if (adopted != ERR_OK)
         goto out;
-    fault = "a log file cannot be opened";
-    if (loop_log_retarget(child->env->log, &plan->log) != ERR_OK) {
-        main_sockets_abandon(&sockets);
-        goto out;
-    }
     fault = "out of memory";
-    if (child_apply_workers(child, plan, &sockets) != ERR_OK) {
-        *is_fatal = true;
+    if (child_prepare_workers(child, plan, &sockets) != ERR_OK)
         goto out;
-    }
+    bool is_wanted = loop_log_retarget(child->env->log, &plan->log) == ERR_OK;
+    child_settle_workers(child, child->env->workers, is_wanted);
+    fault = "a log file cannot be opened";
+    if (!is_wanted)
+        goto out;
     child_adopt_plan(child, &plan, &bundle, &sockets);
     fault = NULL;
 out:
+    if (fault != NULL)
+        main_sockets_abandon(&sockets);
     plan_unref(&plan);
     main_bundle_fini(&bundle);
     return fault;
@@ -203,23 +212,18 @@ out:
 
 static void child_on_apply(struct child *child, const struct main_message *message)
 {
-    bool is_fatal = false;
-    const char *fault = child_apply(child, message, &is_fatal);
+    const char *fault = child_apply(child, message);
     if (message->fd_count > 0)
         close(message->fds[0]);
     if (fault == NULL) {
         log_info("generation %u is in force", (unsigned)child->plan->generation);
         child_reload_ended(child, true, message->ticket, message->text);
-        child_say(child, MAIN_MESSAGE_APPLIED, message->ticket, SPAN_NONE);
+        (void)child_say(child, MAIN_MESSAGE_APPLIED, message->ticket, SPAN_NONE);
         return;
     }
     log_error("reload refused: %s", fault);
     child_reload_ended(child, false, message->ticket, span_of(fault));
-    child_say(child, MAIN_MESSAGE_FAULT, message->ticket, span_of(fault));
-    if (is_fatal) {
-        child->exit_code = MAIN_EXIT_INTERNAL;
-        loop_stop(child->loop);
-    }
+    (void)child_say(child, MAIN_MESSAGE_FAULT, message->ticket, span_of(fault));
 }
 
 static void child_on_sockets(struct child *child, const struct main_message *message)

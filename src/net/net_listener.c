@@ -118,6 +118,15 @@ struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn
     return NULL;
 }
 
+void net_listener_give_back(struct net_listener *listener)
+{
+    if (listener == NULL)
+        return;
+    event_free(listener->event);
+    loop_alarm_free(listener->retry);
+    free(listener);
+}
+
 void net_listener_free(struct net_listener *listener)
 {
     if (listener == NULL)

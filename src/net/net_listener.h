@@ -20,6 +20,9 @@ struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn
 /* A descriptor was closed: a listener that pauses for want of one goes on from the next turn. */
 void net_listener_resume(struct net_listener *listener);
 
+/* As if it had not been made: the descriptor is the caller's again. */
+void net_listener_give_back(struct net_listener *listener);
+
 /* Accept what waits in the queue (a closed SO_REUSEPORT socket would reset it), then close. */
 void net_listener_free(struct net_listener *listener);
 

@@ -21,7 +21,8 @@ struct worker_listener {
     struct net_listener *listener;
     struct client_door *door;
     int fd;
-    bool is_wanted; /* by the plan that is being applied */
+    struct client_door
+        *next_door; /* with the prepared plan; NULL: it does not have this listener */
 };
 
 /* Owner: the main thread.  Freed by: worker_stop.  Thread: the worker's, but for `shared` and what is
@@ -37,6 +38,12 @@ struct worker {
     struct exchange_env exchanges;
     struct client_env clients;
     struct list listeners;
+    struct {
+        struct exchange_snapshot *snapshot; /* NULL: nothing is prepared */
+        struct list listeners;              /* those that are opened for it */
+        bool is_wanted;
+    } next;
+    struct loop_letter *settle_letter, *drain_letter; /* the main thread's until they are posted */
     struct loop_timer drain_timer;
     struct {
         pthread_mutex_t lock;
@@ -87,6 +94,7 @@ static struct worker_listener *worker_find_listener(struct worker *worker, int f
     return NULL;
 }
 
+/* It accepts from now on, so that nothing can fail later; what comes before the plan is settled is served by the old. */
 static enum err worker_open_listener(struct worker *worker, int fd,
                                      const struct plan_listener *conf)
 {
@@ -96,7 +104,6 @@ static enum err worker_open_listener(struct worker *worker, int fd,
     list_init(&listener->node);
     listener->worker = worker;
     listener->fd = fd;
-    listener->is_wanted = true;
     listener->door = client_door_new(conf);
     if (listener->door != NULL)
         listener->listener = net_listener_new(worker->loop, fd, worker_on_accept, listener);
@@ -105,57 +112,73 @@ static enum err worker_open_listener(struct worker *worker, int fd,
         free(listener);
         return ERR_NOMEM;
     }
-    list_push_back(&worker->listeners, &listener->node);
+    list_push_back(&worker->next.listeners, &listener->node);
     return ERR_OK;
+}
+
+/* ---- the next plan ---- */
+
+static void worker_forget_next(struct worker *worker)
+{
+    LIST_EACH (node, &worker->listeners) {
+        struct worker_listener *listener = LIST_OF(node, struct worker_listener, node);
+        client_door_unref(listener->next_door);
+        listener->next_door = NULL;
+    }
+    LIST_EACH_SAFE (node, &worker->next.listeners) {
+        struct worker_listener *listener = LIST_OF(node, struct worker_listener, node);
+        list_remove(&listener->node);
+        net_listener_give_back(listener->listener);
+        client_door_unref(listener->door);
+        free(listener);
+    }
+    exchange_snapshot_unref(&worker->next.snapshot);
 }
 
 /* A kept listener may have a new name: its later connections come through a new door. */
-static enum err worker_keep_listener(struct worker_listener *listener,
-                                     const struct plan_listener *conf)
+static enum err worker_make_next(struct worker *worker, struct plan *plan,
+                                 const struct worker_listeners *listeners)
 {
-    struct client_door *door = client_door_new(conf);
-    if (door == NULL)
+    worker->next.snapshot = exchange_snapshot_new(plan, worker->upstreams);
+    if (worker->next.snapshot == NULL)
         return ERR_NOMEM;
-    client_door_unref(listener->door);
-    listener->door = door;
-    listener->is_wanted = true;
+    for (unsigned i = 0; i < listeners->count; i++) {
+        struct worker_listener *open = worker_find_listener(worker, listeners->fds[i]);
+        enum err err = ERR_OK;
+        if (open == NULL)
+            err = worker_open_listener(worker, listeners->fds[i], &plan->listeners[i]);
+        else if ((open->next_door = client_door_new(&plan->listeners[i])) == NULL)
+            err = ERR_NOMEM;
+        if (err != ERR_OK) {
+            worker_forget_next(worker);
+            return err;
+        }
+    }
     return ERR_OK;
 }
 
-static enum err worker_set_listeners(struct worker *worker, const struct plan *plan,
-                                     const struct worker_listeners *listeners)
+static void worker_take_next(struct worker *worker)
 {
-    LIST_EACH (node, &worker->listeners)
-        LIST_OF(node, struct worker_listener, node)->is_wanted = false;
-    for (unsigned i = 0; i < listeners->count; i++) {
-        struct worker_listener *open = worker_find_listener(worker, listeners->fds[i]);
-        enum err err = open != NULL
-                           ? worker_keep_listener(open, &plan->listeners[i])
-                           : worker_open_listener(worker, listeners->fds[i], &plan->listeners[i]);
-        if (err != ERR_OK)
-            return err;
-    }
+    exchange_snapshot_unref(&worker->exchanges.snapshot);
+    worker->exchanges.snapshot = worker->next.snapshot;
+    worker->next.snapshot = NULL;
     LIST_EACH_SAFE (node, &worker->listeners) {
         struct worker_listener *listener = LIST_OF(node, struct worker_listener, node);
-        if (!listener->is_wanted)
+        if (listener->next_door == NULL) {
             worker_listener_free(listener);
+            continue;
+        }
+        client_door_unref(listener->door);
+        listener->door = listener->next_door;
+        listener->next_door = NULL;
     }
-    return ERR_OK;
+    LIST_EACH_SAFE (node, &worker->next.listeners) {
+        list_remove(node);
+        list_push_back(&worker->listeners, node);
+    }
 }
 
 /* ---- orders ---- */
-
-static enum err worker_do_apply(struct worker *worker, struct plan *plan,
-                                const struct worker_listeners *listeners)
-{
-    struct exchange_snapshot *snapshot = exchange_snapshot_new(plan, worker->upstreams);
-    if (snapshot == NULL)
-        return ERR_NOMEM;
-    struct exchange_snapshot *old = worker->exchanges.snapshot;
-    worker->exchanges.snapshot = snapshot;
-    exchange_snapshot_unref(&old);
-    return worker_set_listeners(worker, plan, listeners);
-}
 
 static void worker_answer(struct worker *worker, enum err answer)
 {
@@ -166,12 +189,10 @@ static void worker_answer(struct worker *worker, enum err answer)
     pthread_mutex_unlock(&worker->shared.lock);
 }
 
-static enum err worker_ask(struct worker *worker, void (*fn)(void *arg), void *arg)
+static enum err worker_ask(struct worker *worker, struct loop_letter **letter)
 {
     worker->shared.is_answered = false;
-    enum err err = loop_post(worker->loop, fn, arg);
-    if (err != ERR_OK)
-        return err;
+    loop_letter_post(worker->loop, letter);
     pthread_mutex_lock(&worker->shared.lock);
     while (!worker->shared.is_answered)
         pthread_cond_wait(&worker->shared.answered, &worker->shared.lock);
@@ -179,18 +200,42 @@ static enum err worker_ask(struct worker *worker, void (*fn)(void *arg), void *a
     return worker->shared.answer;
 }
 
-static void worker_on_apply(void *arg)
+static void worker_on_prepare(void *arg)
 {
     struct worker_order *order = arg;
-    struct worker *worker = order->worker;
-    worker_answer(worker, worker_do_apply(worker, order->plan, order->listeners));
+    worker_answer(order->worker, worker_make_next(order->worker, order->plan, order->listeners));
 }
 
-enum err worker_apply(struct worker *worker, struct plan *plan,
-                      const struct worker_listeners *listeners)
+static void worker_on_settle(void *arg)
+{
+    struct worker *worker = arg;
+    if (worker->next.is_wanted)
+        worker_take_next(worker);
+    else
+        worker_forget_next(worker);
+    worker_answer(worker, ERR_OK);
+}
+
+enum err worker_prepare(struct worker *worker, struct plan *plan,
+                        const struct worker_listeners *listeners)
 {
     struct worker_order order = {worker, plan, listeners};
-    return worker_ask(worker, worker_on_apply, &order);
+    struct loop_letter *letter = loop_letter_new(worker_on_prepare, &order);
+    worker->settle_letter = loop_letter_new(worker_on_settle, worker);
+    enum err err =
+        letter == NULL || worker->settle_letter == NULL ? ERR_NOMEM : worker_ask(worker, &letter);
+    loop_letter_free(letter);
+    if (err != ERR_OK) {
+        loop_letter_free(worker->settle_letter);
+        worker->settle_letter = NULL;
+    }
+    return err;
+}
+
+void worker_settle(struct worker *worker, bool is_wanted)
+{
+    worker->next.is_wanted = is_wanted;
+    (void)worker_ask(worker, &worker->settle_letter);
 }
 
 /* ---- draining ---- */
@@ -222,9 +267,8 @@ static void worker_on_drain(void *arg)
 
 void worker_drain(struct worker *worker)
 {
-    if (!atomic_exchange(&worker->is_draining, true) &&
-        loop_post(worker->loop, worker_on_drain, worker) != ERR_OK)
-        atomic_store(&worker->is_idle, true); /* out of memory: there is nothing to wait for */
+    if (!atomic_exchange(&worker->is_draining, true))
+        loop_letter_post(worker->loop, &worker->drain_letter);
 }
 
 bool worker_is_idle(const struct worker *worker)
@@ -257,6 +301,7 @@ static void worker_free(struct worker *worker)
         upstream_set_close_idle(worker->upstreams);
     upstream_set_free(worker->upstreams);
     net_resolver_free(worker->resolver);
+    loop_letter_free(worker->drain_letter);
     loop_free(worker->loop);
     pthread_mutex_destroy(&worker->shared.lock);
     pthread_cond_destroy(&worker->shared.answered);
@@ -291,7 +336,11 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
         return err;
     worker->clients.on_closed = worker_on_closed;
     worker->clients.on_closed_arg = worker;
-    return worker_do_apply(worker, plan, listeners);
+    worker->drain_letter = loop_letter_new(worker_on_drain, worker);
+    err = worker->drain_letter == NULL ? ERR_NOMEM : worker_make_next(worker, plan, listeners);
+    if (err == ERR_OK)
+        worker_take_next(worker);
+    return err;
 }
 
 struct worker *worker_start(unsigned index, const struct worker_env *env, struct plan *plan,
@@ -304,6 +353,7 @@ struct worker *worker_start(unsigned index, const struct worker_env *env, struct
     worker->index = index;
     worker->env = *env;
     list_init(&worker->listeners);
+    list_init(&worker->next.listeners);
     pthread_mutex_init(&worker->shared.lock, NULL);
     pthread_cond_init(&worker->shared.answered, NULL);
     if (worker_init(worker, plan, listeners) != ERR_OK) {

@@ -37,12 +37,17 @@ struct worker_listeners {
 struct worker *worker_start(unsigned index, const struct worker_env *env, struct plan *plan,
                             const struct worker_listeners *listeners);
 
-/* Serve this plan from the next turn on: new exchanges use it, those in progress keep theirs, pools of
- * unchanged servers and listeners whose descriptor is kept go on.  `listeners` lists a descriptor for
- * every listener of the new plan; one that is open already keeps its number, the others are closed after
- * their queue is drained.  Waits until the worker has done it. */
-MUST_USE enum err worker_apply(struct worker *worker, struct plan *plan,
-                               const struct worker_listeners *listeners);
+/* Another plan, in two steps, so that several workers change together or not at all; each waits until the worker has
+ * done it.
+ * Prepare makes everything that the plan needs and can fail.  `listeners` lists a descriptor for every listener of the
+ * new plan; one that is open already keeps its number.  When it fails nothing has changed.
+ * Settle follows every prepare that was good, and cannot fail.  is_wanted: serve the plan from the next turn on: new
+ * exchanges use it, those in progress keep theirs, pools of unchanged servers and listeners whose descriptor is kept go
+ * on, descriptors that were not listed are closed after their queue is drained.  Otherwise: forget it; descriptors that
+ * were not open before are the caller's to close. */
+MUST_USE enum err worker_prepare(struct worker *worker, struct plan *plan,
+                                 const struct worker_listeners *listeners);
+void worker_settle(struct worker *worker, bool is_wanted);
 
 /* Stop accepting, close idle connections, let responses in flight finish.  Returns at once; the caller
  * waits for worker_is_idle as long as it likes and then stops the worker, which closes what is left. */

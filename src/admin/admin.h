@@ -39,8 +39,8 @@ struct admin_facts {
 
 struct admin_hooks {
     void (*facts)(void *arg, struct admin_facts *facts);
-    /* Answer later, or at once, with admin_reload_answer. */
-    void (*reload)(void *arg, uint32_t ticket);
+    /* To be answered later with admin_reload_answer, never from within; false: it never will be. */
+    bool (*reload)(void *arg, uint32_t ticket);
     void (*reopen)(void *arg);
     void *arg;
 };

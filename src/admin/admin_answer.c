@@ -132,7 +132,10 @@ static void answer_reload(struct admin_conn *conn)
     conn->state = ADMIN_CONN_WAITING;
     conn->ticket = ++admin->last_ticket == 0 ? ++admin->last_ticket : admin->last_ticket;
     loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_RELOAD_US);
-    admin->env.hooks.reload(admin->env.hooks.arg, conn->ticket);
+    if (admin->env.hooks.reload(admin->env.hooks.arg, conn->ticket))
+        return;
+    conn->ticket = 0;
+    admin_send_problem(conn, 503, "the parent process cannot be asked: try again");
 }
 
 static void answer_reopen(struct admin_conn *conn)

@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+#define CHANNEL_TRIES    20
+#define CHANNEL_PAUSE_NS 10000000
 
 struct channel_head {
     uint32_t kind, ticket, value, text_len;
@@ -32,6 +36,17 @@ static uint32_t channel_cut(struct span text)
     return len;
 }
 
+/* The kernel has no memory at this moment.  An order or an answer that is lost leaves the other side waiting, and
+ * neither side serves traffic on this thread: so it waits a little. */
+static bool channel_may_try_again(int error, unsigned *tries)
+{
+    const struct timespec pause = {0, CHANNEL_PAUSE_NS};
+    if ((error != ENOBUFS && error != ENOMEM) || ++*tries == CHANNEL_TRIES)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
 enum err main_channel_send(int fd, const struct main_message *message)
 {
     struct channel_head head = {(uint32_t)message->kind, message->ticket, message->value,
@@ -54,9 +69,10 @@ enum err main_channel_send(int fd, const struct main_message *message)
         cmsg->cmsg_len = CMSG_LEN(bytes);
         memcpy(CMSG_DATA(cmsg), message->fds, bytes);
     }
+    unsigned tries = 0;
     do
         n = sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || channel_may_try_again(errno, &tries)));
     if (n >= 0)
         return ERR_OK;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -96,6 +112,8 @@ enum err main_channel_receive(int fd, struct main_message *message, char *buffer
     do
         n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == ENOMEM || errno == ENOBUFS)) /* the message is still there */
+        return ERR_AGAIN;
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? ERR_AGAIN : ERR_CLOSED;
     if (n == 0)

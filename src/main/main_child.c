@@ -60,13 +60,14 @@ struct child {
     struct client_addresses *addresses;
 };
 
-static void child_say(struct child *child, enum main_message_kind kind, uint32_t ticket,
+static bool child_say(struct child *child, enum main_message_kind kind, uint32_t ticket,
                       struct span text)
 {
     struct main_message message = {.kind = kind, .ticket = ticket, .text = text};
     enum err err = main_channel_send(child->env->channel, &message);
     if (err != ERR_OK)
         log_error("the parent cannot be told: %s", err_sentence(err));
+    return err == ERR_OK;
 }
 
 /* --- the plan ------------------------------------------------------------------------------------ */
@@ -334,9 +335,9 @@ static void child_facts(void *arg, struct admin_facts *facts)
     };
 }
 
-static void child_ask_reload(void *arg, uint32_t ticket)
+static bool child_ask_reload(void *arg, uint32_t ticket)
 {
-    child_say(arg, MAIN_MESSAGE_RELOAD_ASK, ticket, SPAN_NONE);
+    return child_say(arg, MAIN_MESSAGE_RELOAD_ASK, ticket, SPAN_NONE);
 }
 
 static void child_reopen(void *arg)
@@ -500,7 +501,10 @@ int main_child_run(struct main_child_env *env)
     if (fault == NULL) {
         log_info("serving: version %s, generation %u, %u workers", SLUICE_VERSION,
                  (unsigned)env->generation, env->workers);
-        child_say(&child, MAIN_MESSAGE_READY, 0, SPAN_NONE);
+        if (!child_say(&child, MAIN_MESSAGE_READY, 0, SPAN_NONE))
+            fault = "the service";
+    }
+    if (fault == NULL) {
         loop_run(child.loop);
     } else {
         log_error("cannot start %s: %s", fault, strerror(errno));

@@ -58,8 +58,11 @@ static void send_problem(struct admin_conn *conn, unsigned status, const char *e
     struct span title = http_status_reason(status);
     json_t *json = json_pack("{s:s, s:s%, s:i, s:s}", "type", "about:blank", "title", title.ptr,
                              title.len, "status", (int)status, "detail", detail);
-    if (json != NULL && report.len > 0)
-        json_object_set_new(json, "report", json_stringn(report.ptr, report.len));
+    if (json != NULL && report.len > 0 &&
+        json_object_set_new(json, "report", json_stringn(report.ptr, report.len)) != 0) {
+        json_decref(json);
+        json = NULL;
+    }
     send_json(conn, status, TYPE_PROBLEM, extra, json);
 }
 

@@ -24,6 +24,23 @@ static json_t *number(uint64_t value)
     return json_integer((json_int_t)value);
 }
 
+/* A JSON value that lacks something is no answer: it is dropped, and so is all that it was to be a part of. */
+static json_t *with(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *and_then(json_t *list, json_t *value)
+{
+    if (json_array_append_new(list, value) == 0)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *sum(const struct admin *admin, metrics_slot slot)
 {
     return number(slot == METRICS_SLOT_LOST ? 0 : metrics_registry_sum(admin->env.metrics, slot));
@@ -43,10 +60,12 @@ static json_t *status_config(const struct admin_facts *facts)
                              "hash", hash, "stale", facts->reload == ADMIN_RELOAD_REFUSED,
                              "last_reload", "result", results[facts->reload], "text",
                              facts->reload_text == NULL ? "" : facts->reload_text);
-    if (json != NULL && facts->reload != ADMIN_RELOAD_NONE)
+    if (json == NULL || facts->reload == ADMIN_RELOAD_NONE ||
         json_object_set_new(json_object_get(json, "last_reload"), "at",
-                            instant(facts->reload_at_us));
-    return json;
+                            instant(facts->reload_at_us)) == 0)
+        return json;
+    json_decref(json);
+    return NULL;
 }
 
 static json_t *status_listen(const struct plan *plan)
@@ -54,8 +73,8 @@ static json_t *status_listen(const struct plan *plan)
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->listener_count; i++) {
         const struct plan_listener *listener = &plan->listeners[i];
-        json_array_append_new(list, json_pack("{s:o, s:o}", "name", text(listener->name), "address",
-                                              text(listener->address_text)));
+        list = and_then(list, json_pack("{s:o, s:o}", "name", text(listener->name), "address",
+                                        text(listener->address_text)));
     }
     return list;
 }
@@ -66,24 +85,24 @@ static json_t *status_store(const struct admin *admin, const struct plan *plan)
     json_t *json = json_object();
     if (admin->env.lease != NULL)
         lease_get_status(admin->env.lease, &lease);
-    json_object_set_new(json, "type", json_string(plan->store_is_memory ? "memory" : "redis"));
+    json = with(json, "type", json_string(plan->store_is_memory ? "memory" : "redis"));
     if (!plan->store_is_memory) {
-        json_object_set_new(json, "address", text(plan->redis.address_text));
-        json_object_set_new(json, "state",
-                            json_string(lease.workers_up == lease.workers ? "up"
-                                        : lease.workers_up == 0           ? "away"
-                                                                          : "degraded"));
-        json_object_set_new(json, "workers_up", number(lease.workers_up));
-        json_object_set_new(json, "fleet", number(lease.fleet));
-        json_object_set_new(json, "timeouts", sum(admin, METRICS_STORE_TIMEOUTS));
-        json_object_set_new(json, "errors", sum(admin, METRICS_STORE_ERRORS));
+        json = with(json, "address", text(plan->redis.address_text));
+        json = with(json, "state",
+                    json_string(lease.workers_up == lease.workers ? "up"
+                                : lease.workers_up == 0           ? "away"
+                                                                  : "degraded"));
+        json = with(json, "workers_up", number(lease.workers_up));
+        json = with(json, "fleet", number(lease.fleet));
+        json = with(json, "timeouts", sum(admin, METRICS_STORE_TIMEOUTS));
+        json = with(json, "errors", sum(admin, METRICS_STORE_ERRORS));
     } else {
-        json_object_set_new(json, "state", json_string("up"));
-        json_object_set_new(json, "state_file", text(plan->store_state_file));
+        json = with(json, "state", json_string("up"));
+        json = with(json, "state_file", text(plan->store_state_file));
     }
-    json_object_set_new(json, "subjects", number(lease.subjects));
-    json_object_set_new(json, "subjects_max", number(lease.subjects_max));
-    json_object_set_new(json, "overflowed", sum(admin, METRICS_STORE_OVERFLOW));
+    json = with(json, "subjects", number(lease.subjects));
+    json = with(json, "subjects_max", number(lease.subjects_max));
+    json = with(json, "overflowed", sum(admin, METRICS_STORE_OVERFLOW));
     return json;
 }
 
@@ -107,8 +126,8 @@ static json_t *status_routes(const struct admin *admin, const struct plan *plan)
         json_t *json = json_pack("{s:o, s:o}", "route", text(route->rule->name), "requests",
                                  sum(admin, route->slot_requests));
         for (unsigned k = 1; k <= 5; k++)
-            json_object_set_new(json, classes[k], sum(admin, route->slot_class[k]));
-        json_array_append_new(list, json);
+            json = with(json, classes[k], sum(admin, route->slot_class[k]));
+        list = and_then(list, json);
     }
     return list;
 }
@@ -121,13 +140,13 @@ static json_t *status_upstreams(const struct admin *admin, const struct plan *pl
         json_t *servers = json_array();
         for (unsigned k = 0; k < upstream->server_count; k++) {
             const struct upstream_server_conf *server = &upstream->servers[k];
-            json_array_append_new(servers, json_pack("{s:o, s:o, s:o, s:o}", "server",
-                                                     text(server->address_text), "ok",
-                                                     sum(admin, server->slot_ok), "failed",
-                                                     sum(admin, server->slot_failed), "open",
-                                                     sum(admin, server->slot_open)));
+            servers = and_then(servers, json_pack("{s:o, s:o, s:o, s:o}", "server",
+                                                  text(server->address_text), "ok",
+                                                  sum(admin, server->slot_ok), "failed",
+                                                  sum(admin, server->slot_failed), "open",
+                                                  sum(admin, server->slot_open)));
         }
-        json_array_append_new(
+        list = and_then(
             list, json_pack("{s:o, s:o}", "upstream", text(upstream->name), "servers", servers));
     }
     return list;
@@ -186,8 +205,7 @@ char *admin_status_json(struct admin *admin)
         {"log", status_log(admin, facts.plan)},
     };
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-        if (json_object_set_new(json, members[i].key, members[i].value) != 0)
-            json_object_set_new(json, members[i].key, json_null());
+        json = with(json, members[i].key, members[i].value);
     char *out = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return out;

@@ -125,7 +125,7 @@ static bool client_begin_request(struct client_conn *conn, struct http_head *hea
     http_body_init(&work->body, &request->framing);
     bool has_begun = client_begin(conn, request);
     /* The exchange may read its server into the scratch: what belongs to a later request moves out. */
-    if (conn->request_done && !client_keep_rest(conn)) {
+    if (conn->x != NULL && conn->request_done && !client_keep_rest(conn)) {
         exchange_stop(conn->x, END_CLIENT_ABORT);
         client_set_state(conn, CLIENT_CLOSED);
     }

@@ -205,7 +205,8 @@ static enum exchange_waits relay_waits_for(const struct exchange *x)
         return EXCHANGE_WAITS_CLIENT;
     if (x->response_begun)
         return EXCHANGE_WAITS_MORE;
-    if (!x->request_done && !upstream_conn_is_blocked(x->conn))
+    /* To a connection that takes no more nothing is sent, so the client's body is not read. */
+    if (!x->request_done && !x->conn->is_broken && !upstream_conn_is_blocked(x->conn))
         return EXCHANGE_WAITS_CLIENT;
     return EXCHANGE_WAITS_FIRST;
 }

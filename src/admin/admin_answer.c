@@ -8,6 +8,7 @@
 
 #include "admin/admin_private.h"
 #include "base/base_log.h"
+#include "config/config_json.h"
 #include "http/http_framing.h"
 #include "http/http_write.h"
 
@@ -47,7 +48,7 @@ static void send_body(struct admin_conn *conn, unsigned status, const char *type
 static void send_json(struct admin_conn *conn, unsigned status, const char *type, const char *extra,
                       json_t *json)
 {
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+    char *text = config_json_text(json, JSON_COMPACT);
     json_decref(json);
     send_body(conn, status, type, extra, text, text == NULL ? 0 : strlen(text));
 }
@@ -58,11 +59,8 @@ static void send_problem(struct admin_conn *conn, unsigned status, const char *e
     struct span title = http_status_reason(status);
     json_t *json = json_pack("{s:s, s:s%, s:i, s:s}", "type", "about:blank", "title", title.ptr,
                              title.len, "status", (int)status, "detail", detail);
-    if (json != NULL && report.len > 0 &&
-        json_object_set_new(json, "report", json_stringn(report.ptr, report.len)) != 0) {
-        json_decref(json);
-        json = NULL;
-    }
+    if (report.len > 0)
+        config_json_set(&json, "report", json_stringn(report.ptr, report.len));
     send_json(conn, status, TYPE_PROBLEM, extra, json);
 }
 

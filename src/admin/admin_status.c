@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* admin_status.c - the state of the process as JSON.  Takes: facts, counters and the plan in force.
- * Gives: text.  Never shows a secret or a subject. */
+ * Gives: text, whole or not at all.  Never shows a secret or a subject. */
 #include <jansson.h>
 #include <unistd.h>
 
 #include "admin/admin_private.h"
 #include "base/base_clock.h"
 #include "base/base_fmt.h"
+#include "config/config_json.h"
 
 static json_t *text(struct span span)
 {
@@ -22,23 +23,6 @@ static json_t *instant(uint64_t wall_us)
 static json_t *number(uint64_t value)
 {
     return json_integer((json_int_t)value);
-}
-
-/* A JSON value that lacks something is no answer: it is dropped, and so is all that it was to be a part of. */
-static json_t *with(json_t *object, const char *key, json_t *value)
-{
-    if (json_object_set_new(object, key, value) == 0)
-        return object;
-    json_decref(object);
-    return NULL;
-}
-
-static json_t *and_then(json_t *list, json_t *value)
-{
-    if (json_array_append_new(list, value) == 0)
-        return list;
-    json_decref(list);
-    return NULL;
 }
 
 static json_t *sum(const struct admin *admin, metrics_slot slot)
@@ -73,8 +57,8 @@ static json_t *status_listen(const struct plan *plan)
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->listener_count; i++) {
         const struct plan_listener *listener = &plan->listeners[i];
-        list = and_then(list, json_pack("{s:o, s:o}", "name", text(listener->name), "address",
-                                        text(listener->address_text)));
+        config_json_append(&list, json_pack("{s:o, s:o}", "name", text(listener->name), "address",
+                                            text(listener->address_text)));
     }
     return list;
 }
@@ -85,24 +69,24 @@ static json_t *status_store(const struct admin *admin, const struct plan *plan)
     json_t *json = json_object();
     if (admin->env.lease != NULL)
         lease_get_status(admin->env.lease, &lease);
-    json = with(json, "type", json_string(plan->store_is_memory ? "memory" : "redis"));
+    config_json_set(&json, "type", json_string(plan->store_is_memory ? "memory" : "redis"));
     if (!plan->store_is_memory) {
-        json = with(json, "address", text(plan->redis.address_text));
-        json = with(json, "state",
-                    json_string(lease.workers_up == lease.workers ? "up"
-                                : lease.workers_up == 0           ? "away"
-                                                                  : "degraded"));
-        json = with(json, "workers_up", number(lease.workers_up));
-        json = with(json, "fleet", number(lease.fleet));
-        json = with(json, "timeouts", sum(admin, METRICS_STORE_TIMEOUTS));
-        json = with(json, "errors", sum(admin, METRICS_STORE_ERRORS));
+        config_json_set(&json, "address", text(plan->redis.address_text));
+        config_json_set(&json, "state",
+                        json_string(lease.workers_up == lease.workers ? "up"
+                                    : lease.workers_up == 0           ? "away"
+                                                                      : "degraded"));
+        config_json_set(&json, "workers_up", number(lease.workers_up));
+        config_json_set(&json, "fleet", number(lease.fleet));
+        config_json_set(&json, "timeouts", sum(admin, METRICS_STORE_TIMEOUTS));
+        config_json_set(&json, "errors", sum(admin, METRICS_STORE_ERRORS));
     } else {
-        json = with(json, "state", json_string("up"));
-        json = with(json, "state_file", text(plan->store_state_file));
+        config_json_set(&json, "state", json_string("up"));
+        config_json_set(&json, "state_file", text(plan->store_state_file));
     }
-    json = with(json, "subjects", number(lease.subjects));
-    json = with(json, "subjects_max", number(lease.subjects_max));
-    json = with(json, "overflowed", sum(admin, METRICS_STORE_OVERFLOW));
+    config_json_set(&json, "subjects", number(lease.subjects));
+    config_json_set(&json, "subjects_max", number(lease.subjects_max));
+    config_json_set(&json, "overflowed", sum(admin, METRICS_STORE_OVERFLOW));
     return json;
 }
 
@@ -126,8 +110,8 @@ static json_t *status_routes(const struct admin *admin, const struct plan *plan)
         json_t *json = json_pack("{s:o, s:o}", "route", text(route->rule->name), "requests",
                                  sum(admin, route->slot_requests));
         for (unsigned k = 1; k <= 5; k++)
-            json = with(json, classes[k], sum(admin, route->slot_class[k]));
-        list = and_then(list, json);
+            config_json_set(&json, classes[k], sum(admin, route->slot_class[k]));
+        config_json_append(&list, json);
     }
     return list;
 }
@@ -140,14 +124,14 @@ static json_t *status_upstreams(const struct admin *admin, const struct plan *pl
         json_t *servers = json_array();
         for (unsigned k = 0; k < upstream->server_count; k++) {
             const struct upstream_server_conf *server = &upstream->servers[k];
-            servers = and_then(servers, json_pack("{s:o, s:o, s:o, s:o}", "server",
-                                                  text(server->address_text), "ok",
-                                                  sum(admin, server->slot_ok), "failed",
-                                                  sum(admin, server->slot_failed), "open",
-                                                  sum(admin, server->slot_open)));
+            config_json_append(&servers, json_pack("{s:o, s:o, s:o, s:o}", "server",
+                                                   text(server->address_text), "ok",
+                                                   sum(admin, server->slot_ok), "failed",
+                                                   sum(admin, server->slot_failed), "open",
+                                                   sum(admin, server->slot_open)));
         }
-        list = and_then(
-            list, json_pack("{s:o, s:o}", "upstream", text(upstream->name), "servers", servers));
+        config_json_append(
+            &list, json_pack("{s:o, s:o}", "upstream", text(upstream->name), "servers", servers));
     }
     return list;
 }
@@ -205,8 +189,8 @@ char *admin_status_json(struct admin *admin)
         {"log", status_log(admin, facts.plan)},
     };
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-        json = with(json, members[i].key, members[i].value);
-    char *out = json_dumps(json, JSON_COMPACT);
+        config_json_set(&json, members[i].key, members[i].value);
+    char *out = config_json_text(json, JSON_COMPACT);
     json_decref(json);
     return out;
 }

@@ -25,7 +25,7 @@ static void diff_tables(struct diff *diff, const struct config_table *table,
 char *config_dump(const struct config_table *table, const struct config_version *version)
 {
     json_t *json = config_json_effective(table, version, false);
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    char *text = config_json_text(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(json);
     return text;
 }
@@ -53,7 +53,8 @@ static void put_value(struct diff *diff, const json_t *json)
         fputs("(unset)", diff->out);
         return;
     }
-    char *text = json_is_string(json) ? NULL : json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text =
+        json_is_string(json) ? NULL : config_json_text(json, JSON_COMPACT | JSON_ENCODE_ANY);
     if (!json_is_string(json) && text == NULL)
         diff->is_out_of_memory = true;
     else
@@ -125,7 +126,7 @@ static json_t *by_name(struct diff *diff, const struct config_table *table, cons
         const char *name = table->name_key == NULL
                                ? NULL
                                : json_string_value(json_object_get(item, table->name_key));
-        char *whole = name != NULL ? NULL : json_dumps(item, JSON_COMPACT);
+        char *whole = name != NULL ? NULL : config_json_text(item, JSON_COMPACT);
         if (name == NULL)
             name = whole;
         if (name == NULL || named == NULL || json_object_set(named, name, item) != 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config_json.h - making JSON with jansson, for this module's writers alone.  A value that could not be
+/* config_json.h - making JSON with jansson, and writing it.  A value that could not be
  * made is NULL and makes what holds it NULL too, so failure is looked for once, at the end. */
 #ifndef SLUICE_CONFIG_JSON_H
 #define SLUICE_CONFIG_JSON_H
@@ -13,6 +13,9 @@
 /* Put a value (taken, may be NULL) into *holder; on failure *holder becomes NULL. */
 void config_json_set(json_t **holder, const char *key, json_t *value);
 void config_json_append(json_t **holder, json_t *value);
+
+/* As text, malloc'ed; NULL when out of memory or json is NULL. */
+char *config_json_text(const json_t *json, size_t flags);
 
 /* The effective object of a table: see config_effective.h.  With secrets, a secret's value is a
  * fingerprint of it instead of "***". */

@@ -302,7 +302,7 @@ char *config_schema(const struct config_table *table, const char *title)
         json = NULL;
     }
     json_decref(schema);
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
+    char *text = config_json_text(json, JSON_INDENT(2));
     json_decref(json);
     return text;
 }

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 
@@ -112,6 +113,9 @@ static enum err feed_end(struct feed *feed, uint8_t mac[IDENTITY_KEY_BYTES])
 
 static EVP_MAC_CTX *keyed_context(struct span secret)
 {
+    if (OSSL_LIB_CTX_get0_global_default() == NULL ||
+        OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1)
+        return NULL;
     EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     EVP_MAC_CTX *context = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
     EVP_MAC_free(hmac); /* the context holds its own reference */

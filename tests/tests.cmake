@@ -57,3 +57,10 @@ add_executable(chaos_load EXCLUDE_FROM_ALL tests/chaos/load.c tests/chaos/load_r
 target_link_libraries(chaos_load PRIVATE sluice_flags)
 add_executable(chaos_backend EXCLUDE_FROM_ALL tests/chaos/backend.c tests/chaos/message.c)
 target_link_libraries(chaos_backend PRIVATE sluice_flags)
+
+# Lets calls of allocators and of the kernel fail, for scripts/faults and integration.faults.  Never sanitized itself: it stands
+# before the sanitizer's runtime.  Built as written: the compiler must not take a wrapper for the function it wraps.
+add_library(fault_preload MODULE tests/fault/preload.c)
+target_compile_definitions(fault_preload PRIVATE _GNU_SOURCE)
+target_compile_options(fault_preload PRIVATE -Wall -Wextra -O1 -g -fno-omit-frame-pointer -fno-builtin -fvisibility=hidden)
+target_link_libraries(fault_preload PRIVATE ${CMAKE_DL_LIBS} gcc_s)

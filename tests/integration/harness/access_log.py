@@ -38,6 +38,7 @@ def check_sequence(lines):
             gaps += seq - last[boot] - 1
         else:
             assert seq == 1 or dropped, f"boot {boot} begins with seq {seq}"
+            gaps += seq - 1
         last[boot] = seq
     assert gaps == dropped, f"{gaps} numbers are missing, {dropped} lines were said to be dropped"
 

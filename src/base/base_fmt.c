@@ -72,10 +72,8 @@ char *fmt_hex(char *out, const void *bytes, size_t len)
     return out;
 }
 
-char *fmt_base64url(char *out, const void *bytes, size_t len)
+static char *put_base64(char *out, const void *bytes, size_t len, const char *alphabet)
 {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     const unsigned char *next = bytes;
     uint32_t bits = 0;
     unsigned count = 0; /* of bits not written yet */
@@ -86,6 +84,21 @@ char *fmt_base64url(char *out, const void *bytes, size_t len)
     }
     if (count > 0)
         *out++ = alphabet[bits << (6 - count) & 63];
+    return out;
+}
+
+#define BASE64_COMMON "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+char *fmt_base64url(char *out, const void *bytes, size_t len)
+{
+    return put_base64(out, bytes, len, BASE64_COMMON "-_");
+}
+
+char *fmt_base64(char *out, const void *bytes, size_t len)
+{
+    out = put_base64(out, bytes, len, BASE64_COMMON "+/");
+    for (size_t rest = len % 3; rest != 0 && rest < 3; rest++)
+        *out++ = '=';
     return out;
 }
 

@@ -28,6 +28,8 @@ char *fmt_rfc3339_ms(char *out, uint64_t wall_us);
 char *fmt_http_date(char *out, uint64_t wall_s);
 /* base64url (RFC 4648 section 5) without padding. */
 char *fmt_base64url(char *out, const void *bytes, size_t len);
+/* base64 (RFC 4648 section 4) with padding: 4 characters for every 3 bytes begun. */
+char *fmt_base64(char *out, const void *bytes, size_t len);
 
 static inline char *fmt_span(char *out, struct span text)
 {

@@ -48,23 +48,24 @@ static void test_u64(void **state)
     }
 }
 
-static void test_hex_and_base64url(void **state)
+static void test_hex_and_base64(void **state)
 {
     (void)state;
     static const struct {
         struct span bytes;
-        const char *hex, *base64url;
+        const char *hex, *base64url, *base64;
     } rows[] = {
-        {{"", 0}, "", ""},
-        {{"f", 1}, "66", "Zg"},
-        {{"fo", 2}, "666f", "Zm8"},
-        {{"foo", 3}, "666f6f", "Zm9v"},
-        {{"foobar", 6}, "666f6f626172", "Zm9vYmFy"},
-        {{"\xff\xfe\x00", 3}, "fffe00", "__4A"},
-        {{"\xfb\xff", 2}, "fbff", "-_8"},
+        {{"", 0}, "", "", ""},
+        {{"f", 1}, "66", "Zg", "Zg=="},
+        {{"fo", 2}, "666f", "Zm8", "Zm8="},
+        {{"foo", 3}, "666f6f", "Zm9v", "Zm9v"},
+        {{"foobar", 6}, "666f6f626172", "Zm9vYmFy", "Zm9vYmFy"},
+        {{"\xff\xfe\x00", 3}, "fffe00", "__4A", "//4A"},
+        {{"\xfb\xff", 2}, "fbff", "-_8", "+/8="},
         {{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
          "00000000000000000000000000000000",
-         "AAAAAAAAAAAAAAAAAAAAAA"},
+         "AAAAAAAAAAAAAAAAAAAAAA",
+         "AAAAAAAAAAAAAAAAAAAAAA=="},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         char text[64];
@@ -72,6 +73,8 @@ static void test_hex_and_base64url(void **state)
         assert_string_equal(text, rows[i].hex);
         *fmt_base64url(text, rows[i].bytes.ptr, rows[i].bytes.len) = '\0';
         assert_string_equal(text, rows[i].base64url);
+        *fmt_base64(text, rows[i].bytes.ptr, rows[i].bytes.len) = '\0';
+        assert_string_equal(text, rows[i].base64);
     }
 }
 
@@ -276,7 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_u64),
-        cmocka_unit_test(test_hex_and_base64url),
+        cmocka_unit_test(test_hex_and_base64),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_every_day_of_400_years),
         cmocka_unit_test(test_json),

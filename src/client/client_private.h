@@ -45,7 +45,7 @@ struct client_conn {
     bool keep_alive; /* the client's wish */
     bool is_1_0;
     bool will_close;   /* the response in progress says so */
-    bool request_done; /* the request in progress has been read whole */
+    bool request_done; /* the request in progress has been read whole; never in a tunnel */
     bool is_counted;   /* by its address, in env->shared.addresses */
     uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
     uint32_t requests; /* that were begun */
@@ -66,7 +66,12 @@ static inline const struct plan_limits *client_limits(const struct client_conn *
 
 void client_set_state(struct client_conn *conn, enum client_state state);
 
-/* Bytes to look at in conn->at: how many, 0 to wait, negative when the client has ended or failed. */
+/* Bytes to look at in conn->at: how many, 0 to wait, or negative. */
+enum client_fill {
+    CLIENT_FILL_WAIT = 0,
+    CLIENT_FILL_END = -1,   /* FIN */
+    CLIENT_FILL_ERROR = -2, /* reset */
+};
 ssize_t client_fill(struct client_conn *conn);
 /* Bytes that were read but not looked at move out of the scratch, which is everybody's. */
 bool client_move_rest(struct client_conn *conn);
@@ -85,6 +90,7 @@ void client_flush(struct client_conn *conn);
 /* The parts of CLIENT_OPS that other files of this module hold. */
 enum exchange_body client_read_body(void *arg, struct span *data, struct http_fault *fault,
                                     struct arena *arena);
+enum exchange_body client_read_tunnel(void *arg, struct span *data);
 void client_finished(void *arg, enum exchange_after after);
 
 /* Why the connection ends, for its counter; the first reason stands. */

@@ -34,9 +34,9 @@ ssize_t client_fill(struct client_conn *conn)
         client_work_drop_input(conn->env, work);
     ssize_t n = net_stream_read(&conn->stream, loop->scratch, LOOP_SCRATCH_BYTES);
     if (n < 0)
-        return errno == EAGAIN ? 0 : -1;
+        return errno == EAGAIN ? CLIENT_FILL_WAIT : CLIENT_FILL_ERROR;
     if (n == 0)
-        return -1;
+        return CLIENT_FILL_END;
     work->at = loop->scratch;
     work->left = (size_t)n;
     return n;
@@ -246,4 +246,30 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
     *data = (struct span){work->body.trailers, work->body.trailers_len};
     /* The response may be read into the scratch: what belongs to a later request moves out. */
     return client_keep_rest(conn) ? EXCHANGE_BODY_DONE : EXCHANGE_BODY_GONE;
+}
+
+/* ---- tunnels ---- */
+
+enum exchange_body client_read_tunnel(void *arg, struct span *data)
+{
+    struct client_conn *conn = arg;
+    struct client_work *work = conn->work;
+    if (work->has_ended)
+        return net_stream_has_failed(&conn->stream) ? EXCHANGE_BODY_GONE : EXCHANGE_BODY_DONE;
+    net_stream_look_again(&conn->stream); /* as for heads */
+    ssize_t n = client_fill(conn);
+    switch (n) {
+    case CLIENT_FILL_WAIT:
+        return EXCHANGE_BODY_WAIT;
+    case CLIENT_FILL_END:
+        work->has_ended = true;
+        return EXCHANGE_BODY_DONE;
+    case CLIENT_FILL_ERROR:
+        return EXCHANGE_BODY_GONE;
+    default:
+        *data = (struct span){work->at, (size_t)n};
+        work->left = 0;
+        conn->x->bytes_in += (uint64_t)n;
+        return EXCHANGE_BODY_DATA;
+    }
 }

@@ -18,6 +18,7 @@ struct client_work {
     struct client_work *next; /* in env->spare_work */
     struct client_conn *conn;
     struct loop_task task; /* after a failed write, at the end of the turn; its arg is this */
+    bool has_ended;        /* the client's side of a tunnel */
     bool at_is_kept; /* at points into `in`, else into the loop's scratch (this callback only) */
     struct buf in, out;
     size_t held_bytes; /* counted in env->shared.head_bytes */

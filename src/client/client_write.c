@@ -90,6 +90,12 @@ void client_flush(struct client_conn *conn)
 /* Decides how the body is framed and whether the connection lives on. */
 static void client_frame(struct client_conn *conn, const struct exchange_response *response)
 {
+    if (response->kind == HTTP_BODY_TUNNEL) {
+        conn->request_done = false; /* an end of the client's side means no leaving any more */
+        conn->work->has_ended = false;
+        conn->will_close = true;
+        return;
+    }
     bool has_end = response->kind == HTTP_BODY_NONE || response->kind == HTTP_BODY_LENGTH;
     if (conn->framing != CLIENT_NOTHING && response->kind == HTTP_BODY_NONE)
         conn->framing = CLIENT_NOTHING;
@@ -102,7 +108,7 @@ static void client_frame(struct client_conn *conn, const struct exchange_respons
 
 static size_t client_head_bytes(const struct exchange_response *response)
 {
-    return response->reason.len + response->fields.len + 160;
+    return response->reason.len + response->fields.len + response->upgrade.len + 160;
 }
 
 static char *client_write_head(struct client_conn *conn, char *at,
@@ -114,7 +120,11 @@ static char *client_write_head(struct client_conn *conn, char *at,
     at = fmt_span(at, response->reason);
     at = FMT_LIT(at, "\r\n");
     at = fmt_span(at, response->fields);
-    if (!response->is_interim) {
+    if (response->kind == HTTP_BODY_TUNNEL) {
+        at = FMT_LIT(at, "Connection: upgrade\r\nUpgrade: ");
+        at = fmt_span(at, response->upgrade);
+        at = FMT_LIT(at, "\r\n");
+    } else if (!response->is_interim) {
         if (conn->framing == CLIENT_CHUNKED)
             at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
         if (conn->will_close)
@@ -213,6 +223,12 @@ static bool client_is_blocked(const void *arg)
     return conn->is_broken || buf_len(&conn->work->out) != 0;
 }
 
+static void client_end_tunnel(void *arg)
+{
+    struct client_conn *conn = arg;
+    net_stream_shutdown(&conn->stream);
+}
+
 const struct exchange_client CLIENT_OPS = {
     .send_head = client_send_head,
     .send_data = client_send_data,
@@ -220,5 +236,7 @@ const struct exchange_client CLIENT_OPS = {
     .flush = client_ops_flush,
     .is_blocked = client_is_blocked,
     .read_body = client_read_body,
+    .read_tunnel = client_read_tunnel,
+    .end_tunnel = client_end_tunnel,
     .finished = client_finished,
 };

@@ -11,7 +11,8 @@
  *        |            |            store)         |            |           |            |
  *        +------------+-- a refusal or failure: reply ---------+-----------+------------+
  *
- * A route that answers by itself replies in RESPOND, behind DECIDE, and skips the rest.
+ * A route that answers by itself replies in RESPOND, behind DECIDE, and skips the rest.  A 101 that answers an
+ * upgrade leads from RELAY to TUNNEL and from there to FINISH.
  *
  * Takes: a request, and events (client ready, server ready, store has decided).  Gives: steps run in
  * order, each until it has to wait.  Never frames, never parses: that is the client's and the
@@ -34,6 +35,7 @@ static enum step_result (*const STEPS[EXCHANGE_STEPS])(struct exchange *) = {
     [EXCHANGE_STEP_CONNECT] = exchange_step_connect,
     [EXCHANGE_STEP_SEND] = exchange_step_send,
     [EXCHANGE_STEP_RELAY] = exchange_step_relay,
+    [EXCHANGE_STEP_TUNNEL] = exchange_step_tunnel,
     [EXCHANGE_STEP_FINISH] = exchange_step_finish,
 };
 

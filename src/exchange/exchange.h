@@ -9,6 +9,7 @@
 #include "exchange/exchange_env.h"
 #include "http/http_framing.h"
 #include "http/http_hops.h"
+#include "http/http_upgrade.h"
 #include "lease/lease.h"
 #include "record/record.h"
 #include "route/route.h"
@@ -23,8 +24,9 @@ struct exchange_response {
     struct span reason;
     struct span fields; /* "Name: value\r\n" lines, Content-Length among them, no hop-by-hop ones */
     enum http_body_kind kind;
-    bool is_interim; /* 1xx */
-    bool must_close; /* the connection cannot be used after it */
+    struct span upgrade; /* TUNNEL: the protocol that follows */
+    bool is_interim;     /* 1xx, but for TUNNEL */
+    bool must_close;     /* the connection cannot be used after it */
 };
 
 enum exchange_body {
@@ -52,6 +54,11 @@ struct exchange_client {
     bool (*is_blocked)(const void *client);
     enum exchange_body (*read_body)(void *client, struct span *data, struct http_fault *fault,
                                     struct arena *arena);
+    /* Behind a response of kind HTTP_BODY_TUNNEL.  WAIT, DATA, DONE: the client's side has ended, GONE: it was
+     * reset.  May be called again after DONE, to see a reset. */
+    enum exchange_body (*read_tunnel)(void *client, struct span *data);
+    /* Our side of the tunnel ends behind what was sent.  Only while nothing is unsent. */
+    void (*end_tunnel)(void *client);
     /* The exchange is over and gone; the last call that it makes. */
     void (*finished)(void *client, enum exchange_after after);
 };
@@ -80,8 +87,9 @@ enum exchange_step_id {
 enum exchange_waits {
     EXCHANGE_WAITS_NOBODY,
     EXCHANGE_WAITS_CLIENT,
-    EXCHANGE_WAITS_FIRST, /* the server: begin to answer */
-    EXCHANGE_WAITS_MORE,  /* the server: go on with its answer */
+    EXCHANGE_WAITS_FIRST,  /* the server: begin to answer */
+    EXCHANGE_WAITS_MORE,   /* the server: go on with its answer */
+    EXCHANGE_WAITS_EITHER, /* of a tunnel's sides: say something */
 };
 
 /* One identity of a request, for its quotas and the log. */
@@ -92,6 +100,12 @@ struct exchange_subject {
     struct identity_value value;
     uint8_t mac[IDENTITY_KEY_BYTES]; /* of this value alone */
     char text[IDENTITY_TEXT_LEN];
+};
+
+/* Who has ended its side of a tunnel, and whether the client has been told of the server's end. */
+struct exchange_tunnel {
+    bool is_open; /* stays set until the exchange is recorded */
+    bool client_ended, server_ended, client_told;
 };
 
 /* Owner: the worker's env.  Freed by: itself, at its end.  Thread: the worker's. */
@@ -119,6 +133,8 @@ struct exchange {
     bool has_head, peer_is_unix, is_trusted, is_last;
     bool is_deciding, is_decided, is_retry, was_reused;
     bool request_done, response_begun, response_done, is_discarding, must_close, client_gone;
+    struct exchange_tunnel tunnel;
+    struct http_upgrade_offer offer; /* what the request asks for beside HTTP */
     struct ip peer_ip, client_ip;
     uint64_t bytes_in, bytes_out; /* kept by the client's side */
     uint64_t body_bytes;          /* of the request, so far */

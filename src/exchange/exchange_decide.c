@@ -73,6 +73,9 @@ enum step_result exchange_step_route(struct exchange *x)
     if (x->framing.kind == HTTP_BODY_LENGTH &&
         x->framing.length_bytes > plan->limits.body_max_bytes)
         return exchange_fail(x, END_TOO_LARGE);
+    if (http_head_has(&x->head, HTTP_FIELD_UPGRADE) && x->route->upgrades.count != 0 &&
+        !exchange_offer_upgrade(x))
+        return exchange_fail(x, exchange_end_of_fault(x->fault.id));
     return STEP_NEXT;
 }
 

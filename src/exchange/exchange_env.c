@@ -51,7 +51,8 @@ static void exchange_env_slots(struct exchange_env *env, struct metrics_registry
             exchange_ending((enum exchange_end)i)->name, NULL, SPAN_NONE);
     env->slot_duration = metrics_registry_histogram(
         registry, "exchange_duration_seconds",
-        "From the first byte of a request to the last byte of its response.", NULL, SPAN_NONE);
+        "From the first byte of a request to the last byte of its response, without tunnels.", NULL,
+        SPAN_NONE);
     env->slot_first = metrics_registry_histogram(
         registry, "upstream_first_byte_seconds",
         "From a request sent to a server to the head of its response.", NULL, SPAN_NONE);

@@ -19,6 +19,7 @@ enum step_result exchange_step_respond(struct exchange *x);
 enum step_result exchange_step_connect(struct exchange *x);
 enum step_result exchange_step_send(struct exchange *x);
 enum step_result exchange_step_relay(struct exchange *x);
+enum step_result exchange_step_tunnel(struct exchange *x);
 enum step_result exchange_step_finish(struct exchange *x);
 
 /* End with this ending: our own answer when none has begun and the ending has one, a visible break of the
@@ -47,6 +48,17 @@ void exchange_leave_upstream(struct exchange *x);
 /* Send the request once more on a fresh connection. */
 enum step_result exchange_retry(struct exchange *x);
 bool exchange_is_replayable(const struct exchange *x);
+
+/* What the request asks for beside HTTP, as far as its route lists it; false and x->fault when it asks in a way
+ * that is malformed. */
+bool exchange_offer_upgrade(struct exchange *x);
+/* The two header lines of an offer; within what send_head_bytes allows, since the client sent them too. */
+char *exchange_write_offer(const struct exchange *x, char *out);
+/* Is this 101 the answer to the offer?  NONE and the protocol, or the fault. */
+enum http_fault_id exchange_judge_upgrade(struct exchange *x, const struct http_head *response,
+                                          struct span *protocol);
+/* The 101 has been handed to the client. */
+void exchange_open_tunnel(struct exchange *x);
 
 /* Log line and counters of a finished exchange. */
 void exchange_record(struct exchange *x);

@@ -78,10 +78,12 @@ static bool relay_keeps_date(const struct upstream_reading *reading)
            (reading->framing.nominated & HTTP_FIELD_BIT(HTTP_FIELD_DATE)) == 0;
 }
 
-static bool relay_head(struct exchange *x, const struct upstream_reading *reading)
+static bool relay_head(struct exchange *x, const struct upstream_reading *reading,
+                       struct span protocol)
 {
     const struct http_head *head = &reading->head;
-    bool is_interim = head->status < 200;
+    bool is_tunnel = reading->framing.kind == HTTP_BODY_TUNNEL;
+    bool is_interim = head->status < 200 && !is_tunnel;
     uint64_t drop = RELAY_REPLACED;
     if (is_interim && x->head.minor == 0)
         return true; /* HTTP/1.0 knows no interim responses */
@@ -90,7 +92,7 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
         return false;
     if (exchange_shows_limits(x))
         drop |= RELAY_LIMITS;
-    if (is_interim || head->status == 204) /* RFC 9110 section 8.6: no Content-Length, be it 0 */
+    if (head->status < 200 || head->status == 204) /* RFC 9110 section 8.6: none, be it 0 */
         drop |= HTTP_FIELD_BIT(HTTP_FIELD_CONTENT_LENGTH);
     char *at = http_write_fields(out, head, drop);
     if (!is_interim) {
@@ -107,10 +109,13 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
         .reason = http_head_span(head, head->reason),
         .fields = {out, (size_t)(at - out)},
         .kind = reading->framing.kind,
+        .upgrade = protocol,
         .is_interim = is_interim,
         .must_close = x->must_close,
     };
     x->ops->send_head(x->client, &response);
+    if (is_tunnel)
+        exchange_open_tunnel(x);
     return true;
 }
 
@@ -123,11 +128,11 @@ static enum step_result relay_bad(struct exchange *x, struct http_fault fault)
 }
 
 /* A head that is well-formed and out of place, or NONE. */
-static enum http_fault_id relay_head_fault(struct exchange *x,
-                                           const struct upstream_reading *reading)
+static enum http_fault_id
+relay_head_fault(struct exchange *x, const struct upstream_reading *reading, struct span *protocol)
 {
     if (reading->framing.kind == HTTP_BODY_TUNNEL)
-        return HTTP_FAULT_UNEXPECTED_UPGRADE;
+        return exchange_judge_upgrade(x, &reading->head, protocol);
     if (reading->head.status < 200 && ++x->interims > RELAY_INTERIM_MAX)
         return HTTP_FAULT_TOO_MANY_INTERIMS;
     return HTTP_FAULT_NONE;
@@ -143,16 +148,17 @@ static enum step_result relay_gone(struct exchange *x)
 static enum relay relay_event(struct exchange *x, struct upstream_reading *reading,
                               enum step_result *result)
 {
+    struct span protocol = SPAN_NONE;
     switch (upstream_conn_read(x->conn, reading)) {
     case UPSTREAM_WAIT:
         return RELAY_IDLE;
     case UPSTREAM_HEAD:
-        reading->fault.id = relay_head_fault(x, reading);
+        reading->fault.id = relay_head_fault(x, reading, &protocol);
         if (reading->fault.id != HTTP_FAULT_NONE)
             break;
-        if (!relay_head(x, reading))
+        if (!relay_head(x, reading, protocol))
             return relay_failed(exchange_fail(x, END_SHED), result);
-        return RELAY_BUDGETED;
+        return x->tunnel.is_open ? RELAY_IDLE : RELAY_BUDGETED;
     case UPSTREAM_DATA:
         x->ops->send_data(x->client, reading->data);
         return RELAY_BUDGETED;
@@ -247,8 +253,11 @@ enum step_result exchange_step_relay(struct exchange *x)
         if (!x->request_done) /* answered early: the rest of the request has no reader */
             x->must_close = true;
         exchange_leave_upstream(x);
-        return STEP_NEXT;
+        x->step = EXCHANGE_STEP_FINISH;
+        return STEP_AGAIN;
     }
+    if (x->tunnel.is_open)
+        return STEP_NEXT;
     if (up == RELAY_BUDGETED || down == RELAY_BUDGETED)
         loop_task_schedule(x->env->loop, &x->task);
     relay_set_deadline(x, before != relay_progress(x));

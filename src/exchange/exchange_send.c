@@ -28,6 +28,10 @@ static void exchange_on_upstream_deadline(void *arg)
 {
     struct exchange *x = arg;
     bool is_connecting = x->step == EXCHANGE_STEP_CONNECT;
+    if (x->step == EXCHANGE_STEP_TUNNEL) {
+        exchange_stop(x, END_TUNNEL_IDLE);
+        return;
+    }
     log_warn("server %.*s of upstream %.*s: %s", (int)upstream_server_name(x->conn).len,
              upstream_server_name(x->conn).ptr,
              (int)x->snapshot->plan->upstreams[x->route->upstream].name.len,
@@ -175,7 +179,7 @@ static char *send_forwarded(struct exchange *x, char *at)
 }
 
 /* What was for this hop, as it is for the next (RFC 9110 sections 7.6.2 and 10.1.4).  A client of HTTP/1.0 cannot
- * be given trailers. */
+ * be given trailers; beside an upgrade they are not asked for, since many servers read one Connection line. */
 static char *send_hops(const struct exchange *x, char *at)
 {
     if (x->hops.has_max_forwards) {
@@ -183,7 +187,7 @@ static char *send_hops(const struct exchange *x, char *at)
         at = fmt_u64(at, x->hops.max_forwards - 1);
         at = FMT_LIT(at, "\r\n");
     }
-    if (x->hops.takes_trailers && x->head.minor != 0)
+    if (x->hops.takes_trailers && x->head.minor != 0 && x->offer.count == 0)
         at = FMT_LIT(at, "TE: trailers\r\nConnection: TE\r\n");
     return at;
 }
@@ -231,6 +235,8 @@ static struct span send_head(struct exchange *x)
     if (x->framing.kind == HTTP_BODY_CHUNKED)
         at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
     at = send_hops(x, at);
+    if (x->offer.count != 0)
+        at = exchange_write_offer(x, at);
     at = send_forwarded(x, at);
     at = x->head.minor == 0 ? FMT_LIT(at, "Via: 1.0 sluice\r\n")
                             : FMT_LIT(at, "Via: 1.1 sluice\r\n");
@@ -316,6 +322,8 @@ void exchange_leave_upstream(struct exchange *x)
         return;
     if (x->response_done)
         upstream_return(&x->conn);
+    else if (x->tunnel.is_open)
+        upstream_abort(&x->conn); /* the server must not take it for the client's end */
     else
         upstream_close(&x->conn);
 }

@@ -198,6 +198,14 @@ bool net_stream_is_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* Behind a FIN that was read, recv says 0 whatever follows: only SO_ERROR tells a later reset. */
+bool net_stream_has_failed(struct net_stream *stream)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+    return getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0;
+}
+
 void net_stream_shutdown(struct net_stream *stream)
 {
     if (stream->fd >= 0)

@@ -55,6 +55,9 @@ bool net_stream_has_input(struct net_stream *stream);
 /* Nothing more will come: the peer has ended or reset the connection, and all it sent has been read. */
 bool net_stream_is_over(struct net_stream *stream);
 
+/* The connection was reset or has failed, also where its end was read already.  Tells it once. */
+bool net_stream_has_failed(struct net_stream *stream);
+
 /* The next read asks the kernel.  A reset that comes together with bytes is reported once, with them: who
  * cannot do without more looks again before it waits. */
 static inline void net_stream_look_again(struct net_stream *stream)

@@ -12,6 +12,7 @@
 #include "base/base_arena.h"
 #include "http/http_body.h"
 #include "http/http_head.h"
+#include "http/http_upgrade.h"
 #include "identity/identity.h"
 #include "loop/loop_log.h"
 #include "metrics/metrics.h"
@@ -41,6 +42,7 @@ struct plan_route {
     uint32_t cost; /* 1 */
     int upstream;  /* index, or -1: respond */
     const struct plan_respond *respond;
+    struct http_upgrade_list upgrades;
     struct reply_headers headers; /* the route's own or the default */
     metrics_slot slot_requests;   /* sluice_route_requests_total{route} */
     metrics_slot slot_class[6];   /* sluice_route_responses_total{route,class}; [1]..[5] */

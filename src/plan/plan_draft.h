@@ -13,6 +13,7 @@ struct plan_route_draft {
     struct route_rule rule;
     uint32_t cost;
     struct span upstream;
+    struct http_upgrade_list upgrades;
     struct reply_headers headers;
     struct plan_respond respond;
     struct span respond_json, respond_text;

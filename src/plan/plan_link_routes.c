@@ -200,6 +200,7 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
     }
     route->rule = rule;
     route->cost = draft->cost;
+    route->upgrades = draft->upgrades;
     route->upstream = -1;
     if (upstream != NULL) {
         struct candidates all = {plan->upstreams, sizeof(*plan->upstreams),

@@ -172,6 +172,28 @@ static const struct config_table respond_table = {
     .check = check_respond,
 };
 
+static const char *take_upgrade(const struct config_take *take)
+{
+    struct plan_route_draft *route = take->base;
+    struct http_upgrade_list *list = &route->upgrades;
+    const char *sentence = http_upgrade_protocol_fault(take->text);
+    if (sentence != NULL)
+        return sentence;
+    for (unsigned i = 0; i < list->count; i++) {
+        if (span_eq_nocase(list->protocols[i], take->text))
+            return "listed twice";
+    }
+    /* Room for all at the first; protocols are written once. */
+    struct span *protocols = (struct span *)(void *)(uintptr_t)list->protocols;
+    if (protocols == NULL)
+        protocols = arena_take(take->arena, take->count * sizeof(*protocols));
+    if (protocols == NULL)
+        return "out of memory";
+    protocols[list->count++] = take->text;
+    list->protocols = protocols;
+    return NULL;
+}
+
 static const struct config_directive route_rows[] = {
     {.key = "",
      .type = CONFIG_MERGE,
@@ -210,10 +232,19 @@ static const struct config_directive route_rows[] = {
      .absent = "as for all routes",
      .doc = "Rate-limit headers of this route, where they differ from the rest."},
     {.key = "errors", .type = CONFIG_LATER},
-    {.key = "upgrade", .type = CONFIG_LATER},
+    {.key = "upgrade",
+     .type = CONFIG_TEXTS,
+     .min = 0,
+     .max = HTTP_UPGRADE_PROTOCOLS_MAX,
+     .absent = "none",
+     .take = take_upgrade,
+     .doc = "Protocols that a connection may be upgraded to, such as \"websocket\"; then it is an "
+            "opaque "
+            "tunnel."},
 };
 
-static const struct config_pair route_pairs[] = {{"upstream", "respond", true}};
+static const struct config_pair route_pairs[] = {{"upstream", "respond", true},
+                                                 {"upgrade", "respond", false}};
 
 static const struct config_table route_table = {
     .title = "A route",
@@ -222,7 +253,7 @@ static const struct config_table route_table = {
     .size = sizeof(struct plan_route_draft),
     .name_key = "name",
     .pairs = route_pairs,
-    .pair_count = 1,
+    .pair_count = 2,
 };
 
 static const char *const request_id_words[] = {"documented", "short", NULL};

@@ -271,6 +271,12 @@ void upstream_close(struct upstream_conn **taken)
     server_unref(server);
 }
 
+void upstream_abort(struct upstream_conn **taken)
+{
+    net_stream_abort(&(*taken)->stream);
+    upstream_close(taken);
+}
+
 /* A server has nothing to say on a kept connection: bytes or an end make it useless. */
 static bool conn_is_spoilt(struct upstream_conn *conn)
 {

@@ -62,6 +62,8 @@ void upstream_failed(struct upstream_conn **conn);
 /* The response is complete: keep the connection for the next exchange if it can serve one. */
 void upstream_return(struct upstream_conn **conn);
 void upstream_close(struct upstream_conn **conn);
+/* With a reset: the server sees that what it was sent is not whole. */
+void upstream_abort(struct upstream_conn **conn);
 
 struct span upstream_server_name(const struct upstream_conn *conn);
 

@@ -22,7 +22,8 @@ struct upstream_conf {
     struct span name;
     struct upstream_server_conf *servers;
     uint16_t server_count;
-    uint64_t connect_timeout_us, first_byte_timeout_us, read_idle_timeout_us, pool_idle_us;
+    uint64_t connect_timeout_us, first_byte_timeout_us, read_idle_timeout_us, pool_idle_us,
+        tunnel_idle_us;
     uint32_t pool_max; /* idle connections kept per worker and server */
 };
 

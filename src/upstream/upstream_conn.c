@@ -127,6 +127,16 @@ bool upstream_conn_send_end(struct upstream_conn *conn, struct span trailers)
     return conn_put(conn, iov, count);
 }
 
+void upstream_conn_shutdown(struct upstream_conn *conn)
+{
+    net_stream_shutdown(&conn->stream);
+}
+
+bool upstream_conn_has_failed(struct upstream_conn *conn)
+{
+    return conn->is_broken || net_stream_has_failed(&conn->stream);
+}
+
 bool upstream_conn_flush(struct upstream_conn *conn)
 {
     struct span rest = buf_span(&conn->out);
@@ -288,7 +298,9 @@ enum upstream_event upstream_conn_read(struct upstream_conn *conn, struct upstre
         if (n == CONN_FILL_WAIT)
             return UPSTREAM_WAIT;
         if (n < 0) {
-            bool is_end = n == CONN_FILL_END && conn->in_body && conn->body.kind == HTTP_BODY_CLOSE;
+            bool is_end =
+                n == CONN_FILL_END && conn->in_body &&
+                (conn->body.kind == HTTP_BODY_CLOSE || conn->body.kind == HTTP_BODY_TUNNEL);
             return is_end ? conn_end(conn, reading) : UPSTREAM_GONE;
         }
         event = conn->in_body ? conn_read_body(conn, reading) : conn_read_head(conn, reading);

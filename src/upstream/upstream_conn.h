@@ -57,6 +57,10 @@ void upstream_conn_begin(struct upstream_conn *conn, enum http_method method, bo
 bool upstream_conn_send(struct upstream_conn *conn, struct span head, struct span data);
 bool upstream_conn_send_data(struct upstream_conn *conn, struct span data);
 bool upstream_conn_send_end(struct upstream_conn *conn, struct span trailers);
+/* After a 101: our side ends behind what was sent.  Only while nothing is unsent. */
+void upstream_conn_shutdown(struct upstream_conn *conn);
+/* After UPSTREAM_END: has the server reset the connection since? */
+bool upstream_conn_has_failed(struct upstream_conn *conn);
 /* Send what waits; false when broken. */
 bool upstream_conn_flush(struct upstream_conn *conn);
 
@@ -69,7 +73,7 @@ enum upstream_event {
     UPSTREAM_WAIT,
     UPSTREAM_HEAD, /* *head, *framing */
     UPSTREAM_DATA, /* *data, valid until the next call */
-    UPSTREAM_END,  /* the response is complete; *data are its trailer lines */
+    UPSTREAM_END, /* the response is complete, *data are its trailer lines; the server's side of a tunnel ended */
     UPSTREAM_GONE, /* the connection ended before the response did */
     UPSTREAM_BAD,  /* not HTTP as it should be: *fault */
 };

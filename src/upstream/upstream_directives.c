@@ -63,6 +63,13 @@ static const struct config_directive timeout_rows[] = {
     TIMEOUT(
         "pool_idle", pool_idle_us, "4s",
         "How long an unused connection is kept; less than the server's own keep-alive timeout."),
+    {.key = "tunnel_idle",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct upstream_conf, tunnel_idle_us),
+     .fallback = "\"1h\"",
+     .min = 1000000,
+     .max = UINT64_C(86400000000),
+     .doc = "How long neither side of an upgraded connection may say anything."},
 };
 
 static const struct config_table timeout_table = {

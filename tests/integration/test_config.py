@@ -41,6 +41,8 @@ BROKEN = [
     ('"upstream": "app"', '"upstream": "ap"', 9, "/routes/0/upstream", ["ap", 'did you mean "app"']),
     ('"upstream": "app"', '"upstrem": "app"', 9, "/routes/0/upstrem", ['did you mean "upstream"']),
     (', "upstream": "app"', '', 9, "/routes/0", ["upstream", "respond"]),
+    ('"upstream": "app"', '"upstream": "app", "upgrade": ["websocket", "h2c"]', 9, "/routes/0/upgrade/1", ["h2c", "upgrade to HTTP"]),
+    ('"upstream": "app"', '"respond": {}, "upgrade": ["websocket"]', 9, "/routes/0/upgrade", ["respond", "cannot stand together"]),
     ('"prefix": "/"', '"prefix": "x"', 9, "/routes/0/prefix", []),
     ('"prefix": "/"', '"path": "/a/{b}{c}"', 9, "/routes/0/path", []),
     ('"prefix": "/"', '"prefix": "/", "path": "/a"', 9, "/routes/0/path", ["prefix"]),
@@ -166,7 +168,7 @@ def test_dump_is_the_effective_configuration(verb, tmp_path):
     assert done.returncode == 0, done
     dump = json.loads(done.stdout)
     assert dump["limits"]["header_timeout"] == "10s" and dump["limits"]["body"] == "unlimited"
-    assert dump["upstreams"]["app"]["timeouts"] == {"connect": "1s", "first_byte": "30s", "read_idle": "60s", "pool_idle": "4s"}
+    assert dump["upstreams"]["app"]["timeouts"] == {"connect": "1s", "first_byte": "30s", "read_idle": "60s", "pool_idle": "4s", "tunnel_idle": "1h"}
     assert dump["store"]["type"] == "memory"
     assert dump["quotas"]["ip"]["limits"] == {"minute": 100}
     assert "hush-hush" not in done.stdout + done.stderr

@@ -85,8 +85,6 @@ static const struct row rows[] = {
      "/log/access: 'syslog' is not supported by this version", 0},
     {"{ 'env': 'BENCH_SECRET' }", "{ @@'sealed': 'x' }",
      "/subject_secret/sealed: 'sealed' is not supported by this version", 0},
-    {"'upstream': 'other'", "'upstream': 'other', @@'upgrade': []",
-     "/routes/1/upgrade: 'upgrade' is not supported by this version", 0},
 
     /* Keys given twice. */
     {"'workers': 2", "'workers': 2, @@'workers': 3",
@@ -275,6 +273,29 @@ static const struct row rows[] = {
     /* What does not fit together. */
     {"'prefix': '/v1/'", "'prefix': '/v1/', @@'path': '/v1/x'",
      "/routes/1/path: 'path' and 'prefix' cannot stand together", 0},
+    {"'upstream': 'other'", "'upstream': 'other', 'upgrade': ['websocket', @@'WebSocket']",
+     "/routes/1/upgrade/1: 'WebSocket': listed twice", 0},
+    {"'upstream': 'other'", "'upstream': 'other', 'upgrade': [@@'h2c']",
+     "/routes/1/upgrade/0: 'h2c': an upgrade to HTTP would carry requests past the routes and "
+     "quotas of "
+     "this proxy",
+     0},
+    {"'upstream': 'other'", "'upstream': 'other', 'upgrade': ['websocket', @@'TLS/1.2']",
+     "/routes/1/upgrade/1: 'TLS/1.2': an upgrade to TLS would hide requests from the routes and "
+     "quotas of "
+     "this proxy",
+     0},
+    {"'upstream': 'other'", "'upstream': 'other', 'upgrade': [@@'web socket']",
+     "/routes/1/upgrade/0: 'web socket': not a protocol: a name such as 'websocket', or "
+     "'name/version'",
+     0},
+    {"{ 'path': '/ping', 'respond': {",
+     "{ 'path': '/ping', 'upgrade': ['websocket'], @@'respond': {",
+     "/routes/2/respond: 'upgrade' and 'respond' cannot stand together", 0},
+    {"'first_byte': '10s'", "'first_byte': '10s', 'tunnel_idle': @@'999ms'",
+     "/upstreams/app/timeouts/tunnel_idle: out of range: at least 1s and at most 1d, found the "
+     "string '999ms'",
+     0},
     {"'upstream': 'other'", "'upstream': 'other', @@'respond': {}",
      "/routes/1/respond: 'upstream' and 'respond' cannot stand together", 0},
     {"{ 'path': '/ping', 'respond': { 'status': 201, 'json': { 'ok' : true, 'n': 1.50 } } }",

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,49 @@ static void test_a_write_to_a_gone_peer_is_an_error_and_no_signal(void **state)
     w->peer = -1;
     assert_int_equal(net_stream_write(&w->stream, "x", 1), -1);
     assert_int_equal(errno, EPIPE);
+}
+
+static void open_tcp_pair(struct world *w)
+{
+    struct net_address any;
+    struct sockaddr_storage sockaddr;
+    socklen_t len = sizeof(sockaddr);
+    assert_null(net_address_parse(&any, SPAN("127.0.0.1:1"), NULL));
+    ((struct sockaddr_in *)(void *)&any.sockaddr)->sin_port = 0;
+    int listener = net_listener_open(&any, false);
+    assert_true(listener >= 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&sockaddr, &len), 0);
+    w->peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(w->peer, (struct sockaddr *)&sockaddr, len), 0);
+    struct pollfd waiting = {listener, POLLIN, 0};
+    assert_int_equal(poll(&waiting, 1, 10000), 1);
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    close(listener);
+    assert_int_equal(net_stream_open(&w->stream, w->loop, fd, read_all, w), ERR_OK);
+}
+
+/* recv says 0 for ever once it has said so. */
+static void test_a_reset_behind_an_end_is_told_once(void **state)
+{
+    struct world *w = *state;
+    const struct linger reset = {1, 0};
+    open_tcp_pair(w);
+    assert_false(net_stream_has_failed(&w->stream));
+    assert_int_equal(shutdown(w->peer, SHUT_WR), 0);
+    loop_run(w->loop);
+    assert_true(w->saw_end);
+    assert_false(net_stream_has_failed(&w->stream));
+
+    assert_int_equal(setsockopt(w->peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    close(w->peer);
+    w->peer = -1;
+    struct pollfd waiting = {w->stream.fd, 0, 0}; /* an error is told unasked */
+    assert_int_equal(poll(&waiting, 1, 10000), 1);
+    assert_true(waiting.revents & POLLERR);
+    assert_int_equal(recv(w->stream.fd, w->got, 1, 0), 0);
+    assert_true(net_stream_has_failed(&w->stream));
+    assert_false(net_stream_has_failed(&w->stream));
 }
 
 static void on_connected(struct net_stream *stream, void *arg)
@@ -414,6 +458,7 @@ int main(void)
         TEST(test_data_longer_than_one_read_is_all_read),
         TEST(test_writes_stop_when_the_peer_does_not_read),
         TEST(test_a_write_to_a_gone_peer_is_an_error_and_no_signal),
+        TEST(test_a_reset_behind_an_end_is_told_once),
         TEST(test_a_refused_connect_tells_why),
         TEST(test_a_listener_gives_every_connection_once),
         TEST(test_closing_a_listener_serves_its_queue_first),

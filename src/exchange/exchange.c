@@ -55,12 +55,14 @@ static struct exchange *exchange_take_object(struct exchange_env *env)
     return x;
 }
 
-/* The client's bytes are only borrowed: keep the head in our own arena, and let every span follow. */
-static struct span span_moved(struct span span, const char *from, const char *to)
+/* The client's bytes are only borrowed: keep the head in our own arena, and let every span follow.  A static
+ * text (the path of a target that has none) stays where it is. */
+static struct span span_moved(struct span span, const struct http_head *from, const char *to)
 {
-    if (span.ptr == NULL)
+    uintptr_t offset = (uintptr_t)span.ptr - (uintptr_t)from->base;
+    if (span.ptr == NULL || offset >= from->bytes)
         return span;
-    return (struct span){to + (span.ptr - from), span.len};
+    return (struct span){to + offset, span.len};
 }
 
 static bool exchange_keep_head(struct exchange *x, const struct exchange_request *request)
@@ -77,10 +79,10 @@ static bool exchange_keep_head(struct exchange *x, const struct exchange_request
     x->head.base = bytes;
     x->head.fields = fields;
     x->framing = request->framing;
-    x->target.authority = span_moved(request->target.authority, head->base, bytes);
-    x->target.host = span_moved(request->target.host, head->base, bytes);
-    x->target.path = span_moved(request->target.path, head->base, bytes);
-    x->target.query = span_moved(request->target.query, head->base, bytes);
+    x->target.authority = span_moved(request->target.authority, head, bytes);
+    x->target.host = span_moved(request->target.host, head, bytes);
+    x->target.path = span_moved(request->target.path, head, bytes);
+    x->target.query = span_moved(request->target.query, head, bytes);
     x->target.is_absolute = request->target.is_absolute;
     x->has_head = true;
     return true;

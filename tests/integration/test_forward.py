@@ -38,6 +38,22 @@ def test_method_target_fields_and_body_arrive_as_sent(start, upstream, connect, 
     assert seen.body == (body or b"")
 
 
+@pytest.mark.parametrize("method, target, path", [
+    ("GET", "http://test.local", "/"), ("GET", "http://test.local?a=b", "/?a=b"), ("OPTIONS", "http://test.local", "*")])
+def test_absolute_target_without_a_path(start, upstream, connect, method, target, path):
+    """RFC 9112 sections 3.2.2 and 3.2.4: the path that the target lacks is none of the client's bytes."""
+    server = upstream()
+    config = forward(server)
+    del config["routes"][0]["prefix"]  # "*" has none
+    proxy = start(config)
+    client = connect(proxy)
+    for _ in range(3):
+        reply = client.ask(method, target)
+        assert reply.status == 200
+        assert proxy.line_of(reply)["path"] == path.split("?")[0]
+    assert [(r.method, r.target) for r in server.requests] == [(method, path)] * 3
+
+
 def test_added_request_fields(start, upstream, connect):
     server = upstream()
     client = connect(start(forward(server)))

@@ -55,12 +55,13 @@ static void client_free(struct client_conn *conn)
 
 /* Our side is finished.  Closing while the client still sends would reset the connection and could destroy what it
  * has not read yet: then what it sends is read away until it ends, pauses, or has had its time or its bytes
- * (RFC 9112 section 9.6). */
+ * (RFC 9112 section 9.6).  A client that did not ask for the end may be sending its next request. */
 static void client_finish(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     const struct plan_limits *limits = client_limits(conn);
-    bool may_come_more = !conn->request_done || work->left != 0 || conn->stream.is_readable;
+    bool may_come_more =
+        conn->keep_alive || !conn->request_done || work->left != 0 || conn->stream.is_readable;
     client_work_drop_input(conn->env, work);
     if (!may_come_more) {
         client_set_state(conn, CLIENT_CLOSED);

@@ -44,9 +44,10 @@ struct client_conn {
     bool is_broken;  /* a write failed */
     bool keep_alive; /* the client's wish */
     bool is_1_0;
-    bool will_close;   /* the response in progress says so */
-    bool request_done; /* the request in progress has been read whole; never in a tunnel */
-    bool is_counted;   /* by its address, in env->shared.addresses */
+    bool will_close;       /* the response in progress says so */
+    bool request_done;     /* the request in progress has been read whole; never in a tunnel */
+    bool is_counted;       /* by its address, in env->shared.addresses */
+    bool has_skipped_crlf; /* before the request that is awaited */
     uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
     uint32_t requests; /* that were begun */
 };

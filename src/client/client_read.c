@@ -105,6 +105,7 @@ static void client_take_head(struct client_conn *conn, const struct http_head *h
     work->left -= head->bytes;
     work->scanned = 0;
     conn->is_1_0 = head->minor == 0;
+    conn->has_skipped_crlf = false;
 }
 
 static bool client_begin_request(struct client_conn *conn, struct http_head *head,
@@ -132,13 +133,15 @@ static bool client_begin_request(struct client_conn *conn, struct http_head *hea
     return has_begun;
 }
 
-/* One empty line before a request line is skipped (RFC 9112 section 2.2), also when its two bytes came apart. */
+/* One empty line before a request line is skipped (RFC 9112 section 2.2), also when its two bytes came apart, and
+ * one alone, also when the next came later. */
 static void client_skip_crlf(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
-    size_t skipped = http_head_skip_crlf(work->at, work->left);
+    size_t skipped = conn->has_skipped_crlf ? 0 : http_head_skip_crlf(work->at, work->left);
     if (skipped == 0)
         return;
+    conn->has_skipped_crlf = true;
     work->at += skipped;
     work->left -= skipped;
     work->scanned = 0;

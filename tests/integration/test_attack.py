@@ -15,6 +15,7 @@ import pytest
 from harness import hostile, http
 from harness.configs import forward, respond
 from harness.ports import take_port
+from harness.unread import unread_by_peer
 from harness.waiting import wait_for
 
 LIMITS = {"header_timeout": "1s", "body_min_rate": "1KiB/s"}
@@ -295,6 +296,29 @@ def test_empty_line_before_a_request_may_come_in_pieces(start, connect):
         time.sleep(0.05)
         client.send((b"\n" if line == b"\r" else b"") + http.request())
         assert client.read().status == 200
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_second_empty_line_is_refused_wherever_it_is_cut(start, connect, cut):
+    client = connect(start(respond()))
+    data = b"\r\n\r\n"
+    client.send(data[:cut] or data)
+    if cut:
+        wait_for(lambda: unread_by_peer(client.sock) == 0, "the first piece is read")
+        client.send(data[cut:])
+    assert client.read().status == 400
+    client.expect_end()
+
+
+def test_refusal_reaches_a_client_that_sends_on(start, connect):
+    """Closing at once would answer the next request with a reset, and that destroys what the client has not read."""
+    client = connect(start(respond()))
+    client.send(http.request("GET", "/a/../b"))
+    wait_for(lambda: not client.is_quiet(), "the refusal")
+    client.send(http.request("GET", "/next"))
+    client.send(http.request("GET", "/next"))
+    assert client.read().status == 400
+    client.expect_end()
 
 
 def test_refused_head_request_gets_no_body(start, connect):

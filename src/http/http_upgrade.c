@@ -2,8 +2,9 @@
 /* http_upgrade.c - takes: heads that were parsed.  Gives: verdicts on their Upgrade.  Never repairs. */
 #include "http/http_upgrade.h"
 
+#include <openssl/evp.h>
+
 #include "base/base_fmt.h"
-#include "base/base_sha1.h"
 #include "http/http_connection.h"
 
 #define WEBSOCKET            SPAN("websocket")
@@ -13,6 +14,7 @@
 #define WEBSOCKET_GUID       "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 section 1.3 */
 #define WEBSOCKET_KEY_CHARS  24
 #define WEBSOCKET_KEY_DIGITS 22 /* the rest is padding */
+#define SHA1_BYTES           20
 #define BASE64_OF_SHA1       28
 
 /* ---- protocols ---- */
@@ -143,7 +145,8 @@ static bool is_accepted(const struct http_head *response, const struct http_head
     uint8_t digest[SHA1_BYTES];
     char *end = fmt_span(text, http_field_value(request, key));
     end = FMT_LIT(end, WEBSOCKET_GUID);
-    sha1_digest(text, (size_t)(end - text), digest);
+    if (EVP_Digest(text, (size_t)(end - text), digest, NULL, EVP_sha1(), NULL) != 1)
+        return false;
     fmt_base64(expected, digest, sizeof(digest));
     return span_eq(http_field_value(response, accept), (struct span){expected, sizeof(expected)});
 }

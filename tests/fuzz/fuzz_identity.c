@@ -2,20 +2,10 @@
 /* fuzz_identity.c - any bytes as Authorization, Cookie, X-Forwarded-For, Forwarded, X-Real-IP and query.
  * Input: lines; each is a value of all those fields, and the first also the query.  Checked: values lie inside the
  * request or the arena, the cached mac is the mac, and what a trusted proxy appends to a hop list decides alone. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "fuzz.h"
 #include "identity/identity.h"
 
 #define LINES_MAX 8
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            abort();                                                                               \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct request {
     struct http_field fields[LINES_MAX + 1];
@@ -60,30 +50,31 @@ static void check_extract(const struct request *request, const char *source, con
 {
     struct identity identity = {
         .from_count = 1, .missing = IDENTITY_MISSING_SKIP, .ipv4_prefix = 32, .ipv6_prefix = 64};
-    CHECK(identity_source_parse(&identity.from[0], span_of(source)) == NULL);
+    FUZZ_CHECK(identity_source_parse(&identity.from[0], span_of(source)) == NULL);
     char *room = malloc(len + 32);
-    CHECK(room != NULL);
+    FUZZ_CHECK(room != NULL);
     struct arena arena;
     arena_init(&arena, room, len + 32, 0);
     struct identity_input input = {
         .head = &request->head, .target = &request->target, .arena = &arena};
     struct identity_value value;
     enum identity_result result = identity_extract(&identity, &input, &value);
-    CHECK(result == IDENTITY_FOUND || result == IDENTITY_SKIPPED || result == IDENTITY_REPEATED);
+    FUZZ_CHECK(result == IDENTITY_FOUND || result == IDENTITY_SKIPPED ||
+               result == IDENTITY_REPEATED);
     if (result == IDENTITY_FOUND) {
-        CHECK(value.value.len > 0 && value.value.len <= len);
-        CHECK(is_inside(value.value, text, len) || is_inside(value.value, room, len + 32));
+        FUZZ_CHECK(value.value.len > 0 && value.value.len <= len);
+        FUZZ_CHECK(is_inside(value.value, text, len) || is_inside(value.value, room, len + 32));
         if (value.kind == IDENTITY_ACCESS_KEY)
-            CHECK(value.value.len <= IDENTITY_AK_MAX && http_is_token(value.value));
+            FUZZ_CHECK(value.value.len <= IDENTITY_AK_MAX && http_is_token(value.value));
 
         struct identity_secret *secret = identity_secret_new(SPAN("secret"));
         struct identity_cache *cache = identity_cache_new(1);
-        CHECK(secret != NULL && cache != NULL);
+        FUZZ_CHECK(secret != NULL && cache != NULL);
         uint8_t mac[IDENTITY_KEY_BYTES], cached[IDENTITY_KEY_BYTES];
-        CHECK(identity_mac(secret, &value, 1, mac) == ERR_OK);
+        FUZZ_CHECK(identity_mac(secret, &value, 1, mac) == ERR_OK);
         for (unsigned i = 0; i < 2; i++) {
-            CHECK(identity_cache_mac(cache, secret, &value, 1, cached) == ERR_OK);
-            CHECK(memcmp(mac, cached, sizeof(mac)) == 0);
+            FUZZ_CHECK(identity_cache_mac(cache, secret, &value, 1, cached) == ERR_OK);
+            FUZZ_CHECK(memcmp(mac, cached, sizeof(mac)) == 0);
         }
         identity_cache_free(cache);
         identity_secret_free(secret);
@@ -95,7 +86,7 @@ static struct ip client_of(const char *text, size_t len, enum http_field_id id, 
 {
     struct ip_net net;
     struct ip peer;
-    CHECK(ip_net_parse(&net, SPAN("10.0.0.0/8")) && ip_parse(&peer, SPAN("10.0.0.1")));
+    FUZZ_CHECK(ip_net_parse(&net, SPAN("10.0.0.0/8")) && ip_parse(&peer, SPAN("10.0.0.1")));
     struct identity_trust trust = {.nets = &net, .net_count = 1};
     trust.hops = hops;
     trust.header_id = (uint8_t)id;
@@ -115,13 +106,13 @@ static void check_hops(const char *text, size_t len, enum http_field_id id, int 
         lines += text[end] == '\n';
     size_t added_len = strlen(added);
     char *longer = malloc(end + added_len);
-    CHECK(longer != NULL);
+    FUZZ_CHECK(longer != NULL);
     if (end > 0)
         memcpy(longer, text, end);
     memcpy(longer + end, added, added_len);
     struct ip want, got = client_of(longer, end + added_len, id, hops);
-    CHECK(ip_parse(&want, SPAN("2001:db8::7")));
-    CHECK(memcmp(&got, &want, sizeof(got)) == 0);
+    FUZZ_CHECK(ip_parse(&want, SPAN("2001:db8::7")));
+    FUZZ_CHECK(memcmp(&got, &want, sizeof(got)) == 0);
     free(longer);
 }
 
@@ -130,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 65536)
         return 0;
     char *text = malloc(size + 1); /* its own block, so that a read past the end is seen */
-    CHECK(text != NULL);
+    FUZZ_CHECK(text != NULL);
     if (size > 0)
         memcpy(text, data, size);
     static const struct {

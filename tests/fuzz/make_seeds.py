@@ -31,6 +31,7 @@ REQUESTS = [
     GET + b"A: b\rc\r\n\r\n", GET + b"A: b\x00c\r\n\r\n", GET + b"A: b\x7f\r\n\r\n", GET + b"A\x00: b\r\n\r\n",
     GET + b"Content_Length: 3\r\n\r\n", GET + b"x_api_key: 1\r\n\r\n",
     GET + b"A: " + b"v" * 300 + b"\r\n\r\n", b"GET /" + b"a" * 600 + b" HTTP/1.1\r\n\r\n",
+    GET + b"".join(b"F%d: " % i + b"v" * 150 + b"\r\n" for i in range(8)) + b"\r\n",
     GET + b"".join(b"F%d: v\r\n" % i for i in range(30)) + b"\r\n",
     GET + b"Connection: close, x-a\r\nX-A: 1\r\nKeep-Alive: 1\r\nUpgrade: h2c\r\nVia: 1.1 a\r\nTE: trailers\r\n\r\n",
     GET + b"A-Name-Of-More-Than-Sixteen-Bytes: a value of more than sixteen bytes\r\n\r\n",
@@ -53,7 +54,7 @@ FRAMINGS = [
     b"Content-Length: 9999999999999999999\r\n\r\n", b"Content-Length: 0\r\n\r\n", b"Content-Length: 5\t\r\n\r\nhello",
     CHUNKED + b"\r\n5\r\nhello\r\n0\r\n\r\n", CHUNKED + b"Content-Length: 3\r\n\r\n0\r\n\r\n", CHUNKED + CHUNKED + b"\r\n0\r\n\r\n",
     b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"Transfer-Encoding: xchunked\r\n\r\n", b"Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n",
-    b"Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n", b"Transfer-Encoding: identity\r\n\r\n",
+    b"Content-Length: 0\r\nTransfer-Encoding:\r\n\r\n", b"Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n", b"Transfer-Encoding: identity\r\n\r\n",
     CHUNKED + b"\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n", CHUNKED + b"\r\n0\r\nHost: b\r\n\r\n",
     b"Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx", b"Expect: 200-ok\r\n\r\n", b"Connection: close\r\n\r\n",
     b"Connection: keep-alive, x, Y\r\n\r\n", b"Connection: host\r\n\r\n", b"Connection: a b\r\n\r\n", b"Connection: content-length\r\n"
@@ -93,7 +94,7 @@ IDENTITIES = [
     b"SDK-HMAC-SHA256 Access=A, Access=B", b"Bearer abc.def", b"bearer  x y", b"Basic dTpw", b"sid=1; a=\"b%20c\"; sid=2", b"SID=x",
     b"key=a%20b+c&key=d", b"k%65y=%zz", b"key", b"10.0.0.1, 10.0.0.2:80, [2001:db8::1]:443", b"unknown, _hidden, 10.1.1.1",
     b"for=192.0.2.1;by=10.0.0.1;proto=http, for=\"[2001:db8::9]:47\"", b"for=\"_x\\\"y\"", b"10.0.0.1,\n10.0.0.2\n\n::ffff:10.0.0.3", b"EXAMPLE.com.:80",
-    b"::1", b"1.2.3.4, 1.2.3.04", b"for=10.0.0.1;for=10.0.0.2", b",,,", b"\xff\xfe", b"a" * 200,
+    b"for=\"10.0.0.1", b"for=\"a\\", b"for=[::1]", b"::1", b"1.2.3.4, 1.2.3.04", b"for=10.0.0.1;for=10.0.0.2", b",,,", b"\xff\xfe", b"a" * 200,
 ]
 ROUTES = [
     b"GET a.example.com /v1/p1/search pub\np/v1/{project}/search *.example.com GET,POST pub\nx/v1/ example.com\nx/\n",

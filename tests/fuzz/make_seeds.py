@@ -99,6 +99,7 @@ IDENTITIES = [
 ROUTES = [
     b"GET a.example.com /v1/p1/search pub\np/v1/{project}/search *.example.com GET,POST pub\nx/v1/ example.com\nx/\n",
     b"POST EXAMPLE.com. /v1 x\nx/v1\nx/v1/\np/v1 example.com.\n", b"OPTIONS h * l\nx/\n  OPTIONS\n\n", b"GET h /a//b\np/a//b\nx/{a}/{b}\np/{a}/{a}\n",
+    b"GET h /v1/\np/v1/\np/v1/{a}\nx/v1/{a}\nx/v1/{a}/\n",
     b"GET a.b.c /x/y/z\nx/x/{n} *.c\np/x/{n}/{m} *.b.c\nx/x a.b.c\np/x/y/z  PUT\n", b"GET [::1] /\np/ [::1]\nx/ [::1]:80\n",
     b"G h /%2Fa\np/%2Fa\np/%2fa\np/a{b}\np/.\np/a;b\nx/{0}/{1}/{2}/{3}/{4}/{5}/{6}/{7}/{8}\n", b"GET h /a/\np/a/\nx/a/ H\nx/a .h\nx/a h..i\nx/a *.\n",
 ]

@@ -89,12 +89,13 @@ static struct opinion *opinion_of(llhttp_t *parser)
     return parser->data;
 }
 
-/* A span may come in pieces; only those of a folded value do not touch each other. */
+/* A span may come in pieces; only those of a folded value do not touch each other.  (Trailers behind the head are
+ * not compared.) */
 static int extend(struct opinion *o, struct span *span, const char *at, size_t len)
 {
     if (span->ptr == NULL)
         span->ptr = at;
-    if (span->ptr + span->len != at)
+    if (span->ptr + span->len != at && !o->has_head)
         o->has_fold = true;
     span->len = (size_t)(at + len - span->ptr);
     return 0;

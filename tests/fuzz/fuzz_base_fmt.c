@@ -112,6 +112,17 @@ static void check_bytes(struct span text)
         FUZZ_CHECK((unsigned char)text.ptr[done++] == (bits >> held & 0xff));
     }
     FUZZ_CHECK(done == text.len && (bits & ((1U << held) - 1)) == 0);
+
+    /* The other base64 has two other digits, and padding. */
+    char *padded = malloc(text.len * 2 + 4);
+    FUZZ_CHECK(padded != NULL);
+    size_t padded_len = (size_t)(fmt_base64(padded, text.ptr, text.len) - padded);
+    FUZZ_CHECK(padded_len == (text.len + 2) / 3 * 4 && padded_len >= len);
+    for (size_t i = 0; i < padded_len; i++) {
+        char digit = i >= len ? '=' : out[i] == '-' ? '+' : out[i] == '_' ? '/' : out[i];
+        FUZZ_CHECK(padded[i] == digit);
+    }
+    free(padded);
     free(out);
 }
 

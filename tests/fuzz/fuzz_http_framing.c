@@ -59,6 +59,7 @@ static void check_same_framing(const struct verdict *a, const struct verdict *b)
         FUZZ_CHECK(a->framing.has_length == b->framing.has_length);
         FUZZ_CHECK(a->framing.keep_alive == b->framing.keep_alive);
         FUZZ_CHECK(a->framing.expect_continue == b->framing.expect_continue);
+        FUZZ_CHECK(a->framing.nominated == b->framing.nominated);
     }
     if (a->target_parse == HTTP_PARSE_OK) {
         FUZZ_CHECK(span_eq(a->target.authority, b->target.authority));

@@ -79,7 +79,10 @@ static void check_slices(const struct http_head *head, size_t len)
 static void check_index(const struct http_head *head)
 {
     uint64_t present = 0, repeated = 0;
+    bool has_underscore = false;
     for (unsigned i = 0; i < head->field_count; i++) {
+        struct span name = http_field_name(head, &head->fields[i]);
+        has_underscore = has_underscore || span_find(name, '_') < name.len;
         enum http_field_id id = (enum http_field_id)head->fields[i].id;
         if (id == HTTP_FIELD_OTHER)
             continue;
@@ -90,6 +93,7 @@ static void check_index(const struct http_head *head)
         present |= HTTP_FIELD_BIT(id);
     }
     FUZZ_CHECK(present == head->present && repeated == head->repeated);
+    FUZZ_CHECK(has_underscore == head->has_underscore);
     for (unsigned id = 0; id < HTTP_FIELDS; id++) {
         unsigned from = 0, count = 0, same = 0;
         while (http_head_next(head, (enum http_field_id)id, &from) != NULL)

@@ -96,7 +96,7 @@ static const struct config_directive rows[] = {
     {.key = "pool_max",
      .type = CONFIG_INTEGER,
      CONFIG_AT(struct upstream_draft, conf.pool_max),
-     .fallback = "128",
+     .fallback = "1024",
      .min = 0,
      .max = 65535,
      .unit = "connections",

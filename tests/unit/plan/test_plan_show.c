@@ -29,7 +29,7 @@ static void test_dump_says(void **state)
         "\"subject_secret\": \"***\"",
         "\"client_address\": \"x-forwarded-for\"",
         "\"read_idle\": \"60s\"",
-        "\"pool_max\": 128",
+        "\"pool_max\": 1024",
         "\"name\": \"unix:/tmp/s.sock\"",
         "\"name\": \"/ping\"",
         "\"cost\": 1",

@@ -9,6 +9,15 @@
 
 #include "base/base_span.h"
 
+/* What a hexadecimal digit of either case stands for, -1 when it is none. */
+static inline int parse_hex_digit(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    char lower = (char)(digit | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
 /* Decimal digits only. */
 bool parse_u64(struct span text, uint64_t *value);
 

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 
+#include "base/base_parse.h"
 #include "config/config_decode.h"
 
 struct scan {
@@ -74,11 +75,10 @@ static int hex4(const char *at)
 {
     int value = 0;
     for (int i = 0; i < 4; i++) {
-        const char *digits = "0123456789abcdef";
-        const char *digit = memchr(digits, tolower((unsigned char)at[i]), 16);
-        if (digit == NULL)
+        int digit = parse_hex_digit(at[i]);
+        if (digit < 0)
             return -1;
-        value = value * 16 + (int)(digit - digits);
+        value = value * 16 + digit;
     }
     return value;
 }

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/base_parse.h"
 #include "http/http_scan.h"
 
 #define SIZE_DIGITS_MAX 16
@@ -58,18 +59,10 @@ static void refuse(struct http_body *body, enum http_fault_id fault)
     body->state = CHUNK_BAD;
 }
 
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    char lower = (char)(digit | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* One byte of a chunk size. */
 static void read_size(struct http_body *body, char byte)
 {
-    int digit = hex_value(byte);
+    int digit = parse_hex_digit(byte);
     if (digit >= 0) {
         if (body->line_bytes++ == SIZE_DIGITS_MAX || body->left_bytes > SIZE_MAX_BYTES >> 4) {
             refuse(body, HTTP_FAULT_BAD_CHUNK_SIZE);

@@ -24,8 +24,4 @@ bool http_list_next(struct span *rest, struct span *element);
 /* False when a value is not a list of tokens or there are too many. */
 bool http_connection_read(const struct http_head *head, struct http_connection *connection);
 
-/* The next element of a comma-separated list (RFC 9110 section 5.6.1), empty ones skipped; false at the
- * end.  *rest moves behind it. */
-bool http_list_next(struct span *rest, struct span *element);
-
 #endif

@@ -2,6 +2,7 @@
 /* http_hops.c - Max-Forwards as RFC 9110 section 7.6.2 says, TE as section 10.1.4 does. */
 #include "http/http_hops.h"
 
+#include "base/base_parse.h"
 #include "http/http_connection.h"
 #include "http/http_fields.h"
 
@@ -9,15 +10,10 @@
 
 static bool read_count(struct span text, uint32_t *count)
 {
-    if (text.len == 0 || text.len > MAX_FORWARDS_DIGITS_MAX)
+    uint64_t value;
+    if (text.len > MAX_FORWARDS_DIGITS_MAX || !parse_u64(text, &value))
         return false;
-    *count = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned char)text.ptr[i] - (unsigned)'0';
-        if (digit > 9)
-            return false;
-        *count = *count * 10 + digit;
-    }
+    *count = (uint32_t)value;
     return true;
 }
 

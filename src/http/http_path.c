@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/base_parse.h"
 #include "http/http_scan.h"
 
 static enum http_parse bad(struct http_fault *fault, enum http_fault_id id, size_t offset)
@@ -14,20 +15,12 @@ static enum http_parse bad(struct http_fault *fault, enum http_fault_id id, size
     return HTTP_PARSE_BAD;
 }
 
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    char lower = (char)(digit | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* The byte that the escape at path.ptr[at] stands for, -1 when it is none. */
 static int escaped_byte(struct span path, size_t at)
 {
     if (path.len - at < 3 || path.ptr[at] != '%')
         return -1;
-    int high = hex_value(path.ptr[at + 1]), low = hex_value(path.ptr[at + 2]);
+    int high = parse_hex_digit(path.ptr[at + 1]), low = parse_hex_digit(path.ptr[at + 2]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
@@ -140,8 +133,8 @@ static enum http_parse judge_refuse(struct judging *j, enum http_fault_id id)
 static void judge_write(struct judging *j, char byte)
 {
     *j->to++ = byte;
-    if (j->to - j->segment >= 5 && memcmp(j->to - 5, "%25", 3) == 0 && hex_value(byte) >= 0 &&
-        hex_value(j->to[-2]) >= 0)
+    if (j->to - j->segment >= 5 && memcmp(j->to - 5, "%25", 3) == 0 && parse_hex_digit(byte) >= 0 &&
+        parse_hex_digit(j->to[-2]) >= 0)
         judge_doubt(j, HTTP_PATH_DOUBLE_ENCODING);
 }
 

@@ -3,6 +3,8 @@
  * caller.  Never: repairs what is malformed, looks at a byte more than a few times. */
 #include "identity/identity_read.h"
 
+#include "base/base_parse.h"
+
 static bool is_blank(char byte)
 {
     return byte == ' ' || byte == '\t';
@@ -93,14 +95,6 @@ void identity_read_cookie(struct span line, struct span name, struct span *value
     }
 }
 
-static int hex_digit(char byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    byte |= 0x20;
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
 /* The byte that text begins with once decoded; *len is how many bytes it is written with. */
 static char decode_one(struct span text, bool is_form, size_t *len)
 {
@@ -109,7 +103,7 @@ static char decode_one(struct span text, bool is_form, size_t *len)
         return ' ';
     if (text.ptr[0] != '%' || text.len < 3)
         return text.ptr[0];
-    int high = hex_digit(text.ptr[1]), low = hex_digit(text.ptr[2]);
+    int high = parse_hex_digit(text.ptr[1]), low = parse_hex_digit(text.ptr[2]);
     if (high < 0 || low < 0)
         return text.ptr[0];
     *len = 3;

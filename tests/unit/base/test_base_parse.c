@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include "base/base_parse.h"
 
@@ -30,6 +31,18 @@ static void check(const struct row *rows, size_t count, bool (*parse)(struct spa
         if (ok != rows[i].ok || value != (ok ? rows[i].want : UNTOUCHED))
             fail_msg("row %zu: \"%.*s\" gave %d, %llu", i, (int)rows[i].text.len, rows[i].text.ptr,
                      ok, (unsigned long long)value);
+    }
+}
+
+static void test_hex_digit(void **state)
+{
+    (void)state;
+    static const char lower[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
+    for (int byte = 0; byte < 256; byte++) {
+        const char *at = byte == 0 ? NULL : strchr(lower, byte);
+        const char *at_upper = byte == 0 ? NULL : strchr(upper, byte);
+        int want = at != NULL ? (int)(at - lower) : at_upper != NULL ? (int)(at_upper - upper) : -1;
+        assert_int_equal(parse_hex_digit((char)byte), want);
     }
 }
 
@@ -111,6 +124,7 @@ static void test_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hex_digit),
         cmocka_unit_test(test_u64),
         cmocka_unit_test(test_duration),
         cmocka_unit_test(test_size),

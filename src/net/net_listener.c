@@ -111,10 +111,7 @@ struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn
     listener->event = event_new(loop->base, fd, EV_READ | EV_PERSIST, listener_on_event, listener);
     if (listener->retry != NULL && listener->event != NULL && event_add(listener->event, NULL) == 0)
         return listener;
-    loop_alarm_free(listener->retry);
-    if (listener->event != NULL)
-        event_free(listener->event);
-    free(listener);
+    net_listener_give_back(listener);
     return NULL;
 }
 
@@ -122,7 +119,8 @@ void net_listener_give_back(struct net_listener *listener)
 {
     if (listener == NULL)
         return;
-    event_free(listener->event);
+    if (listener->event != NULL)
+        event_free(listener->event);
     loop_alarm_free(listener->retry);
     free(listener);
 }
@@ -131,12 +129,11 @@ void net_listener_free(struct net_listener *listener)
 {
     if (listener == NULL)
         return;
-    event_free(listener->event);
-    loop_alarm_free(listener->retry);
+    int fd = listener->fd;
     for (unsigned i = 0; i < LISTENER_BACKLOG && listener_accept(listener); i++)
         continue;
-    close(listener->fd);
-    free(listener);
+    net_listener_give_back(listener);
+    close(fd);
 }
 
 /* A socket file that nobody listens on is left over from a crash; anything else is not ours to remove. */

@@ -7,7 +7,6 @@
 #include "client/client_private.h"
 
 #define CLIENT_LINGER_PAUSE_US 2000000
-#define CLIENT_FAR_AWAY_US     3600000000u
 #define CLIENT_LOOKS_MAX       64 /* a turn: one that pipelines without end must not starve the others */
 
 static void client_drive(struct client_conn *conn);
@@ -230,13 +229,8 @@ static void client_on_timer_busy(struct client_conn *conn)
 
 static void client_begin_refusal(struct client_conn *conn, enum exchange_end end)
 {
-    struct exchange_request request = {
-        .refuse = end,
-        .listener = &conn->door->listener,
-        .peer_ip = conn->peer_ip,
-        .peer_is_unix = conn->peer_is_unix,
-        .began_us = conn->work->began_us,
-    };
+    struct exchange_request request = client_request(conn);
+    request.refuse = end;
     (void)client_refuse(conn, &request);
     client_drive(conn);
 }

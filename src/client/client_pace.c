@@ -4,9 +4,8 @@
  * look again.  A slow server is never the client's fault: only the time that the client is waited for counts. */
 #include "client/client_private.h"
 
-#define PACE_NEVER_US    (UINT64_C(1) << 60)
-#define PACE_FAR_AWAY_US 3600000000u
-#define PACE_LOOK_US     500000 /* how often the kernel is asked what a client took */
+#define PACE_NEVER_US (UINT64_C(1) << 60)
+#define PACE_LOOK_US  500000 /* how often the kernel is asked what a client took */
 
 /* What `bytes` at this rate may take, without overflow. */
 static uint64_t pace_us(uint64_t bytes, uint64_t rate_per_s)
@@ -119,7 +118,7 @@ void client_pace_set_timer(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     struct loop *loop = client_loop(conn);
-    uint64_t due_us = loop->mono_us + PACE_FAR_AWAY_US;
+    uint64_t due_us = loop->mono_us + CLIENT_FAR_AWAY_US;
     if (work->waiting_us != 0)
         due_us = pace_less(due_us, pace_body_due_us(conn));
     if (buf_len(&work->out) != 0 && work->blocked_us == 0)

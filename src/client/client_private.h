@@ -11,6 +11,7 @@
 #define CLIENT_CORK_BYTES    (256u * 1024)
 #define CLIENT_GATHER_BYTES  4096
 #define CLIENT_OUT_MAX_BYTES (1u << 20)
+#define CLIENT_FAR_AWAY_US   3600000000u /* a deadline that something nearer will replace */
 
 enum client_state {
     CLIENT_IDLE,   /* between requests; without work: nothing read, nothing to write */
@@ -65,9 +66,20 @@ static inline const struct plan_limits *client_limits(const struct client_conn *
     return &conn->env->exchanges->snapshot->plan->limits;
 }
 
+/* What every request of this connection brings to its exchange. */
+static inline struct exchange_request client_request(const struct client_conn *conn)
+{
+    return (struct exchange_request){
+        .listener = &conn->door->listener,
+        .peer_ip = conn->peer_ip,
+        .peer_is_unix = conn->peer_is_unix,
+        .began_us = conn->work->began_us,
+    };
+}
+
 void client_set_state(struct client_conn *conn, enum client_state state);
 
-/* Bytes to look at in conn->at: how many, 0 to wait, or negative. */
+/* Bytes to look at in conn->work->at: how many, 0 to wait, or negative. */
 enum client_fill {
     CLIENT_FILL_WAIT = 0,
     CLIENT_FILL_END = -1,   /* FIN */

@@ -51,14 +51,14 @@ static ssize_t client_fill_head(struct client_conn *conn)
         return client_fill(conn);
     ssize_t n = net_stream_read(&conn->stream, loop->scratch, LOOP_SCRATCH_BYTES);
     if (n < 0)
-        return errno == EAGAIN ? 0 : -1;
+        return errno == EAGAIN ? CLIENT_FILL_WAIT : CLIENT_FILL_ERROR;
     if (n == 0)
-        return -1;
+        return CLIENT_FILL_END;
     buf_consume(&work->in, (size_t)(work->at - work->in.bytes) - work->in.begin);
     work->at = loop->scratch;
     work->left = (size_t)n;
     work->at_is_kept = false;
-    return client_keep_rest(conn) ? (ssize_t)work->left : -1;
+    return client_keep_rest(conn) ? (ssize_t)work->left : CLIENT_FILL_ERROR;
 }
 
 /* ---- heads ---- */
@@ -171,12 +171,7 @@ static bool client_parse_head(struct client_conn *conn)
     struct client_work *work = conn->work;
     struct exchange_env *env = conn->env->exchanges;
     struct http_head head = {.fields = env->fields, .field_max = EXCHANGE_FIELDS_MAX};
-    struct exchange_request request = {
-        .listener = &conn->door->listener,
-        .peer_ip = conn->peer_ip,
-        .peer_is_unix = conn->peer_is_unix,
-        .began_us = work->began_us,
-    };
+    struct exchange_request request = client_request(conn);
     switch (http_head_parse_request(&head, work->at, work->left, &work->scanned,
                                     &env->snapshot->plan->limits.head, &request.fault)) {
     case HTTP_PARSE_OK:
@@ -188,17 +183,12 @@ static bool client_parse_head(struct client_conn *conn)
     }
 }
 
-static void client_ended(struct client_conn *conn)
-{
-    client_set_state(conn, CLIENT_CLOSED);
-}
-
 bool client_read_head(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     ssize_t n = client_fill_head(conn);
     if (n < 0) {
-        client_ended(conn);
+        client_set_state(conn, CLIENT_CLOSED);
         return true;
     }
     if (n == 0)

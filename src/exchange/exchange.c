@@ -200,7 +200,7 @@ void exchange_run(struct exchange *x)
 void exchange_stop(struct exchange *x, enum exchange_end end)
 {
     const struct exchange_ending *ending = exchange_ending(end);
-    if (ending->error >= 0 && !x->response_begun && !x->client_gone) {
+    if (ending->error >= 0 && !x->response_begun) {
         if (end == END_BODY_TIMEOUT || end == END_DRAINING)
             x->must_close = true;
         (void)exchange_fail(x, end);
@@ -209,7 +209,6 @@ void exchange_stop(struct exchange *x, enum exchange_end end)
     }
     if (x->end == END_OK)
         x->end = end;
-    x->client_gone = true;
     x->after = EXCHANGE_ABORT;
     exchange_close(x);
 }

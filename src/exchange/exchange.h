@@ -132,7 +132,7 @@ struct exchange {
     unsigned interims;
     bool has_head, peer_is_unix, is_trusted, is_last;
     bool is_deciding, is_decided, is_retry, was_reused;
-    bool request_done, response_begun, response_done, is_discarding, must_close, client_gone;
+    bool request_done, response_begun, response_done, is_discarding, must_close;
     struct exchange_tunnel tunnel;
     struct http_upgrade_offer offer; /* what the request asks for beside HTTP */
     struct ip peer_ip, client_ip;

@@ -48,7 +48,6 @@ static enum relay relay_request(struct exchange *x, enum step_result *result)
         case EXCHANGE_BODY_BAD:
             return relay_failed(exchange_fail(x, exchange_end_of_fault(x->fault.id)), result);
         case EXCHANGE_BODY_GONE:
-            x->client_gone = true;
             return relay_failed(exchange_fail(x, END_CLIENT_ABORT), result);
         }
     }

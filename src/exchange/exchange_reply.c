@@ -114,7 +114,7 @@ enum step_result exchange_fail(struct exchange *x, enum exchange_end end)
     }
     exchange_leave_upstream(x);
     loop_task_cancel(&x->task);
-    if (x->response_begun || x->client_gone || ending->error < 0) {
+    if (x->response_begun || ending->error < 0) {
         x->after = EXCHANGE_ABORT;
         return STEP_END;
     }

@@ -7,7 +7,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import case as cases
 import log_check
@@ -15,7 +14,6 @@ import proxies
 import suite
 import wire
 from harness.ports import take_port
-from harness.proxy import listening_ports
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -38,10 +36,7 @@ class Backend:
     def start(self):
         with open(self.folder / "output", "wb") as output:
             self.process = subprocess.Popen(self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        until = time.monotonic() + 20
-        while self.port not in listening_ports():
-            assert self.process.poll() is None and time.monotonic() < until, (self.folder / "output").read_text(errors="replace")
-            time.sleep(0.01)
+        proxies.wait_for_listeners(self.name, self.process, [self.port], lambda: (self.folder / "output").read_text(errors="replace"))
 
     def stop(self):
         self.process.terminate()

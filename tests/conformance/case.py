@@ -117,6 +117,11 @@ class ResponseCase:
         return self.request.split(b" ", 1)[0].decode()
 
 
+def named(text):
+    """Bytes as part of a case's name."""
+    return text.decode("latin-1").encode("unicode_escape").decode()
+
+
 class Table(list):
     """A list of cases whose names are unique."""
 

@@ -93,7 +93,10 @@ def main(options):
     text = report.page(facts, rows, backend_rows)
     if options.write:
         (proxies.ROOT / "docs" / "conformance.md").write_text(text)
-    own = [row for row in rows if row.version.startswith("sluice")]
+    if options.details:
+        for row in rows:
+            _say("\n".join([f"{row.version}, failed cases:", *report.details(row)]))
+    own = [row for row in rows if report.is_sluice(row)]
     wrong = [line for row in own for line in report.own_faults(row)] + [f for row in backend_rows for f in row[3] or ()]
     for line in wrong[:100]:
         _say(f"FAILED {line}")

@@ -13,5 +13,6 @@ def parser():
     options.add_argument("--case", default="", help="only cases whose name has this text")
     options.add_argument("--all-cuts", action="store_true", help="Sluice: every case of up to 400 bytes at every byte offset; 10 minutes more")
     options.add_argument("--build", type=pathlib.Path, help="a build directory (default build/release, built now)")
+    options.add_argument("--details", action="store_true", help="print every case that a proxy fails, and what happened")
     options.add_argument("--write", action="store_true", help="put the result into docs/conformance.md")
     return options

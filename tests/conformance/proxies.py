@@ -6,13 +6,26 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from harness.ports import take_port  # noqa: E402
 from harness.proxy import BINARY, environment, listening_ports  # noqa: E402
+from harness.waiting import wait_for  # noqa: E402
+
+
+def wait_for_listeners(name, process, ports, output):
+    """Until the program listens on all of them; what it said stands in the failure."""
+
+    def listens():
+        assert process.poll() is None, f"{name} ended"
+        return set(ports) <= listening_ports()
+
+    try:
+        wait_for(listens, f"{name} listens")
+    except AssertionError as fault:
+        raise AssertionError(f"{fault}\n{output()}") from fault
 
 
 class Proxy:
@@ -37,11 +50,7 @@ class Proxy:
         with open(self.folder / "output", "wb") as output:
             self.process = subprocess.Popen(self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output,
                                             stderr=subprocess.STDOUT, env=self.environment())
-        until = time.monotonic() + 20
-        while not set(self.ports) <= listening_ports():
-            assert self.process.poll() is None, f"{self.name} ended:\n{self.output()}"
-            assert time.monotonic() < until, f"{self.name} does not listen:\n{self.output()}"
-            time.sleep(0.01)
+        wait_for_listeners(self.name, self.process, self.ports, self.output)
 
     def environment(self):
         return {**os.environ, "HOME": str(self.folder), "XDG_DATA_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/conformance.md from what the runs gave."""
+import collections
 import dataclasses
+import re
 
 import case as cases
 import wire
 
 KINDS = ((cases.RequestCase, "requests"), (cases.ResponseCase, "responses"))
 _WHY_MAX = 200
+_EXAMPLES = 3  # of the cases that a proxy fails in the same way
 
 
 @dataclasses.dataclass
@@ -29,6 +32,11 @@ class Row:
     log_faults: list = None
 
 
+def details(row):
+    """Every failed case of a proxy, a line each."""
+    return [f"{kind} {level} {section} {name}: {why}" for kind, level, section, name, why in _failed(row)]
+
+
 def own_faults(row):
     """What is wrong with Sluice, one line each."""
     lines = [f"{level} {r.case.section} {r.case.name} ({r.cut}): {why}" for r, level, why in row.verdict.faults]
@@ -45,6 +53,31 @@ def _cell(text):
 
 def _table(head, rows):
     return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
+
+
+def _failed(row):
+    """(kind, level, RFC section, name, why) of each case that failed when sent whole; requests first, then by level."""
+    faults = [(r, level, why) for r, level, why in row.verdict.faults if r.cut == wire.WHOLE]
+    order = {cases.MUST: 0, cases.SHOULD: 1, cases.HARDENING: 2}
+    faults.sort(key=lambda f: (isinstance(f[0].case, cases.ResponseCase), order[f[1]]))
+    return [("response" if isinstance(r.case, cases.ResponseCase) else "request", level, r.case.section, r.case.name, why)
+            for r, level, why in faults]
+
+
+def is_sluice(row):
+    return row.version.startswith("sluice")
+
+
+def failed_alike(failed):
+    """A table with a row for all cases of a section that failed in the same way: how many, and the names of a few."""
+    groups = collections.defaultdict(list)
+    for kind, level, section, name, why in failed:
+        groups[kind, level, section, re.split("; | / ", why)[0]].append(name)
+    rows = []
+    for (kind, level, section, what), names in groups.items():
+        more = f", and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
+        rows.append((kind, level, section, len(names), _cell(what), ", ".join(map(_cell, names[:_EXAMPLES])) + more))
+    return _table(("", "level", "RFC", "cases", "what is wrong", "which"), rows)
 
 
 def _cases(results):
@@ -105,15 +138,13 @@ def page(facts, rows, backend_rows):
                   "answered with 200 must stand in its record and in the log with the same id, method, path and size of body, and nothing else may.", ""]
         lines += _table(("server", "requests counted", "refused by the server", "disagreements"),
                         [(n, c, r, len(f)) if c is not None else (n, why, "", "") for n, c, r, f, why in backend_rows])
-    lines += ["## Every failed case", ""]
+    lines += ["## What fails", "", "Of Sluice every fault, of the others one line for all that fail alike; "
+              "`scripts/conformance --details` prints every case of all.", ""]
     for row in rows:
         lines += [f"### {row.version}", ""]
-        failed = [(r, level, why) for r, level, why in row.verdict.faults if r.cut == wire.WHOLE]
-        if not failed:
-            lines += ["None.", ""]
-            continue
-        order = {cases.MUST: 0, cases.SHOULD: 1, cases.HARDENING: 2}
-        failed.sort(key=lambda f: (isinstance(f[0].case, cases.ResponseCase), order[f[1]]))
-        lines += _table(("", "level", "RFC", "case", "why"), [
-            ("response" if isinstance(r.case, cases.ResponseCase) else "request", level, r.case.section, _cell(r.case.name), _cell(why)) for r, level, why in failed])
+        if is_sluice(row):
+            faults = own_faults(row)
+            lines += _table(("fault",), [(_cell(fault),) for fault in faults]) if faults else ["None.", ""]
+        else:
+            lines += failed_alike(_failed(row))
     return "\n".join(lines).rstrip("\n") + "\n"

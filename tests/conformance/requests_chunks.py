@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bodies in chunks: sizes, extensions, line ends, trailers.  RFC 9112 section 7.1."""
-from case import HARDENING, MUST, SHOULD, Table, dropped, forward, refuse
-from requests_framing import _named, post
+from case import HARDENING, MUST, SHOULD, Table, dropped, forward, named, refuse
+from requests_framing import post
 
 CASES = Table()
 LINE = b"Transfer-Encoding: chunked"
@@ -29,9 +29,9 @@ def _sizes():
     for size in (b"0x5", b"0X5", b"+5", b"-5", b" 5", b"\t5", b"5_", b"5_0", b"_5", b"", b" ", b"g", b"5g", b"5.0", b"5,", b"5h", b"$5", b"#5", b"5:", b"5=5",
                  b"5/1", b'"5"', b"'5'", b"5\0", b"\x005", b"5\x0b", b"\x0c5", b"5\x7f", b"5\x80", b"\xef\xbc\x95", b"5 5", b"five", b"0x", b"x5", b"-0",
                  b"+0", b"\\x5", b"%35", b"5%", b"5\r", b"\r5", b"--5", b"5-", b"05x"):
-        _put(f"size {_named(size)!r}", MUST if b"\r" in size else SHOULD, size + b"\r\nhello\r\n0\r\n\r\n", REFUSED)
+        _put(f"size {named(size)!r}", MUST if b"\r" in size else SHOULD, size + b"\r\nhello\r\n0\r\n\r\n", REFUSED)
     for size in (b"5 ", b"5\t", b"5  "):
-        _put(f"size {_named(size)!r}", HARDENING, size + b"\r\nhello\r\n0\r\n\r\n", HELLO, REFUSED)
+        _put(f"size {named(size)!r}", HARDENING, size + b"\r\nhello\r\n0\r\n\r\n", HELLO, REFUSED)
     for size in (b"10000000000000005", b"ffffffffffffffff5", b"100000000000000005", b"1" + b"0" * 31 + b"5", b"f" * 32, b"f" * 17, b"fffffffffffffffffffffffb",
                  b"10000000000000000", b"f" * 16, b"8000000000000000", b"8000000000000005", b"fffffffffffffffb"):
         _put(f"size {size.decode()}", MUST, size + b"\r\nhello\r\n0\r\n\r\n", REFUSED)
@@ -40,20 +40,20 @@ def _sizes():
     for last in (b"00000", b"0000000000000000"):
         _put(f"last chunk {last.decode()}", MUST, b"5\r\nhello\r\n" + last + b"\r\n\r\n", HELLO)
     for last in (b"-0", b"0x0", b"0 0", b"", b"\0", b"00x"):
-        _put(f"last chunk {_named(last)!r}", SHOULD, b"5\r\nhello\r\n" + last + b"\r\n\r\n", REFUSED)
+        _put(f"last chunk {named(last)!r}", SHOULD, b"5\r\nhello\r\n" + last + b"\r\n\r\n", REFUSED)
 
 
 def _extensions():
     good = (b";a", b";a=b", b';a="b"', b";a;b", b";a=b;c=d", b';a="b;c"', b';a="b\\"c"', b';a=""', b';a="\xe9"', b';a="x\ty"', b";a=b;c;d=e")
     for text in good:
-        _put(f"extension {_named(text)}", MUST, b"5" + text + b"\r\nhello\r\n0" + text + b"\r\n\r\n", HELLO, section="9112 7.1.1")
+        _put(f"extension {named(text)}", MUST, b"5" + text + b"\r\nhello\r\n0" + text + b"\r\n\r\n", HELLO, section="9112 7.1.1")
     for text in (b" ;a", b"; a", b" ; a", b";a =b", b";a= b", b"; a = b ", b";a ", b"\t;a"):
-        _put(f"extension {_named(text)!r}, with blanks", HARDENING, b"5" + text + b"\r\nhello\r\n0\r\n\r\n", HELLO, REFUSED, section="9112 7.1.1")
+        _put(f"extension {named(text)!r}, with blanks", HARDENING, b"5" + text + b"\r\nhello\r\n0\r\n\r\n", HELLO, REFUSED, section="9112 7.1.1")
     for text in (b";", b";;", b";a;", b";=", b";=b", b";a=", b';a="', b';a="b', b";a=b c", b";a=b=c", b';a="b"c', b";a,b", b";a/b", b";\xe9", b"=a"):
-        _put(f"extension {_named(text)!r}", HARDENING, b"5" + text + b"\r\nhello\r\n0\r\n\r\n", REFUSED,
+        _put(f"extension {named(text)!r}", HARDENING, b"5" + text + b"\r\nhello\r\n0\r\n\r\n", REFUSED,
              *((HELLO,) if text != b"=a" else ()), section="9112 7.1.1")
     for text in (b";a\0", b";\0", b";a=\0b", b';a="\0"', b";a\x0bb", b";a\x7f", b";a\x01"):
-        _put(f"extension {_named(text)!r}", HARDENING, b"5" + text + b"\r\nhello\r\n0\r\n\r\n", REFUSED, section="9112 7.1.1")
+        _put(f"extension {named(text)!r}", HARDENING, b"5" + text + b"\r\nhello\r\n0\r\n\r\n", REFUSED, section="9112 7.1.1")
     # Attacks on readers that end the line at another byte than their neighbour.
     inner = b"GET /inner HTTP/1.1\r\nHost: a.test\r\n\r\n"
     for name, text in (("CR", b";a\rb"), ("CR at the end", b";a\r"), ("CR in quotes", b';a="\r"'), ("CR before x", b";\rx")):
@@ -91,21 +91,21 @@ def _line_ends():
 def _trailers():
     good = ((b"X-T: y", HELLO), (b"X-T: y\r\nX-U: z", HELLO), (b"x-checksum:abc", HELLO), (b"X-T:", HELLO), (b"X-T: \xe9", HELLO))
     for lines, allow in good:
-        _put(f"trailer {_named(lines)}", MUST, b"5\r\nhello\r\n0\r\n" + lines + b"\r\n\r\n", allow, section="9112 7.1.2")
+        _put(f"trailer {named(lines)}", MUST, b"5\r\nhello\r\n0\r\n" + lines + b"\r\n\r\n", allow, section="9112 7.1.2")
     # Never merged into the head; to drop, to pass on and to refuse are all right.
     for line in (b"Content-Length: 0", b"Transfer-Encoding: chunked", b"Host: b.test", b"Connection: close", b"Authorization: x", b"Content-Type: a/b",
                  b"Cookie: a=b", b"Set-Cookie: a=b", b"Trailer: X", b"TE: trailers", b"Expect: 100-continue", b"X-Forwarded-For: 1.1.1.1",
                  b"Content-Encoding: gzip", b"Cache-Control: no-store", b"Max-Forwards: 0", b"Upgrade: h2c", b"Range: bytes=0-", b"If-Match: x",
                  b"X-request-id: aaaa", b"Forwarded: for=1.1.1.1"):
         name = line.split(b":")[0].decode()
-        _put(f"trailer that may be none: {_named(line)}", HARDENING if name.startswith(("X-", "Forwarded")) else MUST,
+        _put(f"trailer that may be none: {named(line)}", HARDENING if name.startswith(("X-", "Forwarded")) else MUST,
              b"5\r\nhello\r\n0\r\n" + line + b"\r\n\r\n", REFUSED,
              is_(b"hello", **({"absent": (name,)} if name in ("Authorization", "Cookie", "Range", "If-Match", "Content-Type") else {})),
              section="9110 6.5.1")
     # Trailers may be dropped unread as long as their end is found.
     for lines in (b"X-T : y", b" X-T: y", b": y", b"X-T", b"X T: y", b"X-T: a\r\n b", b"X-T: a\rb", b"X-T: a\0b", b"X-\0T: y", b"X-T: a\x01b", b"X-T: a\x7fb",
                   b"X-\xe9: y", b"\0", b"@", b"GET /inner HTTP/1.1\r\nHost: a.test", b"0", b"5\r\nhello\r\n0"):
-        _put(f"trailer {_named(lines)!r}", HARDENING, b"5\r\nhello\r\n0\r\n" + lines + b"\r\n\r\n", REFUSED, HELLO, section="9112 7.1.2")
+        _put(f"trailer {named(lines)!r}", HARDENING, b"5\r\nhello\r\n0\r\n" + lines + b"\r\n\r\n", REFUSED, HELLO, section="9112 7.1.2")
     _put("2000 trailers", HARDENING, b"5\r\nhello\r\n0\r\n" + b"X-T: y\r\n" * 2000 + b"\r\n", REFUSED, HELLO, section="9112 7.1.2")
     _put("trailers of 400 KB", HARDENING, b"5\r\nhello\r\n0\r\n" + (b"X-T: " + b"y" * 1000 + b"\r\n") * 400 + b"\r\n", REFUSED, section="9112 7.1.2")
     _put("one trailer of 300 KB", HARDENING, b"5\r\nhello\r\n0\r\nX-T: " + b"y" * 300_000 + b"\r\n\r\n", REFUSED, section="9112 7.1.2")

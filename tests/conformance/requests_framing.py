@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a request's body ends: Transfer-Encoding, Content-Length, and both.  RFC 9112 sections 6 and 7, RFC 9110 section 8.6."""
-from case import HARDENING, MUST, SHOULD, Table, dropped, forward, refuse
+from case import HARDENING, MUST, SHOULD, Table, dropped, forward, named, refuse
 
 CASES = Table()
 
@@ -10,10 +10,6 @@ BAD = (400, 422, 501)
 
 def post(*lines, body=b"", target=b"/te", method=b"POST"):
     return b"\r\n".join((method + b" " + target + b" HTTP/1.1", b"Host: a.test", *lines, b"", b"")) + body
-
-
-def _named(text):
-    return text.decode("latin-1").encode("unicode_escape").decode()
 
 
 CHUNKED = forward(("POST", "/te", b"hello"))
@@ -104,7 +100,7 @@ _OTHER_NAMES = (  # tokens, but other ones: no framing at all
 
 def _spellings():
     for line, level, allow in _SPELLINGS:
-        name = _named(line)
+        name = named(line)
         CASES.request(f"chunks, {name}", "9112 6.1", level, post(line, body=CHUNKS), *allow)
         with_length = [refuse(*BAD)]
         if CHUNKED in allow:
@@ -114,22 +110,22 @@ def _spellings():
         CASES.request(f"length before {name}", "9112 6.3", MUST, post(LENGTH_LINE, line, body=CHUNKS), *with_length)
         CASES.request(f"length behind {name}", "9112 6.3", MUST, post(line, LENGTH_LINE, body=CHUNKS), *with_length)
     for line, level in _NOT_THE_NAME:
-        name = _named(line)
+        name = named(line)
         fold = b"\r\n :" in line
         CASES.request(f"chunks, {name}", "9112 5.1", level, post(line, body=CHUNKS), refuse(*BAD))
         CASES.request(f"length and {name}", "9112 5.1", level, post(LENGTH_LINE, line, body=CHUNKS), refuse(*BAD),
                       *((AS_LENGTH,) if fold else ()))
     for text in _OTHER_NAMES:
         line = text + b": chunked"
-        CASES.request(f"chunks, {_named(line)}", "9110 5.1", HARDENING, post(line, body=CHUNKS), NO_BODY_THEN_REFUSED, refuse(400))
-        CASES.request(f"length and {_named(line)}", "9110 5.1", HARDENING, post(LENGTH_LINE, line, body=CHUNKS), AS_LENGTH, refuse(400))
+        CASES.request(f"chunks, {named(line)}", "9110 5.1", HARDENING, post(line, body=CHUNKS), NO_BODY_THEN_REFUSED, refuse(400))
+        CASES.request(f"length and {named(line)}", "9110 5.1", HARDENING, post(LENGTH_LINE, line, body=CHUNKS), AS_LENGTH, refuse(400))
     # A line that begins with a space continues the one before: refused, or part of X.
     for blank in (b" ", b"\t", b"  ", b" \t"):
         line = b"X: y\r\n" + blank + b"Transfer-Encoding: chunked"
-        CASES.request(f"chunks, {_named(line)}", "9112 5.2", MUST, post(line, body=CHUNKS), refuse(400), NO_BODY_THEN_REFUSED)
-        CASES.request(f"length and {_named(line)}", "9112 5.2", MUST, post(LENGTH_LINE, line, body=CHUNKS), refuse(400), AS_LENGTH)
+        CASES.request(f"chunks, {named(line)}", "9112 5.2", MUST, post(line, body=CHUNKS), refuse(400), NO_BODY_THEN_REFUSED)
+        CASES.request(f"length and {named(line)}", "9112 5.2", MUST, post(LENGTH_LINE, line, body=CHUNKS), refuse(400), AS_LENGTH)
         first = post(body=CHUNKS).replace(b"Host: a.test\r\n", blank + b"Transfer-Encoding: chunked\r\nHost: a.test\r\n")
-        CASES.request(f"first line {_named(blank + b'Transfer-Encoding: chunked')}", "9112 2.2", MUST, first, refuse(400),
+        CASES.request(f"first line {named(blank + b'Transfer-Encoding: chunked')}", "9112 2.2", MUST, first, refuse(400),
                       NO_BODY_THEN_REFUSED)
 
 
@@ -151,14 +147,14 @@ _LENGTHS_LARGE = (b"9223372036854775807", b"9223372036854775808", b"184467440737
 
 def _lengths():
     for line in (b"Content-Length: 5", b"content-length: 5", b"CONTENT-LENGTH: 5", b"Content-Length:5", b"Content-Length:   5   "):
-        CASES.request(_named(line), "9110 8.6", MUST, post(line, body=b"hello"), HELLO)
+        CASES.request(named(line), "9110 8.6", MUST, post(line, body=b"hello"), HELLO)
     for value in _LENGTHS_REFUSED:
-        name = f"Content-Length:{_named(value) if len(value) < 60 else f' 9 x {len(value) - 1}'}"
+        name = f"Content-Length:{named(value) if len(value) < 60 else f' 9 x {len(value) - 1}'}"
         CASES.request(name, "9112 6.3", HARDENING if value in (b" 5,", b" ,5", b" 5,,5") else MUST,
                       post(b"Content-Length:" + value, body=b"hello"), refuse(400, 413, 431),
                       *((HELLO,) if value in (b" 5,", b" ,5", b" 5,,5") else ()))
     for value in _LENGTHS_EITHER:
-        CASES.request(f"Content-Length:{_named(value)}", "9112 6.3", MUST, post(b"Content-Length:" + value, body=b"hello"),
+        CASES.request(f"Content-Length:{named(value)}", "9112 6.3", MUST, post(b"Content-Length:" + value, body=b"hello"),
                       refuse(400), forward(("POST", "/te", b"hello")))
     for value in _LENGTHS_LARGE:
         CASES.request(f"Content-Length: {value.decode()}, and 5 bytes", "9110 8.6", MUST,
@@ -177,19 +173,19 @@ def _lengths():
             ((b"Content-Length: 5", b"Content-Length: x"), (refuse(400),)),
             ((b"Content-Length: 5", b"Content-Length: +5"), (refuse(400),)),
             ((b"Content-Length: 5, 5", b"Content-Length: 5"), (refuse(400), HELLO))):
-        CASES.request("twice: " + _named(b"; ".join(lines)), "9112 6.3", MUST, post(*lines, body=b"hello"), *allow)
+        CASES.request("twice: " + named(b"; ".join(lines)), "9112 6.3", MUST, post(*lines, body=b"hello"), *allow)
     # Names that are nearly Content-Length.  By the letter there is no body, and what follows is a request of its own.
     inner = b"GET /inner HTTP/1.1\r\nHost: a.test\r\n\r\n"
     no_body = forward(("POST", "/te", b""), ("GET", "/inner", b""))
     for text in (b"Content_Length", b"Content.Length", b"ContentLength", b"X-Content-Length", b"Content-Length-", b"-Content-Length", b"Content--Length"):
-        CASES.request(f"named {_named(text)}", "9110 5.1", HARDENING, post(text + b": %d" % len(inner), body=inner), no_body, refuse(400))
+        CASES.request(f"named {named(text)}", "9110 5.1", HARDENING, post(text + b": %d" % len(inner), body=inner), no_body, refuse(400))
     for text in (b"Content-Length ", b"Content-Length\t", b"Content Length", b"Content-Length\0", b"\0Content-Length", b"\x0bContent-Length",
                  b"Content-Length\xa0", b'"Content-Length"', b"Content-Length:", b"", b" ", b"Content-Length;"):
         allow = (refuse(400),)
-        CASES.request(f"named {_named(text)!r}", "9112 5.1", MUST if text.strip(b" \t") != text else SHOULD,
+        CASES.request(f"named {named(text)!r}", "9112 5.1", MUST if text.strip(b" \t") != text else SHOULD,
                       post(text + b": %d" % len(inner), body=inner), *allow)
     for blank in (b" ", b"\t"):
-        CASES.request(f"folded {_named(blank)}Content-Length", "9112 5.2", MUST,
+        CASES.request(f"folded {named(blank)}Content-Length", "9112 5.2", MUST,
                       post(b"X: y\r\n" + blank + b"Content-Length: %d" % len(inner), body=inner), refuse(400), no_body)
 
 
@@ -234,7 +230,7 @@ def _attacks():
              (refuse(*BAD), forward(("POST", "/te", b"hello"), keep=False))),
             (0, (b"Transfer-Encoding: identity", b"Content-Length: 15"), (refuse(*BAD),))):
         raw = post(*lines, body=CHUNKS).replace(b"HTTP/1.1", b"HTTP/1.%d" % minor)
-        CASES.request(f"HTTP/1.0 with {_named(b'; '.join(lines))}", "9112 6.1", MUST, raw, *allow)
+        CASES.request(f"HTTP/1.0 with {named(b'; '.join(lines))}", "9112 6.1", MUST, raw, *allow)
 
 
 _spellings()

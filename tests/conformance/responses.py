@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hostile and odd responses.  RFC 9112 sections 4, 6, 7 and 8, RFC 9110 sections 5, 6 and 15."""
-from case import CLOSE, HARDENING, LATE, MUST, RESET, SHOULD, Bad, Broken, Relay, Table
+from case import CLOSE, HARDENING, LATE, MUST, RESET, SHOULD, Bad, Broken, Relay, Table, named
 
 CASES = Table()
 BAD = Bad()
@@ -15,10 +15,6 @@ OLD = b"GET /case HTTP/1.0\r\nHost: a.test\r\n\r\n"
 
 def r(*fields, first=b"HTTP/1.1 200 OK", body=b""):
     return b"\r\n".join((first, b"X-Case: 1", *fields, b"", b"")) + body
-
-
-def _named(text):
-    return text.decode("latin-1").encode("unicode_escape").decode()
 
 
 WHOLE = Relay(200, BODY)
@@ -107,22 +103,22 @@ _CODINGS_BAD = (b" xchunked", b" x-chunked", b" chunked2", b" identity", b" gzip
 
 def _framing():
     for line in (b"transfer-encoding: chunked", b"TRANSFER-ENCODING: CHUNKED", b"Transfer-Encoding:chunked", b"Transfer-Encoding:  chunked  ", b"Transfer-Encoding: Chunked"):
-        put(_named(line), "9112 6.1", MUST, r(line, body=CHUNKS), WHOLE)
+        put(named(line), "9112 6.1", MUST, r(line, body=CHUNKS), WHOLE)
     for line in (b"Transfer-Encoding:\tchunked", b"Transfer-Encoding: chunked\t", b"Transfer-Encoding: chunked,", b"Transfer-Encoding: ,chunked"):
-        put(_named(line), "9112 6.1", HARDENING, r(line, body=CHUNKS), WHOLE, BAD)
+        put(named(line), "9112 6.1", HARDENING, r(line, body=CHUNKS), WHOLE, BAD)
     # Without chunked at the end the body goes on until the connection does: forwarded like that, or refused.
     for value in _CODINGS_BAD:
         line = b"Transfer-Encoding:" + value
         allow = [BAD, Relay(200, CHUNKS, reused=False)]
         if value in (b" chunked\0", b"\0chunked"):
             allow.append(WHOLE)
-        put(f"chunks, {_named(line)}", "9112 6.3", MUST, (r(line, body=CHUNKS), CLOSE), *allow)
-        put(f"length and {_named(line)}", "9112 6.3", MUST, (r(N, line, body=BODY), CLOSE), BAD, Relay(200, BODY, reused=False))
+        put(f"chunks, {named(line)}", "9112 6.3", MUST, (r(line, body=CHUNKS), CLOSE), *allow)
+        put(f"length and {named(line)}", "9112 6.3", MUST, (r(N, line, body=BODY), CLOSE), BAD, Relay(200, BODY, reused=False))
     for coding in (b"gzip", b"identity", b"x"):
         put(f"Transfer-Encoding: {coding.decode()}, chunked", "9112 6.1", SHOULD, r(b"Transfer-Encoding: " + coding + b", chunked", body=CHUNKS), BAD,
             Relay(200, BODY, present=(("Transfer-Encoding", coding + b", chunked"),)))
     for lines in ((TE, TE), (TE, b"Transfer-Encoding: identity"), (TE, b"Transfer-Encoding: x"), (TE, b"transfer-encoding: gzip")):
-        put("two: " + _named(b"; ".join(lines)), "9112 6.1", MUST, (r(*lines, body=CHUNKS), CLOSE), BAD, Relay(200, CHUNKS, reused=False))
+        put("two: " + named(b"; ".join(lines)), "9112 6.1", MUST, (r(*lines, body=CHUNKS), CLOSE), BAD, Relay(200, CHUNKS, reused=False))
     put("two: identity, then chunked", "9112 6.1", SHOULD, (r(b"Transfer-Encoding: identity", TE, body=CHUNKS), CLOSE), BAD, WHOLE)
     for name in (b"Transfer-Encoding ", b"Transfer-Encoding\t", b" Transfer-Encoding", b"\tTransfer-Encoding", b"Transfer-Encoding\0", b"Transfer Encoding", b"Transfer-Encoding\x0b",
                  b"\x0bTransfer-Encoding", b'"Transfer-Encoding"', b"Transfer-Encoding\xa0"):
@@ -144,9 +140,9 @@ def _framing():
     size = b"%d" % len(BODY)
     for value in (b"", b" ", b" +" + size, b" -" + size, b" -1", b" 0x14", b" " + size + b" " + size, b" " + size + b", 21", b" 20.0", b" 2e1", b" 20;", b" 20a", b" twenty", b' "20"', b" 20\x0b",
                   b" \x0b20", b" 20_", b" 20\x7f", b" 18446744073709551636", b" " + b"9" * 50, b" \xd9\xa2\xd9\xa0", b" 20 x", b" 20\xa0", b" x20", b" NaN", b" 20-", b" %32%30"):
-        put(f"Content-Length:{_named(value)}", "9112 6.3", MUST, (r(b"Content-Length:" + value, body=BODY), CLOSE), BAD)
+        put(f"Content-Length:{named(value)}", "9112 6.3", MUST, (r(b"Content-Length:" + value, body=BODY), CLOSE), BAD)
     for value in (b" 020", b" 0000000000000000000000020", b" 20, 20", b"\t20", b" 20\t", b" 20,20", b" 20\0", b"\r\n 20"):
-        put(f"Content-Length:{_named(value)}", "9112 6.3", MUST, (r(b"Content-Length:" + value, body=BODY), CLOSE), BAD, WHOLE)
+        put(f"Content-Length:{named(value)}", "9112 6.3", MUST, (r(b"Content-Length:" + value, body=BODY), CLOSE), BAD, WHOLE)
     for first, second in ((20, 20), (20, 21), (21, 20), (0, 20), (20, 0), (20, 3)):
         allow = (BAD, WHOLE) if first == second else (BAD,)
         put(f"Content-Length twice, {first} and {second}", "9112 6.3", MUST, (r(b"Content-Length: %d" % first, b"Content-Length: %d" % second, body=BODY), CLOSE), *allow)
@@ -177,7 +173,7 @@ def _status_lines():
                   b"HTTP/1.1 099 X", b"HTTP/1.1 000 X", b"HTTP/1.1 20 X", b"HTTP/1.1 2 X", b"HTTP/1.1 1000 X", b"HTTP/1.1 2000 X", b"HTTP/1.1 20x X", b"HTTP/1.1 abc X",
                   b"HTTP/1.1 2e2 X", b"HTTP/1.1 -20 X", b"HTTP/1.1 +200 X", b"HTTP/1.1 0xC8 X", b"HTTP/1.1 200OK", b"HTTP/1.1 200.0 X", b"HTTP/1.1 65736 X", b"HTTP/1.1 4294967496 X",
                   b" HTTP/1.1 200 OK", b"XHTTP/1.1 200 OK", b"HTTP/1.1\x0b200 OK", b"HTTP/1.1 \xb2\xb0\xb0 OK", b"GET / HTTP/1.1", b"<html>", b"\x15\x03\x03\0\2\2F", b""):
-        put(f"status line {_named(first)!r}", "9112 4", HARDENING, (r(N, first=first, body=BODY), CLOSE), BAD)
+        put(f"status line {named(first)!r}", "9112 4", HARDENING, (r(N, first=first, body=BODY), CLOSE), BAD)
     for status in (600, 700, 999):
         put(f"status {status}", "9110 15", HARDENING, r(N, first=b"HTTP/1.1 %d X" % status, body=BODY), BAD)
     put("HTTP/1.2", "9110 2.5", SHOULD, (r(N, first=b"HTTP/1.2 200 OK", body=BODY), CLOSE), BAD, WHOLE)
@@ -194,9 +190,9 @@ def _bytes():
         reason = (WHOLE, BAD) if byte == 9 else (BAD,)
         put(f"0x{byte:02x} in the reason", "9112 4", MUST if byte == 13 else HARDENING, (r(N, first=b"HTTP/1.1 200 a" + text + b"b", body=BODY), CLOSE), *reason)
     for line in (b": y", b":", b"X", b"X y", b"X y: z", b"X\xe9: y", b"(X): y", b"X;: y", b"HTTP/1.1 200 OK", b"@"):
-        put(f"header line {_named(line)!r}", "9112 5", HARDENING, (r(N, line, body=BODY), CLOSE), BAD)
+        put(f"header line {named(line)!r}", "9112 5", HARDENING, (r(N, line, body=BODY), CLOSE), BAD)
     for line in (b"X : y", b"X\t: y", b"X  : y"):
-        put(f"header line {_named(line)!r}", "9112 5.1", MUST, (r(N, line, body=BODY), CLOSE), BAD, WHOLE)
+        put(f"header line {named(line)!r}", "9112 5.1", MUST, (r(N, line, body=BODY), CLOSE), BAD, WHOLE)
     for fold in (b"\r\n ", b"\r\n\t", b"\r\n \r\n "):
         put(f"obs-fold {fold!r}", "9112 5.2", MUST, (r(N, b"X-V: a" + fold + b"b", body=BODY), CLOSE), BAD, WHOLE)
     put("space before the first header", "9112 2.2", HARDENING, (r(N, first=b"HTTP/1.1 200 OK\r\n X: y", body=BODY), CLOSE), BAD)

@@ -16,6 +16,7 @@ import case as cases  # noqa: E402
 import log_check  # noqa: E402
 import origin  # noqa: E402
 import proxies  # noqa: E402
+import report  # noqa: E402
 import run  # noqa: E402
 import suite  # noqa: E402
 
@@ -91,6 +92,14 @@ def test_the_log_check_sees_a_line_that_is_missing_and_one_that_lies(tmp_path):
     last = max(i for i, row in enumerate(rows) if '"path":"/next"' in row)
     proxy.access_log.write_text("".join(rows[:last]))
     assert log_check.faults_of(proxy.access_log, results)
+
+
+def test_the_report_has_a_line_for_all_that_fail_alike():
+    alike = [("request", "MUST", "9110 7.2", f"Host {n}", f"should be refused; upstream saw {n}") for n in range(5)]
+    lines = report.failed_alike([*alike, ("request", "MUST", "9110 7.2", "Host |", "should be refused / closed"),
+                                 ("request", "SHOULD", "9110 7.2", "Host x", "should be refused"), ("response", "MUST", "9112 4", "a", "b")])
+    assert lines[2:] == ["| request | MUST | 9110 7.2 | 6 | should be refused | Host 0, Host 1, Host 2, and 3 more |",
+                         "| request | SHOULD | 9110 7.2 | 1 | should be refused | Host x |", "| response | MUST | 9112 4 | 1 | b | a |", ""]
 
 
 @pytest.mark.slow

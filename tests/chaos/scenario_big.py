@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gibibyte up and a gibibyte down through one proxy, with sides that are slow for a while: every byte arrives, memory stays small."""
 import hashlib
-import os
 import socket
-import threading
 import time
 
 from harness.configs import forward
-from harness.ports import take_port
 
 import rig
+from threaded import Threaded
 
 BYTES = 1 << 30
 BLOCK = 1 << 18
@@ -101,25 +99,8 @@ def framing(is_chunked):
     return b"Transfer-Encoding: chunked\r\n" if is_chunked else b"Content-Length: %d\r\n" % BYTES
 
 
-class Server:
+class Server(Threaded):
     """Takes one upload (POST), answering its SHA-256, or gives one download (GET) per connection."""
-
-    def __init__(self):
-        self.port = take_port()
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
         with sock:
@@ -132,10 +113,6 @@ class Server:
             taker = Taker(sock, rest, b"transfer-encoding" in fields, int(fields.get(b"content-length", 0)))
             digest = taker.run().encode()
             sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(digest), digest))
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
 
 
 def upload(address, is_chunked):

@@ -4,6 +4,7 @@ import json
 import re
 
 from harness.configs import forward
+from harness.metrics import scrape
 from harness.ports import take_port
 from harness.waiting import wait_for
 
@@ -15,32 +16,16 @@ def with_admin(server, tmp_path, **more):
     return config, port
 
 
-def scrape(connect, port):
-    client = connect(("127.0.0.1", port))
-    reply = client.ask("GET", "/metrics")
-    assert reply.status == 200 and reply["Content-Type"].startswith("text/plain; version=0.0.4")
-    client.close()
-    values = {}
-    for line in reply.body.decode().splitlines():
-        if line.startswith("#"):
-            continue
-        name, value = line.rsplit(" ", 1)
-        assert re.fullmatch(r'sluice_[a-z0-9_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})?', name), line
-        assert name not in values, f"{name} occurs twice"
-        values[name] = float(value)
-    return values
-
-
 def test_metrics_count_what_happened(start, upstream, connect, tmp_path):
     config, port = with_admin(upstream(), tmp_path)
     proxy = start(config)
     client = connect(("127.0.0.1", port))
     assert client.ask("GET", "/other").status == 404
     client.close()
-    before = scrape(connect, port)
+    before = scrape(port)
 
     def grown():
-        now = scrape(connect, port)
+        now = scrape(port)
         return {name: value - before.get(name, 0) for name, value in now.items() if value != before.get(name, 0)}
 
     client = connect(proxy)

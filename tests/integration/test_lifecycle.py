@@ -10,6 +10,7 @@ import time
 
 import pytest
 from harness import http
+from harness.client import is_refused
 from harness.configs import forward, respond
 from harness.replies import check_error, trio_of
 from harness.waiting import wait_for, wait_for_room
@@ -70,7 +71,7 @@ def test_term_lets_responses_in_flight_finish(start, upstream, connect):
     for client in idle:
         client.expect_gone()
     with pytest.raises(OSError):
-        wait_for(lambda: _refuses(proxy.address), "new connections are refused")
+        wait_for(lambda: is_refused(proxy.address), "new connections are refused")
         connect(proxy)
     assert proxy.process.poll() is None
     go_on.set()
@@ -79,14 +80,6 @@ def test_term_lets_responses_in_flight_finish(start, upstream, connect):
         client.expect_end()
     assert proxy.wait_exit() == 0
     assert [line["end"] for line in proxy.requests()] == ["ok"] * 20
-
-
-def _refuses(address):
-    try:
-        socket.create_connection(address, 1).close()
-        return False
-    except OSError:
-        return True
 
 
 def _is_told_of_the_end(client, proxy):
@@ -108,7 +101,7 @@ def test_second_term_ends_at_once(start, upstream, connect):
     client.send(http.request())
     server.wait_for_requests(1)
     proxy.signal(signal.SIGTERM)
-    wait_for(lambda: _refuses(proxy.address), "draining has begun")
+    wait_for(lambda: is_refused(proxy.address), "draining has begun")
     assert proxy.process.poll() is None
     proxy.signal(signal.SIGTERM)
     begin = time.monotonic()
@@ -262,7 +255,7 @@ def test_reload_adds_and_removes_listeners(start, connect):
     proxy.write_config(proxy.config)
     proxy.signal(signal.SIGHUP)
     proxy.wait_for_event("reload", 2)
-    wait_for(lambda: _refuses(("127.0.0.1", extra)), "the removed listener is closed")
+    wait_for(lambda: is_refused(("127.0.0.1", extra)), "the removed listener is closed")
     assert stays.ask().status == 200
 
 

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Behind a 101: bytes of any kind both ways, each side's end on its own, and every way that a tunnel is broken off."""
 import asyncio
-import contextlib
 import hashlib
-import os
 import random
 import select
 import signal
@@ -13,32 +11,13 @@ import time
 
 import pytest
 import websockets
-from harness import http
+from harness.client import is_refused
+from harness.metrics import scrape
 from harness.ports import take_port
-from harness.upgrade import accept_of, echo, handshake, opened, received, switching, tunnel, upgrading
+from harness.upgrade import echo, handshake, opened, received, switching, tunnel, upgrading
 from harness.waiting import PATIENCE_S, wait_for
 
 MIB = 1 << 20
-
-
-def expect_reset(sock):
-    """The peer resets the connection; what it said before is given back."""
-    said = b""
-    with pytest.raises(ConnectionResetError):
-        while data := sock.recv(65536):
-            said += data
-        pytest.fail("a clean end instead of a reset")
-    return said
-
-
-@contextlib.contextmanager
-def frozen(proxy):
-    """What happens meanwhile reaches the proxy as one event."""
-    os.kill(proxy.child, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(proxy.child, signal.SIGCONT)
 
 
 class Ended:
@@ -303,7 +282,7 @@ def test_a_reset_by_the_client_resets_the_server(start, upstream, connect, behin
     seen = Ended()
     proxy = start(upgrading(upstream(tunnel(seen.watch))))
     client, reply = opened(connect, proxy)
-    with frozen(proxy):
+    with proxy.frozen():
         client.send(behind)
         client.reset()
     seen.wait("reset")
@@ -324,10 +303,10 @@ def test_a_reset_by_the_server_resets_the_client(start, upstream, connect, behin
     server = upstream(serve)
     proxy = start(upgrading(server))
     client, reply = opened(connect, proxy)
-    with frozen(proxy):
+    with proxy.frozen():
         go_on.set()
         wait_for(lambda: not server.links, "the server has reset")
-    assert expect_reset(client.sock) in (behind, b"")
+    assert client.expect_reset() in (behind, b"")
     assert proxy.line_of(reply)["end"] == "upstream_abort"
 
 
@@ -389,7 +368,7 @@ def test_what_a_server_said_before_its_reset_arrives(start, upstream, connect):
     client.send(b"now")
     assert client.reader.take(len(last)) == last
     client.send(b"unread")
-    expect_reset(client.sock)
+    client.expect_reset()
     assert proxy.line_of(reply)["end"] == "upstream_abort"
 
 
@@ -404,7 +383,7 @@ def test_a_tunnel_in_which_nobody_speaks(start, upstream, connect):
     for _ in range(6):  # anything that is said puts it off
         client.send(b"x")
         time.sleep(0.3)
-    expect_reset(client.sock)
+    client.expect_reset()
     assert time.monotonic() - began >= 2.4
     assert seen.wait("reset") == b"xxxxxx"
     line = proxy.line_of(reply)
@@ -445,28 +424,20 @@ def test_draining_lets_tunnels_go_on_until_the_deadline(start, upstream, connect
     client.send(b"before")
     assert client.reader.take(6) == b"before"
     proxy.signal(signal.SIGTERM)
-    wait_for(lambda: refuses(proxy.address), "draining has begun")
+    wait_for(lambda: is_refused(proxy.address), "draining has begun")
     client.send(b"while draining")
     assert client.reader.take(14) == b"while draining"
-    expect_reset(client.sock)
+    client.expect_reset()
     seen.wait("reset")
     assert proxy.wait_exit() == 0
     assert proxy.line_of(reply)["end"] == "draining"
-
-
-def refuses(address):
-    try:
-        socket.create_connection(address, 1).close()
-        return False
-    except OSError:
-        return True
 
 
 def test_draining_waits_for_a_tunnel_that_ends(start, upstream, connect):
     proxy = start(upgrading(upstream(tunnel(echo)), limits={"drain_timeout": "1h"}))
     client, reply = opened(connect, proxy)
     proxy.signal(signal.SIGTERM)
-    wait_for(lambda: refuses(proxy.address), "draining has begun")
+    wait_for(lambda: is_refused(proxy.address), "draining has begun")
     client.send(b"bye")
     assert client.reader.take(3) == b"bye"
     client.end_output()
@@ -504,9 +475,7 @@ def test_metrics(start, upstream, connect):
                             admin={"metrics": f"127.0.0.1:{port}"}))
 
     def value(name):
-        page = connect(("127.0.0.1", port)).ask("GET", "/metrics").body.decode()
-        (line,) = [line for line in page.splitlines() if line.startswith(name + " ")]
-        return int(line.split()[1])
+        return scrape(port)[name]
 
     assert (value("sluice_tunnels_open"), value("sluice_tunnels_total")) == (0, 0)
     clients = [opened(connect, proxy)[0] for _ in range(3)]
@@ -514,7 +483,7 @@ def test_metrics(start, upstream, connect):
     clients[0].end_output()
     clients[0].expect_end()
     clients[1].reset()
-    expect_reset(clients[2].sock)
+    clients[2].expect_reset()
     wait_for(lambda: value("sluice_tunnels_open") == 0, "no tunnel is open")
     assert value("sluice_tunnels_total") == 3
     for end in ("ok", "client_abort", "tunnel_idle"):

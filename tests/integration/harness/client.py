@@ -10,6 +10,15 @@ from .waiting import PATIENCE_S
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
 
+def is_refused(address):
+    """Nobody listens there."""
+    try:
+        socket.create_connection(address, 1).close()
+        return False
+    except OSError:
+        return True
+
+
 class Client:
     """One connection.  address is (host, port) or the path of a Unix socket."""
 
@@ -61,6 +70,16 @@ class Client:
         except ConnectionResetError as error:
             raise AssertionError("the connection was reset instead of closed") from error
         assert not rest, f"more than expected: {bytes(rest)!r}"
+
+    def expect_reset(self):
+        """The peer resets the connection; what it said before is given back."""
+        said = bytes(self.reader.buffer)
+        try:
+            while data := self.sock.recv(65536):
+                said += data
+        except ConnectionResetError:
+            return said
+        raise AssertionError(f"a clean end instead of a reset, behind {said[-200:]!r}")
 
     def expect_gone(self):
         """The peer ends the connection in whatever way; what it still says is given back."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The proxy under test: started from a configuration, watched, and judged when it stops."""
+import contextlib
 import copy
 import json
 import os
@@ -178,6 +179,17 @@ class Sluice:
         return found
 
     # -- what is done to it
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """What happens inside reaches the serving process as one batch of events, in the order in which it happened."""
+        child = self.child
+        os.kill(child, signal.SIGSTOP)
+        try:
+            wait_for(lambda: ") T " in pathlib.Path(f"/proc/{child}/stat").read_text(), "the proxy has stopped")
+            yield
+        finally:
+            os.kill(child, signal.SIGCONT)
 
     def signal(self, number):
         os.kill(self.pid, number)

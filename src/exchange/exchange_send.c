@@ -200,8 +200,8 @@ static uint64_t send_dropped(const struct exchange *x)
         drop |= SEND_DROPPED_UNTRUSTED;
     if (x->hops.has_max_forwards)
         drop |= HTTP_FIELD_BIT(HTTP_FIELD_MAX_FORWARDS);
-    if (x->head.minor ==
-        0) /* it MUST be ignored, and we make 1.1 of it (RFC 9110 section 10.1.1) */
+    /* Of HTTP/1.0 it MUST be ignored, and we make 1.1 of it (RFC 9110 section 10.1.1). */
+    if (x->head.minor == 0)
         drop |= HTTP_FIELD_BIT(HTTP_FIELD_EXPECT);
     return drop;
 }

@@ -13,8 +13,8 @@ struct http_connection {
     bool has_close;
     uint64_t nominated; /* HTTP_FIELD_BIT of known fields */
     unsigned other_count;
-    struct span
-        others[HTTP_CONNECTION_OPTIONS_MAX]; /* options that are no known field, but "close" */
+    /* options that are no known field, but "close" */
+    struct span others[HTTP_CONNECTION_OPTIONS_MAX];
 };
 
 /* The next element of a comma-separated list (RFC 9110 section 5.6.1), empty ones skipped; false at the

@@ -7,7 +7,7 @@
 
 struct http_hops {
     bool
-        has_max_forwards; /* of OPTIONS and TRACE: others have no use for it (RFC 9110 section 7.6.2) */
+        has_max_forwards; /* OPTIONS and TRACE: others have no use for it (RFC 9110 section 7.6.2) */
     uint32_t max_forwards; /* 0: who reads this answers */
     bool takes_trailers;   /* TE has "trailers"; its other members are for the next hop alone */
 };

@@ -238,9 +238,8 @@ static const struct config_directive route_rows[] = {
      .max = HTTP_UPGRADE_PROTOCOLS_MAX,
      .absent = "none",
      .take = take_upgrade,
-     .doc = "Protocols that a connection may be upgraded to, such as \"websocket\"; then it is an "
-            "opaque "
-            "tunnel."},
+     .doc = "Protocols that a connection may be upgraded to, such as \"websocket\"; then it is "
+            "an opaque tunnel."},
 };
 
 static const struct config_pair route_pairs[] = {{"upstream", "respond", true},
@@ -367,8 +366,8 @@ static const struct config_directive limits_rows[] = {
      .word = "unlimited",
      .word_value = 0,
      .doc = "The most connections of one client address at once (IPv6: of one /64); others are "
-            "answered "
-            "503 and closed. Unix sockets and `trusted_proxies` are exempt, and connections that "
+            "answered 503 and closed. Unix sockets and `trusted_proxies` are exempt, and "
+            "connections that "
             "were open before the limit was set do not count."},
     {.key = "requests_per_connection",
      .type = CONFIG_INTEGER,
@@ -422,8 +421,7 @@ static const struct config_directive limits_rows[] = {
      .word = "off",
      .word_value = 0,
      .doc = "How fast a client must take a response on average while Sluice waits for it; it has "
-            "the time "
-            "of `write_stall` beyond that."},
+            "the time of `write_stall` beyond that."},
     {.key = "linger",
      .type = CONFIG_DURATION,
      LIMITS(linger_us),
@@ -431,15 +429,14 @@ static const struct config_directive limits_rows[] = {
      .min = 0,
      .max = SECONDS(3600),
      .doc = "How long a client that still sends when its connection ends may go on, so that it "
-            "gets to "
-            "read the response; 2 s without a byte end it too."},
+            "gets to read the response; 2 s without a byte end it too."},
     {.key = "linger_size",
      .type = CONFIG_SIZE,
      LIMITS(linger_max_bytes),
      .fallback = "\"64MiB\"",
      .min = 0,
      .max = UINT64_C(1) << 50,
-     .doc = "How many bytes it may send then."},
+     .doc = "How many bytes a client may send while its connection lingers."},
     {.key = "keepalive",
      .type = CONFIG_DURATION,
      LIMITS(keepalive_us),

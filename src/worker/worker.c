@@ -21,8 +21,7 @@ struct worker_listener {
     struct net_listener *listener;
     struct client_door *door;
     int fd;
-    struct client_door
-        *next_door; /* with the prepared plan; NULL: it does not have this listener */
+    struct client_door *next_door; /* by the prepared plan; NULL: it has no such listener */
 };
 
 /* Owner: the main thread.  Freed by: worker_stop.  Thread: the worker's, but for `shared` and what is

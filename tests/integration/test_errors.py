@@ -8,7 +8,7 @@ import pytest
 from harness import http
 from harness.configs import forward, respond
 from harness.replies import check_error, trio_of
-from harness.waiting import wait_for
+from harness.waiting import PATIENCE_S, wait_for
 
 BAD = "API request error."
 TEXTS = {400: BAD, 405: BAD, 417: BAD, 501: BAD, 505: BAD, 408: "Request timeout.", 413: "Request entity too large.",
@@ -389,7 +389,7 @@ def test_header_deadline_does_not_move_with_each_byte(start, connect):
                 break
         except socket.timeout:
             continue
-    client.sock.settimeout(20)
+    client.sock.settimeout(PATIENCE_S)
     assert client.read().status == 408
     assert sent < 100
 
@@ -426,7 +426,7 @@ def test_client_that_stops_reading_is_let_go(start, upstream, connect):
     proxy = start(forward(server, limits={"write_stall": "1s"}))
     client = connect(proxy, receive_buffer=4096)
     client.send(http.request())
-    assert server.let_go.wait(20)
+    assert server.let_go.wait(PATIENCE_S)
     assert proxy.requests(1)[0]["end"] == "write_stall"
 
 

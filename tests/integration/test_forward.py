@@ -5,6 +5,7 @@ import threading
 import pytest
 from harness import http
 from harness.configs import forward
+from harness.waiting import PATIENCE_S
 
 REQUEST_ADDED = {"via", "x-request-id", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
 RESPONSE_ADDED = {"x-request-id"}
@@ -410,7 +411,7 @@ def test_client_that_leaves_aborts_the_server(start, upstream, connect):
         client.send(http.request("GET", f"/{leave}"))
         assert client.reader.response_head().status == 200
         getattr(client, leave)()
-        assert ended.wait(20), f"the server still waits after the client's {leave}"
+        assert ended.wait(PATIENCE_S), f"the server still waits after the client's {leave}"
     assert [line["end"] for line in proxy.requests(2)] == ["client_abort"] * 2
 
 
@@ -428,7 +429,7 @@ def test_client_that_leaves_before_any_response(start, upstream, connect):
     client.send(http.request())
     server.wait_for_requests(1)
     client.reset()
-    assert ended.wait(20)
+    assert ended.wait(PATIENCE_S)
     (line,) = proxy.requests(1)
     assert line["end"] == "client_abort" and line.get("status", 0) in (0, 499)
 
@@ -447,7 +448,7 @@ def test_client_that_leaves_in_the_middle_of_its_body(start, upstream, connect):
     client.send(http.request("POST", "/", [("Content-Length", "1000")]) + b"x" * 10)
     server.wait_for_requests(1)
     client.close()
-    assert ended.wait(20), "a half body must not look like a whole request"
+    assert ended.wait(PATIENCE_S), "a half body must not look like a whole request"
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
@@ -459,7 +460,7 @@ def test_server_that_breaks_off_is_seen_by_the_client(start, upstream, connect, 
             link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 50)
         else:
             link.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32\r\n" + b"x" * 50 + b"\r\n5\r\nabc")
-        link.server.half.wait(20)
+        link.server.half.wait(PATIENCE_S)
         getattr(link, way)()
 
     server = upstream(serve)

@@ -8,7 +8,7 @@ from harness import http
 from harness.replies import check_error, request_id_of, trio_of
 from harness.upgrade import (ACCEPT, HANDSHAKE, KEY, changed, echo, handshake, opened, received, switching, tunnel,
                              upgrading, without)
-from harness.waiting import wait_for, wait_for_room
+from harness.waiting import PATIENCE_S, wait_for, wait_for_room
 
 SMUGGLED = http.request("GET", "/smuggled", [("X-Attack", "yes")])
 
@@ -371,7 +371,7 @@ def test_a_dead_pooled_connection_is_tried_again(start, upstream, connect):
         message = link.read_request()
         if link.number == 0:
             link.send(http.response(body=b"plain"))
-            second.wait(20)
+            second.wait(PATIENCE_S)
             link.sock.recv(1, 2)  # MSG_PEEK: it has come
             link.reset()
             return
@@ -394,11 +394,11 @@ def test_bytes_behind_the_handshake_wait_for_the_101(start, upstream, connect):
 
     def serve(link):
         message = link.read_request()
-        go_on.wait(20)
+        go_on.wait(PATIENCE_S)
         link.sock.setblocking(False)
         with pytest.raises(BlockingIOError):
             link.sock.recv(1)
-        link.sock.settimeout(20)
+        link.sock.settimeout(PATIENCE_S)
         link.send(switching(message) + b"first from the server")
         while len(b"".join(seen)) < len(SMUGGLED):
             seen.append(received(link))

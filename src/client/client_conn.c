@@ -231,7 +231,7 @@ static void client_begin_refusal(struct client_conn *conn, enum exchange_end end
 {
     struct exchange_request request = client_request(conn);
     request.refuse = end;
-    (void)client_refuse(conn, &request);
+    client_refuse(conn, &request);
     client_drive(conn);
 }
 

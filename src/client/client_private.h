@@ -93,10 +93,10 @@ static inline bool client_keep_rest(struct client_conn *conn)
     return conn->work->left == 0 || conn->work->at_is_kept || client_move_rest(conn);
 }
 
-/* One request head: true when an exchange was begun or the connection changed state. */
+/* One request head, or a part of one; false when there is nothing to read. */
 bool client_read_head(struct client_conn *conn);
 /* Begin an exchange that only refuses: no later byte of this connection can be trusted to begin a request. */
-bool client_refuse(struct client_conn *conn, struct exchange_request *request);
+void client_refuse(struct client_conn *conn, struct exchange_request *request);
 
 /* Send what waits. */
 void client_flush(struct client_conn *conn);

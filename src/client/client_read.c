@@ -69,7 +69,7 @@ static bool client_says_head(const struct client_conn *conn)
     return conn->work->left >= 5 && memcmp(conn->work->at, "HEAD ", 5) == 0;
 }
 
-static bool client_begin(struct client_conn *conn, const struct exchange_request *request)
+static void client_begin(struct client_conn *conn, const struct exchange_request *request)
 {
     struct client_work *work = conn->work;
     work->waited_us = 0;
@@ -77,7 +77,7 @@ static bool client_begin(struct client_conn *conn, const struct exchange_request
     conn->x = exchange_new(conn->env->exchanges, &CLIENT_OPS, conn, request);
     if (conn->x == NULL) {
         client_set_state(conn, CLIENT_CLOSED);
-        return true;
+        return;
     }
     client_set_state(conn, CLIENT_BUSY);
     if (request->head != NULL) {
@@ -86,16 +86,14 @@ static bool client_begin(struct client_conn *conn, const struct exchange_request
         conn->framing = client_says_head(conn) ? CLIENT_NOTHING : CLIENT_RAW;
         conn->is_1_0 = false;
     }
-    return true;
 }
 
-bool client_refuse(struct client_conn *conn, struct exchange_request *request)
+void client_refuse(struct client_conn *conn, struct exchange_request *request)
 {
     conn->keep_alive = false;
     conn->request_done = false;
-    bool has_begun = client_begin(conn, request);
+    client_begin(conn, request);
     client_work_drop_input(conn->env, conn->work);
-    return has_begun;
 }
 
 static void client_take_head(struct client_conn *conn, const struct http_head *head)
@@ -108,7 +106,7 @@ static void client_take_head(struct client_conn *conn, const struct http_head *h
     conn->has_skipped_crlf = false;
 }
 
-static bool client_begin_request(struct client_conn *conn, struct http_head *head,
+static void client_begin_request(struct client_conn *conn, struct http_head *head,
                                  struct exchange_request *request)
 {
     struct client_work *work = conn->work;
@@ -116,21 +114,22 @@ static bool client_begin_request(struct client_conn *conn, struct http_head *hea
     request->head = head;
     conn->framing = head->method_id == HTTP_METHOD_HEAD ? CLIENT_NOTHING : CLIENT_RAW;
     if (http_framing_request(head, &request->framing, &request->fault) != HTTP_PARSE_OK ||
-        http_target_parse(head, &request->target, &request->fault) != HTTP_PARSE_OK)
-        return client_refuse(conn, request);
+        http_target_parse(head, &request->target, &request->fault) != HTTP_PARSE_OK) {
+        client_refuse(conn, request);
+        return;
+    }
     request->is_last = ++conn->requests >= client_limits(conn)->requests_max;
     conn->keep_alive = request->framing.keep_alive && !request->is_last;
     if (request->is_last)
         client_ends_by(conn, METRICS_CLOSED_REQUESTS);
     conn->request_done = request->framing.kind == HTTP_BODY_NONE;
     http_body_init(&work->body, &request->framing);
-    bool has_begun = client_begin(conn, request);
+    client_begin(conn, request);
     /* The exchange may read its server into the scratch: what belongs to a later request moves out. */
     if (conn->x != NULL && conn->request_done && !client_keep_rest(conn)) {
         exchange_stop(conn->x, END_CLIENT_ABORT);
         client_set_state(conn, CLIENT_CLOSED);
     }
-    return has_begun;
 }
 
 /* One empty line before a request line is skipped (RFC 9112 section 2.2), also when its two bytes came apart, and
@@ -153,20 +152,20 @@ static bool client_is_over_budget(const struct client_conn *conn)
            client_limits(conn)->head_budget_bytes;
 }
 
-static bool client_wait_for_head(struct client_conn *conn, struct exchange_request *request)
+static void client_wait_for_head(struct client_conn *conn, struct exchange_request *request)
 {
     if (!client_keep_rest(conn) || client_is_over_budget(conn)) {
         request->refuse = END_HEAD_MEMORY;
-        return client_refuse(conn, request);
+        client_refuse(conn, request);
+        return;
     }
     if (conn->state != CLIENT_HEAD)
         client_set_state(conn, CLIENT_HEAD);
     /* No new event comes for what is there already, nor for a reset that came together with it. */
     net_stream_look_again(&conn->stream);
-    return true;
 }
 
-static bool client_parse_head(struct client_conn *conn)
+static void client_parse_head(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     struct exchange_env *env = conn->env->exchanges;
@@ -175,11 +174,14 @@ static bool client_parse_head(struct client_conn *conn)
     switch (http_head_parse_request(&head, work->at, work->left, &work->scanned,
                                     &env->snapshot->plan->limits.head, &request.fault)) {
     case HTTP_PARSE_OK:
-        return client_begin_request(conn, &head, &request);
+        client_begin_request(conn, &head, &request);
+        break;
     case HTTP_PARSE_INCOMPLETE:
-        return client_wait_for_head(conn, &request);
+        client_wait_for_head(conn, &request);
+        break;
     default:
-        return client_refuse(conn, &request);
+        client_refuse(conn, &request);
+        break;
     }
 }
 
@@ -198,7 +200,9 @@ bool client_read_head(struct client_conn *conn)
         work->scanned = 0;
     }
     client_skip_crlf(conn);
-    return work->left == 0 || client_parse_head(conn);
+    if (work->left != 0)
+        client_parse_head(conn);
+    return true;
 }
 
 /* ---- bodies ---- */

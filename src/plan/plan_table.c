@@ -175,23 +175,10 @@ static const struct config_table respond_table = {
 static const char *take_upgrade(const struct config_take *take)
 {
     struct plan_route_draft *route = take->base;
-    struct http_upgrade_list *list = &route->upgrades;
     const char *sentence = http_upgrade_protocol_fault(take->text);
     if (sentence != NULL)
         return sentence;
-    for (unsigned i = 0; i < list->count; i++) {
-        if (span_eq_nocase(list->protocols[i], take->text))
-            return "listed twice";
-    }
-    /* Room for all at the first; protocols are written once. */
-    struct span *protocols = (struct span *)(void *)(uintptr_t)list->protocols;
-    if (protocols == NULL)
-        protocols = arena_take(take->arena, take->count * sizeof(*protocols));
-    if (protocols == NULL)
-        return "out of memory";
-    protocols[list->count++] = take->text;
-    list->protocols = protocols;
-    return NULL;
+    return config_take_into(take, &route->upgrades.protocols, &route->upgrades.count);
 }
 
 static const struct config_directive route_rows[] = {

@@ -33,19 +33,7 @@ static const char *take_method(const struct config_take *take)
         if (take->text.ptr[i] >= 'a' && take->text.ptr[i] <= 'z')
             return "methods are written in upper case";
     }
-    for (unsigned i = 0; i < rule->method_count; i++) {
-        if (span_eq(rule->methods[i], take->text))
-            return "listed twice";
-    }
-    /* Room for all at the first; methods are written once. */
-    struct span *methods = (struct span *)(void *)(uintptr_t)rule->methods;
-    if (methods == NULL)
-        methods = arena_take(take->arena, take->count * sizeof(*methods));
-    if (methods == NULL)
-        return "out of memory";
-    methods[rule->method_count++] = take->text;
-    rule->methods = methods;
-    return NULL;
+    return config_take_into(take, &rule->methods, &rule->method_count);
 }
 
 static void check_rule(struct config_doc *doc, const struct config_node *node, void *base)

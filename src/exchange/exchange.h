@@ -142,6 +142,9 @@ struct exchange {
     struct span judged, server, upstream_id, parent_id;
     struct exchange_subject *subjects;
     unsigned subject_count;
+    struct lease_shadow *shadows; /* quotas in shadow */
+    unsigned shadow_count;
+    bool is_exempt; /* some quota of the route does not count this request */
     unsigned id_line_len;
 
     /* set before use */

@@ -104,7 +104,7 @@ static struct exchange_subject *exchange_subject(struct exchange *x, uint16_t in
     return subject;
 }
 
-static bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject)
+bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject)
 {
     if (subject->has_mac)
         return true;
@@ -128,11 +128,32 @@ static bool exchange_combined_mac(struct exchange *x, struct exchange_subject *c
            ERR_OK;
 }
 
-/* Adds the charge of one quota, or nothing when its identity is missing and skipped. */
+/* Room for another charge: in the question that decides, or in shadow.  NULL: no memory. */
+static struct quota_charge *exchange_next_charge(struct exchange *x, const struct quota *quota)
+{
+    if (quota->mode != QUOTA_SHADOW)
+        return &x->ask.charges[x->ask.count++];
+    if (x->shadows == NULL)
+        x->shadows = arena_take(&x->arena, x->route->quota_count * sizeof(*x->shadows));
+    if (x->shadows == NULL)
+        return NULL;
+    struct lease_shadow *shadow = &x->shadows[x->shadow_count++];
+    shadow->state = LEASE_SHADOW_SKIPPED; /* until the request is admitted */
+    shadow->pending = NULL;
+    shadow->id = x->id.hex;
+    return &shadow->charge;
+}
+
+/* Adds the charge of one quota, or nothing when it does not count this request or its identity is missing and
+ * skipped. */
 static enum exchange_end exchange_add_charge(struct exchange *x, const struct quota *quota)
 {
     struct exchange_subject *parts[IDENTITY_VALUES_MAX];
     uint8_t mac[IDENTITY_KEY_BYTES];
+    if (exchange_exempt_request(x, quota) == EXCHANGE_EXEMPT) {
+        x->is_exempt = true;
+        return END_OK;
+    }
     for (unsigned i = 0; i < quota->key_count; i++) {
         parts[i] = exchange_subject(x, quota->key[i]);
         if (parts[i]->result == IDENTITY_SKIPPED)
@@ -144,6 +165,13 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
         if (parts[i]->result != IDENTITY_FOUND)
             return END_BAD_REQUEST;
     }
+    enum exchange_exemption exemption = exchange_exempt_subject(x, quota, parts);
+    if (exemption == EXCHANGE_EXEMPT_UNKNOWN)
+        return END_INTERNAL;
+    if (exemption == EXCHANGE_EXEMPT) {
+        x->is_exempt = true;
+        return END_OK;
+    }
     const uint8_t *key = mac;
     if (quota->key_count == 1) {
         if (!exchange_subject_mac(x, parts[0]))
@@ -152,7 +180,9 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
     } else if (!exchange_combined_mac(x, parts, quota->key_count, mac)) {
         return END_INTERNAL;
     }
-    struct quota_charge *charge = &x->ask.charges[x->ask.count++];
+    struct quota_charge *charge = exchange_next_charge(x, quota);
+    if (charge == NULL)
+        return END_SHED;
     *charge = (struct quota_charge){.quota = quota, .cost = x->route->cost};
     identity_quota_key(key, quota->id, charge->key);
     return END_OK;
@@ -241,6 +271,8 @@ enum step_result exchange_step_decide(struct exchange *x)
     }
     if (x->is_decided)
         x->store_us = x->env->loop->mono_us - x->ask.asked_at_us;
+    else if (x->is_exempt)
+        x->ask.decision.verdict = QUOTA_EXEMPT;
     exchange_count_decision(x);
     switch (x->ask.decision.verdict) {
     case QUOTA_REFUSE:
@@ -249,6 +281,7 @@ enum step_result exchange_step_decide(struct exchange *x)
     case QUOTA_UNAVAILABLE:
         return exchange_fail(x, END_STORE_UNAVAILABLE);
     default:
+        exchange_ask_shadows(x);
         return STEP_NEXT;
     }
 }

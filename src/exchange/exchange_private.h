@@ -5,6 +5,8 @@
 
 #include "exchange/exchange.h"
 
+_Static_assert(LEASE_SHADOW_ID == RECORD_ID_HEX, "a shadow's event names the request");
+
 enum step_result {
     STEP_NEXT,  /* on to the following step */
     STEP_AGAIN, /* x->step was set to the one to go on with */
@@ -59,6 +61,25 @@ enum http_fault_id exchange_judge_upgrade(struct exchange *x, const struct http_
                                           struct span *protocol);
 /* The 101 has been handed to the client. */
 void exchange_open_tunnel(struct exchange *x);
+
+/* Does this quota not count this request? */
+enum exchange_exemption {
+    EXCHANGE_COUNTED,
+    EXCHANGE_EXEMPT,
+    EXCHANGE_EXEMPT_UNKNOWN, /* no memory to tell */
+};
+enum exchange_exemption exchange_exempt_request(const struct exchange *x,
+                                                const struct quota *quota);
+enum exchange_exemption exchange_exempt_subject(struct exchange *x, const struct quota *quota,
+                                                struct exchange_subject *const *parts);
+
+/* Try the quotas in shadow, once the request is admitted. */
+void exchange_ask_shadows(struct exchange *x);
+/* The final status is known, or that there will be none: correct what was charged. */
+void exchange_settle(struct exchange *x);
+
+/* The keyed hash of one subject, made when it is first needed. */
+bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject);
 
 /* Log line and counters of a finished exchange. */
 void exchange_record(struct exchange *x);

@@ -81,12 +81,17 @@ static void record_line(struct exchange *x)
     if (line == NULL)
         return;
     struct record_subject subjects[QUOTA_MAX_PER_ROUTE * IDENTITY_VALUES_MAX];
+    const struct quota_charge *shadows[QUOTA_MAX_PER_ROUTE];
+    for (unsigned i = 0; i < x->shadow_count; i++)
+        shadows[i] = &x->shadows[i].charge;
     struct record_access record = {
         .wall_us = x->env->loop->wall_us,
         .generation = x->snapshot->plan->generation,
-        .decision = x->is_decided ? &x->ask.decision : NULL,
+        .decision = &x->ask.decision,
         .charges = x->ask.charges,
         .charge_count = x->is_decided ? x->ask.count : 0,
+        .shadows = shadows,
+        .shadow_count = x->shadow_count,
         .subjects = subjects,
         .subject_count = x->subject_count,
         .status = x->status,

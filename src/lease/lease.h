@@ -45,6 +45,36 @@ bool lease_decide(struct lease_worker *worker, struct lease_ask *ask);
 /* The exchange is gone: done will not be called.  What is granted late goes back once. */
 void lease_cancel(struct lease_worker *worker, struct lease_ask *ask);
 
+/* A quota in shadow: one charge that decides nothing.  Owner: the exchange; it must stay until
+ * lease_shadow_leave. */
+enum lease_shadow_state {
+    LEASE_SHADOW_SKIPPED, /* not counted: the store is away */
+    LEASE_SHADOW_ASKED,   /* on its way */
+    LEASE_SHADOW_ALLOW,
+    LEASE_SHADOW_REFUSE,
+};
+
+#define LEASE_SHADOW_ID 32
+
+struct lease_shadow {
+    struct quota_charge charge;
+    const char *id;                /* the request's, LEASE_SHADOW_ID bytes; for an event */
+    uint8_t state;                 /* out; enum lease_shadow_state */
+    struct lease_pending *pending; /* lease_worker's */
+};
+
+/* Charge it if there is room, and count the verdict in the quota's metrics.  Nobody waits: with Redis the state
+ * and the readings change when the answer comes.  What is answered after lease_shadow_leave still
+ * counts, and a refusal is told by an event with the request's id. */
+void lease_shadow_ask(struct lease_worker *worker, struct lease_shadow *shadow);
+/* The exchange is gone: the answer is counted without it.  keep: what it grants stays charged. */
+void lease_shadow_leave(struct lease_shadow *shadow, bool keep);
+
+/* A charge that was granted turned out to be `delta` more (charged whatever the limit) or less (given back at
+ * most once, and only within the windows it was charged in).  Returns what was done, and counts it. */
+int32_t lease_correct(struct lease_worker *worker, const struct quota_charge *charge,
+                      int32_t delta);
+
 /* For status and logs. */
 struct lease_status {
     unsigned workers_up, workers;    /* workers whose store answers */

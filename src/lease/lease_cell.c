@@ -260,6 +260,25 @@ void lease_cell_late_grant(struct lease_cell *cell, const struct store_redis_cla
     }
 }
 
+bool lease_cell_correct(struct lease_cell *cell, const struct quota_charge *charge, int32_t delta)
+{
+    bool is_done = false;
+    for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+        struct lease_window *window = &cell->windows[w];
+        if (window->start_s != charge->readings[w].start_s)
+            continue;
+        is_done = true;
+        if (delta > 0) {
+            window->local = add_capped(window->local, (uint32_t)delta);
+            continue;
+        }
+        uint32_t less = (uint32_t)-delta;
+        less -= take_most(&window->local, less); /* not billed yet */
+        window->back = add_capped(window->back, less);
+    }
+    return is_done;
+}
+
 uint32_t lease_cell_share(const struct lease_cell *cell, unsigned window, uint32_t limit,
                           uint32_t proxies)
 {

@@ -78,6 +78,10 @@ void lease_cell_unclaim(struct lease_cell *cell, const struct store_redis_claim 
 void lease_cell_late_grant(struct lease_cell *cell, const struct store_redis_claim *claim,
                            const struct store_redis_result *result, const uint32_t *starts);
 
+/* The charge was `delta` more or less, in the windows that it was made in: owed to the store, or to be given
+ * back.  False: those windows are over. */
+bool lease_cell_correct(struct lease_cell *cell, const struct quota_charge *charge, int32_t delta);
+
 /* This process's share of what is left, or of the limit in a window that nobody has seen: floor of a
  * proxies-th part. */
 uint32_t lease_cell_share(const struct lease_cell *cell, unsigned window, uint32_t limit,

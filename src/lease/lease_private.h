@@ -14,6 +14,7 @@
 #define LEASE_DEBTORS_MAX     16384 /* keys in a worker's list; a power of two */
 #define LEASE_SETTLING_MAX    4     /* settlements in flight */
 #define LEASE_SETTLE_PER_TURN 1024
+#define LEASE_SHADOW_NAME_MAX 128 /* of a quota's name, in an event */
 
 /* Owner: the process.  Freed by: lease_free.  Thread: any; const but for the atomics. */
 struct lease {
@@ -39,7 +40,13 @@ struct lease_pending {
     struct store_redis_op op; /* first: found from it */
     struct list node;         /* waiting, or spare */
     struct lease_worker *worker;
-    struct lease_ask *ask;                 /* NULL: decided already, cancelled, or a settlement */
+    struct lease_ask *ask;       /* NULL: decided already, cancelled, or a settlement */
+    struct lease_shadow *shadow; /* whose answer it is, if anybody still wants it */
+    struct {                     /* of a shadow's quota, which may be gone by then */
+        uint32_t slot_allow, slot_refuse;
+        char id[LEASE_SHADOW_ID], name[LEASE_SHADOW_NAME_MAX];
+        unsigned name_len;
+    } late_shadow;
     bool is_late;                          /* counted in the worker's late */
     bool is_parked;                        /* not sent yet */
     uint8_t claim_of[QUOTA_MAX_PER_ROUTE]; /* of the ask's charges */
@@ -83,6 +90,17 @@ void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask);
 /* lease_settle.c: the cell (locked) owes the store something; see to it that it is billed. */
 void lease_settle_note(struct lease_worker *worker, const uint8_t key[16], struct lease_cell *cell);
 void lease_settle_run(void *worker);
+
+/* lease_worker.c: the claim of charge i, which is its own or that of an earlier charge of the same key. */
+void lease_claim(struct lease_pending *pending, unsigned i, const struct quota_charge *charge);
+/* The answer to claim k, or (NULL) that none will come: tell the cell. */
+void lease_learn(struct lease_pending *pending, unsigned k,
+                 const struct store_redis_answer *answer);
+/* The readings of one charge as the store told them. */
+void lease_fill_charge(struct quota_charge *charge, const struct store_redis_claim *claim,
+                       const struct store_redis_result *result, bool is_granted);
+/* The readings from what is known here; true when the cell refuses without asking. */
+bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_s);
 
 /* lease_worker.c: an answer has told the store's time. */
 void lease_learn_clock(struct lease_worker *worker, const struct store_redis_answer *answer);

@@ -35,6 +35,7 @@ struct lease_pending *lease_pending_take(struct lease_worker *worker)
     }
     pending->op.count = 0;
     pending->ask = NULL;
+    pending->shadow = NULL;
     pending->is_late = false;
     pending->is_parked = false;
     return pending;
@@ -73,9 +74,8 @@ static void ask_done(struct lease_pending *pending)
 
 /* ---- the answer in time ---- */
 
-/* The readings of one charge as the store told them. */
-static void fill_charge(struct quota_charge *charge, const struct store_redis_claim *claim,
-                        const struct store_redis_result *result, bool is_granted)
+void lease_fill_charge(struct quota_charge *charge, const struct store_redis_claim *claim,
+                       const struct store_redis_result *result, bool is_granted)
 {
     charge->is_charged = is_granted;
     charge->is_degraded = charge->is_skipped = false;
@@ -106,7 +106,8 @@ static void decide_answered(struct lease_pending *pending, const struct store_re
     struct lease_ask *ask = pending->ask;
     for (unsigned i = 0; i < ask->count; i++) {
         unsigned k = pending->claim_of[i];
-        fill_charge(&ask->charges[i], &pending->op.claims[k], &answer->keys[k], answer->granted);
+        lease_fill_charge(&ask->charges[i], &pending->op.claims[k], &answer->keys[k],
+                          answer->granted);
     }
     /* A refusal without a reason is no answer. */
     if (!answer->granted && !has_refused(ask))
@@ -153,8 +154,7 @@ static void decide_late(struct lease_pending *pending)
 
 /* ---- the answer, or its absence ---- */
 
-static void learn(struct lease_pending *pending, unsigned k,
-                  const struct store_redis_answer *answer)
+void lease_learn(struct lease_pending *pending, unsigned k, const struct store_redis_answer *answer)
 {
     struct lease_worker *worker = pending->worker;
     const struct store_redis_claim *claim = &pending->op.claims[k];
@@ -212,7 +212,7 @@ static void on_answer(struct store_redis_op *op, enum store_answer result,
     if (pending->ask != NULL && answer != NULL && is_stale(pending, answer))
         decide_late(pending);
     for (unsigned k = 0; k < op->count; k++)
-        learn(pending, k, answer);
+        lease_learn(pending, k, answer);
     if (pending->is_late && --worker->late == 0)
         loop_task_schedule(worker->loop, &worker->settle);
     if (pending->ask != NULL && answer != NULL) {
@@ -227,9 +227,9 @@ static void on_answer(struct store_redis_op *op, enum store_answer result,
 /* ---- asking ---- */
 
 /* The claim of charge i: its own, or that of an earlier charge of the same key. */
-static struct store_redis_claim *claim_for(struct lease_pending *pending, unsigned i)
+static struct store_redis_claim *claim_for(struct lease_pending *pending, unsigned i,
+                                           const struct quota_charge *charge)
 {
-    const struct quota_charge *charge = &pending->ask->charges[i];
     struct store_redis_op *op = &pending->op;
     unsigned k = 0;
     while (k < op->count && memcmp(op->claims[k].key, charge->key, sizeof(charge->key)) != 0)
@@ -246,31 +246,26 @@ static void claim_blank(struct store_redis_claim *claim, const struct quota *quo
     lease_cell_claim(&blank, quota, 0, false, claim);
 }
 
-static void make_claims(struct lease_pending *pending)
+void lease_claim(struct lease_pending *pending, unsigned i, const struct quota_charge *charge)
 {
     struct lease_worker *worker = pending->worker;
-    const struct lease_ask *ask = pending->ask;
     uint64_t now_s = lease_now_us(worker->lease, worker->loop) / 1000000;
-    assert(ask != NULL);
-    for (unsigned i = 0; i < ask->count; i++) {
-        const struct quota_charge *charge = &ask->charges[i];
-        struct store_redis_claim *claim = claim_for(pending, i);
-        if (pending->claim_of[i] != pending->op.count) {
-            claim->cost += charge->cost;
-            continue;
-        }
-        memcpy(claim->key, charge->key, sizeof(claim->key));
-        pending->late[pending->op.count++].fate = LEASE_LATE_BACK;
-        struct store_cell *held = lease_table_take(&worker->lease->table, charge->key, now_s);
-        if (held == NULL) {
-            claim_blank(claim, charge->quota);
-        } else {
-            lease_cell_settle(store_cell_body(held), charge->quota, now_s);
-            lease_cell_claim(store_cell_body(held), charge->quota, 0, worker->late == 0, claim);
-            store_cell_unlock(held);
-        }
-        claim->cost = charge->cost;
+    struct store_redis_claim *claim = claim_for(pending, i, charge);
+    if (pending->claim_of[i] != pending->op.count) {
+        claim->cost += charge->cost;
+        return;
     }
+    memcpy(claim->key, charge->key, sizeof(claim->key));
+    pending->late[pending->op.count++].fate = LEASE_LATE_BACK;
+    struct store_cell *held = lease_table_take(&worker->lease->table, charge->key, now_s);
+    if (held == NULL) {
+        claim_blank(claim, charge->quota);
+    } else {
+        lease_cell_settle(store_cell_body(held), charge->quota, now_s);
+        lease_cell_claim(store_cell_body(held), charge->quota, 0, worker->late == 0, claim);
+        store_cell_unlock(held);
+    }
+    claim->cost = charge->cost;
 }
 
 static void wait_for_answer(struct lease_pending *pending, struct list *list)
@@ -287,13 +282,14 @@ static void wait_for_answer(struct lease_pending *pending, struct list *list)
 static bool send_ask(struct lease_pending *pending)
 {
     pending->op.done = on_answer;
-    make_claims(pending);
+    for (unsigned i = 0; i < pending->ask->count; i++)
+        lease_claim(pending, i, &pending->ask->charges[i]);
     if (store_redis_link_charge(pending->worker->link, &pending->op) == STORE_PENDING) {
         wait_for_answer(pending, &pending->worker->waiting);
         return true;
     }
     for (unsigned k = 0; k < pending->op.count; k++)
-        learn(pending, k, NULL);
+        lease_learn(pending, k, NULL);
     return false;
 }
 
@@ -353,8 +349,7 @@ static void leave_parking(struct lease_worker *worker)
 
 /* ---- refused lately ---- */
 
-/* Fill the readings from what is known; true when the cell says no. */
-static bool read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_s)
+bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_s)
 {
     struct store_cell *held = lease_table_find(&worker->lease->table, charge->key);
     charge->is_charged = charge->is_degraded = charge->is_skipped = false;
@@ -390,7 +385,7 @@ static bool is_refused_lately(struct lease_worker *worker, struct lease_ask *ask
     uint64_t now_us = lease_now_us(worker->lease, worker->loop);
     bool is_refused = false;
     for (unsigned i = 0; i < ask->count; i++)
-        is_refused |= read_cell(worker, &ask->charges[i], now_us / 1000000);
+        is_refused |= lease_read_cell(worker, &ask->charges[i], now_us / 1000000);
     if (is_refused)
         quota_decide(&ask->decision, ask->charges, ask->count, now_us);
     return is_refused;

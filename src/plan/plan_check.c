@@ -146,6 +146,8 @@ static void check_forgeable(struct plan_work *work)
         const struct quota *forgeable = NULL;
         bool is_bounded = false;
         for (unsigned j = 0; j < route->quota_count; j++) {
+            if (route->quotas[j]->mode == QUOTA_SHADOW)
+                continue; /* bounds nobody, and there is nothing to escape */
             is_bounded = is_bounded || quota_is_by_address(plan, route->quotas[j]);
             if (forgeable == NULL && quota_is_forgeable(plan, route->quotas[j]))
                 forgeable = route->quotas[j];

@@ -100,8 +100,11 @@ void plan_link_quotas(struct plan_work *work)
         if (config_find(node, "on_failure") == NULL)
             quota->on_failure = plan->store_is_memory ? QUOTA_FAIL_LOCAL : plan->redis.on_failure;
         link_keys(work, quota, node);
-        quota->slot_allow = decision_slot(work, quota->name, "allow");
-        quota->slot_refuse = decision_slot(work, quota->name, "refuse");
-        quota->slot_degraded = decision_slot(work, quota->name, "degraded");
+        bool is_shadow = quota->mode == QUOTA_SHADOW;
+        quota->slot_allow = decision_slot(work, quota->name, is_shadow ? "shadow_allow" : "allow");
+        quota->slot_refuse =
+            decision_slot(work, quota->name, is_shadow ? "shadow_refuse" : "refuse");
+        quota->slot_degraded =
+            decision_slot(work, quota->name, is_shadow ? "shadow_skipped" : "degraded");
     }
 }

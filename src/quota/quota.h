@@ -7,11 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/base_ip.h"
 #include "base/base_span.h"
 
 #define QUOTA_WINDOWS_MAX   4 /* limits of one quota */
 #define QUOTA_KEY_MAX       8 /* identities in one key */
 #define QUOTA_MAX_PER_ROUTE 8
+#define QUOTA_STATUSES_MAX  16
 #define QUOTA_SKEW_S        60 /* a stored window that starts at most this far ahead is kept */
 
 enum quota_unit {
@@ -25,6 +27,26 @@ enum quota_on_failure {
     QUOTA_FAIL_LOCAL,
     QUOTA_FAIL_ALLOW,
     QUOTA_FAIL_DENY,
+};
+
+enum quota_mode {
+    QUOTA_ENFORCE,
+    QUOTA_SHADOW, /* counted and told, never enforced */
+};
+
+/* Statuses of responses: classes and single codes. */
+struct quota_statuses {
+    uint16_t classes; /* bit 2: "2xx" */
+    uint8_t code_count;
+    uint16_t codes[QUOTA_STATUSES_MAX];
+};
+
+/* Requests that are not counted.  Const after loading.  Owner: the plan's arena. */
+struct quota_exempt {
+    const struct ip_net *nets;   /* of the client's address */
+    const struct span *subjects; /* clear values, or the 22 characters of a hash */
+    unsigned net_count, subject_count;
+    bool has_preflight; /* CORS preflights */
 };
 
 struct quota_limit {
@@ -41,6 +63,9 @@ struct quota {
     uint8_t limit_count;
     struct quota_limit limits[QUOTA_WINDOWS_MAX]; /* in file order, periods all different */
     uint8_t on_failure;                           /* enum quota_on_failure */
+    uint8_t mode;                                 /* enum quota_mode */
+    struct quota_statuses charge_on; /* responses that keep their charge; none named: all do */
+    struct quota_exempt exempt;
     uint8_t key_count;
     uint16_t key[QUOTA_KEY_MAX];                     /* indices of the plan's identities */
     uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
@@ -77,6 +102,12 @@ static inline uint32_t quota_window_settle(uint32_t period_s, uint64_t now_s, ui
     return quota_window_start(period_s, now_s);
 }
 
+/* "2xx" or "404": NULL, or what is wrong with it. */
+const char *quota_status_add(struct quota_statuses *statuses, struct span text);
+
+/* Does a response of this status (0: there was none) keep the charge of its request? */
+bool quota_status_counts(const struct quota_statuses *statuses, unsigned status);
+
 enum quota_source {
     QUOTA_SOURCE_STORE,
     QUOTA_SOURCE_LEASE,
@@ -96,10 +127,11 @@ struct quota_charge {
     const struct quota *quota;
     uint8_t key[16];
     uint32_t cost;
-    bool is_charged;  /* set by the store */
-    uint8_t source;   /* enum quota_source */
-    bool is_degraded; /* decided without the store */
-    bool is_skipped;  /* on_failure allow: no numbers */
+    bool is_charged;   /* set by the store */
+    uint8_t source;    /* enum quota_source */
+    bool is_degraded;  /* decided without the store */
+    bool is_skipped;   /* on_failure allow: no numbers */
+    int32_t corrected; /* what was charged on top later, or (below 0) given back */
     struct quota_reading readings[QUOTA_WINDOWS_MAX];
 };
 

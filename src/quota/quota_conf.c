@@ -33,6 +33,103 @@ static const char *take_limit(const struct config_take *take)
     return NULL;
 }
 
+static const char *const modes[] = {
+    [QUOTA_ENFORCE] = "enforce",
+    [QUOTA_SHADOW] = "shadow",
+    NULL,
+};
+
+static const char *take_status(const struct config_take *take)
+{
+    return quota_status_add(take->base, take->text);
+}
+
+static const struct config_directive charge_rows[] = {
+    {.key = "on",
+     .type = CONFIG_TEXTS,
+     .flags = CONFIG_REQUIRED,
+     .min = 1,
+     .max = QUOTA_STATUSES_MAX + 5,
+     .take = take_status,
+     .doc =
+         "Statuses whose requests stay charged: classes (\"2xx\") and single ones (\"404\"); the "
+         "others, and requests without a response, are given back."},
+};
+
+static const struct config_table charge_table = {
+    .title = "What is charged",
+    .noun = "charge",
+    CONFIG_ROWS_OF(charge_rows),
+    .size = sizeof(struct quota_statuses),
+};
+
+static const char *take_exempt_address(const struct config_take *take)
+{
+    struct quota_exempt *exempt = take->base;
+    struct ip_net net;
+    if (!ip_net_parse(&net, take->text))
+        return "not a network such as \"10.0.0.0/8\" (no bits behind the prefix), or an address";
+    /* Room for all at the first; nets are written once. */
+    struct ip_net *nets = (struct ip_net *)(void *)(uintptr_t)exempt->nets;
+    if (nets == NULL)
+        nets = arena_take(take->arena, take->count * sizeof(*nets));
+    if (nets == NULL)
+        return "out of memory";
+    nets[exempt->net_count++] = net;
+    exempt->nets = nets;
+    return NULL;
+}
+
+static const char *take_exempt_subject(const struct config_take *take)
+{
+    struct quota_exempt *exempt = take->base;
+    struct span hash = SPAN("hash:"), text = take->text;
+    if (text.len == 0)
+        return "must not be empty";
+    if (span_starts_with(text, hash)) {
+        text = (struct span){text.ptr + hash.len, text.len - hash.len};
+        if (text.len != 22)
+            return "must be \"hash:\" and the 22 characters that logs show";
+    }
+    struct span *subjects = (struct span *)(void *)(uintptr_t)exempt->subjects;
+    if (subjects == NULL)
+        subjects = arena_take(take->arena, take->count * sizeof(*subjects));
+    if (subjects == NULL)
+        return "out of memory";
+    subjects[exempt->subject_count++] = text;
+    exempt->subjects = subjects;
+    return NULL;
+}
+
+static const struct config_directive exempt_rows[] = {
+    {.key = "addresses",
+     .type = CONFIG_TEXTS,
+     .max = 10000,
+     .absent = "none",
+     .take = take_exempt_address,
+     .doc = "Networks and addresses of clients that this quota does not count."},
+    {.key = "subjects",
+     .type = CONFIG_TEXTS,
+     .max = 10000,
+     .absent = "none",
+     .take = take_exempt_subject,
+     .doc =
+         "Subjects that it does not count, as logs show them: a clear value, or \"hash:\" and the "
+         "22 characters."},
+    {.key = "preflight",
+     .type = CONFIG_BOOL,
+     CONFIG_AT(struct quota_exempt, has_preflight),
+     .fallback = "false",
+     .doc = "Do not count CORS preflights: OPTIONS with Origin and Access-Control-Request-Method."},
+};
+
+static const struct config_table exempt_table = {
+    .title = "What a quota does not count",
+    .noun = "exemption",
+    CONFIG_ROWS_OF(exempt_rows),
+    .size = sizeof(struct quota_exempt),
+};
+
 static const struct config_directive rows[] = {
     {.key = "key",
      .type = CONFIG_TEXTS,
@@ -63,10 +160,28 @@ static const struct config_directive rows[] = {
          "What happens while the store is away: this proxy's own share, let everything through, or "
          "answer 503."},
     {.key = "algorithm", .type = CONFIG_LATER},
-    {.key = "mode", .type = CONFIG_LATER},
+    {.key = "mode",
+     .type = CONFIG_CHOICE,
+     CONFIG_AT(struct quota, mode),
+     .fallback = "\"enforce\"",
+     .words = modes,
+     .doc = "Enforce it, or try it in its shadow: counted, logged and measured, but no request is "
+            "refused or delayed by it and no header shows it."},
     {.key = "accuracy", .type = CONFIG_LATER},
-    {.key = "exempt", .type = CONFIG_LATER},
-    {.key = "charge", .type = CONFIG_LATER},
+    {.key = "exempt",
+     .type = CONFIG_OBJECT,
+     .flags = CONFIG_OPTIONAL,
+     CONFIG_AT(struct quota, exempt),
+     .nested = &exempt_table,
+     .absent = "everything counts",
+     .doc = "Requests that this quota does not count."},
+    {.key = "charge",
+     .type = CONFIG_OBJECT,
+     .flags = CONFIG_OPTIONAL,
+     CONFIG_AT(struct quota, charge_on),
+     .nested = &charge_table,
+     .absent = "every request",
+     .doc = "Which requests stay charged once their response is known."},
     {.key = "in_flight", .type = CONFIG_LATER},
     {.key = "burst", .type = CONFIG_LATER},
     {.key = "default_tier", .type = CONFIG_LATER},

@@ -50,6 +50,8 @@ struct record_access {
     const struct quota_decision *decision; /* NULL: decision "none" */
     const struct quota_charge *charges;
     unsigned charge_count;
+    const struct quota_charge *const *shadows; /* of quotas in shadow */
+    unsigned shadow_count;
     uint32_t cost;
     const struct record_subject *subjects;
     unsigned subject_count;

@@ -20,7 +20,7 @@
 #define NAME_MAX_BYTES  256 /* of routes, upstreams, quotas, ids of others */
 #define PARAM_MAX_BYTES 64  /* a longer one is hardly a name, but may be a secret */
 #define WORD_MAX_BYTES  64
-#define ENTRY_MAX       200 /* of "quotas", without the quota's name */
+#define ENTRY_MAX       256 /* of "quotas", without the quota's name */
 
 struct line {
     struct fmt_json text;   /* what clients and upstreams may fill */
@@ -226,11 +226,28 @@ static char *put_subjects(struct fmt_json *json, char *out, const struct record_
 static uint64_t decided_at_s(const struct record_access *record)
 {
     const struct quota_decision *decision = record->decision;
-    if (!decision->has_binding)
+    if (decision == NULL || !decision->has_binding)
         return record->wall_us / 1000000;
     const struct quota_charge *charge = &record->charges[decision->charge];
     return (uint64_t)charge->readings[decision->window].start_s +
            charge->quota->limits[decision->window].period_s - decision->reset_s;
+}
+
+/* What is said of a window behind its numbers. */
+static char *put_window_end(char *out, const struct quota_charge *charge, bool is_refused)
+{
+    if (charge->corrected < 0) {
+        out = FMT_LIT(out, ",\"refunded\":");
+        out = fmt_u64(out, (uint64_t) - (int64_t)charge->corrected);
+    } else if (charge->corrected > 0) {
+        out = FMT_LIT(out, ",\"added\":");
+        out = fmt_u64(out, (uint64_t)charge->corrected);
+    }
+    if (charge->quota->mode != QUOTA_SHADOW)
+        return out;
+    if (is_refused)
+        out = FMT_LIT(out, ",\"refused\":true");
+    return FMT_LIT(out, ",\"mode\":\"shadow\"");
 }
 
 /* One window of "quotas", with a comma; without numbers when nothing was read (the store was away). */
@@ -241,9 +258,9 @@ static char *put_window(struct fmt_json *json, char *out, const struct quota_cha
         char text[24];
         unsigned len;
     } sources[] = {
-        [QUOTA_SOURCE_STORE] = {",\"source\":\"store\"},", 19},
-        [QUOTA_SOURCE_LEASE] = {",\"source\":\"lease\"},", 19},
-        [QUOTA_SOURCE_LOCAL] = {",\"source\":\"local\"},", 19},
+        [QUOTA_SOURCE_STORE] = {",\"source\":\"store\"", 17},
+        [QUOTA_SOURCE_LEASE] = {",\"source\":\"lease\"", 17},
+        [QUOTA_SOURCE_LOCAL] = {",\"source\":\"local\"", 17},
     };
     const struct quota_limit *limit = &charge->quota->limits[w];
     const struct quota_reading *reading = &charge->readings[w];
@@ -252,7 +269,7 @@ static char *put_window(struct fmt_json *json, char *out, const struct quota_cha
     out = FMT_LIT(out, ",\"w\":\"");
     out += quota_window_text(out, limit, false);
     if (charge->is_skipped || reading->start_s == 0)
-        return FMT_LIT(out, "\",\"charged\":0},");
+        return FMT_LIT(put_window_end(FMT_LIT(out, "\",\"charged\":0"), charge, false), "},");
     uint64_t end_s = (uint64_t)reading->start_s + limit->period_s;
     out = FMT_LIT(out, "\",\"start\":");
     out = fmt_u64(out, reading->start_s);
@@ -265,7 +282,8 @@ static char *put_window(struct fmt_json *json, char *out, const struct quota_cha
     out = FMT_LIT(out, ",\"reset_s\":");
     out = fmt_u64(out, end_s > now_s ? end_s - now_s : 1);
     memcpy(out, sources[charge->source].text, sizeof(sources[0].text));
-    return out + sources[charge->source].len;
+    out = put_window_end(out + sources[charge->source].len, charge, reading->refused);
+    return FMT_LIT(out, "},");
 }
 
 static char *put_windows(struct fmt_json *json, char *out, const struct quota_charge *charge,
@@ -287,6 +305,8 @@ static char *put_quotas(struct fmt_json *json, char *out, const struct record_ac
     char *first = out = FMT_LIT(out, ",\"quotas\":[");
     for (unsigned i = 0; i < record->charge_count; i++)
         out = put_windows(json, out, &record->charges[i], now_s);
+    for (unsigned i = 0; i < record->shadow_count; i++)
+        out = put_windows(json, out, record->shadows[i], now_s);
     return close_list(out, first, ']');
 }
 
@@ -300,15 +320,16 @@ static char *put_decision(struct line *line, char *out, const struct record_acce
                                      decision->verdict == QUOTA_UNAVAILABLE);
     if (is_refusal)
         out = put_refused_by(&line->quotas, out, record);
-    if (is_counted) {
-        if (decision->is_near)
+    bool has_quotas = is_counted || record->shadow_count != 0;
+    if (has_quotas) {
+        if (decision != NULL && decision->is_near)
             out = FMT_LIT(out, ",\"near\":true");
         out = FMT_LIT(out, ",\"cost\":");
         out = fmt_u64(out, record->cost);
     }
     if (record->subject_count != 0)
         out = put_subjects(&line->text, out, record);
-    if (is_counted)
+    if (has_quotas)
         out = put_quotas(&line->quotas, out, record);
     if (is_refusal && decision->retry_after_s != 0) {
         out = FMT_LIT(out, ",\"retry_after\":");
@@ -343,6 +364,10 @@ static size_t quotas_bytes(const struct record_access *record)
     for (unsigned i = 0; i < record->charge_count; i++) {
         const struct quota *quota = record->charges[i].quota;
         bytes += quota->limit_count * (ENTRY_MAX + 2 * quota->name.len);
+    }
+    for (unsigned i = 0; i < record->shadow_count; i++) {
+        const struct quota *quota = record->shadows[i]->quota;
+        bytes += quota->limit_count * (ENTRY_MAX + quota->name.len);
     }
     return bytes < QUOTAS_MAX ? bytes : QUOTAS_MAX;
 }

@@ -35,13 +35,19 @@ void store_memory_recover(struct store_memory *store);
 enum store_answer store_memory_charge(struct store_memory *store, struct quota_charge *charges,
                                       unsigned count, uint64_t now_us, unsigned *overflowed);
 
+/* A charge that store_memory_charge took turned out to be `delta` more (charged whatever the limit) or less
+ * (given back, at most what was charged, and only in the windows that it was charged in).  Returns the
+ * most that was done to a window.  Any thread. */
+int32_t store_memory_correct(struct store_memory *store, const struct quota_charge *charge,
+                             int32_t delta, uint64_t now_us);
+
 /* Subjects in the table, those that are over and not yet replaced included; *max: how many there can
  * be.  Reads the whole index (2.3 bytes a subject): for status, not for traffic. */
 uint64_t store_memory_subjects(const struct store_memory *store, uint64_t *max);
 
 /* Write all live cells to path (temporary file, checksum, fsync, atomic rename), mode 0600; read them
  * back.  Saving takes no lock and may run in the parent while a child charges: no window in the file
- * shows less used than when the save began.  It waits for the disk.  Loading never lowers what the store
+ * shows less used than when the save began, but for what was given back.  It waits for the disk.  Loading never lowers what the store
  * has counted and leaves out windows that are over.  A missing file is ERR_NOTFOUND, a damaged one
  * ERR_INVALID (nothing is loaded), one with more subjects than there is room for ERR_LIMIT (the others
  * are loaded).  `why` gets a sentence. */

@@ -60,7 +60,13 @@ BROKEN = [
     ('"routes": [', '"subject_secret": { "file": "no-such-file" }, "routes": [', 8, "/subject_secret/file", ["no-such-file"]),
     ('"routes": [', '"workers": 0, "routes": [', 8, "/workers", []),
     ('"routes": [', '"tiers": {}, "routes": [', 8, "/tiers", []),
-    ('"key": ["ip"]', '"key": ["ip"], "mode": "shadow"', 7, "/quotas/ip/mode", []),
+    ('"key": ["ip"]', '"key": ["ip"], "accuracy": "exact"', 7, "/quotas/ip/accuracy", ["not supported"]),
+    ('"key": ["ip"]', '"key": ["ip"], "mode": "shade"', 7, "/quotas/ip/mode", ['did you mean "shadow"']),
+    ('"key": ["ip"]', '"key": ["ip"], "charge": { "on": ["2xx", "6xx"] }', 7, "/quotas/ip/charge/on/1", ["2xx", "404"]),
+    ('"key": ["ip"]', '"key": ["ip"], "charge": { "on": ["404", "404"] }', 7, "/quotas/ip/charge/on/1", ["twice"]),
+    ('"key": ["ip"]', '"key": ["ip"], "charge": { "on": [] }', 7, "/quotas/ip/charge/on", []),
+    ('"key": ["ip"]', '"key": ["ip"], "exempt": { "addresses": ["10.0.0.0/33"] }', 7, "/quotas/ip/exempt/addresses/0", []),
+    ('"key": ["ip"]', '"key": ["ip"], "exempt": { "subjects": ["hash:abc"] }', 7, "/quotas/ip/exempt/subjects/0", ["22"]),
 ]
 
 

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_memory_correct.c - charges of the embedded store, corrected later.  Takes: a charge that was taken, and
+ * how far it was off.  Gives: the difference to the windows in which it was taken.  Never: gives back more
+ * than was charged, gives anything back to another window. */
+#include "store/store_memory_private.h"
+
+/* The charge's cell, locked: its own, or the overflow cell in which it was counted (an own cell with
+ * something used is never given to another subject).  NULL: its windows are over. */
+static struct store_cell *take_cell(const struct store_memory *store,
+                                    const struct quota_charge *charge)
+{
+    const struct {
+        const struct store_cells *cells;
+        const uint8_t *key;
+    } places[] = {{&store->subjects, charge->key}, {&store->overflow, charge->quota->id}};
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t hash = store_cells_hash(places[i].cells, places[i].key);
+        struct store_cell *cell = store_cells_find(places[i].cells, places[i].key, hash);
+        if (cell == NULL)
+            continue;
+        store_cell_lock(places[i].cells, cell);
+        if (store_cell_has(cell, places[i].key))
+            return cell;
+        store_cell_unlock(cell);
+    }
+    return NULL;
+}
+
+static int32_t correct_window(const struct store_memory *store, struct store_windows *windows,
+                              const struct quota_charge *charge, unsigned w, int32_t delta,
+                              uint64_t now_s)
+{
+    const struct quota_reading *reading = &charge->readings[w];
+    struct store_window window;
+    int slot = store_windows_get(store->periods, windows, now_s, charge->quota->limits[w].period_s,
+                                 w, &window);
+    if (slot < 0 || window.start_s != reading->start_s)
+        return 0;
+    int64_t used = (int64_t)window.used + delta;
+    used = used < 0 ? 0 : used > INT32_MAX ? INT32_MAX : used;
+    int32_t done = (int32_t)(used - (int64_t)window.used);
+    window.used = (uint32_t)used;
+    store_windows_put(windows, slot, &window);
+    return done;
+}
+
+int32_t store_memory_correct(struct store_memory *store, const struct quota_charge *charge,
+                             int32_t delta, uint64_t now_us)
+{
+    uint64_t now_s = now_us / 1000000;
+    int32_t done = 0;
+    if (delta < 0 && (uint32_t)-delta > charge->cost)
+        delta = -(int32_t)charge->cost;
+    struct store_cell *cell = take_cell(store, charge);
+    if (cell == NULL)
+        return 0;
+    now_s = store_cells_now(&store->overflow, store_cells_now(&store->subjects, now_s));
+    for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+        int32_t one = correct_window(store, store_cell_body(cell), charge, w, delta, now_s);
+        if (w == 0 || (one < 0 ? one < done : one > done))
+            done = one;
+    }
+    store_cell_unlock(cell);
+    return done;
+}

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is charged: by the response's status, by nobody for the exempt, and given back exactly once."""
+import time
+
+import pytest
+from harness import http
+from harness.configs import forward
+from harness.ports import take_port
+from harness.replies import trio_of
+from harness.waiting import wait_for, wait_for_next_window, wait_for_room
+
+USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "test"}
+
+
+def stores(redis):
+    return {"memory": {"type": "memory"},
+            "redis": {"type": "redis", "servers": [redis.address], "decision_timeout": "150ms", "fleet_size": 1}}
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request, redis):
+    return stores(redis)[request.param]
+
+
+def status_of_path(message):
+    """Answers /404 with 404."""
+    status = int(message.target[1:4]) if message.target[1:4].isdigit() else 200
+    return http.response(status=status, fields=[("Content-Type", "text/plain")], body=b"x\n")
+
+
+def ask(client, path="/", user="alice", method="GET", fields=()):
+    return client.ask(method, path, [("X-User", user), *fields])
+
+
+def wait_until_up(connect, proxy):
+    def is_up():
+        client = connect(proxy)
+        line = proxy.line_of(ask(client, user="probe"))
+        client.close()
+        return line["quotas"] and all(e.get("source") in ("store", "lease") for e in line["quotas"])
+
+    for _ in range(3):
+        wait_for(is_up, "the proxy counts in its store")
+
+
+def by_user(server, store, limits, *, quota=None, **more):
+    return forward(server, quotas={"user": {"key": ["user"], "limits": limits, **(quota or {})}},
+                   store=store, workers=1, **USERS, **more)
+
+
+def used_after(proxy, reply):
+    (entry,) = proxy.line_of(reply)["quotas"]
+    return entry["used"]
+
+
+def test_only_named_statuses_stay_charged(start, upstream, connect, store):
+    server = upstream(answer=status_of_path)
+    proxy = start(by_user(server, store, {"hour": 3}, quota={"charge": {"on": ["2xx", "404"]}}))
+    wait_until_up(connect, proxy)
+    client = connect(proxy)
+    wait_for_room(3600, 5)
+    for _ in range(5):
+        reply = ask(client, "/500")
+        assert reply.status == 500 and trio_of(reply) == (3, 2, "hour"), "charged until the status is known"
+        (entry,) = proxy.line_of(reply)["quotas"]
+        assert entry["charged"] == 1 and entry["refunded"] == 1
+    assert trio_of(ask(client, "/200")) == (3, 2, "hour")
+    reply = ask(client, "/404")
+    assert trio_of(reply) == (3, 1, "hour")
+    assert "refunded" not in proxy.line_of(reply)["quotas"][0]
+    assert trio_of(ask(client, "/403")) == (3, 0, "hour")
+    assert trio_of(ask(client, "/201")) == (3, 0, "hour")
+    reply = ask(client, "/200")
+    assert reply.status == 429 and trio_of(reply) == (3, 0, "hour")
+    assert "refunded" not in proxy.line_of(reply)["quotas"][0], "what was refused is not given back"
+
+
+def test_no_response_is_given_back(start, upstream, connect, store):
+    """The server is dead: our 502 does not count; with "5xx" named it does."""
+    dead = f"127.0.0.1:{take_port()}"
+    for named, left in ((["2xx"], 2), (["2xx", "502"], 1)):
+        config = by_user(dead, store, {"hour": 3}, quota={"charge": {"on": named}})
+        config["quotas"] = {"user": config["quotas"]["user"]}
+        if store["type"] == "redis":
+            config["store"] = {**store, "prefix": f"p{left}"}
+        proxy = start(config)
+        wait_until_up(connect, proxy)
+        client = connect(proxy)
+        wait_for_room(3600, 5)
+        assert ask(client).status == 502
+        reply = ask(client)
+        assert reply.status == 502 and trio_of(reply) == (3, left, "hour")
+        proxy.stop()
+
+
+def test_client_that_leaves_without_response_is_given_back(start, upstream, connect, store):
+    held = []
+
+    def serve(link):
+        message = link.read_request()
+        if message is None:
+            return
+        if message.target == "/hold":
+            held.append(link)
+            link.wait_for_end()
+            return
+        link.send(http.response(body=b"x"))
+
+    server = upstream(serve=serve)
+    proxy = start(by_user(server, store, {"hour": 5}, quota={"charge": {"on": ["2xx"]}}))
+    wait_until_up(connect, proxy)
+    wait_for_room(3600, 5)
+    client = connect(proxy)
+    client.send(http.request("GET", "/hold", [("X-User", "alice")]))
+    wait_for(lambda: held, "the request is at the upstream")
+    client.reset()
+    wait_for(lambda: any(line["end"] == "client_abort" for line in proxy.requests()), "the abort is logged")
+    (line,) = [line for line in proxy.requests() if line["end"] == "client_abort"]
+    assert line["quotas"][0]["refunded"] == 1
+    assert used_after(proxy, ask(connect(proxy))) == 1
+
+
+def test_nothing_goes_back_to_a_later_window(start, upstream, connect, store):
+    """Charged in one window, answered in the next: the next one's count is its own."""
+    gate = []
+
+    def serve(link):
+        while (message := link.read_request()) is not None:
+            if message.target == "/slow":
+                wait_for(lambda: gate, "the test lets go")
+            link.send(status_of_path(message) if message.target != "/slow" else http.response(status=500, body=b"x"))
+
+    proxy = start(by_user(upstream(serve=serve), store, {"3 seconds": 5}, quota={"charge": {"on": ["2xx"]}}))
+    wait_until_up(connect, proxy)
+    wait_for_next_window(3)
+    slow, quick = connect(proxy), connect(proxy)
+    slow.send(http.request("GET", "/slow", [("X-User", "alice")]))
+    wait_for(lambda: time.time() % 3 < 1, "the next window", 5)
+    wait_for_next_window(3)
+    assert trio_of(ask(quick)) == (5, 4, "3 second")
+    gate.append(True)
+    reply = slow.read()
+    assert reply.status == 500
+    (entry,) = proxy.line_of(reply)["quotas"]
+    assert "refunded" not in entry
+    assert trio_of(ask(quick)) == (5, 3, "3 second")
+
+
+def test_refunds_reach_every_window_and_quota(start, upstream, connect, store):
+    quotas = {"user": {"key": ["user"], "limits": {"hour": 5, "day": 9}, "charge": {"on": ["2xx"]}},
+              "all": {"key": ["route"], "limits": {"hour": 50}}}
+    proxy = start(forward(upstream(answer=status_of_path), quotas=quotas, store=store, workers=1, **USERS))
+    wait_until_up(connect, proxy)
+    client = connect(proxy)
+    wait_for_room(3600, 5)
+    base = {(e["q"], e["w"]): e["used"] for e in proxy.line_of(ask(client, "/200"))["quotas"]}
+    for _ in range(4):
+        ask(client, "/500")
+    now = {(e["q"], e["w"]): e["used"] for e in proxy.line_of(ask(client, "/200"))["quotas"]}
+    assert now[("user", "hour")] == 2 and now[("user", "day")] == 2
+    assert now[("all", "hour")] - base[("all", "hour")] == 5, "the other quota counts them all"
+
+
+def test_exempt_addresses_and_subjects(start, upstream, connect):
+    quotas = {"user": {"key": ["user"], "limits": {"hour": 1}, "exempt": {"addresses": ["127.0.0.2", "10.0.0.0/8"]}},
+              "ip": {"key": ["ip"], "limits": {"hour": 2}, "exempt": {"subjects": ["127.0.0.2", "127.0.0.3"]}}}
+    proxy = start(forward(upstream(), quotas=quotas, **USERS))
+    wait_for_room(3600, 5)
+    client = connect(proxy, source="127.0.0.2")
+    for _ in range(4):
+        reply = ask(client)
+        assert reply.status == 200 and trio_of(reply) is None, "exempt from both"
+        line = proxy.line_of(reply)
+        assert line["decision"] == "exempt" and line.get("quotas", []) == []
+    client = connect(proxy, source="127.0.0.3")
+    reply = ask(client, user="bob")
+    assert trio_of(reply) == (1, 0, "hour")
+    line = proxy.line_of(reply)
+    assert line["decision"] == "allow" and [e["q"] for e in line["quotas"]] == ["user"]
+    assert ask(client, user="bob").status == 429
+    client = connect(proxy)
+    assert trio_of(ask(client, user="carol")) == (1, 0, "hour")
+    assert ask(client, user="carol").status == 429
+
+
+def test_secret_subjects_are_exempt_by_their_hash_alone(start, upstream, connect):
+    def config(subjects):
+        return forward(upstream(), quotas={"user": {"key": ["user"], "limits": {"hour": 1}, "exempt": {"subjects": subjects}}}, **USERS)
+
+    proxy = start(config(["alice"]))
+    client = connect(proxy)
+    assert [ask(client).status for _ in range(2)] == [200, 429], "the clear value of a header exempts nobody"
+    name = proxy.requests(2)[0]["subjects"]["user"]
+    proxy.write_config(proxy._complete(config(["hash:" + name])))
+    import signal
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_for_event("reload")
+    client = connect(proxy)
+    for _ in range(3):
+        reply = ask(client)
+        assert reply.status == 200 and trio_of(reply) is None
+    assert [ask(client, user="bob").status for _ in range(2)] == [200, 429]
+
+
+PREFLIGHT = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT")]
+
+
+def test_real_preflights_alone_are_exempt(start, upstream, connect):
+    proxy = start(forward(upstream(), quotas={"user": {"key": ["ip"], "limits": {"hour": 4}, "exempt": {"preflight": True}}}))
+    client = connect(proxy)
+    wait_for_room(3600, 5)
+    for _ in range(3):
+        reply = ask(client, method="OPTIONS", fields=PREFLIGHT)
+        assert reply.status == 200 and trio_of(reply) is None
+    left = 4
+    for method, fields in (("OPTIONS", PREFLIGHT[:1]), ("OPTIONS", PREFLIGHT[1:]), ("GET", PREFLIGHT),
+                           ("OPTIONS", [PREFLIGHT[0], ("Access-Control-Request-Method", "")])):
+        left -= 1
+        reply = ask(client, method=method, fields=fields)
+        assert trio_of(reply) == (4, left, "hour"), (method, fields)
+    assert ask(client).status == 429
+    assert ask(client, method="OPTIONS", fields=PREFLIGHT).status == 200
+    decisions = [line["decision"] for line in proxy.requests(9)]
+    assert decisions.count("exempt") == 4

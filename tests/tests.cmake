@@ -64,3 +64,7 @@ add_library(fault_preload MODULE tests/fault/preload.c)
 target_compile_definitions(fault_preload PRIVATE _GNU_SOURCE)
 target_compile_options(fault_preload PRIVATE -Wall -Wextra -O1 -g -fno-omit-frame-pointer -fno-builtin -fvisibility=hidden)
 target_link_libraries(fault_preload PRIVATE ${CMAKE_DL_LIBS} gcc_s)
+
+# The engine behind lines on stdin and stdout, for integration.algorithms and scripts/property.
+add_executable(property_driver tests/property/driver.c)
+link_modules(property_driver lease)

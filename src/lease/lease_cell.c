@@ -19,6 +19,16 @@ static uint32_t take_most(uint32_t *from, uint32_t most)
     return taken;
 }
 
+static bool is_bucket(const struct lease_window *window)
+{
+    return quota_code_kind(window->period_s) == QUOTA_KIND_BUCKET;
+}
+
+static bool owes(const struct lease_window *window)
+{
+    return (window->local | window->back) != 0;
+}
+
 static void begin_window(struct lease_window *window, uint32_t start_s)
 {
     *window = (struct lease_window){.period_s = window->period_s, .start_s = start_s};
@@ -42,10 +52,10 @@ static struct lease_window *find_window(struct lease_cell *cell, uint32_t period
     return NULL;
 }
 
-static bool is_asked(const struct quota *quota, uint32_t period_s)
+static bool is_asked(const struct quota *quota, uint32_t code)
 {
-    for (unsigned i = 0; i < quota->limit_count; i++) {
-        if (quota->limits[i].period_s == period_s)
+    for (unsigned i = 0; i < quota_place_count(quota); i++) {
+        if (quota_place_code(quota, i) == code)
             return true;
     }
     return false;
@@ -56,7 +66,7 @@ static bool is_asked(const struct quota *quota, uint32_t period_s)
 static void bring_window(struct lease_cell *cell, const struct quota *quota, unsigned at,
                          uint64_t now_s)
 {
-    uint32_t period_s = quota->limits[at].period_s;
+    uint32_t period_s = quota_place_code(quota, at);
     struct lease_window *found = find_window(cell, period_s);
     bool is_new = found == NULL;
     if (is_new)
@@ -71,18 +81,64 @@ static void bring_window(struct lease_cell *cell, const struct quota *quota, uns
     *found = moved;
     if (is_new) {
         cell->windows[at].period_s = period_s;
-        begin_window(&cell->windows[at], quota_window_start(period_s, now_s));
+        begin_window(&cell->windows[at], quota_code_kind(period_s) == QUOTA_KIND_COUNT
+                                             ? quota_window_start(period_s, now_s)
+                                             : 0);
+    }
+}
+
+/* A count under sliding becomes the one before, with what is owed of it. */
+static void slide(struct lease_window *count, struct lease_window *before, uint64_t now_s)
+{
+    struct lease_window was = *count;
+    settle_window(count, now_s);
+    if (was.start_s + was.period_s == count->start_s) {
+        was.period_s = before->period_s;
+        *before = was;
+    } else if (before->start_s + count->period_s != count->start_s) {
+        begin_window(before, count->start_s - count->period_s);
     }
 }
 
 void lease_cell_settle(struct lease_cell *cell, const struct quota *quota, uint64_t now_s)
 {
     cell->touched_s = (uint32_t)now_s;
-    for (unsigned i = 0; i < quota->limit_count; i++) {
-        if (cell->windows[i].period_s != quota->limits[i].period_s)
+    for (unsigned i = 0; i < quota_place_count(quota); i++) {
+        if (cell->windows[i].period_s != quota_place_code(quota, i))
             bring_window(cell, quota, i, now_s);
-        settle_window(&cell->windows[i], now_s);
+        if (quota->algorithm == QUOTA_FIXED)
+            settle_window(&cell->windows[i], now_s);
     }
+    for (unsigned i = 0; quota->algorithm == QUOTA_SLIDING && i < quota->limit_count; i++)
+        slide(&cell->windows[2 * i], &cell->windows[2 * i + 1], now_s);
+}
+
+static uint32_t at_least(const struct lease_window *window)
+{
+    return window->seen > window->floor ? window->seen : window->floor;
+}
+
+struct quota_state lease_cell_state(const struct lease_cell *cell, const struct quota *quota,
+                                    unsigned limit)
+{
+    const struct lease_window *window = &cell->windows[quota_limit_place(quota, limit)];
+    if (quota->algorithm == QUOTA_BUCKET)
+        return (struct quota_state){window->start_s, window->seen, 0};
+    return (struct quota_state){window->start_s, at_least(window),
+                                quota->algorithm == QUOTA_SLIDING ? at_least(window + 1) : 0};
+}
+
+static bool refuses_other(const struct lease_cell *cell, const struct quota *quota, uint32_t cost,
+                          uint64_t store_now_us)
+{
+    for (unsigned w = 0; w < quota->limit_count; w++) {
+        struct quota_terms terms = quota_terms_of(quota, w, cell->extra, 1);
+        struct quota_state state = lease_cell_state(cell, quota, w);
+        quota_state_settle(&terms, &state, store_now_us);
+        if (!quota_state_has_room(&terms, &state, store_now_us, cost))
+            return true;
+    }
+    return false;
 }
 
 bool lease_cell_refuses(const struct lease_cell *cell, const struct quota *quota, uint32_t cost,
@@ -91,6 +147,8 @@ bool lease_cell_refuses(const struct lease_cell *cell, const struct quota *quota
     if (mono_us >= cell->refused_until_us)
         return false;
     uint64_t store_now_us = mono_us + (uint64_t)cell->clock_us;
+    if (quota->algorithm != QUOTA_FIXED)
+        return refuses_other(cell, quota, cost, store_now_us);
     for (unsigned i = 0; i < quota->limit_count; i++) {
         const struct lease_window *window = &cell->windows[i];
         uint64_t end_us = ((uint64_t)window->start_s + window->period_s) * US_PER_S;
@@ -115,29 +173,60 @@ static void claim_window(struct lease_window *window, bool with_debt,
     window->back = 0;
 }
 
+/* Of what a bucket owes only what is not filled again counts. */
+static void claim_bucket(struct lease_window *window, const struct quota_terms *terms,
+                         bool with_debt, uint64_t now_us, struct store_redis_window *claimed)
+{
+    const struct quota_state state = {window->start_s, window->seen, 0};
+    uint32_t undone = quota_state_used(terms, &state, now_us);
+    if (window->local > undone)
+        window->local = undone;
+    claim_window(window, with_debt, claimed);
+    claimed->mark_s = window->floor;
+    claimed->floor = window->floor = 0;
+    claimed->interval = terms->interval;
+    claimed->whole = terms->capacity * terms->interval;
+}
+
 void lease_cell_claim(struct lease_cell *cell, const struct quota *quota, uint32_t cost,
                       bool with_debt, struct store_redis_claim *claim)
 {
     claim->lineage = cell->lineage;
     claim->generation = cell->generation;
     claim->cost = cost;
-    claim->window_count = quota->limit_count;
-    for (unsigned i = 0; i < quota->limit_count; i++) {
-        claim_window(&cell->windows[i], with_debt, &claim->windows[i]);
-        claim->windows[i].limit = quota->limits[i].limit;
+    claim->window_count = quota_place_count(quota);
+    for (unsigned i = 0; i < claim->window_count; i++) {
+        struct store_redis_window *claimed = &claim->windows[i];
+        unsigned w = quota_place_limit(quota, i);
+        claimed->limit = quota->limits[w].limit;
+        if (quota->algorithm == QUOTA_BUCKET) {
+            struct quota_terms terms = quota_terms_of(quota, w, 0, 1);
+            claim_bucket(&cell->windows[i], &terms, with_debt, (uint64_t)cell->touched_s * US_PER_S,
+                         claimed);
+            continue;
+        }
+        claim_window(&cell->windows[i], with_debt, claimed);
+        if (quota->algorithm == QUOTA_SLIDING && i % 2 == 0)
+            claimed->limit = INT32_MAX; /* the window before says what both may be */
     }
 }
 
 bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *claim)
 {
-    if (!lease_cell_has_debt(cell))
+    bool has_debt = false;
+    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
+        has_debt |= !is_bucket(&cell->windows[i]) && owes(&cell->windows[i]);
+    if (!has_debt)
         return false;
     claim->lineage = cell->lineage;
     claim->generation = cell->generation;
     claim->cost = 0;
     claim->window_count = 0;
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
-        if (cell->windows[i].period_s == 0)
+        /* A bucket's debts go with its next request: its interval is the quota's to know. */
+        if (cell->windows[i].period_s == 0 || is_bucket(&cell->windows[i]))
+            continue;
+        if (quota_code_kind(cell->windows[i].period_s) == QUOTA_KIND_BEFORE)
             continue;
         struct store_redis_window *claimed = &claim->windows[claim->window_count++];
         claim_window(&cell->windows[i], true, claimed);
@@ -181,6 +270,16 @@ static void learn_window(struct lease_window *window, const struct store_redis_w
         window->floor = 0;
 }
 
+/* A full one is as good as never seen: it claims nothing when the server's clock goes back. */
+static void learn_bucket(struct lease_window *window, uint32_t at_s, uint32_t units,
+                         uint64_t store_now_us)
+{
+    uint64_t now_units = store_now_us * (QUOTA_UNITS_PER_S / US_PER_S);
+    bool is_full = at_s * QUOTA_UNITS_PER_S + units <= now_units;
+    window->start_s = is_full ? 0 : at_s;
+    window->seen = is_full ? 0 : units;
+}
+
 void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *claim,
                       const struct store_redis_result *result, uint64_t store_now_us,
                       uint64_t sent_at_us)
@@ -193,6 +292,11 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
             continue;
         if (is_reset)
             window->seen = window->floor = window->back = 0;
+        if (is_bucket(window)) {
+            take_most(&window->billed, claim->windows[i].debt);
+            learn_bucket(window, result->windows[i].start_s, result->windows[i].used, store_now_us);
+            continue;
+        }
         learn_window(window, &claim->windows[i], result->windows[i].start_s,
                      result->windows[i].used, store_now_us / US_PER_S, is_same_lineage);
     }
@@ -211,6 +315,11 @@ void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_c
     for (unsigned i = 0; i < claim->window_count; i++) {
         const struct store_redis_window *asked = &claim->windows[i];
         const struct lease_window *window = find_window(cell, asked->period_s);
+        if (quota_code_kind(asked->period_s) != QUOTA_KIND_COUNT) {
+            /* lease_cell_refuses sees for itself whether there is room again */
+            end_us = (mono_us + LEASE_BACKOFF_LAST_US) + (uint64_t)cell->clock_us;
+            continue;
+        }
         if (window == NULL ||
             (uint64_t)window->seen + claim->cost <= lease_limit(cell, asked->limit))
             continue;
@@ -235,12 +344,22 @@ void lease_cell_note_grant(struct lease_cell *cell)
     cell->refused_until_us = 0;
 }
 
+/* A bucket's: until mark_s, when the charge is filled again. */
+static void give_back(struct lease_window *window, uint32_t count, uint32_t mark_s)
+{
+    if (count == 0)
+        return;
+    if (window->back == 0 || mark_s < window->floor)
+        window->floor = mark_s;
+    window->back = add_capped(window->back, count);
+}
+
 void lease_cell_unclaim(struct lease_cell *cell, const struct store_redis_claim *claim)
 {
     for (unsigned i = 0; i < claim->window_count; i++) {
         const struct store_redis_window *claimed = &claim->windows[i];
         struct lease_window *window = find_window(cell, claimed->period_s);
-        if (window == NULL || window->start_s != claimed->start_s)
+        if (window == NULL || (window->start_s != claimed->start_s && !is_bucket(window)))
             continue;
         window->local = add_capped(window->local, take_most(&window->billed, claimed->debt));
     }
@@ -251,30 +370,58 @@ void lease_cell_late_grant(struct lease_cell *cell, const struct store_redis_cla
 {
     for (unsigned i = 0; i < claim->window_count; i++) {
         struct lease_window *window = find_window(cell, claim->windows[i].period_s);
+        uint32_t left = claim->cost;
+        if (quota_code_kind(claim->windows[i].period_s) == QUOTA_KIND_BEFORE)
+            continue; /* nothing was charged to it */
+        if (window != NULL && is_bucket(window)) {
+            if (starts != NULL)
+                left -= take_most(&window->local, left);
+            give_back(window, left, result->windows[i].start_s);
+            continue;
+        }
         if (window == NULL || window->start_s != result->windows[i].start_s)
             continue; /* that window is over */
-        uint32_t left = claim->cost;
         if (starts != NULL && starts[i] == window->start_s)
             left -= take_most(&window->local, left);
         window->back = add_capped(window->back, left);
     }
 }
 
+/* A bucket's debt is also seen here: claim_bucket bills no more than what is. */
+static void drain(struct lease_cell *cell, const struct quota *quota, unsigned w, uint32_t tokens)
+{
+    uint64_t now_us = (uint64_t)cell->touched_s * US_PER_S;
+    struct lease_window *window = &cell->windows[w];
+    struct quota_terms terms = quota_terms_of(quota, w, cell->extra, 1);
+    struct quota_state state = lease_cell_state(cell, quota, w);
+    quota_state_settle(&terms, &state, now_us);
+    quota_state_take(&terms, &state, now_us, tokens);
+    window->start_s = state.at_s;
+    window->seen = state.count;
+}
+
 bool lease_cell_correct(struct lease_cell *cell, const struct quota_charge *charge, int32_t delta)
 {
     bool is_done = false;
     for (unsigned w = 0; w < charge->quota->limit_count; w++) {
-        struct lease_window *window = &cell->windows[w];
-        if (window->start_s != charge->readings[w].start_s)
+        struct lease_window *window = &cell->windows[quota_limit_place(charge->quota, w)];
+        uint32_t mark_s = (uint32_t)(charge->outlooks[w].mark >> 32);
+        if (is_bucket(window) ? delta < 0 && mark_s <= cell->touched_s
+                              : window->start_s != charge->readings[w].start_s)
             continue;
         is_done = true;
         if (delta > 0) {
             window->local = add_capped(window->local, (uint32_t)delta);
+            if (is_bucket(window))
+                drain(cell, charge->quota, w, (uint32_t)delta);
             continue;
         }
         uint32_t less = (uint32_t)-delta;
         less -= take_most(&window->local, less); /* not billed yet */
-        window->back = add_capped(window->back, less);
+        if (is_bucket(window))
+            give_back(window, less, mark_s);
+        else
+            window->back = add_capped(window->back, less);
     }
     return is_done;
 }
@@ -297,12 +444,25 @@ bool lease_cell_has_debt(const struct lease_cell *cell)
     return owed != 0;
 }
 
+static uint64_t end_of(const struct lease_window *window)
+{
+    uint64_t period_s = quota_code_period(window->period_s);
+    switch (quota_code_kind(window->period_s)) {
+    case QUOTA_KIND_COUNT:
+        return window->start_s + period_s;
+    case QUOTA_KIND_BEFORE:
+        return window->start_s + 2 * period_s;
+    default:
+        return (uint64_t)window->start_s + 1;
+    }
+}
+
 uint64_t lease_cell_busy_until(const struct lease_cell *cell, bool is_away)
 {
     uint64_t until_s = 0;
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
         const struct lease_window *window = &cell->windows[i];
-        uint64_t end_s = (uint64_t)window->start_s + window->period_s;
+        uint64_t end_s = end_of(window);
         bool has_debt = (window->local | window->billed | window->back) != 0;
         if (!has_debt && (window->seen | window->floor) == 0)
             continue;

@@ -9,16 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "quota/quota.h"
+#include "quota/quota_algorithm.h"
 #include "store/store_redis_script.h"
 
 #define LEASE_BACKOFF_FIRST_US 100000
 #define LEASE_BACKOFF_LAST_US  1600000
 #define LEASE_IDLE_S           300 /* what was only seen is forgotten after so long, if room is needed */
 
-/* All counts are of the window that begins at start_s. */
+/* All counts are of the window that begins at start_s.  A bucket's instant as last seen is in start_s and seen;
+ * floor is then the second at which what is given back would have been filled again. */
 struct lease_window {
-    uint32_t period_s; /* 0: no window */
+    uint32_t period_s; /* the code; 0: no window */
     uint32_t start_s;
     uint32_t seen;   /* used in the store; 0 also when nobody has told us */
     uint32_t floor;  /* used in the store before its value was lost, as seen; not claimed yet */
@@ -44,6 +45,10 @@ _Static_assert(sizeof(struct lease_cell) % 8 == 0, "store_cells wants whole word
 /* Bring the quota's windows to the front, in its order, as they stand at now_s (the store's clock as
  * far as is known).  First, before all else with a cell. */
 void lease_cell_settle(struct lease_cell *cell, const struct quota *quota, uint64_t now_s);
+
+/* One limit as it was last seen in the store; not settled. */
+struct quota_state lease_cell_state(const struct lease_cell *cell, const struct quota *quota,
+                                    unsigned limit);
 
 /* The limit that counts, with what an operator has granted. */
 static inline uint32_t lease_limit(const struct lease_cell *cell, uint32_t limit)

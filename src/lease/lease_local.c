@@ -25,6 +25,8 @@ static void clear_charge(struct quota_charge *charge)
     charge->source = QUOTA_SOURCE_LOCAL;
     for (unsigned w = 0; w < QUOTA_WINDOWS_MAX; w++)
         charge->readings[w] = (struct quota_reading){0};
+    for (unsigned w = 0; w < QUOTA_WINDOWS_MAX; w++)
+        charge->outlooks[w] = (struct quota_outlook){0};
 }
 
 static void decide_unavailable(struct loop *loop, struct lease_ask *ask)
@@ -35,12 +37,67 @@ static void decide_unavailable(struct loop *loop, struct lease_ask *ask)
     };
 }
 
+static uint32_t capped(uint64_t number)
+{
+    return number > INT32_MAX ? INT32_MAX : (uint32_t)number;
+}
+
+/* What is left of a sliding quota counts the others' last window as if it had been like ours. */
+static void look_sliding(const struct lease_held *held, struct quota_charge *charge, unsigned w,
+                         uint32_t count, uint64_t now_us)
+{
+    const struct lease_cell *cell = store_cell_body(held->cell);
+    const struct lease_window *window = &cell->windows[quota_limit_place(charge->quota, w)];
+    struct quota_terms terms = quota_terms_of(charge->quota, w, cell->extra, 1);
+    struct quota_state state = lease_cell_state(cell, charge->quota, w);
+    state.before = capped(state.before + lease_window_owed(window + 1) * count);
+    quota_state_settle(&terms, &state, now_us);
+    uint32_t used = quota_state_used(&terms, &state, now_us);
+    uint32_t share = used >= terms.limit ? 0 : (terms.limit - used) / count;
+    uint64_t owed = lease_window_owed(window);
+    charge->readings[w] = (struct quota_reading){
+        .start_s = window->start_s,
+        .used = owed < share ? (uint32_t)owed : share,
+        .limit = share,
+        .refused = owed + held->cost > share,
+    };
+    charge->outlooks[w] = (struct quota_outlook){
+        .left = share - charge->readings[w].used,
+        .end_us = ((uint64_t)window->start_s + terms.period_s) * 1000000,
+    };
+}
+
+/* A bucket is drained as if every proxy did what this one does. */
+static void look_bucket(const struct lease_held *held, struct quota_charge *charge, unsigned w,
+                        uint32_t count, uint64_t now_us)
+{
+    const struct lease_cell *cell = store_cell_body(held->cell);
+    struct quota_terms terms = quota_terms_of(charge->quota, w, cell->extra, 1);
+    struct quota_state state = lease_cell_state(cell, charge->quota, w);
+    uint64_t cost = (uint64_t)held->cost * count;
+    quota_state_settle(&terms, &state, now_us);
+    bool is_refused = !quota_state_has_room(&terms, &state, now_us, cost);
+    quota_state_tell(&terms, &state, now_us, cost, is_refused, charge, w);
+    charge->readings[w].limit /= count;
+    charge->readings[w].used /= count;
+    charge->outlooks[w].left /= count;
+}
+
 /* Read the windows of one charge.  True: there is room for all that the request takes from the cell. */
-static bool look(const struct lease_held *held, struct quota_charge *charge, uint32_t count)
+static bool look(const struct lease_held *held, struct quota_charge *charge, uint32_t count,
+                 uint64_t now_us)
 {
     const struct lease_cell *cell = store_cell_body(held->cell);
     bool has_room = true;
     for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+        if (charge->quota->algorithm != QUOTA_FIXED) {
+            if (charge->quota->algorithm == QUOTA_BUCKET)
+                look_bucket(held, charge, w, count, now_us);
+            else
+                look_sliding(held, charge, w, count, now_us);
+            has_room = has_room && !charge->readings[w].refused;
+            continue;
+        }
         const struct lease_window *window = &cell->windows[w];
         uint32_t share = lease_cell_share(cell, w, charge->quota->limits[w].limit, count);
         uint64_t owed = lease_window_owed(window);
@@ -55,11 +112,22 @@ static bool look(const struct lease_held *held, struct quota_charge *charge, uin
     return has_room;
 }
 
-static void charge_cell(struct lease_worker *worker, const struct lease_held *held)
+static void charge_cell(struct lease_worker *worker, const struct lease_held *held, uint32_t count,
+                        uint64_t now_us)
 {
     struct lease_cell *cell = store_cell_body(held->cell);
-    for (unsigned w = 0; w < held->quota->limit_count; w++)
-        cell->windows[w].local += held->cost; /* fits: it is at most a limit */
+    for (unsigned w = 0; w < held->quota->limit_count; w++) {
+        struct lease_window *window = &cell->windows[quota_limit_place(held->quota, w)];
+        window->local = capped((uint64_t)window->local + held->cost);
+        if (held->quota->algorithm != QUOTA_BUCKET)
+            continue;
+        struct quota_terms terms = quota_terms_of(held->quota, w, cell->extra, 1);
+        struct quota_state state = lease_cell_state(cell, held->quota, w);
+        quota_state_settle(&terms, &state, now_us);
+        quota_state_take(&terms, &state, now_us, (uint64_t)held->cost * count);
+        window->start_s = state.at_s;
+        window->seen = state.count;
+    }
     if (!held->is_overflow)
         lease_settle_note(worker, held->key, cell);
     else
@@ -70,26 +138,31 @@ static void charge_cell(struct lease_worker *worker, const struct lease_held *he
 static bool charge_all(struct lease_worker *worker, struct lease_ask *ask, const bool *wanted,
                        struct lease_held *held, unsigned held_count, const uint8_t *held_of)
 {
-    uint64_t now_s = lease_now_us(worker->lease, worker->loop) / 1000000;
+    uint64_t now_us = lease_now_us(worker->lease, worker->loop);
     uint32_t count = proxies(worker->lease);
     bool has_room = true;
     for (unsigned h = 0; h < held_count; h++)
-        lease_cell_settle(store_cell_body(held[h].cell), held[h].quota, now_s);
+        lease_cell_settle(store_cell_body(held[h].cell), held[h].quota, now_us / 1000000);
     for (unsigned i = 0; i < ask->count; i++) {
         if (wanted[i])
-            has_room &= look(&held[held_of[i]], &ask->charges[i], count);
+            has_room &= look(&held[held_of[i]], &ask->charges[i], count, now_us);
     }
     if (!has_room)
         return false;
     for (unsigned h = 0; h < held_count; h++)
-        charge_cell(worker, &held[h]);
+        charge_cell(worker, &held[h], count, now_us);
     for (unsigned i = 0; i < ask->count; i++) {
         struct quota_charge *charge = &ask->charges[i];
         if (!wanted[i])
             continue;
         charge->is_charged = true;
-        for (unsigned w = 0; w < charge->quota->limit_count; w++)
-            charge->readings[w].used += held[held_of[i]].cost;
+        if (charge->quota->algorithm != QUOTA_FIXED)
+            (void)look(&held[held_of[i]], charge, count, now_us);
+        for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+            charge->readings[w].refused = false; /* whether another would pass is not asked */
+            if (charge->quota->algorithm == QUOTA_FIXED)
+                charge->readings[w].used += held[held_of[i]].cost;
+        }
     }
     return true;
 }

@@ -98,9 +98,9 @@ void lease_learn(struct lease_pending *pending, unsigned k,
                  const struct store_redis_answer *answer);
 /* The readings of one charge as the store told them. */
 void lease_fill_charge(struct quota_charge *charge, const struct store_redis_claim *claim,
-                       const struct store_redis_result *result, bool is_granted);
+                       const struct store_redis_result *result, bool is_granted, uint64_t now_us);
 /* The readings from what is known here; true when the cell refuses without asking. */
-bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_s);
+bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_us);
 
 /* lease_worker.c: an answer has told the store's time. */
 void lease_learn_clock(struct lease_worker *worker, const struct store_redis_answer *answer);

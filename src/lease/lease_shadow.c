@@ -63,7 +63,8 @@ static void on_answer(struct store_redis_op *op, enum store_answer result,
         if (answer == NULL) {
             skip(worker, shadow);
         } else {
-            lease_fill_charge(&shadow->charge, &op->claims[0], &answer->keys[0], answer->granted);
+            lease_fill_charge(&shadow->charge, &op->claims[0], &answer->keys[0], answer->granted,
+                              answer->now_us);
             shadow->state = answer->granted ? LEASE_SHADOW_ALLOW : LEASE_SHADOW_REFUSE;
         }
     } else if (answer != NULL && !answer->granted) {
@@ -123,7 +124,7 @@ void lease_shadow_ask(struct lease_worker *worker, struct lease_shadow *shadow)
         return;
     }
     uint64_t now_us = lease_now_us(worker->lease, worker->loop);
-    if (lease_read_cell(worker, &shadow->charge, now_us / 1000000))
+    if (lease_read_cell(worker, &shadow->charge, now_us))
         tell(worker, shadow, false);
     else
         ask_store(worker, shadow);

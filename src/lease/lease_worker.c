@@ -74,12 +74,31 @@ static void ask_done(struct lease_pending *pending)
 
 /* ---- the answer in time ---- */
 
+static void fill_other(struct quota_charge *charge, const struct store_redis_claim *claim,
+                       const struct store_redis_result *result, bool is_granted, uint64_t now_us)
+{
+    const struct quota *quota = charge->quota;
+    for (unsigned w = 0; w < quota->limit_count; w++) {
+        struct quota_terms terms = quota_terms_of(quota, w, result->extra, 1);
+        unsigned place = quota_limit_place(quota, w);
+        const struct quota_state state = {
+            result->windows[place].start_s, result->windows[place].used,
+            quota->algorithm == QUOTA_SLIDING ? result->windows[place + 1].used : 0};
+        bool is_refused = !is_granted && !quota_state_has_room(&terms, &state, now_us, claim->cost);
+        quota_state_tell(&terms, &state, now_us, claim->cost, is_refused, charge, w);
+    }
+}
+
 void lease_fill_charge(struct quota_charge *charge, const struct store_redis_claim *claim,
-                       const struct store_redis_result *result, bool is_granted)
+                       const struct store_redis_result *result, bool is_granted, uint64_t now_us)
 {
     charge->is_charged = is_granted;
     charge->is_degraded = charge->is_skipped = false;
     charge->source = QUOTA_SOURCE_STORE;
+    if (charge->quota->algorithm != QUOTA_FIXED) {
+        fill_other(charge, claim, result, is_granted, now_us);
+        return;
+    }
     for (unsigned w = 0; w < claim->window_count; w++) {
         uint64_t limit = (uint64_t)claim->windows[w].limit + result->extra;
         struct quota_reading *reading = &charge->readings[w];
@@ -107,7 +126,7 @@ static void decide_answered(struct lease_pending *pending, const struct store_re
     for (unsigned i = 0; i < ask->count; i++) {
         unsigned k = pending->claim_of[i];
         lease_fill_charge(&ask->charges[i], &pending->op.claims[k], &answer->keys[k],
-                          answer->granted);
+                          answer->granted, answer->now_us);
     }
     /* A refusal without a reason is no answer. */
     if (!answer->granted && !has_refused(ask))
@@ -138,7 +157,8 @@ static void note_fates(struct lease_pending *pending)
         else if (is_admitted && charge->is_charged)
             pending->late[k].fate = LEASE_LATE_LOCAL;
         for (unsigned w = 0; w < charge->quota->limit_count; w++)
-            pending->late[k].starts[w] = charge->readings[w].start_s;
+            pending->late[k].starts[quota_limit_place(charge->quota, w)] =
+                charge->readings[w].start_s;
     }
 }
 
@@ -192,6 +212,8 @@ static bool is_stale(const struct lease_pending *pending, const struct store_red
         return false;
     for (unsigned k = 0; k < op->count; k++) {
         for (unsigned w = 0; w < op->claims[k].window_count; w++) {
+            if (quota_code_kind(op->claims[k].windows[w].period_s) != QUOTA_KIND_COUNT)
+                continue; /* what was charged there stays charged in time */
             uint64_t end_s =
                 (uint64_t)answer->keys[k].windows[w].start_s + op->claims[k].windows[w].period_s;
             if (answer->now_us + waited_us >= end_s * 1000000)
@@ -281,9 +303,11 @@ static void wait_for_answer(struct lease_pending *pending, struct list *list)
 /* False: it was not sent. */
 static bool send_ask(struct lease_pending *pending)
 {
+    const struct lease_ask *ask = pending->ask;
+    assert(ask != NULL);
     pending->op.done = on_answer;
-    for (unsigned i = 0; i < pending->ask->count; i++)
-        lease_claim(pending, i, &pending->ask->charges[i]);
+    for (unsigned i = 0; i < ask->count; i++)
+        lease_claim(pending, i, &ask->charges[i]);
     if (store_redis_link_charge(pending->worker->link, &pending->op) == STORE_PENDING) {
         wait_for_answer(pending, &pending->worker->waiting);
         return true;
@@ -349,11 +373,32 @@ static void leave_parking(struct lease_worker *worker)
 
 /* ---- refused lately ---- */
 
-bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_s)
+static void read_other(const struct lease_cell *cell, struct quota_charge *charge, uint64_t now_us,
+                       bool may_refuse)
 {
+    const struct quota *quota = charge->quota;
+    for (unsigned w = 0; w < quota->limit_count; w++) {
+        struct quota_terms terms = quota_terms_of(quota, w, cell->extra, 1);
+        struct quota_state state = {0};
+        if (cell->windows[0].period_s != 0)
+            state = lease_cell_state(cell, quota, w);
+        quota_state_settle(&terms, &state, now_us);
+        bool is_refused = may_refuse && !quota_state_has_room(&terms, &state, now_us, charge->cost);
+        quota_state_tell(&terms, &state, now_us, charge->cost, is_refused, charge, w);
+    }
+}
+
+bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_us)
+{
+    uint64_t now_s = now_us / 1000000;
     struct store_cell *held = lease_table_find(&worker->lease->table, charge->key);
     charge->is_charged = charge->is_degraded = charge->is_skipped = false;
     charge->source = QUOTA_SOURCE_LEASE;
+    if (held == NULL && charge->quota->algorithm != QUOTA_FIXED) {
+        const struct lease_cell blank = {0};
+        read_other(&blank, charge, now_us, false);
+        return false;
+    }
     if (held == NULL) {
         for (unsigned w = 0; w < charge->quota->limit_count; w++)
             charge->readings[w] = (struct quota_reading){
@@ -365,6 +410,11 @@ bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, u
     struct lease_cell *cell = store_cell_body(held);
     lease_cell_settle(cell, charge->quota, now_s);
     bool is_refused = lease_cell_refuses(cell, charge->quota, charge->cost, worker->loop->mono_us);
+    if (charge->quota->algorithm != QUOTA_FIXED) {
+        read_other(cell, charge, now_us, is_refused);
+        store_cell_unlock(held);
+        return is_refused;
+    }
     for (unsigned w = 0; w < charge->quota->limit_count; w++) {
         const struct lease_window *window = &cell->windows[w];
         uint32_t limit = lease_limit(cell, charge->quota->limits[w].limit);
@@ -385,7 +435,7 @@ static bool is_refused_lately(struct lease_worker *worker, struct lease_ask *ask
     uint64_t now_us = lease_now_us(worker->lease, worker->loop);
     bool is_refused = false;
     for (unsigned i = 0; i < ask->count; i++)
-        is_refused |= lease_read_cell(worker, &ask->charges[i], now_us / 1000000);
+        is_refused |= lease_read_cell(worker, &ask->charges[i], now_us);
     if (is_refused)
         quota_decide(&ask->decision, ask->charges, ask->count, now_us);
     return is_refused;

@@ -29,6 +29,12 @@ enum quota_on_failure {
     QUOTA_FAIL_DENY,
 };
 
+enum quota_algorithm {
+    QUOTA_FIXED,   /* windows of the UTC calendar */
+    QUOTA_SLIDING, /* this window's count and a share of the one before */
+    QUOTA_BUCKET,  /* tokens that come one by one */
+};
+
 enum quota_mode {
     QUOTA_ENFORCE,
     QUOTA_SHADOW, /* counted and told, never enforced */
@@ -64,6 +70,8 @@ struct quota {
     struct quota_limit limits[QUOTA_WINDOWS_MAX]; /* in file order, periods all different */
     uint8_t on_failure;                           /* enum quota_on_failure */
     uint8_t mode;                                 /* enum quota_mode */
+    uint8_t algorithm;                            /* enum quota_algorithm */
+    uint32_t burst;                  /* bucket: tokens that it holds; 0: as many as the limit */
     struct quota_statuses charge_on; /* responses that keep their charge; none named: all do */
     struct quota_exempt exempt;
     uint8_t key_count;
@@ -122,6 +130,13 @@ struct quota_reading {
     bool refused;
 };
 
+/* What sliding and token_bucket say beside it; see quota_algorithm.h. */
+struct quota_outlook {
+    uint32_t left;   /* remaining */
+    uint64_t end_us; /* refused: the first moment at which it would pass; else when more comes */
+    uint64_t mark;   /* bucket: its instant after the charge */
+};
+
 /* One quota of one request: what is asked, and what came back. */
 struct quota_charge {
     const struct quota *quota;
@@ -133,6 +148,7 @@ struct quota_charge {
     bool is_skipped;   /* on_failure allow: no numbers */
     int32_t corrected; /* what was charged on top later, or (below 0) given back */
     struct quota_reading readings[QUOTA_WINDOWS_MAX];
+    struct quota_outlook outlooks[QUOTA_WINDOWS_MAX]; /* not of fixed windows */
 };
 
 enum quota_verdict {
@@ -153,6 +169,7 @@ struct quota_decision {
     uint32_t limit, remaining, reset_s /* seconds from now, >= 1 */;
     uint32_t retry_after_s; /* refusals: >= 1, never early; 0: waiting does not help */
     bool is_near;           /* some window is at 80 % or more */
+    uint64_t now_s;         /* when it was made, by the store's clock */
 };
 
 /* Binding window: (a) refused: of the windows that refused, the one that resets last; retry_after is its

@@ -3,7 +3,8 @@
  * Never: two windows of one period. */
 #include "quota/quota_conf.h"
 
-#include "quota/quota.h"
+#include "config/config_doc.h"
+#include "quota/quota_algorithm.h"
 
 const char *const QUOTA_CONF_ON_FAILURE[] = {
     [QUOTA_FAIL_LOCAL] = "local",
@@ -32,6 +33,13 @@ static const char *take_limit(const struct config_take *take)
     quota->limits[quota->limit_count++] = limit;
     return NULL;
 }
+
+static const char *const algorithms[] = {
+    [QUOTA_FIXED] = "fixed",
+    [QUOTA_SLIDING] = "sliding",
+    [QUOTA_BUCKET] = "token_bucket",
+    NULL,
+};
 
 static const char *const modes[] = {
     [QUOTA_ENFORCE] = "enforce",
@@ -159,7 +167,22 @@ static const struct config_directive rows[] = {
      .doc =
          "What happens while the store is away: this proxy's own share, let everything through, or "
          "answer 503."},
-    {.key = "algorithm", .type = CONFIG_LATER},
+    {.key = "algorithm",
+     .type = CONFIG_CHOICE,
+     CONFIG_AT(struct quota, algorithm),
+     .fallback = "\"fixed\"",
+     .words = algorithms,
+     .doc =
+         "How windows are counted: by the UTC calendar, over the last period (estimated from this "
+         "window and the one before), or as a bucket that fills evenly."},
+    {.key = "burst",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct quota, burst),
+     .min = 1,
+     .max = 2147483647,
+     .unit = "requests",
+     .absent = "the limit",
+     .doc = "Of a token bucket: how many requests it holds when it is full."},
     {.key = "mode",
      .type = CONFIG_CHOICE,
      CONFIG_AT(struct quota, mode),
@@ -183,11 +206,43 @@ static const struct config_directive rows[] = {
      .absent = "every request",
      .doc = "Which requests stay charged once their response is known."},
     {.key = "in_flight", .type = CONFIG_LATER},
-    {.key = "burst", .type = CONFIG_LATER},
     {.key = "default_tier", .type = CONFIG_LATER},
     {.key = "members", .type = CONFIG_LATER},
     {.key = "durable", .type = CONFIG_LATER},
 };
+
+/* NULL, or what a token bucket cannot be. */
+static const char *bucket_fault(const struct quota *quota, const struct quota_limit *limit)
+{
+    uint64_t most = quota->burst != 0 ? quota->burst : limit->limit;
+    if (limit->limit == 0)
+        return NULL;
+    if (limit->limit / limit->period_s >= QUOTA_BUCKET_RATE)
+        return "a token bucket gives less than 1000000 requests a second";
+    if (most * limit->period_s / limit->limit > QUOTA_BUCKET_FILL_S)
+        return "this bucket would take more than 10 days to fill; set a smaller \"burst\"";
+    return NULL;
+}
+
+static void check_quota(struct config_doc *doc, const struct config_node *node, void *base)
+{
+    const struct quota *quota = base;
+    const struct config_node *limits = config_find(node, "limits"),
+                             *burst = config_find(node, "burst");
+    if (burst != NULL && quota->algorithm != QUOTA_BUCKET)
+        config_key_error(doc, burst, "only with \"algorithm\": \"token_bucket\"");
+    else if (burst != NULL && quota->limit_count > 1)
+        config_key_error(doc, burst, "only with a single limit");
+    if (quota->algorithm == QUOTA_SLIDING && quota->limit_count > QUOTA_SLIDING_MAX)
+        config_error(doc, limits, "with \"algorithm\": \"sliding\" a quota has at most 2 windows");
+    for (unsigned i = 0; quota->algorithm == QUOTA_BUCKET && i < quota->limit_count; i++) {
+        const char *sentence = bucket_fault(quota, &quota->limits[i]);
+        if (sentence != NULL) {
+            config_error(doc, limits, "%s", sentence);
+            return;
+        }
+    }
+}
 
 const struct config_table QUOTA_CONF = {
     .title = "A quota",
@@ -196,4 +251,5 @@ const struct config_table QUOTA_CONF = {
     .size = sizeof(struct quota),
     .has_name = true,
     .name_offset = offsetof(struct quota, name),
+    .check = check_quota,
 };

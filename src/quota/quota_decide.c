@@ -7,18 +7,25 @@
 
 /* A window that may be shown. */
 struct candidate {
+    const struct quota *quota;
     const struct quota_limit *limit;
     const struct quota_reading *reading;
+    const struct quota_outlook *outlook; /* not of fixed windows */
     uint8_t charge, window;
 };
 
 static uint64_t end_us(const struct candidate *c)
 {
+    if (c->quota->algorithm != QUOTA_FIXED)
+        return c->outlook->end_us;
     return ((uint64_t)c->reading->start_s + c->limit->period_s) * US_PER_S;
 }
 
-static uint32_t remaining(const struct quota_reading *reading)
+static uint32_t remaining(const struct candidate *c)
 {
+    const struct quota_reading *reading = c->reading;
+    if (c->quota->algorithm != QUOTA_FIXED)
+        return c->outlook->left;
     return reading->used < reading->limit ? reading->limit - reading->used : 0;
 }
 
@@ -42,17 +49,26 @@ static bool is_tighter(const struct candidate *a, const struct candidate *b)
     if (is_documented(a->limit) != is_documented(b->limit))
         return is_documented(a->limit);
     /* a/A < b/B without a fraction: 32 x 32 bits fit.  A limit of 0 is as tight as can be. */
-    uint64_t left = (uint64_t)remaining(a->reading) * (b->reading->limit | !b->reading->limit);
-    uint64_t right = (uint64_t)remaining(b->reading) * (a->reading->limit | !a->reading->limit);
+    uint64_t left = (uint64_t)remaining(a) * (b->reading->limit | !b->reading->limit);
+    uint64_t right = (uint64_t)remaining(b) * (a->reading->limit | !a->reading->limit);
     if (left != right)
         return left < right;
     return a->limit->period_s < b->limit->period_s;
+}
+
+/* 80 % or more is used. */
+static bool is_near(const struct candidate *c)
+{
+    uint32_t whole = c->quota->burst != 0 ? c->quota->burst : c->reading->limit;
+    return (uint64_t)c->reading->used * 5 >= (uint64_t)whole * 4;
 }
 
 /* Would the next window admit it?  A local share is no measure: the store may be back by then. */
 static bool is_hopeless(const struct quota_charge *charge, const struct candidate *c)
 {
     uint32_t limit = charge->is_degraded ? c->limit->limit : c->reading->limit;
+    if (c->quota->burst != 0 && limit != 0)
+        limit = c->quota->burst;
     return charge->cost > limit || limit == 0;
 }
 
@@ -64,7 +80,7 @@ static void show(struct quota_decision *decision, const struct candidate *bindin
     decision->charge = binding->charge;
     decision->window = binding->window;
     decision->limit = binding->reading->limit;
-    decision->remaining = remaining(binding->reading);
+    decision->remaining = remaining(binding);
     decision->reset_s = (uint32_t)left_s;
 }
 
@@ -73,17 +89,18 @@ void quota_decide(struct quota_decision *decision, const struct quota_charge *ch
 {
     struct candidate best = {0};
     bool is_refused = false, is_hopeless_now = false, is_degraded = false;
-    *decision = (struct quota_decision){.verdict = QUOTA_NONE};
+    *decision = (struct quota_decision){.verdict = QUOTA_NONE, .now_s = now_us / US_PER_S};
 
     for (unsigned i = 0; i < count; i++) {
         const struct quota_charge *charge = &charges[i];
         is_degraded = is_degraded || charge->is_degraded || charge->is_skipped;
         unsigned windows = charge->is_skipped ? 0 : charge->quota->limit_count;
         for (unsigned w = 0; w < windows; w++) {
-            struct candidate here = {&charge->quota->limits[w], &charge->readings[w], (uint8_t)i,
-                                     (uint8_t)w};
+            struct candidate here = {charge->quota,        &charge->quota->limits[w],
+                                     &charge->readings[w], &charge->outlooks[w],
+                                     (uint8_t)i,           (uint8_t)w};
             const struct quota_reading *reading = here.reading;
-            if ((uint64_t)reading->used * 5 >= (uint64_t)reading->limit * 4)
+            if (is_near(&here))
                 decision->is_near = true;
             if (reading->refused && is_hopeless(charge, &here))
                 is_hopeless_now = true;

@@ -229,6 +229,8 @@ static uint64_t decided_at_s(const struct record_access *record)
     if (decision == NULL || !decision->has_binding)
         return record->wall_us / 1000000;
     const struct quota_charge *charge = &record->charges[decision->charge];
+    if (charge->quota->algorithm != QUOTA_FIXED)
+        return decision->now_s;
     return (uint64_t)charge->readings[decision->window].start_s +
            charge->quota->limits[decision->window].period_s - decision->reset_s;
 }
@@ -271,6 +273,8 @@ static char *put_window(struct fmt_json *json, char *out, const struct quota_cha
     if (charge->is_skipped || reading->start_s == 0)
         return FMT_LIT(put_window_end(FMT_LIT(out, "\",\"charged\":0"), charge, false), "},");
     uint64_t end_s = (uint64_t)reading->start_s + limit->period_s;
+    if (charge->quota->algorithm != QUOTA_FIXED)
+        end_s = (charge->outlooks[w].end_us + 999999) / 1000000;
     out = FMT_LIT(out, "\",\"start\":");
     out = fmt_u64(out, reading->start_s);
     out = FMT_LIT(out, ",\"charged\":");

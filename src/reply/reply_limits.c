@@ -25,8 +25,9 @@ char *reply_limit_fields(char *out, const struct reply_headers *headers,
                          const struct quota_decision *decision, const struct quota_charge *charges)
 {
     if (decision->has_binding && (headers->dialects & REPLY_X_RATELIMIT) != 0) {
-        uint32_t used =
-            headers->used_is_consumed ? decision->limit - decision->remaining : decision->remaining;
+        uint32_t used = decision->remaining;
+        if (headers->used_is_consumed) /* a bucket may hold more than its limit */
+            used = decision->limit > used ? decision->limit - used : 0;
         out = FMT_LIT(out, "X-ratelimit: ");
         out = fmt_u64(out, decision->limit);
         out = FMT_LIT(out, "\r\nX-ratelimit-used: ");

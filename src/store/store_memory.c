@@ -33,6 +33,7 @@ struct held {
     uint64_t hash; /* of the charge's key, in subjects */
     bool is_overflow;
     bool is_repeat;  /* the cell of the one before */
+    bool is_fixed;   /* calendar counts; then slots are set */
     uint32_t before; /* cost of those before in the same cell */
     int slots[QUOTA_WINDOWS_MAX];
 };
@@ -193,13 +194,42 @@ static bool lock_all(const struct store_memory *store, struct held *held, unsign
     return true;
 }
 
+/* Sliding and token_bucket. */
+static __attribute__((noinline)) enum store_answer look_other(const struct store_memory *store,
+                                                              struct held *held, uint64_t now_us)
+{
+    struct quota_charge *charge = held->charge;
+    enum store_answer answer = STORE_CHARGED;
+    for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+        if (!store_memory_look_other(store, store_cell_body(held->cell), charge, w, now_us,
+                                     (uint64_t)held->before + charge->cost))
+            return STORE_AWAY;
+        if (charge->readings[w].refused)
+            answer = STORE_REFUSED;
+    }
+    return answer;
+}
+
+static __attribute__((noinline)) void spend_other(const struct store_memory *store,
+                                                  const struct held *held, uint64_t now_us)
+{
+    struct quota_charge *charge = held->charge;
+    for (unsigned w = 0; w < charge->quota->limit_count; w++)
+        store_memory_spend_other(store, store_cell_body(held->cell), charge, w, now_us);
+    charge->is_charged = true;
+}
+
 /* Read all windows of one charge.  STORE_CHARGED: there is room. */
-static enum store_answer look(const struct store_memory *store, struct held *held, uint64_t now_s)
+static enum store_answer look(const struct store_memory *store, struct held *held, uint64_t now_s,
+                              uint64_t now_us)
 {
     struct quota_charge *charge = held->charge;
     const struct quota *quota = charge->quota;
     struct store_windows *windows = store_cell_body(held->cell);
     enum store_answer answer = STORE_CHARGED;
+    held->is_fixed = quota->algorithm == QUOTA_FIXED;
+    if (!held->is_fixed)
+        return look_other(store, held, now_us);
     for (unsigned w = 0; w < quota->limit_count; w++) {
         const struct quota_limit *limit = &quota->limits[w];
         struct store_window window;
@@ -207,6 +237,8 @@ static enum store_answer look(const struct store_memory *store, struct held *hel
             store_windows_get(store->periods, windows, now_s, limit->period_s, w, &window);
         if (held->slots[w] < 0 && store_periods_enter(store->periods, limit->period_s) == 0)
             return STORE_AWAY;
+        if (held->slots[w] < 0)
+            held->slots[w] = store_memory_carry_count(store, windows, quota, w, now_us, &window);
         uint64_t after = (uint64_t)window.used + held->before + charge->cost;
         bool is_refused = after > limit->limit || limit->limit == 0;
         charge->readings[w] =
@@ -217,11 +249,16 @@ static enum store_answer look(const struct store_memory *store, struct held *hel
     return answer;
 }
 
-static void spend(const struct store_memory *store, const struct held *held, uint64_t now_s)
+static void spend(const struct store_memory *store, const struct held *held, uint64_t now_s,
+                  uint64_t now_us)
 {
     struct quota_charge *charge = held->charge;
     const struct quota *quota = charge->quota;
     struct store_windows *windows = store_cell_body(held->cell);
+    if (!held->is_fixed) {
+        spend_other(store, held, now_us);
+        return;
+    }
     for (unsigned w = 0; w < quota->limit_count; w++) {
         struct quota_reading *reading = &charge->readings[w];
         reading->used += held->before + charge->cost;
@@ -233,26 +270,27 @@ static void spend(const struct store_memory *store, const struct held *held, uin
         if (slot >= 0)
             store_windows_put(windows, slot, &window);
         else
-            (void)store_windows_add(store->periods, windows, now_s, &window, quota->limits,
-                                    quota->limit_count);
+            (void)store_windows_add(store->periods, windows, now_s, &window, quota);
     }
     charge->is_charged = true;
 }
 
 /* Under all locks. */
 static enum store_answer decide(const struct store_memory *store, struct held *held, unsigned count,
-                                uint64_t now_s)
+                                uint64_t asked_at_s, uint64_t now_us)
 {
     enum store_answer answer = STORE_CHARGED;
-    now_s = store_cells_now(&store->overflow, store_cells_now(&store->subjects, now_s));
+    uint64_t now_s = store_memory_now_s(store, asked_at_s);
+    if (now_s != asked_at_s)
+        now_us = now_s * 1000000;
     for (unsigned i = 0; i < count; i++) {
         held[i].before = held[i].is_repeat ? held[i - 1].before + held[i - 1].charge->cost : 0;
-        enum store_answer one = look(store, &held[i], now_s);
+        enum store_answer one = look(store, &held[i], now_s, now_us);
         if (one > answer) /* charged < refused < away */
             answer = one;
     }
     for (unsigned i = 0; i < count && answer == STORE_CHARGED; i++)
-        spend(store, &held[i], now_s);
+        spend(store, &held[i], now_s, now_us);
     return answer;
 }
 
@@ -299,7 +337,7 @@ enum store_answer store_memory_charge(struct store_memory *store, struct quota_c
         if (!resolve_all(store, held, count, now_s, tries++, overflowed))
             return STORE_AWAY;
     } while (!lock_all(store, held, count));
-    enum store_answer answer = decide(store, held, count, now_s);
+    enum store_answer answer = decide(store, held, count, now_s, now_us);
     unlock_all(held, count);
     return answer;
 }

@@ -28,10 +28,13 @@ static struct store_cell *take_cell(const struct store_memory *store,
 
 static int32_t correct_window(const struct store_memory *store, struct store_windows *windows,
                               const struct quota_charge *charge, unsigned w, int32_t delta,
-                              uint64_t now_s)
+                              uint64_t now_us)
 {
     const struct quota_reading *reading = &charge->readings[w];
     struct store_window window;
+    if (charge->quota->algorithm != QUOTA_FIXED)
+        return store_memory_correct_other(store, windows, charge, w, delta, now_us);
+    uint64_t now_s = now_us / 1000000;
     int slot = store_windows_get(store->periods, windows, now_s, charge->quota->limits[w].period_s,
                                  w, &window);
     if (slot < 0 || window.start_s != reading->start_s)
@@ -47,16 +50,17 @@ static int32_t correct_window(const struct store_memory *store, struct store_win
 int32_t store_memory_correct(struct store_memory *store, const struct quota_charge *charge,
                              int32_t delta, uint64_t now_us)
 {
-    uint64_t now_s = now_us / 1000000;
     int32_t done = 0;
     if (delta < 0 && (uint32_t)-delta > charge->cost)
         delta = -(int32_t)charge->cost;
     struct store_cell *cell = take_cell(store, charge);
     if (cell == NULL)
         return 0;
-    now_s = store_cells_now(&store->overflow, store_cells_now(&store->subjects, now_s));
+    uint64_t now_s = store_memory_now_s(store, now_us / 1000000);
+    if (now_s > now_us / 1000000)
+        now_us = now_s * 1000000;
     for (unsigned w = 0; w < charge->quota->limit_count; w++) {
-        int32_t one = correct_window(store, store_cell_body(cell), charge, w, delta, now_s);
+        int32_t one = correct_window(store, store_cell_body(cell), charge, w, delta, now_us);
         if (w == 0 || (one < 0 ? one < done : one > done))
             done = one;
     }

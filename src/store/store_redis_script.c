@@ -11,6 +11,9 @@
 #include <string.h>
 
 _Static_assert(QUOTA_SKEW_S == 60, "the 60 in the script");
+_Static_assert(QUOTA_CODE_BITS == 25 && QUOTA_KIND_BEFORE == 1 && QUOTA_KIND_BUCKET == 2,
+               "33554432 and 67108864 in the script");
+_Static_assert(QUOTA_UNITS_PER_S == 4096000000, "the units of a bucket in the script");
 
 /* w is the value: {version, n, epoch, lineage, generation, extra, expires, then four per window}. */
 const char STORE_REDIS_CHARGE_LUA[] =
@@ -40,52 +43,141 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "  if reset then w[5] = gen end\n"
     "  if heir or reset then dirty[k] = true end\n"
     "  local lost = lineage ~= w[4]\n" /* what we saw may be missing here */
+    "  local tail, rs, ru, cs, cu, ck, cn = 21 + (more == 1 and 28 or 16) * n, 0, 0, 0, 0, 0, 0\n"
     "  for i = 1, n do\n"
-    "    local period, limit, known, seen = get('<I4I4I4I4', a, 16 * i + 5)\n"
-    "    local start = now - now % period\n"
+    "    local code, limit, known, seen = get('<I4I4I4I4', a, 16 * i + 5)\n"
+    "    local period, kind = code, 0\n"
+    "    if code >= 33554432 then period, kind = code % 33554432, math.floor(code / 33554432) end\n"
     "    local p, s, base, since\n"
     "    if i <= old then p, s, base, since = get('<I4I4I4I4', v, 16 * i + 9) end\n"
-    "    if p == period then\n" /* the usual case: written by a proxy that asked the same */
+    "    if p == code then\n" /* the usual case: written by a proxy that asked the same */
     "      found = found + 1\n"
     "    else\n"
     "      s, base, since = 0, 0, 0\n"
     "      for j = 1, old do\n"
     "        local q, x, y, z = get('<I4I4I4I4', v, 16 * j + 9)\n"
-    "        if q == period then\n"
+    "        if q == code then\n"
     "          s, base, since, found = x, y, z, found + 1\n"
     "          break\n"
+    "        elseif q == period + 67108864 and kind == 0 then\n" /* it was a bucket: as a count */
+    "          local most = limit\n"
+    "          if limit == top and i < n then most = get('<I4', a, 16 * i + 25) end\n"
+    "          local ahead = (x - now) * 4096000000 + y - us * 4096\n"
+    "          if ahead > 0 and most > 0 then\n"
+    "            local all = period * 4096000000\n"
+    "            local t = (all - all % most) / most + (all % most > 0 and 1 or 0)\n"
+    "            s, base = now - now % period, math.min(math.ceil(ahead / t), most)\n"
+    "          end\n"
     "        end\n"
     "      end\n"
     "    end\n"
-    "    if reset then base, since = 0, 0 elseif heir then base, since = base + since, 0 end\n"
-    "    if s > now + 60 then s = start\n"
-    "    elseif s < start then s, base, since = start, 0, 0 end\n"
+    "    local o = 4 * i + 4\n"
+    "    if kind == 0 then\n"
+    "      local start = now - now % period\n"
+    "      if reset then base, since = 0, 0 elseif heir then base, since = base + since, 0 end\n"
+    "      rs, ru, ck, cn = s, base + since, known, seen\n"
+    /* Written even when it refuses: else a full window far ahead would refuse until the clock is there. */
+    "      if s > now + 60 then s, dirty[k] = start, true\n"
+    "      elseif s < start then s, base, since = start, 0, 0 end\n"
     /* We know a later window than the server: it lost the value and its clock is behind, or it is our
      * own clock that is ahead; then what we say is about the server's window. */
-    "    if known > s then\n"
-    "      if seen > 0 and not stale and known <= now + 60 then s, base, since = known, 0, 0\n"
-    "      else known = s end\n"
-    "    end\n"
-    "    if known == s then\n"
-    "      if lost and seen > base and not stale then base, dirty[k] = seen, true end\n"
+    "      if known > s then\n"
+    "        if seen > 0 and not stale and known <= now + 60 then s, base, since = known, seen, 0\n"
+    "        else known = s end\n"
+    "      end\n"
+    "      if known == s then\n"
+    "        if lost and seen > base and not stale then base, dirty[k] = seen, true end\n"
+    "        if more == 1 then\n"
+    "          local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 9)\n"
+    "          if floor > base and not stale then base = floor end\n"
+    "          if not lost and not stale then since = since - math.min(back, since) end\n"
+    "          since, dirty[k] = since + debt, true\n"
+    "        end\n"
+    "      end\n"
+    "      base, since = math.min(base, top), math.min(since, top)\n"
+    "      cs, cu = s, base + since\n"
+    "      if cu + cost > math.min(limit + extra, top) then ok = 0 end\n"
+    "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, s, base, since\n"
+    "    elseif kind == 1 then\n" /* the window before the count that stands in front of it */
+    "      local b, used = cs - period, 0\n"
+    "      if rs == b then used = ru\n"
+    "      elseif (s == b or rs > cs and s == rs - period) and not reset then used = base + since "
+    "end\n"
+    "      if lost and not stale then\n"
+    "        if known == b and seen > used then used, dirty[k] = seen, true end\n"
+    "        if ck == b and cn > used then used, dirty[k] = cn, true end\n"
+    "      end\n"
+    "      if more == 1 and known == b then\n"
+    "        local floor, debt = get('<I4I4', a, 16 * n + 12 * i + 9)\n"
+    "        if floor > used and not stale then used = floor end\n"
+    "        used, dirty[k] = used + debt, true\n"
+    "      end\n"
+    "      used = math.min(used, top)\n"
+    "      local all = period * 1000\n"
+    "      local left = (cs + period) * 1000 - now * 1000 - math.floor(us / 1000)\n"
+    "      left = math.max(0, math.min(left, all))\n"
+    /* ceil(used * left / all), in steps that a double holds exactly */
+    "      local high = math.floor(used / 65536) * left\n"
+    "      local low = high % all * 65536 + used % 65536 * left\n"
+    "      local part = math.floor(high / all) * 65536 + math.ceil(low / all)\n"
+    "      if limit == 0 or cu + part + cost > math.min(limit + extra, top) then ok = 0 end\n"
+    "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, b, used, 0\n"
+    "    else\n" /* a bucket: ahead is how far its instant lies in the future, in units */
+    "      local t, whole, mark = get('<ddI4', a, tail)\n"
+    "      local part, ahead = us * 4096, 0\n"
+    "      if s > 0 then ahead = (s - now) * 4096000000 + base - part\n"
+    "      elseif old > 0 and t > 0 then\n" /* it was a count, perhaps a sliding one */
+    "        local x, y, bx, by = 0, 0, -1, 0\n"
+    "        for j = 1, old do\n"
+    "          local q, c, d, e = get('<I4I4I4I4', v, 16 * j + 9)\n"
+    "          if q == period then x, y = c, d + e\n"
+    "          elseif q == period + 33554432 then bx, by = c, d + e end\n"
+    "        end\n"
+    "        local start, used = now - now % period, 0\n"
+    "        if bx + period ~= x then by = 0; if x < start then y = 0 end end\n"
+    "        if x > now + 60 then x = start end\n"
+    "        if x < start then by = x + period == start and y or 0; x, y = start, 0 end\n"
+    "        local all = period * 1000\n"
+    "        local left = (x + period) * 1000 - now * 1000 - math.floor(us / 1000)\n"
+    "        left = math.max(0, math.min(left, all))\n"
+    "        local high = math.floor(by / 65536) * left\n"
+    "        local low = high % all * 65536 + by % 65536 * left\n"
+    "        used = y + math.floor(high / all) * 65536 + math.ceil(low / all)\n"
+    "        ahead = math.min(used * t, whole)\n"
+    "      end\n"
+    "      if reset or ahead < 0 then ahead = 0 end\n"
+    "      whole, tail = whole + extra * t, tail + 20\n"
+    "      if ahead > 2 * whole + 245760000000 then ahead, dirty[k] = whole, true end\n"
+    "      if lost and known > 0 and not stale then\n"
+    "        local was = math.min((known - now) * 4096000000 + seen - part, whole)\n"
+    "        if was > ahead then ahead, dirty[k] = was, true end\n"
+    "      end\n"
     "      if more == 1 then\n"
     "        local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 9)\n"
-    "        if floor > base and not stale then base = floor end\n"
-    "        if not lost and not stale then since = since - math.min(back, since) end\n"
-    "        since, dirty[k] = since + debt, true\n"
+    "        ahead = math.max(ahead, math.min(ahead + debt * t, 2 * whole))\n"
+    "        if back > 0 and not lost and not stale then\n"
+    "          local most = math.max(0, (mark - now) * 4096000000 - part)\n"
+    "          ahead = math.max(0, ahead - math.min(back * t, most))\n"
+    "        end\n"
+    "        dirty[k] = true\n"
     "      end\n"
+    "      if t == 0 or ahead + cost * t > whole then ok = 0 end\n"
+    "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, ahead, cost * t, 0\n"
     "    end\n"
-    "    base, since = math.min(base, top), math.min(since, top)\n"
-    "    if base + since + cost > math.min(limit + extra, top) then ok = 0 end\n"
-    "    local o = 4 * i + 4\n"
-    "    w[o], w[o + 1], w[o + 2], w[o + 3] = period, s, base, since\n"
     "  end\n"
     /* Windows that nobody asked for stay while they last. */
     "  if found < old then\n"
     "    for j = 1, old do\n"
     "      local q, s, base, since = get('<I4I4I4I4', v, 16 * j + 9)\n"
-    "      local kept = s + q > now and w[2] < 16\n"
-    "      for i = 1, n do kept = kept and w[4 * i + 4] ~= q end\n"
+    "      local last = s + q\n"
+    "      if q >= 67108864 then last = s + 1\n"
+    "      elseif q >= 33554432 then last = s + 2 * (q - 33554432) end\n"
+    "      local kept = last > now and w[2] < 16\n"
+    "      for i = 1, n do\n"
+    "        local c = w[4 * i + 4]\n"
+    "        if c == q or c % 33554432 == q % 33554432 and (c >= 67108864) ~= (q >= 67108864) then "
+    "kept = false end\n"
+    "      end\n"
     "      if kept then\n"
     "        if reset then base, since = 0, 0\n"
     "        elseif heir then base, since = math.min(base + since, top), 0 end\n"
@@ -99,16 +191,27 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "end\n"
     "local reply, r = {ok, now, us}, 3\n"
     "for k = 1, #KEYS do\n"
-    "  local w, n, last = values[k], asked[k], 0\n"
+    "  local w, n, last = values[k], asked[k], now\n"
     "  reply[r + 1], reply[r + 2], reply[r + 3] = w[4], w[5], extras[k]\n"
     "  r = r + 3\n"
     "  for o = 8, 4 * w[2] + 4, 4 do\n"
+    "    local code, stays = w[o], w[o]\n"
+    "    if code >= 67108864 then\n"
+    "      stays = 1\n"
+    "      if o <= 4 * n + 4 then\n" /* its instant again */
+    "        local ahead = w[o + 1] + (ok == 1 and w[o + 2] or 0)\n"
+    "        local at = us * 4096 + ahead\n"
+    "        w[o + 1], w[o + 2] = now + math.floor(at / 4096000000), at % 4096000000\n"
+    /* A full one has none: a clock that goes back must not find it ahead. */
+    "        if ahead == 0 then w[o + 1], w[o + 2] = 1, 0 end\n"
+    "      end\n"
+    "    elseif code >= 33554432 then stays = 3 * (code - 33554432)\n"
+    "    elseif o <= 4 * n + 4 and ok == 1 then w[o + 3] = w[o + 3] + costs[k] end\n"
     "    if o <= 4 * n + 4 then\n"
-    "      if ok == 1 then w[o + 3] = w[o + 3] + costs[k] end\n"
     "      reply[r + 1], reply[r + 2] = w[o + 1], w[o + 2] + w[o + 3]\n"
     "      r = r + 2\n"
     "    end\n"
-    "    if w[o] + w[o + 1] > last then last = w[o] + w[o + 1] end\n"
+    "    if w[o + 1] + stays > last then last = w[o + 1] + stays end\n"
     "  end\n"
     "  if ok == 1 or dirty[k] then\n"
     "    local value = struct.pack('<BBxxI4I4I4I4I4' .. string.rep('I4I4I4I4', w[2]), unpack(w))\n"
@@ -147,9 +250,17 @@ static bool has_more(const struct store_redis_claim *claim)
     return false;
 }
 
+static bool is_bucket(const struct store_redis_window *window)
+{
+    return quota_code_kind(window->period_s) == QUOTA_KIND_BUCKET;
+}
+
 size_t store_redis_claim_bytes(const struct store_redis_claim *claim)
 {
-    return 20 + (size_t)(has_more(claim) ? 28 : 16) * claim->window_count;
+    size_t bytes = 20 + (size_t)(has_more(claim) ? 28 : 16) * claim->window_count;
+    for (unsigned i = 0; i < claim->window_count; i++)
+        bytes += is_bucket(&claim->windows[i]) ? 20 : 0;
+    return bytes;
 }
 
 static char *put_u16(char *out, uint32_t value)
@@ -162,6 +273,15 @@ static char *put_u16(char *out, uint32_t value)
 static char *put_u32(char *out, uint32_t value)
 {
     return put_u16(put_u16(out, value), value >> 16);
+}
+
+/* A double holds them exactly: quotas that fill for longer than QUOTA_BUCKET_FILL_S are refused. */
+static char *put_double(char *out, uint64_t value)
+{
+    double number = (double)value;
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof(bits));
+    return put_u32(put_u32(out, (uint32_t)bits), (uint32_t)(bits >> 32));
 }
 
 char *store_redis_claim_write(char *out, const struct store_redis_claim *claim, uint32_t epoch)
@@ -185,6 +305,14 @@ char *store_redis_claim_write(char *out, const struct store_redis_claim *claim, 
         out = put_u32(out, window->floor);
         out = put_u32(out, window->debt);
         out = put_u32(out, window->back);
+    }
+    for (unsigned i = 0; i < claim->window_count; i++) {
+        const struct store_redis_window *window = &claim->windows[i];
+        if (!is_bucket(window))
+            continue;
+        out = put_double(out, window->interval);
+        out = put_double(out, window->whole);
+        out = put_u32(out, window->mark_s);
     }
     return out;
 }

@@ -13,7 +13,12 @@
  *     12      4  generation: raised when an operator resets the subject
  *     16      4  extra: added to every limit ...
  *     20      4  expires: ... until this second
- *     24   16*n  per window: period_s, start_s, base, since (4 each)
+ *     24   16*n  per window: code, start_s, base, since (4 each)
+ *
+ * The code (quota_algorithm.h) is the period of a calendar count, and has a kind in its upper bits for the others:
+ * the window before, kept for sliding beside its count, and a token bucket, whose instant is in start_s (seconds)
+ * and base (units), since 0.  A count and a bucket of one period do not stand together: what is asked for takes over
+ * what the other says, so a change of algorithm grants nothing.  What follows is about counts.
  *
  * used = base + since: since counts what was granted in this lineage, base what came before it.  Windows
  * are found by their period; those that nobody asked for are kept while they last, new ones begin at
@@ -33,20 +38,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "quota/quota.h"
+#include "quota/quota_algorithm.h"
 
 #define STORE_REDIS_KEYS_MAX        QUOTA_MAX_PER_ROUTE /* of one step */
-#define STORE_REDIS_CLAIM_BYTES_MAX (20 + 28 * QUOTA_WINDOWS_MAX)
+#define STORE_REDIS_CLAIM_BYTES_MAX (20 + 48 * QUOTA_WINDOWS_MAX)
 #define STORE_REDIS_KEY_TEXT_BYTES  22 /* of a key, base64url */
 
 /* One window of a key: what is allowed, and what this process knows and owes of it. */
 struct store_redis_window {
-    uint32_t period_s, limit;
+    uint32_t period_s,
+        limit; /* period_s: the code; of a sliding count the limit is behind, with the window before */
     uint32_t start_s; /* the window that the rest is about */
     uint32_t seen;    /* used, when last seen; in the claim's lineage */
     uint32_t floor;   /* used at least, as seen in other lineages */
     uint32_t debt;    /* admitted without the store: billed whatever the limit */
     uint32_t back;    /* granted, not used: given back */
+    /* of a bucket, whose instant is in start_s and seen (0, 0: never seen): */
+    uint64_t interval, whole; /* units of a token, of all */
+    uint32_t mark_s;          /* until when the charges that are given back are not filled again */
 };
 
 struct store_redis_claim {
@@ -62,7 +71,7 @@ struct store_redis_result {
     uint32_t lineage, generation;
     uint32_t extra; /* added to every limit */
     struct {
-        uint32_t start_s, used; /* after the charge */
+        uint32_t start_s, used; /* after the charge; of a bucket its instant */
     } windows[QUOTA_WINDOWS_MAX];
 };
 

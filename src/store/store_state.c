@@ -4,7 +4,8 @@
  * parent saves; a child that is stopped must not stop the parent), loads any of a damaged file.
  *
  * The file: a header of 64 bytes, then records of 64 bytes, first the subjects', then the overflow
- * cells'.  Numbers are in the byte order of the machine; the layout number tells a foreign one.  The
+ * cells'.  A window's period is its code (quota_algorithm.h), so a bucket's instant and the window before are
+ * records like calendar counts.  Numbers are in the byte order of the machine; the layout number tells a foreign one.  The
  * checksum is SipHash-2-4 chained over chunks of 64 KiB, then over the header.
  *
  * What a save without locks can see.  Each window is one word and only ever counts up, so what is read
@@ -224,6 +225,17 @@ out:
     return err;
 }
 
+static bool is_window_sound(const struct store_window *window)
+{
+    uint32_t period_s = quota_code_period(window->period_s);
+    enum quota_kind kind = quota_code_kind(window->period_s);
+    if (kind == QUOTA_KIND_BUCKET)
+        return period_s != 0 && window->used < QUOTA_UNITS_PER_S;
+    if (kind > QUOTA_KIND_BUCKET || period_s == 0 || window->start_s % period_s != 0)
+        return false;
+    return window->used != 0 || kind == QUOTA_KIND_BEFORE;
+}
+
 static bool is_record_sound(const struct state_record *record)
 {
     for (unsigned w = 0; w < QUOTA_WINDOWS_MAX; w++) {
@@ -233,7 +245,7 @@ static bool is_record_sound(const struct state_record *record)
                 return false;
             continue;
         }
-        if (window->used == 0 || window->start_s % window->period_s != 0)
+        if (!is_window_sound(window))
             return false;
         for (unsigned before = 0; before < w; before++) {
             if (record->windows[before].period_s == window->period_s ||
@@ -248,14 +260,16 @@ static bool is_record_sound(const struct state_record *record)
 static bool merge_window(struct store_memory *store, struct store_windows *windows, uint64_t now_s,
                          const struct store_window *saved)
 {
-    struct store_window there;
-    int slot = store_windows_seek(store->periods, windows, now_s, saved->period_s, &there);
+    struct store_window there = {0};
+    bool is_count = quota_code_kind(saved->period_s) == QUOTA_KIND_COUNT;
+    int slot = is_count
+                   ? store_windows_seek(store->periods, windows, now_s, saved->period_s, &there)
+                   : store_windows_find(store->periods, windows, saved->period_s, &there);
     if (there.used != 0 && (there.start_s > saved->start_s ||
                             (there.start_s == saved->start_s && there.used >= saved->used)))
         return true;
     if (slot < 0) {
-        struct quota_limit asked = {.period_s = saved->period_s};
-        return store_windows_add(store->periods, windows, now_s, saved, &asked, 1);
+        return store_windows_add(store->periods, windows, now_s, saved, NULL);
     }
     store_windows_put(windows, slot, saved);
     return true;
@@ -269,9 +283,8 @@ static bool merge_record(struct store_memory *store, const struct store_cells *c
     bool fits = true;
     for (unsigned w = 0; w < QUOTA_WINDOWS_MAX && record->windows[w].period_s != 0; w++) {
         const struct store_window *saved = &record->windows[w];
-        uint32_t counted = saved->used;
-        quota_window_settle(saved->period_s, now_s, saved->start_s, &counted);
-        if (counted == 0)
+        bool is_beside = store_window_is_beside(record->windows, QUOTA_WINDOWS_MAX, w);
+        if (!store_window_counts(saved, is_beside, now_s))
             continue; /* over since */
         if (cell == NULL && (cell = store_cells_take(cells, record->key, now_s)) == NULL)
             return false;

@@ -25,15 +25,38 @@ static inline uint32_t period_at(const struct store_periods *periods,
                                 memory_order_relaxed);
 }
 
-/* The window in a slot as it counts at now_s; one far ahead is moved in the cell too, or it would
+/* The second from which a word of this code counts nothing; it is kept at now_s as quota_window_settle and
+ * quota_state_settle keep it.  0: it is over, or empty. */
+static uint64_t end_of(uint32_t code, uint32_t at_s, uint32_t count, uint64_t now_s)
+{
+    uint64_t period_s = quota_code_period(code), end_s = at_s;
+    switch (quota_code_kind(code)) {
+    case QUOTA_KIND_COUNT:
+        end_s = count == 0 ? 0 : at_s + period_s;
+        break;
+    case QUOTA_KIND_BEFORE:
+        end_s = count == 0 ? 0 : at_s + 2 * period_s;
+        break;
+    case QUOTA_KIND_BUCKET:
+        end_s += 1;
+        if (at_s > now_s + 2 * QUOTA_BUCKET_FILL_S + QUOTA_SKEW_S) /* the clock was wrong */
+            end_s = now_s + QUOTA_BUCKET_FILL_S;
+        break;
+    }
+    return end_s > now_s ? end_s : 0;
+}
+
+/* The window in a slot as it counts at now_s; a calendar count far ahead is moved in the cell too, or it would
  * never end. */
 static inline struct store_window settled(struct store_windows *windows, unsigned slot,
-                                          uint32_t period_s, uint64_t now_s)
+                                          uint32_t code, uint64_t now_s)
 {
     uint64_t word = atomic_load_explicit(&windows->words[slot], memory_order_relaxed);
-    struct store_window window = {period_s, (uint32_t)(word >> 32), (uint32_t)word};
+    struct store_window window = {code, (uint32_t)(word >> 32), (uint32_t)word};
+    if (quota_code_kind(code) != QUOTA_KIND_COUNT)
+        return window;
     uint32_t stored_s = window.start_s;
-    window.start_s = quota_window_settle(period_s, now_s, stored_s, &window.used);
+    window.start_s = quota_window_settle(code, now_s, stored_s, &window.used);
     if (window.start_s < stored_s)
         store_windows_put(windows, (int)slot, &window);
     return window;
@@ -52,18 +75,56 @@ int store_windows_seek(const struct store_periods *periods, struct store_windows
     return -1;
 }
 
-static bool is_asked(uint32_t period_s, const struct quota_limit *limits, unsigned limit_count)
+int store_windows_find(const struct store_periods *periods, const struct store_windows *windows,
+                       uint32_t code, struct store_window *window)
 {
-    for (unsigned i = 0; i < limit_count; i++) {
-        if (limits[i].period_s == period_s)
+    for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
+        if (period_at(periods, windows, slot) != code)
+            continue;
+        uint64_t word = atomic_load_explicit(&windows->words[slot], memory_order_relaxed);
+        *window = (struct store_window){code, (uint32_t)(word >> 32), (uint32_t)word};
+        return (int)slot;
+    }
+    return -1;
+}
+
+void store_windows_replace(struct store_windows *windows, int slot, uint16_t number,
+                           const struct store_window *window)
+{
+    /* In this order a slot never shows the window of one period under the name of another. */
+    atomic_store_explicit(&windows->periods[slot], 0, memory_order_release);
+    store_windows_put(windows, slot, window);
+    atomic_store_explicit(&windows->periods[slot], number, memory_order_release);
+}
+
+static bool is_asked(uint32_t code, const struct quota *quota)
+{
+    unsigned count = quota == NULL ? 0 : quota_place_count(quota);
+    for (unsigned i = 0; i < count; i++) {
+        if (quota_place_code(quota, i) == code)
             return true;
     }
     return false;
 }
 
+/* A count that the window before it stands beside counts for one window more. */
+static uint64_t end_in_cell(const struct store_periods *periods, struct store_windows *windows,
+                            unsigned slot, uint32_t code, uint64_t now_s)
+{
+    struct store_window window = settled(windows, slot, code, now_s), before;
+    if (quota_code_kind(code) == QUOTA_KIND_COUNT) {
+        uint32_t beside = quota_code(code, QUOTA_KIND_BEFORE);
+        if (store_windows_find(periods, windows, beside, &before) >= 0) {
+            uint64_t word = atomic_load_explicit(&windows->words[slot], memory_order_relaxed);
+            return end_of(beside, (uint32_t)(word >> 32), (uint32_t)word, now_s);
+        }
+    }
+    return end_of(code, window.start_s, window.used, now_s);
+}
+
 /* The slot that a new period gets: the one whose loss matters least.  -1: all are asked for. */
 static int slot_to_take(const struct store_periods *periods, struct store_windows *windows,
-                        uint64_t now_s, const struct quota_limit *limits, unsigned limit_count)
+                        uint64_t now_s, const struct quota *quota)
 {
     int best = -1;
     uint64_t best_end_s = UINT64_MAX;
@@ -72,11 +133,10 @@ static int slot_to_take(const struct store_periods *periods, struct store_window
             return (int)slot;
     }
     for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
-        uint32_t period_s = period_at(periods, windows, slot);
-        if (is_asked(period_s, limits, limit_count))
+        uint32_t code = period_at(periods, windows, slot);
+        if (is_asked(code, quota))
             continue;
-        struct store_window window = settled(windows, slot, period_s, now_s);
-        uint64_t end_s = window.used == 0 ? 0 : (uint64_t)window.start_s + period_s;
+        uint64_t end_s = end_in_cell(periods, windows, slot, code, now_s);
         if (end_s < best_end_s) {
             best = (int)slot;
             best_end_s = end_s;
@@ -86,17 +146,13 @@ static int slot_to_take(const struct store_periods *periods, struct store_window
 }
 
 bool store_windows_add(struct store_periods *periods, struct store_windows *windows, uint64_t now_s,
-                       const struct store_window *window, const struct quota_limit *limits,
-                       unsigned limit_count)
+                       const struct store_window *window, const struct quota *quota)
 {
     uint16_t number = store_periods_enter(periods, window->period_s);
-    int slot = slot_to_take(periods, windows, now_s, limits, limit_count);
+    int slot = slot_to_take(periods, windows, now_s, quota);
     if (number == 0 || slot < 0)
         return false;
-    /* In this order a slot never shows the window of one period under the name of another. */
-    atomic_store_explicit(&windows->periods[slot], 0, memory_order_release);
-    store_windows_put(windows, slot, window);
-    atomic_store_explicit(&windows->periods[slot], number, memory_order_release);
+    store_windows_replace(windows, slot, number, window);
     return true;
 }
 
@@ -106,12 +162,9 @@ uint64_t store_windows_busy_until(const void *arg, struct store_cell *cell, uint
     struct store_windows *windows = store_cell_body(cell);
     uint64_t until_s = 0;
     for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
-        uint32_t period_s = period_at(periods, windows, slot);
-        if (period_s == 0)
-            continue;
-        struct store_window window = settled(windows, slot, period_s, now_s);
-        uint64_t end_s = (uint64_t)window.start_s + period_s;
-        if (window.used != 0 && end_s > until_s)
+        uint32_t code = period_at(periods, windows, slot);
+        uint64_t end_s = code == 0 ? 0 : end_in_cell(periods, windows, slot, code, now_s);
+        if (end_s > until_s)
             until_s = end_s;
     }
     return until_s;
@@ -130,10 +183,40 @@ void store_windows_copy(struct store_windows *to, const struct store_windows *fr
     }
 }
 
+bool store_window_counts(const struct store_window *window, bool is_beside, uint64_t now_s)
+{
+    uint32_t counted = window->used;
+    switch (quota_code_kind(window->period_s)) {
+    case QUOTA_KIND_COUNT:
+        if (is_beside) /* by the next window it still has a share */
+            return end_of(quota_code(window->period_s, QUOTA_KIND_BEFORE), window->start_s,
+                          window->used, now_s) != 0;
+        quota_window_settle(window->period_s, now_s, window->start_s, &counted);
+        return counted != 0;
+    case QUOTA_KIND_BEFORE: /* even an empty one says what the count beside it is */
+        return is_beside || end_of(window->period_s, window->start_s, window->used, now_s) != 0;
+    default:
+        return end_of(window->period_s, window->start_s, window->used, now_s) != 0;
+    }
+}
+
+bool store_window_is_beside(const struct store_window *windows, unsigned count, unsigned at)
+{
+    uint32_t period_s = quota_code_period(windows[at].period_s);
+    enum quota_kind kind = quota_code_kind(windows[at].period_s);
+    enum quota_kind other = kind == QUOTA_KIND_COUNT ? QUOTA_KIND_BEFORE : QUOTA_KIND_COUNT;
+    for (unsigned i = 0; i < count && kind != QUOTA_KIND_BUCKET; i++) {
+        if (windows[i].period_s == quota_code(period_s, other))
+            return true;
+    }
+    return false;
+}
+
 unsigned store_windows_snapshot(const struct store_periods *periods,
                                 const struct store_windows *windows, uint64_t now_s,
                                 struct store_window out[QUOTA_WINDOWS_MAX])
 {
+    struct store_window all[QUOTA_WINDOWS_MAX];
     unsigned count = 0;
     for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
         uint32_t period_s;
@@ -142,13 +225,12 @@ unsigned store_windows_snapshot(const struct store_periods *periods,
             period_s = period_at(periods, windows, slot);
             word = atomic_load_explicit(&windows->words[slot], memory_order_acquire);
         } while (period_at(periods, windows, slot) != period_s);
-
-        struct store_window window = {period_s, (uint32_t)(word >> 32), (uint32_t)word};
-        uint32_t counted = window.used;
-        if (period_s != 0)
-            quota_window_settle(period_s, now_s, window.start_s, &counted);
-        if (period_s != 0 && counted != 0)
-            out[count++] = window;
+        all[slot] = (struct store_window){period_s, (uint32_t)(word >> 32), (uint32_t)word};
+    }
+    for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
+        bool is_beside = store_window_is_beside(all, QUOTA_WINDOWS_MAX, slot);
+        if (all[slot].period_s != 0 && store_window_counts(&all[slot], is_beside, now_s))
+            out[count++] = all[slot];
     }
     return count;
 }

@@ -456,7 +456,7 @@ static void test_worst_line(void **state)
         for (size_t i = 0; i < COUNT(subjects); i++)
             subjects[i] = (struct record_subject){all, all};
         bench->decision = (struct quota_decision){
-            QUOTA_DEGRADED_REFUSE, true, 7, 3, UINT32_MAX, UINT32_MAX, 1, UINT32_MAX, true};
+            QUOTA_DEGRADED_REFUSE, true, 7, 3, UINT32_MAX, UINT32_MAX, 1, UINT32_MAX, true, 0};
         struct record_access *r = &bench->record;
         *r = (struct record_access){
             .wall_us = UINT64_MAX, .generation = UINT32_MAX, .tries = UINT32_MAX};

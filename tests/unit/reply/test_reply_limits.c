@@ -82,8 +82,8 @@ static void test_fields_fit(void **state)
     struct quota wide = {.limit_count = 1,
                          .limits = {{UINT32_MAX, UINT32_MAX, UINT32_MAX, QUOTA_MINUTE}}};
     struct quota_charge charge = {.quota = &wide};
-    struct quota_decision decision = {QUOTA_REFUSE, true,       0,          0,    UINT32_MAX,
-                                      UINT32_MAX,   UINT32_MAX, UINT32_MAX, false};
+    struct quota_decision decision = {QUOTA_REFUSE, true,       0,          0,     UINT32_MAX,
+                                      UINT32_MAX,   UINT32_MAX, UINT32_MAX, false, 0};
     char *text = malloc(REPLY_LIMITS_MAX);
     char *end = reply_limit_fields(text, &remaining, &decision, &charge);
     assert_in_range(end - text, 100, REPLY_LIMITS_MAX);

@@ -418,7 +418,7 @@ static void test_later_window_is_adopted(void **state)
     assert_int_equal(answer.keys[0].windows[0].used, 5);
 
     flush(); /* nobody saw it: a proxy whose clock is ahead opens no window early */
-    claim.windows[0] = (struct store_redis_window){60, 10, minute + 60, 0, 0, 2, 0};
+    claim.windows[0] = (struct store_redis_window){60, 10, minute + 60, 0, 0, 2, 0, 0, 0, 0};
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].windows[0].start_s, minute);
     assert_int_equal(answer.keys[0].windows[0].used, 3);
@@ -456,7 +456,7 @@ static void test_debt_and_give_back(void **state)
     claim.windows[0].limit = claim.windows[1].limit = INT32_MAX;
     assert_true(charge_one("a", &claim, &answer)); /* a settlement */
     assert_int_equal(answer.keys[0].windows[0].used, 32);
-    claim.windows[0] = (struct store_redis_window){60, 10, minute, 0, 0, UINT32_MAX, 0};
+    claim.windows[0] = (struct store_redis_window){60, 10, minute, 0, 0, UINT32_MAX, 0, 0, 0, 0};
     charge_one("a", &claim, &answer); /* no number wraps */
     charge_one("a", &claim, &answer);
     assert_int_equal(answer.keys[0].windows[0].used, INT32_MAX);
@@ -475,13 +475,13 @@ static void test_generations(void **state)
     struct store_redis_claim claim = claim_of(1, 10, 0);
     claim.lineage = 4;
     claim.generation = 2;
-    claim.windows[0] = (struct store_redis_window){60, 10, minute, 9, 9, 0, 1};
+    claim.windows[0] = (struct store_redis_window){60, 10, minute, 9, 9, 0, 1, 0, 0, 0};
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].generation, 3);
     assert_int_equal(answer.keys[0].windows[0].used, 2);
     claim.generation = 4;
     claim.lineage = 5;
-    claim.windows[0] = (struct store_redis_window){60, 10, minute, 2, 0, 0, 0};
+    claim.windows[0] = (struct store_redis_window){60, 10, minute, 2, 0, 0, 0, 0, 0, 0};
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].generation, 4);
     assert_int_equal(answer.keys[0].windows[0].used, 1);

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Algorithms: one table of steps and one model for both stores, and what clients see of them."""
+import os
+import pathlib
+import sys
+import time
+
+import pytest
+from harness.configs import forward
+from harness.proxy import BINARY
+from harness.redis_server import RedisServer
+from harness.replies import check_error, throttled, trio_of
+from harness.waiting import wait_for, wait_for_next_window, wait_for_room
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "property"))
+
+import compare  # noqa: E402
+from engines import Memory, Redis  # noqa: E402
+from model import BUCKET, FIXED, SLIDING, Quota  # noqa: E402
+
+DRIVER = os.path.join(os.path.dirname(BINARY), "property_driver")
+USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "test"}
+
+
+@pytest.fixture(params=["memory", "redis"])
+def engine(request, redis):
+    made = Memory(DRIVER) if request.param == "memory" else Redis(DRIVER, redis.client)
+    made.fresh()
+    yield made
+    made.end()
+
+
+# ---- one table for both stores: (seconds after the begin of a window, cost or correction, answer, left, seconds until it
+# would pass)
+
+CORRECT = "correct"
+STEPS = {
+    "fixed": (Quota(FIXED, [(60, 5)]), [
+        (0.0, 3, "charged", 2, None), (10.5, 3, "refused", 2, 49.5), (10.5, 2, "charged", 0, None), (59.999, 1, "refused", 0, 0.001),
+        (60.0, 1, "charged", 4, None), (59.0, 1, "charged", 3, None), (120.0, 5, "charged", 0, None)]),
+    "fixed corrected": (Quota(FIXED, [(60, 5)]), [
+        (0.0, 4, "charged", 1, None), (1.0, CORRECT, -3), (1.0, 1, "charged", 3, None), (2.0, 3, "charged", 0, None),
+        (3.0, CORRECT, 4), (3.0, 1, "refused", 0, 57.0), (60.0, 5, "charged", 0, None), (121.0, CORRECT, -5),
+        (121.0, 5, "charged", 0, None)]),
+    # 60 in the window before weigh 60, 30 after half of it, 1 in its last second
+    "sliding": (Quota(SLIDING, [(60, 100)]), [
+        (0.0, 60, "charged", 40, None), (59.999, 41, "refused", 40, 1.001), (60.0, 40, "charged", 0, None), (60.0, 1, "refused", 0, 1.0),
+        (61.0, 1, "charged", 0, None), (90.0, 29, "charged", 0, None), (90.0, 30, "refused", 0, 30.0), (120.0, 30, "charged", 0, None),
+        (180.0, 70, "charged", 0, None), (300.0, 100, "charged", 0, None)]),
+    "sliding corrected": (Quota(SLIDING, [(60, 10)]), [
+        (0.0, 8, "charged", 2, None), (1.0, CORRECT, -8), (1.0, 10, "charged", 0, None), (61.0, CORRECT, -10),
+        (61.0, 1, "refused", 0, 5.0), (66.0, 1, "charged", 0, None)]),
+    "bucket": (Quota(BUCKET, [(60, 6)]), [
+        (0.0, 6, "charged", 0, None), (0.0, 1, "refused", 0, 10.0), (9.999999, 1, "refused", 0, 0.000001), (10.0, 1, "charged", 0, None),
+        (35.0, 3, "refused", 2, 5.0), (40.0, 3, "charged", 0, None), (400.0, 6, "charged", 0, None), (400.0, 7, "refused", 0, None)]),
+    "bucket with burst": (Quota(BUCKET, [(60, 6)], 10), [
+        (0.0, 10, "charged", 0, None), (20.0, 2, "charged", 0, None), (1000.0, 9, "charged", 1, None)]),
+    "bucket that thirds": (Quota(BUCKET, [(1, 3)]), [
+        (0.0, 1, "charged", 2, None), (0.0, 1, "charged", 1, None), (0.0, 1, "charged", 0, None), (0.0, 1, "refused", 0, 0.333334),
+        (0.333334, 1, "charged", 0, None)]),
+    "bucket corrected": (Quota(BUCKET, [(60, 6)]), [
+        (0.0, 5, "charged", 1, None), (1.0, CORRECT, -5), (1.0, 6, "charged", 0, None), (100.0, 2, "charged", 4, None),
+        (130.0, CORRECT, -2), (130.0, 6, "charged", 0, None), (131.0, CORRECT, 5), (189.0, 1, "refused", 0, 1.0), (190.0, 1, "charged", 0, None)]),
+    "limit 0": (Quota(BUCKET, [(60, 0)]), [(0.0, 1, "refused", 0, None)]),
+    "sliding 0": (Quota(SLIDING, [(60, 0)]), [(0.0, 1, "refused", 0, None)]),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_both_stores_take_the_same_steps(engine, name):
+    quota, steps = STEPS[name]
+    begin, kept = 1_900_000_000 // 60 * 60 * 1_000_000, None
+    engine.quota(1, quota)
+    for number, (at, what, *expected) in enumerate(steps):
+        now = begin + round(at * 1_000_000)
+        if what == CORRECT:
+            engine.correct(now, kept[0], 0, expected[0], kept[1])
+            continue
+        asked = ((1, 1), quota, what)
+        answer, ((_, limit, left, is_refused, end_us, _),) = engine.charge(now, [asked])
+        wait = None if expected[2] is None else round((end_us - now) / 1_000_000, 6)
+        assert (answer, left, wait) == tuple(expected), f"step {number} of {name}"
+        assert limit == quota.limits[0][1] and is_refused == (answer == "refused")
+        if answer == "charged":
+            engine.keep(number)
+            kept = (number, asked)
+
+
+def test_a_change_of_algorithm_grants_nothing(engine):
+    """From full, every way to another algorithm and back stays full; what was used is carried."""
+    begin = 1_900_000_000 // 60 * 60 * 1_000_000 + 1_000_000
+    ways = [(a, b) for a in (FIXED, SLIDING, BUCKET) for b in (FIXED, SLIDING, BUCKET)]
+    for subject, (before, after) in enumerate(ways):
+        for number in (1, 2):
+            engine.quota(number, Quota(before, [(60, 10)]))
+        name = (1, subject)
+        assert engine.charge(begin, [(name, Quota(before, [(60, 10)]), 10)])[0] == "charged"
+        assert engine.charge(begin, [((2, subject), Quota(before, [(60, 10)]), 4)])[0] == "charged"
+        for number in (1, 2):
+            engine.quota(number, Quota(after, [(60, 10)]))
+        assert engine.charge(begin, [(name, Quota(after, [(60, 10)]), 1)])[0] == "refused", (before, after)
+        answer, (window,) = engine.charge(begin, [((2, subject), Quota(after, [(60, 10)]), 6)])
+        assert answer == "charged" and window[2] == 0, (before, after, window)
+        engine.quota(1, Quota(before, [(60, 10)]))
+        assert engine.charge(begin, [(name, Quota(before, [(60, 10)]), 1)])[0] == "refused", (before, after)
+
+
+def test_all_or_nothing_over_algorithms(engine):
+    """Three quotas of three algorithms: what one refuses is charged to none."""
+    quotas = {1: Quota(FIXED, [(60, 3)]), 2: Quota(SLIDING, [(60, 2), (3600, 100)]), 3: Quota(BUCKET, [(60, 100)])}
+    for number, quota in quotas.items():
+        engine.quota(number, quota)
+    now = 1_900_000_000 // 3600 * 3600 * 1_000_000 + 1_000_000
+    asked = [((number, 9), quota, 1) for number, quota in quotas.items()]
+    for left in ((2, 1, 99, 99), (1, 0, 98, 98)):
+        answer, windows = engine.charge(now, asked)
+        assert answer == "charged" and tuple(w[2] for w in windows) == left
+    for _ in range(3):
+        answer, windows = engine.charge(now, asked)
+        assert answer == "refused" and tuple(w[2] for w in windows) == (1, 0, 98, 98)
+        assert [w[3] for w in windows] == [0, 1, 0, 0]
+
+
+def test_engine_and_model_agree(engine):
+    """scripts/property does the same for longer."""
+    seen = compare.run(engine, 20, 5000)
+    assert seen["charged"] > 1000 and seen["refused"] > 1000 and seen["corrected"] > 100, seen
+
+
+# ---- what clients see
+
+def stores(redis):
+    return {"memory": {"type": "memory"},
+            "redis": {"type": "redis", "servers": [redis.address], "decision_timeout": "150ms", "fleet_size": 1}}
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request, redis):
+    return stores(redis)[request.param]
+
+
+def by_user(server, store, quota, **more):
+    return forward(server, quotas={"user": {"key": ["user"], **quota}}, store=store, **USERS, **more)
+
+
+def ask(client, user="alice"):
+    return client.ask("GET", "/", [("X-User", user)])
+
+
+def wait_until_up(connect, proxy):
+    def is_up():
+        for _ in range(4):
+            client = connect(proxy)
+            line = proxy.line_of(ask(client, "probe"))
+            client.close()
+            if line["quotas"][0].get("source") not in ("store", "lease"):
+                return False
+        return True
+
+    wait_for(is_up, "the proxy counts in its store")
+
+
+def wait_as_told(reply):
+    """Exactly Retry-After, from when the answer was here."""
+    time.sleep(int(reply["Retry-After"]))
+
+
+def test_bucket_from_outside(start, upstream, connect, store):
+    """Six in three seconds: half a second each; what is refused waits as told and is served."""
+    proxy = start(by_user(upstream(), store, {"algorithm": "token_bucket", "limits": {"3 seconds": 6}}))
+    wait_until_up(connect, proxy)
+    client = connect(proxy)
+    begin = time.monotonic()
+    lefts = []
+    while (reply := ask(client)).status == 200:
+        lefts.append(trio_of(reply)[1])
+        assert trio_of(reply)[0] == 6 and trio_of(reply)[2] == "3 second"
+    took = time.monotonic() - begin
+    assert lefts[:4] == [5, 4, 3, 2] or took > 0.4, lefts
+    assert lefts[-1] == 0 and 6 <= len(lefts) <= 6 + took / 0.5 + 1
+    check_error(reply, 429, "0308", throttled("user", 6, 3, "second"), "Too Many Requests")
+    assert trio_of(reply) == (6, 0, "3 second") and reply["Retry-After"] == "1"
+    line = proxy.line_of(reply)
+    assert line["decision"] == "refuse" and line["refused_by"] == ["user/3 second"] and line["retry_after"] == 1
+    wait_as_told(reply)
+    assert ask(client).status == 200
+    assert trio_of(ask(client, "bob")) == (6, 5, "3 second")
+
+
+def test_burst_from_outside(start, upstream, connect, store):
+    """Ten at once of three an hour; and remaining may exceed the limit."""
+    proxy = start(by_user(upstream(), store, {"algorithm": "token_bucket", "limits": {"hour": 3}, "burst": 10}))
+    wait_until_up(connect, proxy)
+    client = connect(proxy)
+    assert [trio_of(ask(client)) for _ in range(10)] == [(3, left, "hour") for left in range(9, -1, -1)]
+    reply = ask(client)
+    assert reply.status == 429 and trio_of(reply) == (3, 0, "hour") and 1190 <= int(reply["Retry-After"]) <= 1200
+
+
+def test_consumed_is_never_negative(start, upstream, connect):
+    proxy = start(by_user(upstream(), {"type": "memory"}, {"algorithm": "token_bucket", "limits": {"hour": 3}, "burst": 5},
+                          headers={"used": "consumed"}))
+    client = connect(proxy)
+    assert [trio_of(ask(client))[1] for _ in range(5)] == [0, 0, 1, 2, 3]
+
+
+def test_sliding_from_outside(start, upstream, connect, store):
+    """No second quota behind a boundary, and Retry-After is the first second at which it passes."""
+    proxy = start(by_user(upstream(), store, {"algorithm": "sliding", "limits": {"4 seconds": 8}}))
+    wait_until_up(connect, proxy)
+    client = connect(proxy)
+    wait_for_next_window(4)
+    time.sleep(2.5)
+    assert [trio_of(ask(client)) for _ in range(8)] == [(8, left, "4 second") for left in range(7, -1, -1)]
+    begin = wait_for_next_window(4)
+    admitted = 0
+    while time.time() < begin + 1.9:
+        admitted += ask(client).status == 200
+        time.sleep(0.01)
+    assert admitted <= 8 * 2 / 4 + 1, "eight at the end of one window leave room for two a second in the next"
+    while (reply := ask(client)).status == 200:
+        time.sleep(0.01)
+    assert trio_of(reply) == (8, 0, "4 second")
+    check_error(reply, 429, "0308", throttled("user", 8, 4, "second"))
+    wait_as_told(reply)
+    assert ask(client).status == 200
+
+
+def test_reload_to_another_algorithm_keeps_what_was_used(start, upstream, connect):
+    import signal
+    server = upstream()
+
+    def config(algorithm):
+        return by_user(server, {"type": "memory"}, {"algorithm": algorithm, "limits": {"hour": 4}})
+
+    proxy = start(config("fixed"))
+    wait_for_room(3600, 30)
+    assert [ask(connect(proxy)).status for _ in range(5)] == [200] * 4 + [429]
+    for number, algorithm in enumerate(("token_bucket", "sliding", "fixed", "sliding", "token_bucket"), 1):
+        proxy.write_config({**config(algorithm), "listen": proxy.config["listen"], "log": proxy.config["log"], "workers": 2})
+        proxy.signal(signal.SIGHUP)
+        proxy.wait_for_event("reload", number)
+        reply = ask(connect(proxy))
+        assert reply.status == 429 and trio_of(reply) == (4, 0, "hour"), algorithm
+
+
+def test_counts_survive_the_child_and_the_state_file(start, upstream, connect, tmp_path):
+    """kill -9 of the child, then a whole new proxy from the state file: bucket and sliding stay drained."""
+    state = tmp_path / "state"
+    quotas = {"bucket": {"key": ["user"], "algorithm": "token_bucket", "limits": {"hour": 3}},
+              "slide": {"key": ["user"], "algorithm": "sliding", "limits": {"hour": 5}}}
+    store = {"type": "memory", "state_file": str(state)}
+    config = forward(upstream(), quotas=quotas, store=store, **USERS)
+    proxy = start(config)
+    wait_for_room(3600, 60)
+    assert [ask(connect(proxy)).status for _ in range(4)] == [200, 200, 200, 429]
+    child = proxy.child
+    os.kill(child, 9)
+    wait_for(lambda: proxy.child not in (None, child), "another child")
+    proxy.wait_for_event("start", 2)
+    reply = ask(connect(proxy))
+    assert reply.status == 429 and trio_of(reply) == (3, 0, "hour")
+    proxy.stop()
+    again = start(config)
+    reply = ask(connect(again))
+    assert reply.status == 429 and trio_of(reply) == (3, 0, "hour")
+    assert {e["q"]: e["used"] for e in again.line_of(reply)["quotas"]} == {"bucket": 3, "slide": 3}
+
+
+def test_while_redis_is_away_a_share_is_admitted(start, upstream, connect, redis):
+    """Two proxies are stated: half of what was left, for a bucket as for sliding."""
+    for algorithm in ("token_bucket", "sliding"):
+        quota = {"algorithm": algorithm, "limits": {"hour": 10}}
+        store = {"type": "redis", "servers": [redis.address], "fleet_size": 2, "decision_timeout": "150ms", "prefix": algorithm[:2]}
+        proxy = start(by_user(upstream(), store, quota, workers=1))
+        wait_until_up(connect, proxy)
+        client = connect(proxy)
+        wait_for_room(3600, 30)
+        assert [ask(client).status for _ in range(4)] == [200] * 4
+        redis.pause()
+        statuses = [ask(client).status for _ in range(6)]
+        assert statuses == [200, 200, 200, 429, 429, 429], algorithm
+        redis.resume()
+        wait_until_up(connect, proxy)
+        used = wait_for(lambda: proxy.line_of(ask(client))["quotas"][0]["used"] >= 7 or None, "the debt is billed")
+        assert used
+        proxy.stop()

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* driver - the engine behind lines, for tests in Python: the embedded store, and our side of Redis.  Reads one
+ * command a line:
+ *
+ *   quota ID ALGORITHM BURST PERIOD:LIMIT...      make quota ID (1..255); again: change it
+ *   charge NOW_US ID:SUBJECT:COST...              -> "charged|refused|away" and per window
+ *                                                    " used/limit/left/refused/end_us/start_s"
+ *   correct NOW_US INDEX DELTA                    correct charge INDEX of the last `keep`; -> "N"
+ *   keep N                                        keep the charges of the last `charge` as number N
+ *   save PATH NOW_US | load PATH NOW_US           -> "0" or an error number
+ *   fresh                                         forget everything
+ *   forget                                        what our side of Redis has seen
+ *   script                                        -> the script that runs in Redis, in hexadecimal
+ *   claim NOW_US ID:SUBJECT:COST...               -> per charge "ID-SUBJECT HEX": the key and its argument
+ *   answer NUMBER...                              what the script said to them -> as charge
+ *   owe NOW_US N INDEX DELTA                      correct a kept charge; goes with the next claim -> "0|1"
+ *
+ * ALGORITHM: 0 fixed, 1 sliding, 2 token_bucket.  */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lease/lease_private.h"
+#include "quota/quota_algorithm.h"
+#include "store/store_memory.h"
+
+#define QUOTAS   256
+#define KEPT     4096
+#define LINE     4096
+#define SUBJECTS 4096
+#define EPOCH    7
+
+struct asked {
+    struct quota quotas[QUOTA_MAX_PER_ROUTE]; /* as they were */
+    struct quota_charge charges[QUOTA_MAX_PER_ROUTE];
+    unsigned count;
+};
+
+static struct quota quotas[QUOTAS];
+static struct asked last, *kept[KEPT];
+static struct store_memory *store;
+
+/* Our side of Redis. */
+static struct subject {
+    uint8_t key[16];
+    struct lease_cell cell;
+} subjects[SUBJECTS];
+static unsigned subject_count;
+static struct store_redis_claim claims[QUOTA_MAX_PER_ROUTE];
+
+static void make_quota(char *rest)
+{
+    unsigned id = (unsigned)strtoul(strtok(rest, " "), NULL, 10) % QUOTAS;
+    struct quota *quota = &quotas[id];
+    *quota = (struct quota){.id = {(uint8_t)id, 1}};
+    quota->algorithm = (uint8_t)strtoul(strtok(NULL, " "), NULL, 10);
+    quota->burst = (uint32_t)strtoul(strtok(NULL, " "), NULL, 10);
+    for (char *word; (word = strtok(NULL, " \n")) != NULL && quota->limit_count < 4;) {
+        struct quota_limit *limit = &quota->limits[quota->limit_count++];
+        limit->period_s = (uint32_t)strtoul(word, &word, 10);
+        limit->limit = (uint32_t)strtoul(word + 1, NULL, 10);
+        limit->count = 1;
+    }
+    printf("ok\n");
+}
+
+static void print_charges(const char *answer)
+{
+    printf("%s", answer);
+    for (unsigned i = 0; i < last.count; i++) {
+        const struct quota_charge *charge = &last.charges[i];
+        for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+            const struct quota_reading *reading = &charge->readings[w];
+            bool is_fixed = charge->quota->algorithm == QUOTA_FIXED;
+            uint32_t left = reading->used < reading->limit ? reading->limit - reading->used : 0;
+            uint64_t end_us =
+                ((uint64_t)reading->start_s + charge->quota->limits[w].period_s) * 1000000;
+            printf(" %u/%u/%u/%d/%" PRIu64 "/%u", reading->used, reading->limit,
+                   is_fixed ? left : charge->outlooks[w].left, reading->refused,
+                   is_fixed ? end_us : charge->outlooks[w].end_us, reading->start_s);
+        }
+    }
+    printf("\n");
+}
+
+static uint64_t read_charges(char *rest)
+{
+    uint64_t now_us = strtoull(strtok(rest, " "), NULL, 10);
+    memset(&last, 0, sizeof(last));
+    for (char *word; (word = strtok(NULL, " \n")) != NULL && last.count < QUOTA_MAX_PER_ROUTE;) {
+        unsigned id = (unsigned)strtoul(word, &word, 10) % QUOTAS;
+        uint64_t subject = strtoull(word + 1, &word, 10);
+        struct quota_charge *one = &last.charges[last.count];
+        last.quotas[last.count] = quotas[id];
+        one->quota = &last.quotas[last.count++];
+        one->cost = (uint32_t)strtoul(word + 1, NULL, 10);
+        uint64_t words[2] = {(subject + 1) * UINT64_C(0x9e3779b97f4a7c15), subject << 8 | id};
+        memcpy(one->key, words, sizeof(words));
+    }
+    return now_us;
+}
+
+static void charge(char *rest)
+{
+    static const char *const answers[] = {[STORE_CHARGED] = "charged",
+                                          [STORE_REFUSED] = "refused",
+                                          [STORE_PENDING] = "pending",
+                                          [STORE_AWAY] = "away"};
+    uint64_t now_us = read_charges(rest);
+    print_charges(answers[store_memory_charge(store, last.charges, last.count, now_us, NULL)]);
+}
+
+static struct lease_cell *cell_of(const uint8_t key[16])
+{
+    for (unsigned i = 0; i < subject_count; i++) {
+        if (memcmp(subjects[i].key, key, 16) == 0)
+            return &subjects[i].cell;
+    }
+    if (subject_count == SUBJECTS)
+        exit(1);
+    memcpy(subjects[subject_count].key, key, 16);
+    return &subjects[subject_count++].cell;
+}
+
+static void claim(char *rest)
+{
+    uint64_t now_us = read_charges(rest);
+    for (unsigned i = 0; i < last.count; i++) {
+        const struct quota_charge *one = &last.charges[i];
+        char bytes[STORE_REDIS_CLAIM_BYTES_MAX];
+        lease_cell_settle(cell_of(one->key), one->quota, now_us / 1000000);
+        lease_cell_claim(cell_of(one->key), one->quota, one->cost, true, &claims[i]);
+        char *end = store_redis_claim_write(bytes, &claims[i], EPOCH);
+        if ((size_t)(end - bytes) != store_redis_claim_bytes(&claims[i]))
+            exit(1);
+        uint64_t words[2];
+        memcpy(words, one->key, sizeof(words));
+        printf("%s%" PRIu64 "-%" PRIu64 " ", i == 0 ? "" : " ", words[1] & 255, words[1] >> 8);
+        for (const char *byte = bytes; byte < end; byte++)
+            printf("%02x", (unsigned char)*byte);
+    }
+    printf("\n");
+}
+
+static void answer(char *rest)
+{
+    int64_t numbers[128];
+    unsigned count = 0;
+    struct store_redis_answer said;
+    for (char *word = strtok(rest, " \n"); word != NULL && count < 128; word = strtok(NULL, " \n"))
+        numbers[count++] = strtoll(word, NULL, 10);
+    if (!store_redis_answer_read(&said, numbers, count, claims, last.count))
+        exit(1);
+    for (unsigned i = 0; i < last.count; i++) {
+        struct quota_charge *one = &last.charges[i];
+        lease_cell_learn(cell_of(one->key), &claims[i], &said.keys[i], said.now_us, 0);
+        lease_fill_charge(one, &claims[i], &said.keys[i], said.granted, said.now_us);
+    }
+    print_charges(said.granted ? "charged" : "refused");
+}
+
+static void owe(char *rest)
+{
+    uint64_t now_us = strtoull(strtok(rest, " "), NULL, 10);
+    unsigned number = (unsigned)strtoul(strtok(NULL, " "), NULL, 10) % KEPT;
+    unsigned index = (unsigned)strtoul(strtok(NULL, " "), NULL, 10) % QUOTA_MAX_PER_ROUTE;
+    const struct quota_charge *one = &kept[number]->charges[index];
+    lease_cell_settle(cell_of(one->key), one->quota, now_us / 1000000);
+    int32_t delta = (int32_t)strtol(strtok(NULL, " "), NULL, 10);
+    printf("%d\n", lease_cell_correct(cell_of(one->key), one, delta));
+}
+
+static void keep(char *rest)
+{
+    unsigned number = (unsigned)strtoul(rest, NULL, 10) % KEPT;
+    if (kept[number] == NULL)
+        kept[number] = malloc(sizeof(*kept[number]));
+    if (kept[number] == NULL)
+        exit(1);
+    *kept[number] = last;
+    for (unsigned i = 0; i < last.count; i++)
+        kept[number]->charges[i].quota = &kept[number]->quotas[i];
+    printf("ok\n");
+}
+
+static void correct(char *rest)
+{
+    uint64_t now_us = strtoull(strtok(rest, " "), NULL, 10);
+    unsigned number = (unsigned)strtoul(strtok(NULL, " "), NULL, 10) % KEPT;
+    unsigned index = (unsigned)strtoul(strtok(NULL, " "), NULL, 10) % QUOTA_MAX_PER_ROUTE;
+    int32_t delta = (int32_t)strtol(strtok(NULL, " "), NULL, 10);
+    printf("%d\n", store_memory_correct(store, &kept[number]->charges[index], delta, now_us));
+}
+
+static void file(char *rest, bool is_save)
+{
+    char why[256], *path = strtok(rest, " ");
+    uint64_t now_us = strtoull(strtok(NULL, " "), NULL, 10);
+    enum err err = is_save ? store_memory_save(store, path, now_us, why)
+                           : store_memory_load(store, path, now_us, why);
+    printf("%d %s\n", err, err == ERR_OK ? "" : why);
+}
+
+static void forget(void)
+{
+    memset(subjects, 0, sizeof(subjects));
+    subject_count = 0;
+}
+
+static void fresh(void)
+{
+    forget();
+    store_memory_free(store);
+    store = store_memory_new(1000);
+    if (store == NULL)
+        exit(1);
+}
+
+int main(void)
+{
+    char line[LINE];
+    fresh();
+    while (fgets(line, sizeof(line), stdin) != NULL) {
+        char *rest = strchr(line, ' ');
+        if (strncmp(line, "forget", 6) == 0) {
+            forget();
+            printf("ok\n");
+        } else if (strncmp(line, "fresh", 5) == 0) {
+            fresh();
+            printf("ok\n");
+        } else if (strncmp(line, "script", 6) == 0) {
+            for (const char *byte = STORE_REDIS_CHARGE_LUA; *byte != '\0'; byte++)
+                printf("%02x", (unsigned char)*byte);
+            printf("\n");
+        } else if (rest == NULL) {
+            return 2;
+        } else if (strncmp(line, "claim ", 6) == 0) {
+            claim(rest + 1);
+        } else if (strncmp(line, "answer ", 7) == 0) {
+            answer(rest + 1);
+        } else if (strncmp(line, "owe ", 4) == 0) {
+            owe(rest + 1);
+        } else if (strncmp(line, "quota ", 6) == 0) {
+            make_quota(rest + 1);
+        } else if (strncmp(line, "charge ", 7) == 0) {
+            charge(rest + 1);
+        } else if (strncmp(line, "keep ", 5) == 0) {
+            keep(rest + 1);
+        } else if (strncmp(line, "correct ", 8) == 0) {
+            correct(rest + 1);
+        } else if (strncmp(line, "save ", 5) == 0 || strncmp(line, "load ", 5) == 0) {
+            file(rest + 1, line[0] == 's');
+        } else {
+            return 2;
+        }
+        fflush(stdout);
+    }
+    for (unsigned i = 0; i < KEPT; i++)
+        free(kept[i]);
+    store_memory_free(store);
+    return 0;
+}

@@ -97,6 +97,8 @@ static json_t *effective_items(const struct effective *effective,
 static json_t *effective_value(const struct effective *effective,
                                const struct config_directive *row, const struct config_node *node)
 {
+    if (row->type == CONFIG_OBJECT && node->kind != CONFIG_KIND_OBJECT)
+        return effective_table(effective, row->nested, NULL, node, false);
     if (row->type == CONFIG_OBJECT)
         return effective_table(effective, row->nested, node, NULL,
                                (row->flags & CONFIG_INHERITED) != 0);

@@ -275,6 +275,8 @@ static void load_value(struct config_load *load, const struct config_directive *
         load_items(load, row, node, base);
     else if (row->type != CONFIG_OBJECT)
         config_value_take(load, row, node, base);
+    else if (node->kind != CONFIG_KIND_OBJECT && row->nested->short_key != NULL)
+        load_rows(load, row->nested, NULL, node, (char *)base + row->offset);
     else if (node->kind != CONFIG_KIND_OBJECT)
         config_error(load->doc, node, "expected an object, found %s", config_found(node).text);
     else

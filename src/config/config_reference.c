@@ -27,6 +27,10 @@ static bool is_plural(const struct config_directive *row)
 static void put_value(FILE *out, const struct config_directive *row)
 {
     if (row->type == CONFIG_OBJECT || is_plural(row)) {
+        if (row->type == CONFIG_OBJECT && row->nested->short_key != NULL) {
+            put_value(out, config_row(row->nested, span_of(row->nested->short_key), NULL));
+            fputs(", or ", out);
+        }
         const char *form = row->type == CONFIG_LIST  ? "a list of objects"
                            : row->type == CONFIG_MAP ? "named objects"
                                                      : "an object";
@@ -69,7 +73,10 @@ static void put_table(FILE *out, const struct config_table *table, const char *p
     fprintf(out, "## %s%s%s%s\n\n", table->title, path[0] == '\0' ? "" : ": `", path,
             path[0] == '\0' ? "" : "`");
     if (table->short_key != NULL)
-        fprintf(out, "A bare string stands for `{\"%s\": ...}`.\n\n", table->short_key);
+        fprintf(out, "A bare %s stands for `{\"%s\": ...}`.\n\n",
+                config_row(table, span_of(table->short_key), NULL)->type == CONFIG_TEXT ? "string"
+                                                                                        : "value",
+                table->short_key);
     fputs("| key | value | default | reloadable | meaning |\n|---|---|---|---|---|\n", out);
     struct config_rows rows = config_rows_of(table);
     for (const struct config_directive *row; (row = config_rows_next(&rows)) != NULL;) {

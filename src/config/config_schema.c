@@ -148,22 +148,29 @@ static json_t *any_schema(const struct config_directive *row)
     return json_object();
 }
 
+static json_t *row_schema(const struct config_directive *row);
+
+/* Where the bare value of the short key may stand for the whole. */
+static json_t *or_short(const struct config_table *table, json_t *json)
+{
+    if (table->short_key == NULL)
+        return json;
+    const struct config_directive *row = config_row(table, span_of(table->short_key), NULL);
+    assert(row != NULL);
+    json_t *either = json_array();
+    config_json_append(&either, row_schema(row));
+    config_json_append(&either, json);
+    return pair("anyOf", either);
+}
+
 static json_t *object_schema(const struct config_directive *row)
 {
-    return table_schema(row->nested, (row->flags & CONFIG_INHERITED) != 0);
+    return or_short(row->nested, table_schema(row->nested, (row->flags & CONFIG_INHERITED) != 0));
 }
 
 static json_t *item_schema(const struct config_table *table)
 {
-    json_t *json = table_schema(table, false);
-    if (table->short_key == NULL)
-        return json;
-    const struct config_directive *row = config_row(table, span_of(table->short_key), NULL);
-    assert(row != NULL && row->type == CONFIG_TEXT);
-    json_t *either = json_array();
-    config_json_append(&either, text_schema(row));
-    config_json_append(&either, json);
-    return pair("anyOf", either);
+    return or_short(table, table_schema(table, false));
 }
 
 static json_t *list_schema(const struct config_directive *row)

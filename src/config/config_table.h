@@ -104,8 +104,9 @@ struct config_table {
     size_t size;   /* of the struct */
     bool has_name; /* MAP: the item's name is stored at name_offset (struct span) */
     size_t name_offset;
-    const char *name_key;  /* LIST: the key that names an item in the list of changes; or NULL */
-    const char *short_key; /* an item may be a bare string, which stands for this key */
+    const char *name_key; /* LIST: the key that names an item in the list of changes; or NULL */
+    /* An item may be a bare string, an object any other bare value, which stands for this key. */
+    const char *short_key;
     const struct config_pair *pairs;
     unsigned pair_count;
     /* Rules between the keys of one object; all rows are loaded.  May be NULL. */

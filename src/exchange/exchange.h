@@ -144,7 +144,10 @@ struct exchange {
     unsigned subject_count;
     struct lease_shadow *shadows; /* quotas in shadow */
     unsigned shadow_count;
-    bool is_exempt; /* some quota of the route does not count this request */
+    bool is_exempt;  /* some quota of the route does not count this request */
+    bool is_settled; /* what was charged is corrected */
+    bool has_cost;   /* the response said what it cost */
+    uint32_t cost;
     unsigned id_line_len;
 
     /* set before use */

@@ -183,7 +183,7 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
     struct quota_charge *charge = exchange_next_charge(x, quota);
     if (charge == NULL)
         return END_SHED;
-    *charge = (struct quota_charge){.quota = quota, .cost = x->route->cost};
+    *charge = (struct quota_charge){.quota = quota, .cost = x->route->cost.estimate};
     identity_quota_key(key, quota->id, charge->key);
     return END_OK;
 }

@@ -75,8 +75,12 @@ enum exchange_exemption exchange_exempt_subject(struct exchange *x, const struct
 
 /* Try the quotas in shadow, once the request is admitted. */
 void exchange_ask_shadows(struct exchange *x);
-/* The final status is known, or that there will be none: correct what was charged. */
+/* The response's own word about what the request cost, where the route listens to it. */
+void exchange_note_cost(struct exchange *x, const struct http_head *head);
+/* The final status is known, or that there will be none: correct what was charged, once. */
 void exchange_settle(struct exchange *x);
+/* The exchange is over: the same for quotas in shadow. */
+void exchange_settle_shadows(struct exchange *x);
 
 /* The keyed hash of one subject, made when it is first needed. */
 bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject);

@@ -55,7 +55,7 @@ static void record_routing(struct exchange *x, struct record_access *record)
     if (x->route == NULL)
         return;
     record->route = x->route->rule->name;
-    record->cost = x->route->cost;
+    record->cost = x->route->cost.estimate;
     if (x->tries == 0)
         return;
     record->upstream = x->snapshot->plan->upstreams[x->route->upstream].name;

@@ -102,6 +102,8 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
         x->status = head->status;
         x->first_us = x->env->loop->mono_us;
         x->response_begun = true;
+        exchange_note_cost(x, head);
+        exchange_settle(x); /* the rest may take longer than the window */
     }
     const struct exchange_response response = {
         .status = head->status,

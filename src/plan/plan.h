@@ -35,12 +35,20 @@ struct plan_respond {
     struct span content_type; /* "application/json; charset=UTF-8", "text/plain; charset=UTF-8" */
 };
 
+/* What a request costs.  With a header the response tells, at most max. */
+struct plan_cost {
+    uint32_t estimate;
+    uint32_t max;
+    struct span header; /* empty: the estimate is the cost */
+    uint8_t header_id;  /* enum http_field_id */
+};
+
 struct plan_route {
     const struct route_rule *rule;
     const struct quota *quotas[QUOTA_MAX_PER_ROUTE];
     unsigned quota_count;
-    uint32_t cost; /* 1 */
-    int upstream;  /* index, or -1: respond */
+    struct plan_cost cost;
+    int upstream; /* index, or -1: respond */
     const struct plan_respond *respond;
     struct http_upgrade_list upgrades;
     struct reply_headers headers; /* the route's own or the default */

@@ -11,7 +11,7 @@
 /* What one route of the file says. */
 struct plan_route_draft {
     struct route_rule rule;
-    uint32_t cost;
+    struct plan_cost cost;
     struct span upstream;
     struct http_upgrade_list upgrades;
     struct reply_headers headers;

@@ -69,12 +69,12 @@ static void check_cost(struct plan_work *work, const struct plan_route *route,
     const struct config_node *cost = config_find(node, "cost");
     for (unsigned i = 0; i < quota->limit_count && cost != NULL; i++) {
         uint32_t most = quota->burst != 0 ? quota->burst : quota->limits[i].limit;
-        if (quota->limits[i].limit == 0 || route->cost <= most)
+        if (quota->limits[i].limit == 0 || route->cost.estimate <= most)
             continue;
         config_error(work->load->doc, cost,
                      "no request could pass: quota %s allows %u %s, the cost is %u",
                      config_quote(quota->name).text, most,
-                     quota->burst != 0 ? "at once" : "in its window", route->cost);
+                     quota->burst != 0 ? "at once" : "in its window", route->cost.estimate);
         return;
     }
 }

@@ -181,6 +181,68 @@ static const char *take_upgrade(const struct config_take *take)
     return config_take_into(take, &route->upgrades.protocols, &route->upgrades.count);
 }
 
+static const char *take_cost_header(const struct config_take *take)
+{
+    struct plan_cost *cost = take->base;
+    if (!http_is_token(take->text))
+        return "not a header's name";
+    cost->header = take->text;
+    cost->header_id = (uint8_t)http_field_id_of(take->text);
+    return NULL;
+}
+
+static const struct config_directive cost_rows[] = {
+    {.key = "estimate",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct plan_cost, estimate),
+     .fallback = "1",
+     .min = 1,
+     .max = 2147483647,
+     .doc = "What a request is charged to each of its quotas when it comes."},
+    {.key = "response_header",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct plan_cost, header),
+     .min = 1,
+     .max = 255,
+     .absent = "the estimate is the cost",
+     .take = take_cost_header,
+     .doc =
+         "The response header in which the backend says what the request cost, a whole number; the "
+         "difference is charged, even over a limit, or given back. Without it, or when it is no "
+         "such "
+         "number, the estimate stands."},
+    {.key = "max",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct plan_cost, max),
+     .min = 1,
+     .max = 2147483647,
+     .absent = "required with response_header",
+     .doc = "The most that a request is charged, whatever the header says."},
+};
+
+static void check_plan_cost(struct config_doc *doc, const struct config_node *node, void *base)
+{
+    const struct plan_cost *cost = base;
+    const struct config_node *header = config_find(node, "response_header"),
+                             *max = config_find(node, "max");
+    if (header != NULL && max == NULL)
+        config_missing_error(doc, node,
+                             "\"max\" is missing: the most that a request may be charged");
+    else if (header == NULL && max != NULL)
+        config_key_error(doc, max, "only with \"response_header\"");
+    else if (max != NULL && cost->max < cost->estimate)
+        config_error(doc, max, "is below the estimate, %u", cost->estimate);
+}
+
+static const struct config_table cost_table = {
+    .title = "A cost",
+    .noun = "cost",
+    CONFIG_ROWS_OF(cost_rows),
+    .size = sizeof(struct plan_cost),
+    .short_key = "estimate",
+    .check = check_plan_cost,
+};
+
 static const struct config_directive route_rows[] = {
     {.key = "",
      .type = CONFIG_MERGE,
@@ -193,12 +255,11 @@ static const struct config_directive route_rows[] = {
      .absent = "none",
      .doc = "Names of the quotas that a request is charged to, all or none."},
     {.key = "cost",
-     .type = CONFIG_INTEGER,
+     .type = CONFIG_OBJECT,
      CONFIG_AT(struct plan_route_draft, cost),
-     .fallback = "1",
-     .min = 1,
-     .max = 2147483647,
-     .doc = "What one request is charged to each of its quotas."},
+     .nested = &cost_table,
+     .doc =
+         "What one request is charged to each of its quotas: a number, or what its response says."},
     {.key = "upstream",
      .type = CONFIG_TEXT,
      CONFIG_AT(struct plan_route_draft, upstream),

@@ -222,3 +222,104 @@ def test_real_preflights_alone_are_exempt(start, upstream, connect):
     assert ask(client, method="OPTIONS", fields=PREFLIGHT).status == 200
     decisions = [line["decision"] for line in proxy.requests(9)]
     assert decisions.count("exempt") == 4
+
+
+# ---- costs that the response tells
+
+def costing(message):
+    """/7 costs 7; /7/500 is a 500 besides; /junk says junk."""
+    words = message.target.strip("/").split("/")
+    status = int(words[1]) if len(words) > 1 else 200
+    fields = [("Content-Type", "text/plain")]
+    if words[0] == "twice":
+        fields += [("X-Cost", "1"), ("X-Cost", "1")]
+    elif words[0] != "none":
+        fields.append(("x-cost", {"junk": "3.5", "minus": "-1", "huge": "99999999999999999999"}.get(words[0], words[0])))
+    return http.response(status=status, fields=fields, body=b"x\n")
+
+
+def by_cost(server, store, quota, cost):
+    return forward(server, quotas={"user": {"key": ["user"], **quota}}, store=store, workers=1,
+                   route={"cost": cost}, **USERS)
+
+
+COST = {"response_header": "X-Cost", "estimate": 3, "max": 20}
+
+
+@pytest.mark.parametrize("algorithm", ["fixed", "sliding", "token_bucket"])
+def test_the_response_settles_the_cost(start, upstream, connect, store, algorithm):
+    proxy = start(by_cost(upstream(answer=costing), store, {"limits": {"day": 100}, "algorithm": algorithm}, COST))
+    wait_until_up(connect, proxy)
+    client = connect(proxy)
+    wait_for_room(86400, 20)
+    # what is shown is after the estimate of 3; what was settled shows with the next request
+    left = 100
+    for path, cost, passed in (("/7", 7, "7"), ("/0", 0, "0"), ("/3", 3, "3"), ("/none", 3, None), ("/junk", 3, "3.5"), ("/minus", 3, "-1"),
+                               ("/huge", 3, "99999999999999999999"), ("/twice", 3, "1"), ("/1", 1, "1"), ("/50", 20, "50"), ("/20", 20, "20")):
+        reply = ask(client, path)
+        assert trio_of(reply) == (100, left - 3, "day"), path
+        assert reply.all("X-Cost")[:1] == ([passed] if passed else []), "the header is passed on"
+        left -= cost
+        (entry,) = proxy.line_of(reply)["quotas"]
+        assert entry["charged"] == 3
+        assert entry.get("added", 0) - entry.get("refunded", 0) == cost - 3, path
+    assert left == 100 - 7 - 3 - 6 * 3 + 3 - 1 - 40
+
+
+def test_debt_goes_beyond_the_limit_and_refuses_the_next(start, upstream, connect, store):
+    proxy = start(by_cost(upstream(answer=costing), store, {"limits": {"hour": 10}}, COST))
+    wait_until_up(connect, proxy)
+    client = connect(proxy)
+    wait_for_room(3600, 10)
+    assert trio_of(ask(client, "/4")) == (10, 7, "hour")
+    assert trio_of(ask(client, "/20")) == (10, 3, "hour")
+    reply = ask(client, "/1")
+    assert reply.status == 429 and trio_of(reply) == (10, 0, "hour")
+    (entry,) = proxy.line_of(reply)["quotas"]
+    assert entry["used"] == 24, "max - estimate above the limit, at most, for each request in flight"
+
+
+def test_what_does_not_count_costs_nothing(start, upstream, connect, store):
+    quota = {"limits": {"hour": 10}, "charge": {"on": ["2xx"]}}
+    proxy = start(by_cost(upstream(answer=costing), store, quota, COST))
+    wait_until_up(connect, proxy)
+    client = connect(proxy)
+    wait_for_room(3600, 10)
+    for _ in range(3):
+        assert trio_of(ask(client, "/9/500")) == (10, 7, "hour")
+    assert trio_of(ask(client, "/2")) == (10, 7, "hour")
+    assert trio_of(ask(client, "/2")) == (10, 5, "hour")
+
+
+def test_settled_when_the_head_is_there(start, upstream, connect, store):
+    """A body that takes its time does not put off what the head says."""
+    go_on = []
+
+    def serve(link):
+        while (message := link.read_request()) is not None:
+            if message.target != "/slow":
+                link.send(costing(message))
+                continue
+            link.send(b"HTTP/1.1 200 OK\r\nX-Cost: 1\r\nContent-Length: 2\r\n\r\nx")
+            wait_for(lambda: go_on, "the test lets go")
+            link.send(b"x")
+
+    proxy = start(by_cost(upstream(serve=serve), store, {"limits": {"hour": 10}}, COST))
+    wait_until_up(connect, proxy)
+    wait_for_room(3600, 10)
+    slow, quick = connect(proxy), connect(proxy)
+    slow.send(http.request("GET", "/slow", [("X-User", "alice")]))
+    wait_for(lambda: slow.sock.recv(1, __import__("socket").MSG_PEEK), "the head")
+    assert trio_of(ask(quick, "/3")) == (10, 6, "hour"), "one for the slow one, three for this"
+    go_on.append(True)
+    assert slow.read().status == 200
+
+
+def test_a_cost_is_a_number_or_an_object(verb, tmp_path):
+    for cost, is_good in (("5", True), ('{"estimate": 5}', True), ('{"response_header": "X-Cost", "max": 5}', True),
+                          ('{"response_header": "X-Cost"}', False), ('{"max": 5}', False), ("0", False),
+                          ('{"response_header": "X-Cost", "estimate": 6, "max": 5}', False)):
+        file = tmp_path / "c.json"
+        file.write_text('{"listen": [{"address": "127.0.0.1:18080"}], "quotas": {"ip": {"key": ["ip"], "limits": {"minute": 9}}},'
+                        '"routes": [{"prefix": "/", "respond": {"status": 200}, "quotas": ["ip"], "cost": %s}]}' % cost)
+        assert (verb("check", "-c", file).returncode == 0) == is_good, cost

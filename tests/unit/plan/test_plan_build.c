@@ -100,7 +100,7 @@ static void test_routes(void **state)
     struct plan *plan = bench_plan(bench_text(bench_good));
     assert_int_equal(plan->route_count, 4);
     const struct plan_route *search = route_named(plan, "search"), *api = route_named(plan, "api");
-    assert_int_equal(search->cost, 5);
+    assert_int_equal(search->cost.estimate, 5);
     assert_int_equal(search->quota_count, 3);
     assert_ptr_equal(search->quotas[0], &plan->quotas[0]);
     assert_ptr_equal(search->quotas[2], &plan->quotas[2]);
@@ -112,7 +112,7 @@ static void test_routes(void **state)
     assert_int_equal(api->upstream, 1);
     assert_span(api->rule->host, "api.example.com");
     assert_int_equal(api->rule->method_count, 2);
-    assert_int_equal(api->cost, 1);
+    assert_int_equal(api->cost.estimate, 1);
     assert_true(api->headers.used_is_consumed);
     assert_int_equal(api->headers.dialects, REPLY_X_RATELIMIT);
 

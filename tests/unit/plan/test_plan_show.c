@@ -32,7 +32,7 @@ static void test_dump_says(void **state)
         "\"pool_max\": 1024",
         "\"name\": \"unix:/tmp/s.sock\"",
         "\"name\": \"/ping\"",
-        "\"cost\": 1",
+        "\"estimate\": 1",
         "\"ipv6_prefix\": 64",
         "\"write_stall\": \"30s\"",
     };
@@ -77,7 +77,7 @@ static const struct change changes[] = {
     {"'minute': 60, ", "", "quota user: minute 60 -> (unset)", NULL},
     {"'second': 10", "'second': 10, 'hour': 5000", "quota project: hour (unset) -> 5000", NULL},
     {"'on_failure': 'deny'", "'on_failure': 'allow'", "quota ip: on_failure deny -> allow", NULL},
-    {"'cost': 5", "'cost': 6", "route search: cost 5 -> 6", NULL},
+    {"'cost': 5", "'cost': 6", "route search: cost estimate 5 -> 6", NULL},
     {"'quotas': ['ip', 'user']", "'quotas': ['user', 'ip']",
      "route api: quotas [\"ip\",\"user\"] -> [\"user\",\"ip\"]", NULL},
     {"{ 'used': 'consumed' }", "{ 'used': 'consumed', 'dialects': [] }",

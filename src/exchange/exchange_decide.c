@@ -49,6 +49,14 @@ static bool exchange_judge_head(struct exchange *x)
     return http_hops_read(&x->head, &x->hops, &x->fault) == HTTP_PARSE_OK;
 }
 
+bool exchange_judge_trailers(struct exchange *x, struct span trailers)
+{
+    if (!identity_names_trailer(&x->snapshot->plan->identity_headers, trailers))
+        return true;
+    x->fault = (struct http_fault){HTTP_FAULT_BAD_TRAILER, 0};
+    return false;
+}
+
 enum step_result exchange_step_route(struct exchange *x)
 {
     const struct plan *plan = x->snapshot->plan;

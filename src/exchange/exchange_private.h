@@ -54,6 +54,8 @@ bool exchange_is_replayable(const struct exchange *x);
 /* What the request asks for beside HTTP, as far as its route lists it; false and x->fault when it asks in a way
  * that is malformed. */
 bool exchange_offer_upgrade(struct exchange *x);
+/* The trailers of a request: false and x->fault when one of them is named like a header that callers are told by. */
+bool exchange_judge_trailers(struct exchange *x, struct span trailers);
 /* The two header lines of an offer; within what send_head_bytes allows, since the client sent them too. */
 char *exchange_write_offer(const struct exchange *x, char *out);
 /* Is this 101 the answer to the offer?  NONE and the protocol, or the fault. */

@@ -43,6 +43,8 @@ static enum relay relay_request(struct exchange *x, enum step_result *result)
             break;
         case EXCHANGE_BODY_DONE:
             x->request_done = true;
+            if (!exchange_judge_trailers(x, data))
+                return relay_failed(exchange_fail(x, exchange_end_of_fault(x->fault.id)), result);
             (void)upstream_conn_send_end(x->conn, data);
             break;
         case EXCHANGE_BODY_BAD:

@@ -263,6 +263,8 @@ enum step_result exchange_step_send(struct exchange *x)
             break;
         case EXCHANGE_BODY_DONE:
             x->request_done = true;
+            if (!exchange_judge_trailers(x, data))
+                return exchange_fail(x, exchange_end_of_fault(x->fault.id));
             break;
         case EXCHANGE_BODY_BAD:
             return exchange_fail(x, exchange_end_of_fault(x->fault.id));

@@ -146,6 +146,10 @@ struct identity_headers {
 const struct http_field *identity_find_alias(const struct identity_headers *headers,
                                              const struct http_head *head);
 
+/* Is one of these trailer lines (each whole, with its CRLF) named like one of the headers, in whatever spelling?
+ * A server that merges trailers would take its value for the caller's, and it came too late to be counted. */
+bool identity_names_trailer(const struct identity_headers *headers, struct span trailers);
+
 /* The client's address: the peer's, or, when the peer is a trusted proxy, the rightmost untrusted hop
  * of the configured header; an unparseable hop ends the walk at the last good one (never leftward).
  * When every hop is trusted it is the leftmost.  Several lines of a header are one list.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* identity_alias.c - takes: the names that identities are read from, and a head.  Gives: the field that
+/* identity_alias.c - takes: the names that identities are read from, and a head or trailers.  Gives: the field that
  * would put another value beside the one that was counted.  Never: looks at values. */
 #include "identity/identity.h"
 
@@ -8,6 +8,22 @@ static bool is_alias(const struct identity_headers *headers, struct span name)
     for (unsigned i = 0; i < headers->count; i++) {
         if (http_field_names_clash(headers->names[i], name))
             return true;
+    }
+    return false;
+}
+
+bool identity_names_trailer(const struct identity_headers *headers, struct span trailers)
+{
+    while (headers->count != 0 && trailers.len != 0) {
+        struct span name = {trailers.ptr, span_find(trailers, ':')};
+        size_t line_bytes = span_find(trailers, '\n') + 1;
+        for (unsigned i = 0; i < headers->count; i++) {
+            if (span_eq_nocase(headers->names[i], name) ||
+                http_field_names_clash(headers->names[i], name))
+                return true;
+        }
+        trailers.ptr += line_bytes;
+        trailers.len -= line_bytes;
     }
     return false;
 }

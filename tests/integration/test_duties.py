@@ -495,3 +495,23 @@ def test_identity_header_in_another_spelling_is_refused(start, upstream, connect
     reply = connect(proxy).ask("GET", path, [("X-Api-Key", "mine"), ("Tenant_ID", "t"), ("X_Other", "o"), ("X_Api_Keys", "k"), ("X-Client-Address", "a")])
     assert reply.status == 200
     assert ("X_Other", "o") in server.requests[0].fields and ("X_Api_Keys", "k") in server.requests[0].fields
+
+
+@pytest.mark.parametrize("name", ["X-Api-Key", "x-api-key", *ALIASES, "Tenant-Id", "tenant_id"])
+def test_identity_in_a_trailer_is_refused(start, upstream, connect, name):
+    """A server that merges trailers would see another caller than the one that was counted."""
+    server = upstream(serve=lambda link: (link.read_request_head(), link.wait_for_end()))
+    proxy = start(forward(server, quotas={"key": {"key": ["header:X-Api-Key"], "limits": {"hour": 100}}, "one": {"key": ["u"], "limits": {"hour": 100}}},
+                          identities={"u": {"from": ["header:tenant_id"], "missing": "ip"}}))
+    head = http.request("POST", "/", [("X-Api-Key", "mine"), ("Transfer-Encoding", "chunked")])
+    for pause in (b"", b"1\r\nx\r\n"):  # the end of the body comes with the head, or later
+        client = connect(proxy)
+        client.send(head + pause)
+        if pause:
+            server.wait_for_requests(1)
+        client.send(http.chunked([], [("X-Other", "o"), (name, "yours")]))
+        reply = client.read()
+        assert reply.status == 400
+        client.expect_end()
+        assert proxy.line_of(reply)["reason"] == "bad_trailer"
+    assert all(b"yours" not in bytes(link.reader.buffer) for link in server.links)

@@ -40,10 +40,36 @@ static void test_alias(void **state)
     }
 }
 
+static void test_trailers(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span trailers;
+        bool dashed, underscored;
+    } rows[] = {
+        {SPAN(""), false, false},
+        {SPAN("X-Sum: tenant:1\r\n"), false, false},
+        {SPAN("X-Api-Key: a\r\n"), true, true},
+        {SPAN("X-Sum: 1\r\nx_API-key:a\r\n"), true, true},
+        {SPAN("X-Sum: 1\r\nX-Api-Keys: a\r\nX-Api: b\r\n"), false, false},
+        {SPAN("TENANT:\r\nX: 1\r\n"), true, false},
+        {SPAN("X-User: a\r\n"), false, true},
+    };
+    const struct identity_headers dashed = {DASHED, 2, false}, underscored = {UNDERSCORED, 2, true};
+    const struct identity_headers none = {NULL, 0, false};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(identity_names_trailer(&dashed, rows[i].trailers), rows[i].dashed);
+        assert_int_equal(identity_names_trailer(&underscored, rows[i].trailers),
+                         rows[i].underscored);
+        assert_false(identity_names_trailer(&none, rows[i].trailers));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alias),
+        cmocka_unit_test(test_trailers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

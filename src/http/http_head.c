@@ -260,9 +260,6 @@ static COLD enum http_parse other_line(const char *buf, size_t len, size_t *at, 
             return HTTP_PARSE_INCOMPLETE;
         return buf[*at + 1] == '\n' ? HTTP_PARSE_OK : bad(fault, HTTP_FAULT_BARE_CR, *at);
     }
-    if (field == NULL)
-        return bad(fault, HTTP_FAULT_TOO_MANY_FIELDS, *at);
-
     size_t stop = *at + bounds->line_bytes;
     enum http_fault_id too_long = HTTP_FAULT_FIELD_TOO_LONG;
     if (stop > bounds->head_stop) {
@@ -277,6 +274,30 @@ static COLD enum http_parse other_line(const char *buf, size_t len, size_t *at, 
     if (parse == HTTP_PARSE_INCOMPLETE && too_long != HTTP_FAULT_NONE)
         return bad(fault, too_long, stop);
     return parse;
+}
+
+/* Judges lines that are not kept, until the empty line. */
+static COLD enum http_parse unkept_lines(const char *buf, size_t len, size_t *at, bool refuse_alias,
+                                         const struct bounds *bounds, struct http_fault *fault)
+{
+    struct http_field field;
+    enum http_parse parse;
+    size_t before;
+    do {
+        before = *at;
+        parse = other_line(buf, len, at, refuse_alias, bounds, &field, fault);
+    } while (parse == HTTP_PARSE_OK && *at != before);
+    return parse;
+}
+
+/* Lines beyond field_max: that there are too many shows when the head is whole, as for one that comes in pieces. */
+static COLD enum http_parse excess_lines(const char *buf, size_t len, size_t at, bool refuse_alias,
+                                         const struct bounds *bounds, struct http_fault *fault)
+{
+    size_t first = at;
+    enum http_parse parse = unkept_lines(buf, len, &at, refuse_alias, bounds, fault);
+    return parse == HTTP_PARSE_OK && at != first ? bad(fault, HTTP_FAULT_TOO_MANY_FIELDS, first)
+                                                 : parse;
 }
 
 /* Reads field lines from *off until the empty line. */
@@ -302,8 +323,9 @@ static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const c
         size_t next = field != field_end ? plain_field_line(buf, plain_stop, at, field) : 0;
         if (__builtin_expect(next == 0, 0)) {
             next = at;
-            enum http_parse parse = other_line(buf, len, &next, is_request, &bounds,
-                                               field != field_end ? field : NULL, fault);
+            enum http_parse parse =
+                field != field_end ? other_line(buf, len, &next, is_request, &bounds, field, fault)
+                                   : excess_lines(buf, len, at, is_request, &bounds, fault);
             *off = at;
             if (parse != HTTP_PARSE_OK)
                 return parse;
@@ -339,14 +361,7 @@ static COLD enum http_parse resume(const char *buf, size_t len, size_t *scanned,
     const struct bounds bounds = {.line_bytes = (size_t)limits->field_max_bytes + 2,
                                   .head_stop =
                                       (size_t)(line_end - buf) + 1 + limits->head_max_bytes};
-    struct http_field field;
-    enum http_parse parse;
-    size_t before;
-    do {
-        before = *scanned;
-        parse = other_line(buf, len, scanned, is_request, &bounds, &field, fault);
-    } while (parse == HTTP_PARSE_OK && *scanned != before);
-    return parse;
+    return unkept_lines(buf, len, scanned, is_request, &bounds, fault);
 }
 
 static ALWAYS_INLINE enum http_parse head_parse(struct http_head *head, const char *buf, size_t len,

@@ -447,6 +447,11 @@ static void test_limits(void **state)
         ROW(BAD(HEAD_TOO_LONG), G "A: 3456789\r\nA: 345678\r\nAAAAAAAAAAAAAAAAAAA"),
         ROW(INCOMPLETE, G "A: 345678\r\nA: 345678\r\nA: 567\r\n"),
         ROW(INCOMPLETE, G "A: 345678\r\nA: 345678\r\nA: 567\r\n\r"),
+        ROW(GOOD, G "A:\r\nB:\r\nC:\r\n\r\n"),
+        ROW(BAD(TOO_MANY_FIELDS), G "A:\r\nB:\r\nC:\r\nD:\r\n\r\n"),
+        ROW(INCOMPLETE, G "A:\r\nB:\r\nC:\r\nD:\r\nE:\r\n"),
+        ROW(BAD(BAD_FIELD_NAME), G "A:\r\nB:\r\nC:\r\nD:\r\nE E:\r\n\r\n"),
+        ROW(BAD(FIELD_TOO_LONG), G "A:\r\nB:\r\nC:\r\nD: 34567890\r\n\r\n"),
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         check_row(&rows[i], http_head_parse_request, &limits);

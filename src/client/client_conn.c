@@ -91,6 +91,13 @@ static bool client_linger(struct client_conn *conn)
     return false;
 }
 
+static enum metrics_id client_reason(const struct client_conn *conn)
+{
+    if (conn->is_last)
+        return METRICS_CLOSED_REQUESTS;
+    return conn->env->is_draining ? METRICS_CLOSED_DRAIN : METRICS_CLOSED_RESPONSE;
+}
+
 void client_finished(void *arg, enum exchange_after after)
 {
     struct client_conn *conn = arg;
@@ -102,8 +109,7 @@ void client_finished(void *arg, enum exchange_after after)
         net_stream_abort(&conn->stream);
         client_set_state(conn, CLIENT_CLOSED);
     } else if (after == EXCHANGE_CLOSE || conn->will_close || conn->env->is_draining) {
-        client_ends_by(conn,
-                       conn->env->is_draining ? METRICS_CLOSED_DRAIN : METRICS_CLOSED_RESPONSE);
+        client_ends_by(conn, client_reason(conn));
         client_finish(conn);
     } else {
         client_set_state(conn, CLIENT_IDLE);

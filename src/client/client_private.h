@@ -45,6 +45,7 @@ struct client_conn {
     bool is_broken;  /* a write failed */
     bool keep_alive; /* the client's wish */
     bool is_1_0;
+    bool is_last; /* no request behind the one in progress is begun, whatever the client wishes */
     bool will_close;       /* the response in progress says so */
     bool request_done;     /* the request in progress has been read whole; never in a tunnel */
     bool is_counted;       /* by its address, in env->shared.addresses */

@@ -119,9 +119,8 @@ static void client_begin_request(struct client_conn *conn, struct http_head *hea
         return;
     }
     request->is_last = ++conn->requests >= client_limits(conn)->requests_max;
-    conn->keep_alive = request->framing.keep_alive && !request->is_last;
-    if (request->is_last)
-        client_ends_by(conn, METRICS_CLOSED_REQUESTS);
+    conn->keep_alive = request->framing.keep_alive;
+    conn->is_last = request->is_last;
     conn->request_done = request->framing.kind == HTTP_BODY_NONE;
     http_body_init(&work->body, &request->framing);
     client_begin(conn, request);

@@ -102,8 +102,8 @@ static void client_frame(struct client_conn *conn, const struct exchange_respons
     if (!has_end && !conn->is_1_0 && conn->framing != CLIENT_NOTHING)
         conn->framing = CLIENT_CHUNKED;
     bool ends_with_connection = !has_end && conn->framing == CLIENT_RAW;
-    conn->will_close =
-        response->must_close || !conn->keep_alive || conn->env->is_draining || ends_with_connection;
+    conn->will_close = response->must_close || !conn->keep_alive || conn->is_last ||
+                       conn->env->is_draining || ends_with_connection;
 }
 
 static size_t client_head_bytes(const struct exchange_response *response)

@@ -309,6 +309,32 @@ def test_requests_of_a_connection(counted, connect, upstream):
     wait_for(lambda: numbers.closed("requests") == 2, "the connection is counted")
 
 
+def test_the_last_request_of_a_connection_may_end_otherwise(counted, connect, upstream):
+    """The counter names what ended the connection, not what would have."""
+    server = upstream(answer=lambda message: http.response(body=b"x" * (32 << 20)))
+    proxy, numbers = counted(forward(server, limits={"requests_per_connection": 1, "write_stall": "1s"}))
+    client = connect(proxy, receive_buffer=4096)
+    client.send(http.request())
+    (line,) = proxy.requests(1)
+    assert (line["end"], line["close"]) == ("write_stall", "requests")
+    wait_for(lambda: numbers.closed("write_stall") == 1, "the connection is counted")
+    assert numbers.closed("requests") == 0
+
+
+def test_who_sends_on_gets_to_read_the_last_response(start, connect, upstream):
+    """The client did not ask for the end: its next request is on its way, and a reset would destroy the response."""
+    size = 1 << 20
+    server = upstream(answer=lambda message: http.response(body=b"x" * size))
+    proxy = start(forward(server, limits={"requests_per_connection": 1}))
+    client = connect(proxy, receive_buffer=65536)
+    client.send(http.request())
+    assert proxy.requests(1)[0]["end"] == "ok"
+    client.send(http.request())
+    reply = client.read()
+    assert (len(reply.body), reply["Connection"]) == (size, "close")
+    client.expect_end()
+
+
 def test_requests_without_limit(start, connect):
     proxy = start(respond(limits={"requests_per_connection": "unlimited"}))
     client = connect(proxy)

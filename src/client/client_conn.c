@@ -108,7 +108,8 @@ void client_finished(void *arg, enum exchange_after after)
         client_ends_by(conn, METRICS_CLOSED_BROKEN);
         net_stream_abort(&conn->stream);
         client_set_state(conn, CLIENT_CLOSED);
-    } else if (after == EXCHANGE_CLOSE || conn->will_close || conn->env->is_draining) {
+    } else if (after == EXCHANGE_CLOSE || conn->will_close || conn->is_last ||
+               conn->env->is_draining) {
         client_ends_by(conn, client_reason(conn));
         client_finish(conn);
     } else {

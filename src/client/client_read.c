@@ -96,6 +96,19 @@ void client_refuse(struct client_conn *conn, struct exchange_request *request)
     client_work_drop_input(conn->env, conn->work);
 }
 
+static bool client_is_over_budget(const struct client_conn *conn)
+{
+    return atomic_load_explicit(conn->env->shared.head_bytes, memory_order_relaxed) >
+           client_limits(conn)->head_budget_bytes;
+}
+
+/* The exchange may read its server into the scratch: what belongs to a later request moves out.  It may wait for
+ * hours there, so it has the same budget as heads. */
+static bool client_keep_next(struct client_conn *conn)
+{
+    return conn->work->left == 0 || (client_keep_rest(conn) && !client_is_over_budget(conn));
+}
+
 static void client_take_head(struct client_conn *conn, const struct http_head *head)
 {
     struct client_work *work = conn->work;
@@ -123,12 +136,12 @@ static void client_begin_request(struct client_conn *conn, struct http_head *hea
     conn->is_last = request->is_last;
     conn->request_done = request->framing.kind == HTTP_BODY_NONE;
     http_body_init(&work->body, &request->framing);
-    client_begin(conn, request);
-    /* The exchange may read its server into the scratch: what belongs to a later request moves out. */
-    if (conn->x != NULL && conn->request_done && !client_keep_rest(conn)) {
-        exchange_stop(conn->x, END_CLIENT_ABORT);
-        client_set_state(conn, CLIENT_CLOSED);
+    if (conn->request_done && !client_keep_next(conn)) {
+        request->refuse = END_HEAD_MEMORY;
+        client_refuse(conn, request);
+        return;
     }
+    client_begin(conn, request);
 }
 
 /* One empty line before a request line is skipped (RFC 9112 section 2.2), also when its two bytes came apart, and
@@ -143,12 +156,6 @@ static void client_skip_crlf(struct client_conn *conn)
     work->at += skipped;
     work->left -= skipped;
     work->scanned = 0;
-}
-
-static bool client_is_over_budget(const struct client_conn *conn)
-{
-    return atomic_load_explicit(conn->env->shared.head_bytes, memory_order_relaxed) >
-           client_limits(conn)->head_budget_bytes;
 }
 
 static void client_wait_for_head(struct client_conn *conn, struct exchange_request *request)
@@ -240,8 +247,13 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
     }
     conn->request_done = true;
     *data = (struct span){work->body.trailers, work->body.trailers_len};
-    /* The response may be read into the scratch: what belongs to a later request moves out. */
-    return client_keep_rest(conn) ? EXCHANGE_BODY_DONE : EXCHANGE_BODY_GONE;
+    if (!client_keep_next(
+            conn)) { /* the client may send it again elsewhere (RFC 9112 section 9.3.2) */
+        client_work_drop_input(conn->env, work);
+        client_ends_by(conn, METRICS_CLOSED_RESPONSE);
+        conn->is_last = true;
+    }
+    return EXCHANGE_BODY_DONE;
 }
 
 /* ---- tunnels ---- */

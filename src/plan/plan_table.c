@@ -505,7 +505,8 @@ static const struct config_directive limits_rows[] = {
      .fallback = "\"64MiB\"",
      .min = KIB(1024),
      .max = KIB(64) << 20,
-     .doc = "Memory for incomplete heads of all connections; beyond it they are answered 503."},
+     .doc = "Memory for incomplete heads and pipelined requests of all connections; beyond it they "
+            "are answered 503."},
 };
 
 static const struct config_table limits_table = {

@@ -176,6 +176,46 @@ def test_memory_for_heads(counted, connect):
     assert numbers.end("head_memory") >= 1
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_memory_for_what_is_pipelined(counted, connect, upstream, method):
+    """It waits as long as the response does, and would take any amount from those whose heads come in pieces."""
+    go = threading.Event()
+
+    def serve(link):
+        while link.read_request() is not None:
+            go.wait()
+            link.send(http.response())
+
+    server = upstream(serve)
+    proxy, numbers = counted(forward(server, limits={"head_memory": "1MiB", "header_timeout": "1h"}, workers=1))
+    begin = http.request(method, "/first", body=b"x" if method == "POST" else None)
+    piped = begin + http.request("GET", "/second", [("X", "v" * 30000)]) * 2
+    clients = [connect(proxy) for _ in range(60)]
+    for client in clients:
+        client.send(piped)
+    if method == "POST":
+        server.wait_for_requests(60)
+    else:
+        wait_for(lambda: len(server.requests) + numbers.end("head_memory") == 60, "all are judged")
+        assert numbers.end("head_memory") > 30
+    go.set()
+    statuses, closes = [], 0
+    for client in clients:
+        reply = client.read()
+        statuses.append(reply.status)
+        if reply["Connection"] == "close":
+            closes += 1
+            client.expect_end()
+            continue
+        assert [client.read().status, client.read().status] == [200, 200]
+    assert closes > 30 and statuses.count(503) == (closes if method == "GET" else 0)
+    client = connect(proxy)
+    client.send(HEAD)
+    assert client.is_quiet(0.2)
+    client.send(b"\r\n")
+    assert client.read().status == 200
+
+
 # -- time
 
 def test_header_deadline(counted, connect):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Races and lies that desynchronise proxies: whatever either side does, nobody sees another's bytes, nothing hangs."""
 import array
+import collections
 import contextlib
 import fcntl
 import itertools
@@ -365,7 +366,7 @@ def test_unix_socket_that_is_not_there(start, connect, tmp_path):
 # Seconds and seed of the campaign: longer ones are run by hand.
 CAMPAIGN_S = float(os.environ.get("SLUICE_CAMPAIGN_S", "12"))
 CAMPAIGN_SEED = os.environ.get("SLUICE_CAMPAIGN_SEED", "1")
-GAUGES = ("connections_open", "exchanges_open", "upstream_idle_connections", "store_inflight")
+GAUGES = ("connections_open", "exchanges_open", "tunnels_open", "upstream_idle_connections", "store_inflight")
 
 
 def campaign_config(server, metrics_port, redis):
@@ -373,13 +374,21 @@ def campaign_config(server, metrics_port, redis):
         server,
         quotas={"user": {"key": ["user"], "limits": {"minute": 20, "hour": 1000}}, "ip": {"key": ["ip"], "limits": {"minute": 10000000}}},
         identities={"user": {"from": ["header:X-User"], "missing": "ip"}},
-        limits={"header_timeout": "500ms", "body_grace": "300ms", "write_stall": "1s", "keepalive": "100ms", "connections": 64},
+        limits={"header_timeout": "500ms", "body_grace": "300ms", "write_stall": "1s", "keepalive": "100ms", "connections": 64,
+                "connections_per_address": 9, "requests_per_connection": 6, "read_min_rate": "20KiB/s", "linger": "1s", "drain_timeout": "2s"},
         admin={"metrics": f"127.0.0.1:{metrics_port}"})
     config["routes"].insert(0, {"name": "here", "prefix": "/here/", "respond": {"status": 200, "text": "here" * 500}})
-    config["upstreams"]["app"]["timeouts"] = {"connect": "1s", "first_byte": "1s", "read_idle": "1s", "pool_idle": "200ms"}
+    config["routes"].insert(0, {**config["routes"][-1], "name": "up", "prefix": "/up/", "upgrade": ["websocket"]})
+    config["routes"].insert(0, {**config["routes"][-1], "name": "loose", "prefix": "/loose/",
+                                "allow_path": ["dot_segments", "encoded_slash", "backslash", "parameters", "double_encoding"]})
+    config["upstreams"]["app"]["timeouts"] = {"connect": "1s", "first_byte": "1s", "read_idle": "1s", "pool_idle": "200ms", "tunnel_idle": "1s"}
     if redis:
         config["store"] = {"type": "redis", "servers": [redis.address], "on_failure": "allow"}
     return config
+
+
+def total(values, name):
+    return sum(int(value) for key, value in values.items() if key.split("{")[0] == f"sluice_{name}")
 
 
 def gauges(port):
@@ -389,12 +398,15 @@ def gauges(port):
     return found
 
 
-def run_clients(address, tags, until, wrong, workers=16):
+def run_clients(address, tags, until, wrong, workers=24, answers=None):
     numbers = itertools.count()
 
     def work():
         while not until():
-            wrong.extend(hostile.Client(CAMPAIGN_SEED, next(numbers), address, tags).run())
+            client = hostile.Client(CAMPAIGN_SEED, next(numbers), address, tags)
+            wrong.extend(client.run())
+            if answers is not None:
+                answers.extend(client.answers)
 
     threads = [threading.Thread(target=work) for _ in range(workers)]
     for thread in threads:
@@ -402,6 +414,27 @@ def run_clients(address, tags, until, wrong, workers=16):
     for thread in threads:
         thread.join()
     return next(numbers)
+
+
+def check_books(proxy, values, answers):
+    """Every answer that a client has read has one line that says the same, and the counters count the lines."""
+    requests = proxy.requests()
+    lines = {line["id"]: line for line in requests}
+    assert len(lines) == len(requests)
+    for own_id, status in answers:
+        assert own_id is not None
+        assert lines[own_id.split("-")[0]].get("status") == status, (lines[own_id.split("-")[0]], status)
+    assert total(values, "exchanges_total") == len(requests)
+    assert total(values, "tunnels_total") == len([line for line in requests if line.get("status") == 101])
+    decisions = collections.Counter(line["decision"] for line in requests)
+    for decision in ("allow", "refuse", "degraded_allow", "degraded_refuse"):
+        assert int(values[f'sluice_decisions_total{{decision="{decision}"}}']) == decisions[decision], decision
+    accepted, refused = total(values, "connections_accepted_total"), total(values, "connections_refused_total")
+    assert total(values, "connections_closed_total") == accepted - refused
+    ends = collections.Counter(line["end"] for line in requests)
+    for end, count in ends.items():
+        assert int(values[f'sluice_exchanges_total{{end="{end}"}}']) == count
+    return ends
 
 
 @pytest.mark.slow
@@ -417,12 +450,16 @@ def test_hostile_clients_and_servers(start, upstream, connect, request, store):
     assert connect(proxy).ask("GET", "/here/").status == 200
     wait_for(lambda: not any(gauges(port).values()), "the gauges are at zero")
     descriptors = proxy.descriptors()
-    wrong = []
+    wrong, answers = [], []
     end = time.monotonic() + CAMPAIGN_S
 
     def disturb():
-        while time.monotonic() < end:
+        for caps in itertools.cycle((9, 5, "unlimited", 30)):
+            if time.monotonic() >= end:
+                return
             time.sleep(0.7)
+            proxy.config["limits"]["connections_per_address"] = caps
+            proxy.write_config(proxy.config)
             proxy.signal(signal.SIGHUP)
             if redis:
                 redis.pause()
@@ -434,14 +471,17 @@ def test_hostile_clients_and_servers(start, upstream, connect, request, store):
 
     disturber = threading.Thread(target=disturb)
     disturber.start()
-    count = run_clients(proxy.address, tags, lambda: time.monotonic() > end or len(wrong) > 5, wrong)
+    count = run_clients(proxy.address, tags, lambda: time.monotonic() > end or len(wrong) > 5, wrong, answers=answers)
     disturber.join()
     assert not wrong + hostile_server.wrong, "\n".join((wrong + hostile_server.wrong)[:8])
     proxy.assert_no_report()
     wait_for(lambda: not any(gauges(port).values()), f"the gauges are at zero: {gauges(port)}")
     wait_for(lambda: proxy.descriptors() <= descriptors, f"{descriptors} descriptors are open, {proxy.descriptors()} are")
     assert not proxy.events("child_restart"), proxy.stderr()
-    print(count, "clients,", len(proxy.requests()), "requests")
+    values = scrape(port)
+    wait_for(lambda: len(proxy.requests()) >= total(values, "exchanges_total"), "all lines are written")
+    ends = check_books(proxy, values, answers)
+    print(count, "clients,", len(answers), "answers read,", dict(ends), {k: v for k, v in values.items() if "_closed_" in k or "_refused_" in k or "tunnels" in k})
 
 
 @pytest.mark.slow

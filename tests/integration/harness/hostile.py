@@ -11,6 +11,7 @@ import struct
 import time
 
 from . import http
+from .upgrade import HANDSHAKE, accept_of
 
 TAG = re.compile(rb"T[0-9a-f]{12}")
 HOW = re.compile(r"how=([a-z_]+)")
@@ -19,7 +20,11 @@ _RESET = struct.pack("ii", 1, 0)
 METHODS = ("GET", "GET", "GET", "POST", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH")
 SERVER_HOWS = ("length", "length", "length", "chunked", "chunked", "close", "empty", "not_modified", "big", "big_chunked",
                "interim", "interim_many", "bytewise", "torn", "torn_reset", "mutated", "early", "early_end", "extra",
-               "silent_end", "silent_reset", "stall", "stall_body", "limits_field", "switch")
+               "silent_end", "silent_reset", "stall", "stall_body", "limits_field", "switch", "refuse_body", "huge")
+TUNNEL_HOWS = ("echo", "echo", "talk", "talk_reset", "end_first", "reset", "big", "big_reset", "silent", "bad_accept", "no_switch", "length",
+               "interim", "torn", "mutated")
+STRANGE_PATHS = ("/loose/a/../{}", "/loose/%2e%2e/loose/{}", "/loose/a%2fb/{}", "/loose/a%5c{}", "/loose/a;x=1/{}", "/loose/a%252fb/{}",
+                 "/loose/..;/{}", "/loose/a%2f..%2f{}", "/loose//../{}", "/a/../{}", "/a%2f{}", "/%2e%2e/{}", "/loose/../../{}")
 
 
 def pieces(rng, data, how=None):
@@ -83,9 +88,16 @@ class Server:
     def _exchange(self, link, rng, message, how):
         """False to leave the connection."""
         tag = (TAG.findall(message.raw_head) or [b""])[0]
+        if how == "refuse_body":
+            link.send(http.response(417, "No", [("X-Tag", tag.decode()), ("Connection", "close")], tag))
+            return False
+        if message["Expect"] and rng.random() < 0.8:
+            link.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not how.startswith("early"):
             link.reader.body(message, is_bodiless=False, to_end=False)
         self._check(message)
+        if message.target.startswith("/up/") and how in TUNNEL_HOWS[:10]:
+            return self._tunnel(link, rng, message, how, tag)
         if how == "silent_end":
             return False
         if how == "silent_reset":
@@ -110,6 +122,37 @@ class Server:
             link.reset()
         return lives
 
+    def _tunnel(self, link, rng, message, how, tag):
+        """Bytes may come with the 101, and either side may end first, cleanly or not."""
+        key = (message.all("Sec-WebSocket-Key") or [""])[0]
+        accept = "x" * 28 if how == "bad_accept" else accept_of(key)
+        fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
+        link.send(http.response(101, "Switching Protocols", fields, length=False) + tag * rng.choice((0, 1, 3000)))
+        if how == "reset":
+            link.reset()
+            return False
+        if how in ("big", "big_reset"):
+            link.send(tag * rng.choice((5000, 60000)))
+        if how == "end_first":
+            link.end_output()
+        if how == "silent":
+            time.sleep(rng.choice((0.1, 1.5)))
+        for _ in range(rng.choice((1, 3, 1000))):
+            data = bytes(link.reader.buffer) or link.sock.recv(65536)
+            link.reader.buffer.clear()
+            if not data:
+                break
+            strangers = (set(TAG.findall(data)) & self.tags) - {tag}
+            if strangers:
+                self.wrong.append(f"a tunnel of {tag} with bytes of {strangers}")
+            if how == "echo":
+                link.send(data)
+            if how.startswith("talk"):
+                link.send(tag * rng.choice((1, 100)))
+        if how.endswith("_reset"):
+            link.reset()
+        return False
+
     def _response(self, rng, message, how, tag):
         fields = [("X-Tag", tag.decode())] + [(f"X-{i}", "v" * rng.randrange(60)) for i in range(rng.randrange(3))]
         text = tag * rng.choice((0, 1, 5, 200, 1000))
@@ -120,6 +163,8 @@ class Server:
             return http.response(204, "No Content", fields, length=False), lives
         if how == "not_modified":
             return http.response(304, "Not Modified", fields, length=False), lives
+        if how == "huge":  # more than the kernel holds for a reader that does not read
+            text = tag * 500000
         if how in ("big", "big_chunked"):
             text = tag * rng.choice((5000, 5041, 20000, 40000))
         if how in ("chunked", "big_chunked"):
@@ -156,10 +201,26 @@ class Client:
         tags.add(self.tag)
         self.hows = []
         self.wrong = []
+        self.is_ahead = False
+        self.leave = self.rng.choice(("read",) * 6 + ("reset", "close", "half", "reset_late", "slow", "pause", "pause", "trickle", "trickle"))
+        self.answers = []  # (id, status) of each final response that was read whole
+
+    def _handshake(self):
+        """Asks for a tunnel, and says something at once in one of three."""
+        rng, tag = self.rng, self.tag.decode()
+        self.hows.append(how := rng.choice(TUNNEL_HOWS))
+        fields = [("X-Tag", tag), ("X-User", tag)] + HANDSHAKE
+        if rng.random() < 0.1:
+            del fields[rng.randrange(2, len(fields))]
+        data = http.request("GET", f"/up/{tag}?how={how}", fields, minor=0 if rng.random() < 0.03 else 1)
+        self.is_ahead = rng.random() < 0.6  # without a tunnel what follows is taken for a request
+        return "GET", data + self.tag * rng.choice((1, 1000, 20000)) * self.is_ahead
 
     def _request(self, is_last):
         rng = self.rng
         method, how = rng.choice(METHODS), rng.choice(SERVER_HOWS)
+        if how == "huge" and self.leave not in ("pause", "trickle", "reset_late"):
+            how = "length"
         tag = self.tag.decode()
         self.hows.append(how)
         fields = [("X-Tag", tag), ("X-User", rng.choice((tag, tag, tag, "a")))]
@@ -169,8 +230,15 @@ class Client:
             fields.append(("Connection", "keep-alive"))
         if rng.random() < 0.05:
             fields.append(("X-Large", "v" * rng.choice((4000, 30000, 32700, 33000))))
+        if rng.random() < 0.06:
+            fields.append(("Max-Forwards", rng.choice(("0", "0", "1", "7", "-1", "x"))))
+        if rng.random() < 0.06:
+            fields.append(("TE", "trailers"))
+        if rng.random() < 0.02:
+            fields.append(("X_User", tag))
         minor = 0 if rng.random() < 0.07 else 1
-        target = rng.choice((f"/t/{tag}?how={how}",) * 12 + (f"/here/{tag}",) * 3 + (f"/a/../{tag}", "*", f"http://test.local/t/{tag}?how={how}"))
+        target = rng.choice((f"/t/{tag}?how={how}",) * 12 + (f"/here/{tag}",) * 3 + (f"/a/../{tag}", "*", f"http://test.local/t/{tag}?how={how}",
+                             rng.choice(STRANGE_PATHS).format(tag)))
         kind = rng.random()
         if method in ("POST", "PUT", "PATCH") and kind < 0.9:
             body = self.tag * rng.choice((0, 1, 10, 1000, 6000, 20000))
@@ -190,15 +258,23 @@ class Client:
         rng = self.rng
         count = rng.choice((1, 1, 1, 2, 3, 8))
         requests = [self._request(i == count - 1) for i in range(count)]
+        if rng.random() < 0.2:
+            requests[-1] = self._handshake()
         data = b"".join(d for _, d in requests)
         is_mutated = rng.random() < 0.3
         if is_mutated:
             data = mutated(rng, data)
         if rng.random() < 0.15:
             data, is_mutated = data[:rng.randrange(len(data) + 1)], True
-        leave = rng.choice(("read",) * 6 + ("reset", "close", "half", "reset_late", "slow"))
+        leave = self.leave
         try:
-            with socket.create_connection(self.address, timeout=20) as sock:
+            source = (f"127.0.0.{rng.randint(2, 5)}", 0)
+            with socket.socket() as sock:
+                sock.settimeout(20)
+                if leave in ("pause", "trickle"):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                sock.bind(source)
+                sock.connect(self.address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._talk(sock, data, leave, [m for m, _ in requests], is_mutated)
         except socket.timeout:
@@ -222,11 +298,15 @@ class Client:
         sock.settimeout(20)
         if leave == "half":
             sock.shutdown(socket.SHUT_WR)
+        if leave == "pause":
+            time.sleep(rng.choice((0.1, 1.5, 3)))
         try:
-            while part := sock.recv(rng.choice((100, 4096, 65536))):
+            while part := sock.recv(300 if leave == "trickle" else rng.choice((100, 4096, 65536))):
                 received += part
-                if leave == "slow":
-                    time.sleep(0.002)
+                if leave in ("slow", "trickle"):
+                    time.sleep(0.002 if leave == "slow" else 0.02)
+                if leave == "trickle" and len(received) > 20000:
+                    break
                 if leave == "reset_late" and rng.random() < 0.3:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     break
@@ -258,11 +338,17 @@ class Client:
             self.wrong.append(f"bytes of {strangers} came to {self.tag}: {received[:300]!r}")
         parts = iter([received])
         reader = http.Reader(lambda: next(parts, b""))
+        if received.startswith(b"HTTP/1.1 503 "):  # one connection too many: told before anything was read
+            methods = ("GET",)
+        reply = None
         try:
             for method in methods if not is_mutated else ("GET",):
                 if not reader.at_end():
-                    reader.response(method)
-            if not is_mutated and not reader.at_end():
+                    reply = reader.response(method)
+                    self.answers.append((reply["X-request-id"], reply.status))
+                if reply is not None and reply.status == 101:
+                    return
+            if not is_mutated and not self.is_ahead and not reader.at_end():
                 self.wrong.append(f"more than was asked for: {bytes(reader.buffer)[:300]!r}, {self.hows}")
         except http.Ended:
             pass

@@ -219,5 +219,9 @@ char *exchange_room(struct exchange *x, size_t bytes)
 {
     if (bytes <= EXCHANGE_OUT_BYTES)
         return x->env->out;
-    return arena_take(&x->arena, bytes);
+    if (bytes > x->room_bytes) { /* a server may send many large heads before its answer */
+        x->room = arena_take(&x->arena, bytes);
+        x->room_bytes = x->room == NULL ? 0 : bytes;
+    }
+    return x->room;
 }

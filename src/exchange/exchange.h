@@ -140,6 +140,8 @@ struct exchange {
     uint64_t body_bytes;          /* of the request, so far */
     uint64_t began_us, headed_us, store_us, connect_us, connected_us, sent_us, first_us;
     struct span judged, server, upstream_id, parent_id;
+    char *room; /* of the arena, for heads that env->out is too small for */
+    size_t room_bytes;
     struct exchange_subject *subjects;
     unsigned subject_count;
     struct lease_shadow *shadows; /* quotas in shadow */

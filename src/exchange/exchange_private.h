@@ -41,7 +41,8 @@ char *exchange_write_date(struct exchange_env *env, char *out);
 /* May the response carry the rate-limit fields of this exchange? */
 bool exchange_shows_limits(const struct exchange *x);
 
-/* Room for composing: the worker's buffer, or the arena when that is too small.  NULL: no memory. */
+/* Room for composing, until the next call: the worker's buffer, or the arena when that is too small.  NULL: no
+ * memory. */
 char *exchange_room(struct exchange *x, size_t bytes);
 
 /* Give the server's connection back, or close it. */

@@ -276,6 +276,19 @@ def test_reset_that_follows_data_at_once_is_noticed(start, upstream, connect):
     assert proxy.requests(1)[0]["end"] == "upstream_abort"
 
 
+def test_many_large_interim_responses_pass(start, upstream, connect):
+    """Each as large as a head may be, and together more than an exchange may hold."""
+    fields = b"".join(b"X-%d: %s\r\n" % (n, b"v" * 30000) for n in range(4))
+    server = upstream(answer=lambda message: (b"HTTP/1.1 103 Early Hints\r\n" + fields + b"\r\n") * 32 + http.response(body=b"done"))
+    proxy = start(forward(server))
+    client = connect(proxy)
+    reply = client.ask()
+    assert (reply.status, reply.body, len(reply.interim)) == (200, b"done", 32)
+    assert all(len(interim["X-3"]) == 30000 for interim in reply.interim)
+    assert client.ask().status == 200
+    assert [line["end"] for line in proxy.requests(2)] == ["ok", "ok"]
+
+
 # ---- small things
 
 def test_empty_line_before_a_request_may_come_in_pieces(start, connect):

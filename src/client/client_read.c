@@ -12,10 +12,7 @@
 bool client_move_rest(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
-    const struct plan_limits *limits = client_limits(conn);
-    size_t max =
-        (size_t)limits->head.line_max_bytes + limits->head.head_max_bytes + LOOP_SCRATCH_BYTES;
-    if (buf_append(&work->in, (struct span){work->at, work->left}, max) != ERR_OK)
+    if (buf_append(&work->in, (struct span){work->at, work->left}, CLIENT_IN_MAX_BYTES) != ERR_OK)
         return false;
     work->at = work->in.bytes + work->in.begin;
     work->left = buf_len(&work->in);

@@ -6,6 +6,7 @@ import os
 import pathlib
 import resource
 import select
+import signal
 import threading
 import time
 
@@ -16,6 +17,7 @@ from harness.configs import forward, respond
 from harness.metrics import scrape
 from harness.ports import take_port
 from harness.replies import check_error
+from harness.unread import unread_by_peer
 from harness.waiting import PATIENCE_S, wait_for
 
 BAD = "API request error."
@@ -174,6 +176,22 @@ def test_memory_for_heads(counted, connect):
     assert refused[0]["Retry-After"] == "1" and refused[0]["Connection"] == "close"
     assert proxy.line_of(refused[0])["end"] == "head_memory"
     assert numbers.end("head_memory") >= 1
+
+
+def test_reload_lowers_a_limit_below_what_has_come(start, connect):
+    """A head in pieces is judged by the limits in force when the next piece comes, and answered."""
+    proxy = start(respond(limits={"headers": "160KiB", "header": "128KiB"}))
+    client = connect(proxy)
+    client.send(HEAD + (b"X: " + b"a" * 60000 + b"\r\n") * 2)
+    wait_for(lambda: unread_by_peer(client.sock) == 0, "the first piece is read")
+    proxy.write_config({**proxy.config, "limits": {"request_line": "1KiB", "headers": "1KiB", "header": "1KiB"}})
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_for_event("reload")
+    client.send(b"Y: 1\r\n")
+    reply = client.read()
+    check_error(reply, 431, "0201", LARGE)
+    client.expect_end()
+    assert proxy.line_of(reply)["end"] == "headers_too_large"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -130,12 +130,22 @@ static bool client_has_left(struct client_conn *conn)
            net_stream_is_over(&conn->stream);
 }
 
+/* What the exchange does not read, because the server takes nothing or a later request begins there, hides a reset
+ * that came behind it. */
+static bool client_was_reset(struct client_conn *conn)
+{
+    return conn->x != NULL && conn->stream.is_readable && net_stream_has_failed(&conn->stream);
+}
+
 static void client_drive_exchange(struct client_conn *conn)
 {
-    if (conn->is_broken || client_has_left(conn))
+    if (conn->is_broken || client_has_left(conn)) {
         exchange_stop(conn->x, END_CLIENT_ABORT);
-    else
-        exchange_run(conn->x);
+        return;
+    }
+    exchange_run(conn->x);
+    if (client_was_reset(conn))
+        exchange_stop(conn->x, END_CLIENT_ABORT);
 }
 
 /* True while another look is worth it. */

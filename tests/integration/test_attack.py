@@ -289,6 +289,38 @@ def test_many_large_interim_responses_pass(start, upstream, connect):
     assert [line["end"] for line in proxy.requests(2)] == ["ok", "ok"]
 
 
+def test_reset_of_a_body_that_the_server_does_not_read(start, upstream, connect):
+    """Nothing of the client is read meanwhile; the server's deadline would be the first to notice."""
+    over = threading.Event()
+    server = upstream(serve=lambda link: (link.read_request_head(), over.wait()))
+    proxy = start(forward(server))
+    client = connect(proxy, timeout=1)
+    client.send(http.request("POST", "/", [("Content-Length", 1 << 30)]))
+    with pytest.raises(TimeoutError):
+        while True:
+            client.send(bytes(1 << 20))
+    client.reset()
+    try:
+        assert proxy.requests(1)[0]["end"] == "client_abort"
+    finally:
+        over.set()
+
+
+def test_reset_behind_a_request_that_waits_its_turn(start, upstream, connect):
+    """The server's deadline would be the first to notice here, too."""
+    over = threading.Event()
+    server = upstream(serve=lambda link: (link.read_request_head(), over.wait()))
+    proxy = start(forward(server))
+    client = connect(proxy)
+    client.send(http.request("GET", "/slow") + http.request("GET", "/next"))
+    server.wait_for_requests(1)
+    client.reset()
+    try:
+        assert [line["end"] for line in proxy.requests(1)] == ["client_abort"]
+    finally:
+        over.set()
+
+
 # ---- small things
 
 def test_empty_line_before_a_request_may_come_in_pieces(start, connect):

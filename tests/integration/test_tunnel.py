@@ -290,6 +290,23 @@ def test_a_reset_by_the_client_resets_the_server(start, upstream, connect, behin
     assert (line["status"], line["end"]) == (101, "client_abort")
 
 
+def test_a_reset_by_a_client_that_the_server_does_not_read(start, upstream, connect):
+    """What it sent waits for a server that takes nothing; nobody would notice until tunnel_idle."""
+    over = threading.Event()
+    server = upstream(tunnel(lambda link: over.wait()))
+    proxy = start(upgrading(server))
+    client, _ = opened(connect, proxy)
+    client.sock.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while True:
+            client.send(bytes(1 << 20))
+    client.reset()
+    try:
+        assert proxy.requests(1)[0]["end"] == "client_abort"
+    finally:
+        over.set()
+
+
 @pytest.mark.parametrize("behind", [b"", b"bytes before it"], ids=["alone", "behind bytes"])
 def test_a_reset_by_the_server_resets_the_client(start, upstream, connect, behind):
     go_on = threading.Event()

@@ -12,7 +12,7 @@
 #define CLIENT_GATHER_BYTES  4096
 #define CLIENT_OUT_MAX_BYTES (1u << 20)
 #define CLIENT_FAR_AWAY_US   3600000000u /* a deadline that something nearer will replace */
-#define CLIENT_IN_MAX_BYTES  (1u << 20) /* beyond every limit of heads that can be configured */
+#define CLIENT_IN_MAX_BYTES  (1u << 20)  /* beyond every limit of heads that can be configured */
 
 enum client_state {
     CLIENT_IDLE,   /* between requests; without work: nothing read, nothing to write */

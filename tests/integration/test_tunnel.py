@@ -129,7 +129,7 @@ def test_much_in_both_directions_at_once(start, upstream, connect):
     sender.start()
     seen["down"] = drink(client.reader.take, total)
     sender.join()
-    wait_for(lambda: "up" in seen, "the server has read it all")
+    wait_for(lambda: "up" in seen and len(digests) == 2, "the server has read and sent it all")
     assert seen == {"up": digests[1], "down": digests[2]}
     client.end_output()
     client.expect_end()

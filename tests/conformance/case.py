@@ -54,6 +54,7 @@ class RequestCase:
     allow: tuple
     follow: bool = True  # AFTER stands behind it
     ends: bool = False   # then the client ends its side: the message is not whole
+    last: int = None     # bytes of the client's last request, where raw goes on behind it
 
     @property
     def bytes(self):
@@ -64,7 +65,8 @@ class RequestCase:
         """(what is cut, what leaves with its last piece).  A client that said that this is its last request may not send another
         (RFC 9112 section 9.6); when that one comes later, it may meet a connection that is gone."""
         is_last = all(o.keep is False and o.refused is None for o in self.allow)
-        return (self.raw, self.bytes[len(self.raw):]) if is_last else (self.bytes, b"")
+        end = self.last or len(self.raw)
+        return (self.bytes[:end], self.bytes[end:]) if is_last or self.last else (self.bytes, b"")
 
 
 # Steps of a hostile origin beside bytes.

@@ -127,8 +127,9 @@ struct exchange {
     struct http_fault fault;
     struct http_hops hops;
     uint16_t status;
-    unsigned tried; /* servers asked since CONNECT was entered, upstream_take counts */
-    unsigned tries; /* connections that were begun or taken, for the log */
+    uint32_t retry_after_s; /* of a 503 that no decision made */
+    unsigned tried;         /* servers asked since CONNECT was entered, upstream_take counts */
+    unsigned tries;         /* connections that were begun or taken, for the log */
     unsigned interims;
     bool has_head, peer_is_unix, is_trusted, is_last;
     bool is_deciding, is_decided, is_retry, was_reused;

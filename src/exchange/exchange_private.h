@@ -36,7 +36,11 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
 char *exchange_write_own_fields(struct exchange *x, char *out);
 /* The line "Date: ..." of this second. */
 char *exchange_write_date(struct exchange_env *env, char *out);
-#define EXCHANGE_OWN_FIELDS_MAX (REPLY_LIMITS_MAX + RECORD_ID_MAX + 20 + FMT_DATE_MAX + 8)
+#define EXCHANGE_OWN_FIELDS_MAX (RECORD_ID_MAX + 20 + FMT_DATE_MAX + 8) /* without limits */
+size_t exchange_own_fields_max(const struct exchange *x);
+
+/* The dialects of headers that this request gets: those of its route, x-apig only when it asks for it. */
+uint32_t exchange_dialects(const struct exchange *x);
 
 /* May the response carry the rate-limit fields of this exchange? */
 bool exchange_shows_limits(const struct exchange *x);

@@ -15,22 +15,29 @@ struct span exchange_refusal_write(struct exchange_env *env, struct exchange_ref
     const struct plan *plan = env->snapshot->plan;
     uint16_t status = reply_error_status(refusal_error(refusal));
     char body[REPLY_BODY_MAX], *at = env->out;
+    struct span type;
     record_id_make(&refusal->id, &env->loop->rng);
     struct reply_error error = {.id = refusal_error(refusal),
                                 .request_id = {refusal->id.hex, RECORD_ID_HEX}};
-    size_t body_len = (size_t)(reply_error_body(body, &REPLY_APIG, &error) - body);
+    uint32_t retry_after_s = reply_retry_after(&plan->headers, 1, rng_u64(&env->loop->rng));
+    error.retry_after_s = retry_after_s;
+    size_t body_len = (size_t)(reply_error_body(body, plan->errors, false, &error, &type) - body);
     at = FMT_LIT(at, "HTTP/1.1 ");
     at = fmt_u64(at, status);
     *at++ = ' ';
     at = fmt_span(at, http_status_reason(status));
     at = FMT_LIT(at, "\r\n");
     at = exchange_write_date(env, at);
-    at = FMT_LIT(at, "Content-Type: application/json; charset=UTF-8\r\nX-request-id: ");
+    at = FMT_LIT(at, "Content-Type: ");
+    at = fmt_span(at, type);
+    at = FMT_LIT(at, "\r\nX-request-id: ");
     if (plan->request_id_short)
         at = fmt_span(at, (struct span){refusal->id.hex, RECORD_ID_HEX});
     else
         at = record_id_write(at, &refusal->id, env->loop->wall_us, plan->request_id_host);
-    at = FMT_LIT(at, "\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: ");
+    at = FMT_LIT(at, "\r\nRetry-After: ");
+    at = fmt_u64(at, retry_after_s);
+    at = FMT_LIT(at, "\r\nConnection: close\r\nContent-Length: ");
     at = fmt_u64(at, body_len);
     at = FMT_LIT(at, "\r\n\r\n");
     at = fmt_span(at, (struct span){body, body_len});

@@ -60,9 +60,6 @@ static enum relay relay_request(struct exchange *x, enum step_result *result)
 
 static const uint64_t RELAY_REPLACED =
     HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID) | HTTP_FIELD_BIT(HTTP_FIELD_TRANSFER_ENCODING);
-static const uint64_t RELAY_LIMITS = HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT) |
-                                     HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_USED) |
-                                     HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_WINDOW);
 
 static void relay_note_id(struct exchange *x, const struct http_head *head)
 {
@@ -79,6 +76,15 @@ static bool relay_keeps_date(const struct upstream_reading *reading)
            (reading->framing.nominated & HTTP_FIELD_BIT(HTTP_FIELD_DATE)) == 0;
 }
 
+/* The server's fields that ours stand for. */
+static uint64_t relay_replaced(const struct exchange *x, const struct http_head *head)
+{
+    uint32_t dialects = exchange_dialects(x);
+    if ((dialects & REPLY_X_APIG) != 0)
+        http_head_mark(head, SPAN("x-apig-ratelimit-"), HTTP_FIELD_X_APIG_RATELIMIT);
+    return reply_replaced_fields(dialects, head);
+}
+
 static bool relay_head(struct exchange *x, const struct upstream_reading *reading,
                        struct span protocol)
 {
@@ -88,11 +94,11 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
     uint64_t drop = RELAY_REPLACED;
     if (is_interim && x->head.minor == 0)
         return true; /* HTTP/1.0 knows no interim responses */
-    char *out = exchange_room(x, head->bytes + EXCHANGE_OWN_FIELDS_MAX);
+    char *out = exchange_room(x, head->bytes + exchange_own_fields_max(x));
     if (out == NULL)
         return false;
     if (exchange_shows_limits(x))
-        drop |= RELAY_LIMITS;
+        drop |= relay_replaced(x, head);
     if (head->status < 200 || head->status == 204) /* RFC 9110 section 8.6: none, be it 0 */
         drop |= HTTP_FIELD_BIT(HTTP_FIELD_CONTENT_LENGTH);
     char *at = http_write_fields(out, head, drop);

@@ -13,11 +13,31 @@ bool exchange_shows_limits(const struct exchange *x)
     return x->is_decided && x->ask.decision.has_binding && x->route->headers.dialects != 0;
 }
 
+uint32_t exchange_dialects(const struct exchange *x)
+{
+    const uint32_t dialects = x->route->headers.dialects;
+    const struct http_field *field = NULL;
+    unsigned from = 0;
+    if ((dialects & REPLY_X_APIG) == 0)
+        return dialects;
+    field = http_head_next_named(&x->head, HTTP_FIELD_OTHER, SPAN("x-apig-mode"), &from);
+    if (field != NULL && span_eq_nocase(http_field_value(&x->head, field), SPAN("debug")))
+        return dialects;
+    return dialects & ~(uint32_t)REPLY_X_APIG;
+}
+
+size_t exchange_own_fields_max(const struct exchange *x)
+{
+    uint32_t dialects = x->route != NULL ? x->route->headers.dialects : 0;
+    return EXCHANGE_OWN_FIELDS_MAX + reply_limits_max(dialects);
+}
+
 char *exchange_write_own_fields(struct exchange *x, char *out)
 {
     out = fmt_span(out, (struct span){x->id_line, x->id_line_len});
     if (x->is_decided)
-        out = reply_limit_fields(out, &x->route->headers, &x->ask.decision, x->ask.charges);
+        out = reply_limit_fields(out, &x->route->headers, exchange_dialects(x), &x->ask.decision,
+                                 x->ask.charges, x->ask.count);
     return out;
 }
 
@@ -43,10 +63,20 @@ static bool exchange_can_discard(const struct exchange *x)
            x->framing.length_bytes - x->body_bytes <= REPLY_DISCARD_MAX_BYTES;
 }
 
+/* Seconds to wait, spread as the route's headers or the common ones say. */
+static uint32_t exchange_jitter(struct exchange *x, uint32_t seconds)
+{
+    const struct reply_headers *headers =
+        x->route != NULL ? &x->route->headers : &x->snapshot->plan->headers;
+    if (headers->jitter_percent == 0 && headers->jitter_us == 0)
+        return seconds;
+    return reply_retry_after(headers, seconds, rng_u64(&x->env->loop->rng));
+}
+
 enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
                                 struct span body)
 {
-    char *out = exchange_room(x, EXCHANGE_OWN_FIELDS_MAX + content_type.len + 256);
+    char *out = exchange_room(x, exchange_own_fields_max(x) + content_type.len + 256);
     if (out == NULL)
         return exchange_fail(x, END_INTERNAL);
     bool is_head = x->has_head && x->head.method_id == HTTP_METHOD_HEAD;
@@ -62,8 +92,11 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
         at = FMT_LIT(at, "\r\n");
     }
     at = exchange_write_own_fields(x, at);
-    if (status == 503 && !(x->is_decided && x->ask.decision.retry_after_s != 0))
-        at = FMT_LIT(at, "Retry-After: 1\r\n");
+    if (status == 503 && !(x->is_decided && x->ask.decision.retry_after_s != 0)) {
+        at = FMT_LIT(at, "Retry-After: ");
+        at = fmt_u64(at, x->retry_after_s != 0 ? x->retry_after_s : exchange_jitter(x, 1));
+        at = FMT_LIT(at, "\r\n");
+    }
     if (status == 405) /* RFC 9110 section 15.5.6: OPTIONS is what Sluice itself answers */
         at = FMT_LIT(at, "Allow: OPTIONS\r\n");
     if (!is_bodiless) {
@@ -90,17 +123,38 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
     return STEP_AGAIN;
 }
 
+/* Does Accept ask for another form of the dialect's bodies? */
+static bool exchange_prefers_xml(const struct exchange *x, const struct reply_body_dialect *dialect)
+{
+    return dialect->has_xml && x->has_head &&
+           reply_prefers_xml(&x->head, dialect->own.content_type);
+}
+
 static enum step_result exchange_reply_error(struct exchange *x, enum reply_error_id id)
 {
+    const struct reply_body_dialect *dialect =
+        x->route != NULL ? x->route->errors : x->snapshot->plan->errors;
+    struct quota_decision *decision = &x->ask.decision;
     char body[REPLY_BODY_MAX];
     char message[REPLY_MESSAGE_MAX];
+    struct span type;
     struct reply_error error = {.id = id, .request_id = {x->id.hex, RECORD_ID_HEX}};
-    if (id == REPLY_ERROR_THROTTLED) {
-        char *end = reply_throttle_message(message, &x->ask.decision, x->ask.charges);
-        error.message = (struct span){message, (size_t)(end - message)};
+    if (x->is_decided && decision->retry_after_s != 0) {
+        /* Once, so that header, body and log say the same. */
+        decision->retry_after_s = exchange_jitter(x, decision->retry_after_s);
+        error.retry_after_s = decision->retry_after_s;
+    } else if (reply_error_status(id) == 503) {
+        error.retry_after_s = x->retry_after_s = exchange_jitter(x, 1);
     }
-    char *end = reply_error_body(body, &REPLY_APIG, &error);
-    return exchange_reply(x, reply_error_status(id), SPAN("application/json; charset=UTF-8"),
+    if (id == REPLY_ERROR_THROTTLED) {
+        char *end = reply_throttle_message(message, decision, x->ask.charges);
+        error.message = (struct span){message, (size_t)(end - message)};
+        error.decision = decision;
+        error.charges = x->ask.charges;
+        error.charge_count = x->ask.count;
+    }
+    char *end = reply_error_body(body, dialect, exchange_prefers_xml(x, dialect), &error, &type);
+    return exchange_reply(x, reply_error_status(id), type,
                           (struct span){body, (size_t)(end - body)});
 }
 

@@ -44,17 +44,19 @@ const uint8_t HTTP_FIELDS_BY_LENGTH[HTTP_FIELD_NAME_MAX + 1][HTTP_FIELD_SAME_LEN
     [4] = {F(HOST), F(DATE)},
     [6] = {F(EXPECT), F(COOKIE), F(SERVER)},
     [7] = {F(TRAILER), F(UPGRADE)},
-    [9] = {F(FORWARDED), F(X_REAL_IP)},
+    [9] = {F(FORWARDED), F(X_REAL_IP), F(RATELIMIT)},
     [10] = {F(CONNECTION), F(KEEP_ALIVE), F(SET_COOKIE)},
     [11] = {F(X_RATELIMIT), F(RETRY_AFTER)},
     [12] = {F(CONTENT_TYPE), F(X_REQUEST_ID), F(X_AUTH_TOKEN), F(MAX_FORWARDS)},
     [13] = {F(AUTHORIZATION), F(CACHE_CONTROL), F(CONTENT_RANGE)},
     [14] = {F(CONTENT_LENGTH), F(HTTP2_SETTINGS)},
     [15] = {F(X_FORWARDED_FOR)},
-    [16] = {F(CONTENT_ENCODING), F(X_FORWARDED_HOST), F(X_RATELIMIT_USED), F(PROXY_CONNECTION)},
-    [17] = {F(TRANSFER_ENCODING), F(X_FORWARDED_PROTO)},
+    [16] = {F(CONTENT_ENCODING), F(X_FORWARDED_HOST), F(X_RATELIMIT_USED), F(PROXY_CONNECTION),
+            F(RATELIMIT_POLICY), F(X_APIG_RATELIMIT)},
+    [17] = {F(TRANSFER_ENCODING), F(X_FORWARDED_PROTO), F(X_RATELIMIT_LIMIT), F(X_RATELIMIT_RESET)},
     [18] = {F(X_RATELIMIT_WINDOW), F(PROXY_AUTHENTICATE)},
     [19] = {F(PROXY_AUTHORIZATION)},
+    [21] = {F(X_RATELIMIT_REMAINING)},
 };
 #undef F
 
@@ -171,4 +173,13 @@ const struct http_field *http_head_next_named(const struct http_head *head, enum
         if (id != HTTP_FIELD_OTHER || span_eq_nocase(http_field_name(head, field), name))
             return field;
     return NULL;
+}
+
+void http_head_mark(const struct http_head *head, struct span prefix, enum http_field_id id)
+{
+    for (unsigned i = 0; i < head->field_count; i++) {
+        struct span name = http_field_name(head, &head->fields[i]);
+        if (name.len >= prefix.len && span_eq_nocase((struct span){name.ptr, prefix.len}, prefix))
+            head->fields[i].id = (uint8_t)id;
+    }
 }

@@ -8,8 +8,8 @@
 
 #include "http/http_head.h"
 
-#define HTTP_FIELD_NAME_MAX    19
-#define HTTP_FIELD_SAME_LENGTH 4
+#define HTTP_FIELD_NAME_MAX    21
+#define HTTP_FIELD_SAME_LENGTH 6
 
 /* A name in lower case as numbers: its first and its last bytes, which overlap in a short name.  Two
  * names of one length up to 16 are equal when these are; of a longer one bytes 8 to 15 are in

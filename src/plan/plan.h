@@ -52,8 +52,9 @@ struct plan_route {
     const struct plan_respond *respond;
     struct http_upgrade_list upgrades;
     struct reply_headers headers; /* the route's own or the default */
-    metrics_slot slot_requests;   /* sluice_route_requests_total{route} */
-    metrics_slot slot_class[6];   /* sluice_route_responses_total{route,class}; [1]..[5] */
+    const struct reply_body_dialect *errors;
+    metrics_slot slot_requests; /* sluice_route_requests_total{route} */
+    metrics_slot slot_class[6]; /* sluice_route_responses_total{route,class}; [1]..[5] */
 };
 
 struct plan_limits {
@@ -91,6 +92,9 @@ struct plan {
     struct identity_headers identity_headers; /* all that identities and trust are read from */
     struct identity_secret *secret;
     struct reply_headers headers;
+    struct reply_body_dialect *dialects; /* of error bodies: the built-in ones, then the file's */
+    unsigned dialect_count;
+    const struct reply_body_dialect *errors; /* of routes that name none */
     bool request_id_short;
     struct span request_id_host; /* the override, else the host's name */
     struct plan_limits limits;

@@ -97,7 +97,7 @@ static bool finish(struct plan_work *work, struct span text)
     draft->secrets = work->load->secrets;
     /* Nodes go with the file. */
     draft->listeners.nodes = draft->upstreams.nodes = draft->identities.nodes = NULL;
-    draft->quotas.nodes = draft->routes.nodes = NULL;
+    draft->quotas.nodes = draft->routes.nodes = draft->errors.dialects.nodes = NULL;
     return plan->route_table != NULL && draft->text.ptr != NULL && take_host_name(plan) &&
            take_secret(draft);
 }
@@ -110,6 +110,7 @@ static void names_init(struct plan_names *names)
     map_init(&names->sources);
     map_init(&names->quotas);
     map_init(&names->routes);
+    map_init(&names->dialects);
 }
 
 static void names_fini(struct plan_names *names)
@@ -120,6 +121,7 @@ static void names_fini(struct plan_names *names)
     map_fini(&names->sources);
     map_fini(&names->quotas);
     map_fini(&names->routes);
+    map_fini(&names->dialects);
 }
 
 static bool build(struct plan_work *work, struct span text)

@@ -7,6 +7,7 @@
 #include "base/base_map.h"
 #include "config/config_load.h"
 #include "plan/plan.h"
+#include "reply/reply_conf.h"
 
 /* What one route of the file says. */
 struct plan_route_draft {
@@ -15,6 +16,7 @@ struct plan_route_draft {
     struct span upstream;
     struct http_upgrade_list upgrades;
     struct reply_headers headers;
+    struct span errors;
     struct plan_respond respond;
     struct span respond_json, respond_text;
 };
@@ -23,6 +25,7 @@ struct plan_route_draft {
 struct plan_draft {
     struct plan plan;
     struct config_items listeners, upstreams, identities, quotas, routes;
+    struct reply_errors_conf errors;
     struct span subject_secret;
     struct span text;                    /* the file, for plan_diff */
     const struct config_secret *secrets; /* the same */
@@ -33,7 +36,7 @@ extern const struct config_table PLAN_TABLE;
 
 /* Names to indices of the arrays below; filled by plan_link. */
 struct plan_names {
-    struct map listeners, upstreams, identities, sources, quotas, routes;
+    struct map listeners, upstreams, identities, sources, quotas, routes, dialects;
 };
 
 /* A plan being built. */
@@ -42,13 +45,19 @@ struct plan_work {
     struct config_load *load;
     struct metrics_registry *registry; /* may be NULL */
     struct plan_names names;
+    bool told_dialects; /* the warning about two dialects of headers for all routes */
 };
 
 /* Resolve every name, make the arrays that workers read.  Faults go to the report. */
 void plan_link(struct plan_work *work);
 /* The parts of plan_link. */
 void plan_link_quotas(struct plan_work *work);
+void plan_link_errors(struct plan_work *work);
 void plan_link_routes(struct plan_work *work);
+
+/* The dialect of error bodies that the node names; a fault and NULL when there is none. */
+const struct reply_body_dialect *plan_find_dialect(struct plan_work *work,
+                                                   const struct config_node *node);
 
 /* What no single directive can see: doubles, routes that never match, quotas that anybody can slip. */
 void plan_check(struct plan_work *work);

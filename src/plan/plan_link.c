@@ -158,5 +158,6 @@ void plan_link(struct plan_work *work)
         return;
     plan_link_quotas(work);
     link_identity_headers(work);
+    plan_link_errors(work);
     plan_link_routes(work);
 }

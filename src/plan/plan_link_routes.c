@@ -118,6 +118,26 @@ static void link_respond(struct plan_route *route, struct plan_route_draft *draf
     route->respond = &draft->respond;
 }
 
+/* GitHub's clients read X-RateLimit-Used, the same name but for its case, as what was consumed. */
+static void check_dialects(struct plan_work *work, const struct reply_headers *headers,
+                           const struct config_node *node)
+{
+    const uint32_t both = REPLY_X_RATELIMIT | REPLY_GITHUB;
+    const struct config_node *own = config_find(node, "headers");
+    const struct config_node *all = config_find(work->load->doc->root, "headers");
+    const struct config_node *at = config_find(own, "dialects");
+    if ((headers->dialects & both) != both || headers->used_is_consumed)
+        return;
+    if (at == NULL && own == NULL && work->told_dialects)
+        return; /* once, for all routes that say nothing themselves */
+    work->told_dialects = work->told_dialects || own == NULL;
+    if (at == NULL)
+        at = own != NULL ? own : config_find(all, "dialects");
+    config_warning(work->load->doc, at != NULL ? at : node,
+                   "clients of \"github\" take X-ratelimit-used for what was consumed; set "
+                   "\"used\": \"consumed\", or switch \"x-ratelimit\" off where they come in");
+}
+
 /* The route's own headers where it has some, the common ones elsewhere. */
 static void link_headers(struct plan_work *work, struct plan_route *route,
                          const struct plan_route_draft *draft, const struct config_node *node)
@@ -128,6 +148,21 @@ static void link_headers(struct plan_work *work, struct plan_route *route,
         route->headers.dialects = draft->headers.dialects;
     if (config_find(headers, "used") != NULL)
         route->headers.used_is_consumed = draft->headers.used_is_consumed;
+    if (config_find(headers, "retry_after_jitter") != NULL) {
+        route->headers.jitter_percent = draft->headers.jitter_percent;
+        route->headers.jitter_us = draft->headers.jitter_us;
+    }
+    check_dialects(work, &route->headers, node);
+}
+
+const struct reply_body_dialect *plan_find_dialect(struct plan_work *work,
+                                                   const struct config_node *node)
+{
+    const struct plan *plan = &work->draft->plan;
+    struct candidates all = {plan->dialects, sizeof(*plan->dialects),
+                             offsetof(struct reply_body_dialect, name), plan->dialect_count};
+    int index = find_name(work, &work->names.dialects, node, "dialect of errors", all);
+    return index < 0 ? NULL : &plan->dialects[index];
 }
 
 /* As much of a long name as leaves room for a number and splits no character. */
@@ -212,6 +247,8 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
         link_respond(route, draft);
     }
     link_headers(work, route, draft, node);
+    const struct config_node *errors = config_find(node, "errors");
+    route->errors = errors != NULL ? plan_find_dialect(work, errors) : plan->errors;
     link_route_quotas(work, route, node);
     link_slots(work, route);
 }

@@ -279,7 +279,13 @@ static const struct config_directive route_rows[] = {
      .nested = &REPLY_CONF,
      .absent = "as for all routes",
      .doc = "Rate-limit headers of this route, where they differ from the rest."},
-    {.key = "errors", .type = CONFIG_LATER},
+    {.key = "errors",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct plan_route_draft, errors),
+     .min = 1,
+     .max = 64,
+     .absent = "`errors.default`",
+     .doc = "The dialect of the bodies with which Sluice answers by itself."},
     {.key = "upgrade",
      .type = CONFIG_TEXTS,
      .min = 0,
@@ -662,8 +668,12 @@ static const struct config_directive rows[] = {
      DRAFT(plan),
      .nested = &admin_table,
      .doc = "Doors for operators."},
+    {.key = "errors",
+     .type = CONFIG_OBJECT,
+     DRAFT(errors),
+     .nested = &REPLY_CONF_ERRORS,
+     .doc = "What Sluice answers when it refuses or fails."},
     {.key = "tiers", .type = CONFIG_LATER},
-    {.key = "errors", .type = CONFIG_LATER},
 };
 
 const struct config_table PLAN_TABLE = {

@@ -183,4 +183,11 @@ struct quota_decision {
 void quota_decide(struct quota_decision *decision, const struct quota_charge *charges,
                   unsigned count, uint64_t now_us);
 
+/* What one window of a charge that was not skipped tells by itself. */
+struct quota_standing {
+    uint32_t limit, remaining;
+    uint64_t end_s; /* when it begins anew, by the store's clock; rounded up */
+};
+struct quota_standing quota_window_standing(const struct quota_charge *charge, unsigned window);
+
 #endif

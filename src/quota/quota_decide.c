@@ -124,3 +124,18 @@ void quota_decide(struct quota_decision *decision, const struct quota_charge *ch
         decision->verdict = is_degraded ? QUOTA_DEGRADED_ALLOW : QUOTA_ALLOW;
     }
 }
+
+struct quota_standing quota_window_standing(const struct quota_charge *charge, unsigned window)
+{
+    const struct candidate here = {
+        .quota = charge->quota,
+        .limit = &charge->quota->limits[window],
+        .reading = &charge->readings[window],
+        .outlook = &charge->outlooks[window],
+    };
+    return (struct quota_standing){
+        .limit = here.reading->limit,
+        .remaining = remaining(&here),
+        .end_s = (end_us(&here) + US_PER_S - 1) / US_PER_S,
+    };
+}

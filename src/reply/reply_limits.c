@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "base/base_fmt.h"
+#include "reply/reply_fields.h"
 
 static bool is_refusal(enum quota_verdict verdict)
 {
@@ -21,10 +22,11 @@ static const struct quota_limit *binding_limit(const struct quota_decision *deci
     return &quota->limits[decision->window];
 }
 
-char *reply_limit_fields(char *out, const struct reply_headers *headers,
-                         const struct quota_decision *decision, const struct quota_charge *charges)
+char *reply_limit_fields(char *out, const struct reply_headers *headers, uint32_t dialects,
+                         const struct quota_decision *decision, const struct quota_charge *charges,
+                         unsigned count)
 {
-    if (decision->has_binding && (headers->dialects & REPLY_X_RATELIMIT) != 0) {
+    if (decision->has_binding && (dialects & REPLY_X_RATELIMIT) != 0) {
         uint32_t used = decision->remaining;
         if (headers->used_is_consumed) /* a bucket may hold more than its limit */
             used = decision->limit > used ? decision->limit - used : 0;
@@ -36,6 +38,8 @@ char *reply_limit_fields(char *out, const struct reply_headers *headers,
         out += quota_window_text(out, binding_limit(decision, charges), false);
         out = FMT_LIT(out, "\r\n");
     }
+    if (decision->has_binding && (dialects & ~(uint32_t)REPLY_X_RATELIMIT) != 0)
+        out = reply_other_fields(out, dialects, decision, charges, count);
     /* None for a cost that no window will ever admit. */
     if (is_refusal(decision->verdict) && decision->retry_after_s != 0) {
         out = FMT_LIT(out, "Retry-After: ");
@@ -43,6 +47,18 @@ char *reply_limit_fields(char *out, const struct reply_headers *headers,
         out = FMT_LIT(out, "\r\n");
     }
     return out;
+}
+
+uint32_t reply_retry_after(const struct reply_headers *headers, uint32_t seconds, uint64_t random)
+{
+    uint64_t most_us = headers->jitter_us;
+    if (headers->jitter_percent != 0) /* of 32 bits of seconds: no overflow */
+        most_us = (uint64_t)seconds * headers->jitter_percent * 10000;
+    if (most_us == 0)
+        return seconds;
+    /* Whole seconds: rounded up, so that a jitter of less than a second spreads as well. */
+    uint64_t more_s = (random % (most_us + 1) + 999999) / 1000000;
+    return more_s < UINT32_MAX - seconds ? seconds + (uint32_t)more_s : UINT32_MAX;
 }
 
 /* Not more than max bytes, and no torn character at the end. */

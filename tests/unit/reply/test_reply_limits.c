@@ -71,7 +71,8 @@ static void test_fields(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         char text[REPLY_LIMITS_MAX + 1];
-        *reply_limit_fields(text, rows[i].headers, &rows[i].decision, charges) = '\0';
+        *reply_limit_fields(text, rows[i].headers, rows[i].headers->dialects, &rows[i].decision,
+                            charges, 1) = '\0';
         assert_string_equal(text, rows[i].want);
     }
 }
@@ -82,10 +83,13 @@ static void test_fields_fit(void **state)
     struct quota wide = {.limit_count = 1,
                          .limits = {{UINT32_MAX, UINT32_MAX, UINT32_MAX, QUOTA_MINUTE}}};
     struct quota_charge charge = {.quota = &wide};
-    struct quota_decision decision = {QUOTA_REFUSE, true,       0,          0,     UINT32_MAX,
-                                      UINT32_MAX,   UINT32_MAX, UINT32_MAX, false, 0};
+    struct quota_decision decision = {.verdict = QUOTA_REFUSE,
+                                      .has_binding = true,
+                                      .limit = UINT32_MAX,
+                                      .remaining = UINT32_MAX,
+                                      .retry_after_s = UINT32_MAX};
     char *text = malloc(REPLY_LIMITS_MAX);
-    char *end = reply_limit_fields(text, &remaining, &decision, &charge);
+    char *end = reply_limit_fields(text, &remaining, remaining.dialects, &decision, &charge, 1);
     assert_in_range(end - text, 100, REPLY_LIMITS_MAX);
     free(text);
 }

@@ -70,6 +70,11 @@ BROKEN = [
     ('"key": ["ip"]', '"key": ["ip"], "charge": { "on": [] }', 7, "/quotas/ip/charge/on", []),
     ('"key": ["ip"]', '"key": ["ip"], "exempt": { "addresses": ["10.0.0.0/33"] }', 7, "/quotas/ip/exempt/addresses/0", []),
     ('"key": ["ip"]', '"key": ["ip"], "exempt": { "subjects": ["hash:abc"] }', 7, "/quotas/ip/exempt/subjects/0", ["22"]),
+    ('"routes": [', '"errors": { "default": "ivaa" }, "routes": [', 8, "/errors/default", ["ivaa", 'did you mean "iva"']),
+    ('"routes": [', '"errors": { "dialects": { "a": { "template": ["${cod}"] } } }, "routes": [', 8, "/errors/dialects/a/template/0",
+     ["${cod}", 'did you mean "code"']),
+    ('"routes": [', '"headers": { "retry_after_jitter": "ten" }, "routes": [', 8, "/headers/retry_after_jitter", ["10%"]),
+    ('"upstream": "app"', '"upstream": "app", "errors": "problm"', 9, "/routes/0/errors", ["problm", 'did you mean "problem"']),
 ]
 
 
@@ -202,11 +207,18 @@ def test_schema_agrees_with_check(verb, tmp_path):
     plain = re.sub(r"//[^\n\"]*$|/\*.*?\*/", "", GOOD, flags=re.DOTALL | re.MULTILINE)
     good = json.loads(re.sub(r",(\s*[\]}])", r"\1", plain))
     assert not list(judge.iter_errors(good))
-    for config in (forward("127.0.0.1:1", listen=[{"address": "127.0.0.1:1"}]), respond(listen=[{"address": "unix:/tmp/x"}])):
+    errors = {"default": "a", "accept": True, "dialects": {"a": {"like": "iva", "prefix": "OCR", "request_id": False},
+                                                           "b": {"template": {"x": ["${code}", 1]}, "content_type": "text/x"}}}
+    dialects = {"dialects": ["ietf", "github"], "retry_after_jitter": "10%"}
+    for config in (forward("127.0.0.1:1", listen=[{"address": "127.0.0.1:1"}]),
+                   respond(listen=[{"address": "127.0.0.1:1"}], errors=errors, headers=dialects),
+                   respond(listen=[{"address": "unix:/tmp/x"}])):
         assert not list(judge.iter_errors(config)), config
     structural = [
         {**good, "lisen": []}, {**good, "listen": []}, {**good, "routes": "x"}, {**good, "workers": "many"}, {"listen": good["listen"]},
         {**good, "quotas": {"ip": {"key": ["ip"], "limits": {"minutes": 1}}}}, {**good, "quotas": {"ip": {"limits": {"minute": 1}}}},
+        {**good, "errors": {"dialects": {"a": {"like": "ive"}}}}, {**good, "errors": {"dialects": {"a": {"prefix": "X"}}}},
+        {**good, "headers": {"dialects": ["itef"]}}, {**good, "headers": {"retry_after_jitter": "ten"}},
         {**good, "routes": [{"prefix": "/", "upstrem": "app"}]}, {**good, "upstreams": {"app": {"servers": [1]}}},
     ]
     for config in structural:

@@ -6,6 +6,7 @@
 #include "exchange/exchange.h"
 
 _Static_assert(LEASE_SHADOW_ID == RECORD_ID_HEX, "a shadow's event names the request");
+_Static_assert(REPLY_ID_BYTES == RECORD_ID_HEX, "a body carries the whole id");
 
 enum step_result {
     STEP_NEXT,  /* on to the following step */
@@ -37,10 +38,21 @@ char *exchange_write_own_fields(struct exchange *x, char *out);
 /* The line "Date: ..." of this second. */
 char *exchange_write_date(struct exchange_env *env, char *out);
 #define EXCHANGE_OWN_FIELDS_MAX (RECORD_ID_MAX + 20 + FMT_DATE_MAX + 8) /* without limits */
-size_t exchange_own_fields_max(const struct exchange *x);
+static inline size_t exchange_own_fields_max(const struct exchange *x)
+{
+    uint32_t dialects = x->route != NULL ? x->route->headers.dialects : 0;
+    return EXCHANGE_OWN_FIELDS_MAX + reply_limits_max(dialects);
+}
 
 /* The dialects of headers that this request gets: those of its route, x-apig only when it asks for it. */
-uint32_t exchange_dialects(const struct exchange *x);
+bool exchange_asks_debug(const struct exchange *x);
+static inline uint32_t exchange_dialects(const struct exchange *x)
+{
+    uint32_t dialects = x->route->headers.dialects;
+    if ((dialects & REPLY_X_APIG) != 0 && !exchange_asks_debug(x))
+        dialects &= ~(uint32_t)REPLY_X_APIG;
+    return dialects;
+}
 
 /* May the response carry the rate-limit fields of this exchange? */
 bool exchange_shows_limits(const struct exchange *x);

@@ -17,8 +17,7 @@ struct span exchange_refusal_write(struct exchange_env *env, struct exchange_ref
     char body[REPLY_BODY_MAX], *at = env->out;
     struct span type;
     record_id_make(&refusal->id, &env->loop->rng);
-    struct reply_error error = {.id = refusal_error(refusal),
-                                .request_id = {refusal->id.hex, RECORD_ID_HEX}};
+    struct reply_error error = {.id = refusal_error(refusal), .request_id = refusal->id.hex};
     uint32_t retry_after_s = reply_retry_after(&plan->headers, 1, rng_u64(&env->loop->rng));
     error.retry_after_s = retry_after_s;
     size_t body_len = (size_t)(reply_error_body(body, plan->errors, false, &error, &type) - body);

@@ -13,23 +13,12 @@ bool exchange_shows_limits(const struct exchange *x)
     return x->is_decided && x->ask.decision.has_binding && x->route->headers.dialects != 0;
 }
 
-uint32_t exchange_dialects(const struct exchange *x)
+bool exchange_asks_debug(const struct exchange *x)
 {
-    const uint32_t dialects = x->route->headers.dialects;
-    const struct http_field *field = NULL;
     unsigned from = 0;
-    if ((dialects & REPLY_X_APIG) == 0)
-        return dialects;
-    field = http_head_next_named(&x->head, HTTP_FIELD_OTHER, SPAN("x-apig-mode"), &from);
-    if (field != NULL && span_eq_nocase(http_field_value(&x->head, field), SPAN("debug")))
-        return dialects;
-    return dialects & ~(uint32_t)REPLY_X_APIG;
-}
-
-size_t exchange_own_fields_max(const struct exchange *x)
-{
-    uint32_t dialects = x->route != NULL ? x->route->headers.dialects : 0;
-    return EXCHANGE_OWN_FIELDS_MAX + reply_limits_max(dialects);
+    const struct http_field *field =
+        http_head_next_named(&x->head, HTTP_FIELD_OTHER, SPAN("x-apig-mode"), &from);
+    return field != NULL && span_eq_nocase(http_field_value(&x->head, field), SPAN("debug"));
 }
 
 char *exchange_write_own_fields(struct exchange *x, char *out)
@@ -138,7 +127,7 @@ static enum step_result exchange_reply_error(struct exchange *x, enum reply_erro
     char body[REPLY_BODY_MAX];
     char message[REPLY_MESSAGE_MAX];
     struct span type;
-    struct reply_error error = {.id = id, .request_id = {x->id.hex, RECORD_ID_HEX}};
+    struct reply_error error = {.id = id, .request_id = x->id.hex};
     if (x->is_decided && decision->retry_after_s != 0) {
         /* Once, so that header, body and log say the same. */
         decision->retry_after_s = exchange_jitter(x, decision->retry_after_s);

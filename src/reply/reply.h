@@ -23,15 +23,24 @@ struct reply_headers {
     uint64_t jitter_us; /* only one of the two is not 0 */
 };
 
-/* The header lines of `dialects` for the decision: "X-ratelimit: 100\r\n..." all three or none, as with every
+/* The header lines of `dialects` for the decision; last "X-ratelimit: 100\r\n..." all three or none, as with every
  * dialect (no binding window, or the dialect is off).  A refusal, QUOTA_UNAVAILABLE too, also gets
  * "Retry-After: N" when retry_after_s is not 0, whatever the dialects; the caller writes none then.  At most
  * reply_limits_max(dialects) bytes.  Returns the byte after. */
 #define REPLY_LIMITS_MAX       256   /* of the trio and Retry-After */
 #define REPLY_LIMITS_OTHER_MAX 12288 /* of all other dialects together */
-char *reply_limit_fields(char *out, const struct reply_headers *headers, uint32_t dialects,
-                         const struct quota_decision *decision, const struct quota_charge *charges,
-                         unsigned count);
+char *reply_trio_fields(char *out, const struct reply_headers *headers, uint32_t dialects,
+                        const struct quota_decision *decision, const struct quota_charge *charges);
+char *reply_other_fields(char *out, uint32_t dialects, const struct quota_decision *decision,
+                         const struct quota_charge *charges, unsigned count);
+static inline char *reply_limit_fields(char *out, const struct reply_headers *headers,
+                                       uint32_t dialects, const struct quota_decision *decision,
+                                       const struct quota_charge *charges, unsigned count)
+{
+    if (dialects > REPLY_X_RATELIMIT && decision->has_binding)
+        out = reply_other_fields(out, dialects, decision, charges, count);
+    return reply_trio_fields(out, headers, dialects, decision, charges);
+}
 static inline size_t reply_limits_max(uint32_t dialects)
 {
     bool has_others = (dialects & ~(uint32_t)REPLY_X_RATELIMIT) != 0;
@@ -41,7 +50,16 @@ static inline size_t reply_limits_max(uint32_t dialects)
 /* HTTP_FIELD_BITs of the server's own fields that these dialects replace.  Fields of X-Apig-RateLimit-* must have
  * been given their id (http_head_mark).  RateLimit and RateLimit-Policy are lists that both sides may add to:
  * they are kept, unless they are malformed and would spoil ours. */
-uint64_t reply_replaced_fields(uint32_t dialects, const struct http_head *response);
+uint64_t reply_replaced_by_others(uint32_t dialects, const struct http_head *response);
+static inline uint64_t reply_replaced_fields(uint32_t dialects, const struct http_head *response)
+{
+    const uint64_t trio = HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT) |
+                          HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_USED) |
+                          HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_WINDOW);
+    uint64_t replaced = (dialects & REPLY_X_RATELIMIT) != 0 ? trio : 0;
+    return dialects <= REPLY_X_RATELIMIT ? replaced
+                                         : replaced | reply_replaced_by_others(dialects, response);
+}
 
 /* Seconds to wait with the jitter added, evenly spread by the random number; never fewer than `seconds`. */
 uint32_t reply_retry_after(const struct reply_headers *headers, uint32_t seconds, uint64_t random);
@@ -55,11 +73,13 @@ enum reply_error_id {
 };
 uint16_t reply_error_status(enum reply_error_id id);
 
+#define REPLY_ID_BYTES 32
+
 /* What is wrong, and with what. */
 struct reply_error {
     enum reply_error_id id;
     struct span message;    /* empty: the row's */
-    struct span request_id; /* 32 hex */
+    const char *request_id; /* REPLY_ID_BYTES of hex: copied as they are */
     uint32_t retry_after_s; /* as the header says it; 0: there is none */
     /* Of a refusal by quotas; else NULL and 0. */
     const struct quota_decision *decision;

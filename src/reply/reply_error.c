@@ -11,10 +11,11 @@
 
 static const struct {
     uint16_t status;
-    struct span number, message;
+    char number[REPLY_NUMBER_BYTES + 1];
+    struct span message;
 } rows[REPLY_ERRORS] = {
 #define REPLY_ERROR(id, status, number, message)                                                   \
-    [REPLY_ERROR_##id] = {status, {number, sizeof(number) - 1}, {message, sizeof(message) - 1}},
+    [REPLY_ERROR_##id] = {status, number, {message, sizeof(message) - 1}},
 #include "reply/reply_errors.def"
 #undef REPLY_ERROR
 };
@@ -25,7 +26,7 @@ uint16_t reply_error_status(enum reply_error_id id)
     return rows[id].status;
 }
 
-struct span reply_error_number(enum reply_error_id id)
+const char *reply_error_number(enum reply_error_id id)
 {
     return rows[id].number;
 }

@@ -150,17 +150,12 @@ static uint64_t malformed(const struct http_head *response, enum http_field_id i
     return 0;
 }
 
-uint64_t reply_replaced_fields(uint32_t dialects, const struct http_head *response)
+uint64_t reply_replaced_by_others(uint32_t dialects, const struct http_head *response)
 {
-    static const uint64_t trio = HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT) |
-                                 HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_USED) |
-                                 HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_WINDOW);
     static const uint64_t github = HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_LIMIT) |
                                    HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_REMAINING) |
                                    HTTP_FIELD_BIT(HTTP_FIELD_X_RATELIMIT_RESET);
-    uint64_t replaced = (dialects & REPLY_X_RATELIMIT) != 0 ? trio : 0;
-    if ((dialects & ~(uint32_t)REPLY_X_RATELIMIT) == 0)
-        return replaced;
+    uint64_t replaced = 0;
     if ((dialects & REPLY_GITHUB) != 0)
         replaced |= github;
     if ((dialects & REPLY_X_APIG) != 0)

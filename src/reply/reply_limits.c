@@ -6,7 +6,6 @@
 #include <assert.h>
 
 #include "base/base_fmt.h"
-#include "reply/reply_fields.h"
 
 static bool is_refusal(enum quota_verdict verdict)
 {
@@ -22,9 +21,8 @@ static const struct quota_limit *binding_limit(const struct quota_decision *deci
     return &quota->limits[decision->window];
 }
 
-char *reply_limit_fields(char *out, const struct reply_headers *headers, uint32_t dialects,
-                         const struct quota_decision *decision, const struct quota_charge *charges,
-                         unsigned count)
+char *reply_trio_fields(char *out, const struct reply_headers *headers, uint32_t dialects,
+                        const struct quota_decision *decision, const struct quota_charge *charges)
 {
     if (decision->has_binding && (dialects & REPLY_X_RATELIMIT) != 0) {
         uint32_t used = decision->remaining;
@@ -38,10 +36,8 @@ char *reply_limit_fields(char *out, const struct reply_headers *headers, uint32_
         out += quota_window_text(out, binding_limit(decision, charges), false);
         out = FMT_LIT(out, "\r\n");
     }
-    if (decision->has_binding && (dialects & ~(uint32_t)REPLY_X_RATELIMIT) != 0)
-        out = reply_other_fields(out, dialects, decision, charges, count);
     /* None for a cost that no window will ever admit. */
-    if (is_refusal(decision->verdict) && decision->retry_after_s != 0) {
+    if (decision->retry_after_s != 0 && is_refusal(decision->verdict)) {
         out = FMT_LIT(out, "Retry-After: ");
         out = fmt_u64(out, decision->retry_after_s);
         out = FMT_LIT(out, "\r\n");
@@ -65,6 +61,8 @@ uint32_t reply_retry_after(const struct reply_headers *headers, uint32_t seconds
 static struct span cut_text(struct span text, size_t max)
 {
     size_t len = 0;
+    if (text.len <= max)
+        return text;
     while (len < text.len) {
         size_t next = span_utf8_len((struct span){text.ptr + len, text.len - len});
         next = next == 0 ? 1 : next;

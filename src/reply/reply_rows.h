@@ -6,7 +6,8 @@
 #include "reply/reply.h"
 
 /* Of the rows of reply_errors.def. */
-struct span reply_error_number(enum reply_error_id id); /* four digits */
+#define REPLY_NUMBER_BYTES 4
+const char *reply_error_number(enum reply_error_id id);
 struct span reply_error_message(enum reply_error_id id);
 
 /* "per-user/minute": what one window of a quota is called as a policy of its own. */

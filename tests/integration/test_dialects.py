@@ -162,7 +162,7 @@ def expected_lines(reply, dialects, used):
                    f"X-Apig-RateLimit-api: remain:{10 - used},limit:10,time:2 hour"],
         "github": ["X-RateLimit-Limit: 3", f"X-RateLimit-Remaining: {left}", f"X-RateLimit-Reset: {now - now % 3600 + 3600:.0f}"],
     }
-    return [line for name in ("x-ratelimit", "ietf", "x-apig", "github") if name in dialects for line in lines[name]]
+    return [line for name in ("ietf", "x-apig", "github", "x-ratelimit") if name in dialects for line in lines[name]]
 
 
 def without_seconds(lines):

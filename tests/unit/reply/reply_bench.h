@@ -56,7 +56,7 @@ static inline struct reply_error bench_throttled(void)
     return (struct reply_error){
         .id = REPLY_ERROR_THROTTLED,
         .message = {"over", 4},
-        .request_id = {ID, 32},
+        .request_id = ID,
         .retry_after_s = 20,
         .decision = &bench_refusal,
         .charges = bench_charges,

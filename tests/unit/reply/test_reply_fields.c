@@ -25,7 +25,7 @@ static const struct {
     {REPLY_X_APIG, APIG RETRY},
     {REPLY_GITHUB, GITHUB RETRY},
     {REPLY_X_RATELIMIT | REPLY_IETF | REPLY_X_APIG | REPLY_GITHUB,
-     TRIO POLICY LIMIT APIG GITHUB RETRY},
+     POLICY LIMIT APIG GITHUB TRIO RETRY},
 };
 
 static void test_fields(void **state)

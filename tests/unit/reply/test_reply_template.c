@@ -58,7 +58,7 @@ static const struct {
 static void test_bodies(void **state)
 {
     (void)state;
-    struct reply_error throttled = bench_throttled(), not_found = {REPLY_ERROR_NO_ROUTE};
+    struct reply_error throttled = bench_throttled(), not_found = {.id = REPLY_ERROR_NO_ROUTE};
     throttled.message = not_found.message = SPAN("\xff<&>\"'");
     not_found.request_id = throttled.request_id;
     for (size_t i = 0; i < COUNT(rows); i++) {

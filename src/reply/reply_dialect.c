@@ -70,7 +70,7 @@ static const char *compile_body(struct reply_body *body, const struct source *so
     struct reply_template *const templates[] = {&body->plain, &body->throttled};
     for (unsigned i = 0; i < 2; i++) {
         const char *sentence = NULL;
-        if (texts[i].len == 0)
+        if (i != 0 && texts[i].len == 0)
             *templates[i] = body->plain;
         else if (as_xml)
             sentence =

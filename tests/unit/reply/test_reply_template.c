@@ -44,6 +44,7 @@ static const struct {
     {"{\"a\":{\"b\":1},\"c\":2}", NULL, "{\"a\":{\"b\":1},\"c\":2}", "{\"a\":{\"b\":1},\"c\":2}",
      "<error><a><b>1</b></a><c>2</c></error>"},
     {"{}", NULL, "{}", "{}", "<error></error>"},
+    {"\"\"", NULL, "", "", NULL},
     {"17", NULL, "17", "17", "<error>17</error>"},
     /* a bare string is plain text, and its values stand as its type wants them */
     {"\"${code}: ${message}\\n${title} ${request_id} ${policies}\"", NULL,

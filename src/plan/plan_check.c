@@ -137,6 +137,20 @@ static void check_unused(struct plan_work *work)
     }
 }
 
+static void check_unused_dialects(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    const struct config_items *own = &work->draft->errors.dialects;
+    for (unsigned i = 0; i < own->count; i++) {
+        const struct reply_body_dialect *dialect = &plan->dialects[REPLY_DIALECTS + i];
+        bool is_used = plan->errors == dialect;
+        for (unsigned j = 0; j < plan->route_count && !is_used; j++)
+            is_used = plan->routes[j].errors == dialect;
+        if (!is_used)
+            config_warning(work->load->doc, own->nodes[i], "no route uses this dialect");
+    }
+}
+
 /* A client that makes up its identity gets a fresh quota each time, unless its address is counted too. */
 static void check_forgeable(struct plan_work *work)
 {
@@ -187,6 +201,7 @@ void plan_check(struct plan_work *work)
     if (work->load->doc->report->errors != 0)
         return; /* half a plan would be judged wrongly */
     check_unused(work);
+    check_unused_dialects(work);
     check_secret(work);
     check_hidden_routes(work);
     check_forgeable(work);

@@ -504,6 +504,12 @@ struct warning {
 };
 
 static const struct warning warnings[] = {
+    {"'workers': 2",
+     "'errors': { 'default': 'a', 'dialects': { 'a': { 'like': 'iva' }, 'b': @@{ 'template': 1 } } "
+     "}",
+     "/errors/dialects/b: no route uses this dialect"},
+    {"'dialects': ['x-ratelimit']", "'dialects': @@['x-ratelimit', 'github']",
+     "/headers/dialects: clients of 'github' take X-ratelimit-used for what was consumed"},
     {"{ 'env': 'BENCH_SECRET' }", "@@'plain'", "/subject_secret: a secret in plain text"},
     {"  'subject_secret': { 'env': 'BENCH_SECRET' },\n", "", "/quotas: no 'subject_secret'"},
     {"'quotas': ['ip', 'user']", "'quotas': @@['user']",

@@ -85,3 +85,40 @@ bool parse_size_bytes(struct span text, uint64_t *bytes)
     *bytes = value;
     return true;
 }
+
+static int base64_digit(char byte)
+{
+    if (byte >= 'A' && byte <= 'Z')
+        return byte - 'A';
+    if (byte >= 'a' && byte <= 'z')
+        return byte - 'a' + 26;
+    if (byte >= '0' && byte <= '9')
+        return byte - '0' + 52;
+    return byte == '+' ? 62 : byte == '/' ? 63 : -1;
+}
+
+bool parse_base64(struct span text, char *out, size_t *len)
+{
+    size_t pads = 0;
+    *len = 0;
+    if (text.len % 4 != 0)
+        return false;
+    while (pads < 2 && pads < text.len && text.ptr[text.len - 1 - pads] == '=')
+        pads++;
+    uint32_t bits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = i < text.len - pads ? base64_digit(text.ptr[i]) : 0;
+        if (digit < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)digit;
+        if (i % 4 != 3)
+            continue;
+        size_t keep = i + 1 == text.len ? 3 - pads : 3;
+        for (size_t k = 0; k < keep; k++)
+            out[(*len)++] = (char)(bits >> (16 - 8 * k));
+        if (keep < 3 && (bits & ((1u << (8 * pads)) - 1)) != 0)
+            return false;
+        bits = 0;
+    }
+    return true;
+}

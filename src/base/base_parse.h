@@ -27,4 +27,9 @@ bool parse_duration_us(struct span text, uint64_t *us);
 /* "512", "64KiB", "12MiB", "1GiB"; KiB, MiB, GiB are powers of 1024.  "B" alone is allowed. */
 bool parse_size_bytes(struct span text, uint64_t *bytes);
 
+/* base64 (RFC 4648 section 4), canonical: whole groups, padded, no bits behind the last byte; so two texts never
+ * mean the same bytes.  `out` has room for PARSE_BASE64_MAX(text.len). */
+#define PARSE_BASE64_MAX(len) ((len) / 4 * 3)
+bool parse_base64(struct span text, char *out, size_t *len);
+
 #endif

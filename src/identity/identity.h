@@ -91,11 +91,12 @@ struct identity_value {
  *   cookie      without its quotes, percent-escapes decoded; all Cookie lines are one list
  *   query       percent-escapes and "+" decoded, in the name and in the value; a broken escape stays
  *   bearer      what follows the scheme (any case) and white space; one word
+ *   basic_user  the user of "Basic" (RFC 7617): canonical base64 with padding, UTF-8 without controls
  *   access_key  of "SDK-HMAC-SHA256" with exactly one of Access=AK and Credential=AK/...
  *   path        as judged
  *   host        lower case, without port and without one trailing dot
  *   ip          masked to the identity's prefix; v4-mapped is IPv4
- * Only cookies and parameters with escapes, and hosts with capitals, take from the arena. */
+ * Only basic users, cookies and parameters with escapes, and hosts with capitals, take from the arena. */
 enum identity_result identity_extract(const struct identity *identity,
                                       const struct identity_input *input,
                                       struct identity_value *value);

@@ -12,8 +12,7 @@ const char *const IDENTITY_CONF_KINDS[] = {
     NULL,
 };
 
-const char *const IDENTITY_CONF_LATER_KINDS[] = {"basic_user", "jwt", "certificate",
-                                                 "token_project", NULL};
+const char *const IDENTITY_CONF_LATER_KINDS[] = {"jwt", "certificate", "token_project", NULL};
 
 static const char *const missing_words[] = {
     [IDENTITY_MISSING_IP] = "ip",
@@ -127,8 +126,8 @@ static const struct config_directive identity_rows[] = {
      .later = IDENTITY_CONF_LATER_KINDS,
      .take = take_source,
      .doc = "Sources, the first one present counts: \"ip\", \"header:NAME\", \"cookie:NAME\", "
-            "\"query:NAME\", \"path:NAME\", \"bearer\", \"access_key\", \"host\", \"method\", "
-            "\"route\"."},
+            "\"query:NAME\", \"path:NAME\", \"bearer\", \"basic_user\", \"access_key\", \"host\", "
+            "\"method\", \"route\"."},
     {.key = "missing",
      .type = CONFIG_CHOICE,
      CONFIG_AT(struct identity, missing),

@@ -85,6 +85,16 @@ static enum identity_read read_bearer(const struct reading *reading)
     return read == IDENTITY_READ_FOUND ? identity_read_bearer(text, &reading->value->value) : read;
 }
 
+static enum identity_read read_basic_user(const struct reading *reading)
+{
+    struct span text;
+    enum identity_read read =
+        only_field(reading, HTTP_FIELD_AUTHORIZATION, SPAN("authorization"), &text);
+    if (read != IDENTITY_READ_FOUND)
+        return read;
+    return identity_read_basic_user(text, reading->input->arena, &reading->value->value);
+}
+
 static enum identity_read read_access_key(const struct reading *reading)
 {
     struct span text;
@@ -147,11 +157,17 @@ static enum identity_read read_route(const struct reading *reading)
 }
 
 static const reader_fn readers[IDENTITY_KINDS] = {
-    [IDENTITY_IP] = read_ip,         [IDENTITY_HEADER] = read_header,
-    [IDENTITY_COOKIE] = read_cookie, [IDENTITY_QUERY] = read_query,
-    [IDENTITY_BEARER] = read_bearer, [IDENTITY_ACCESS_KEY] = read_access_key,
-    [IDENTITY_PATH] = read_path,     [IDENTITY_HOST] = read_host,
-    [IDENTITY_METHOD] = read_method, [IDENTITY_ROUTE] = read_route,
+    [IDENTITY_IP] = read_ip,
+    [IDENTITY_HEADER] = read_header,
+    [IDENTITY_COOKIE] = read_cookie,
+    [IDENTITY_QUERY] = read_query,
+    [IDENTITY_BEARER] = read_bearer,
+    [IDENTITY_BASIC_USER] = read_basic_user,
+    [IDENTITY_ACCESS_KEY] = read_access_key,
+    [IDENTITY_PATH] = read_path,
+    [IDENTITY_HOST] = read_host,
+    [IDENTITY_METHOD] = read_method,
+    [IDENTITY_ROUTE] = read_route,
 };
 
 static enum identity_result when_missing(const struct reading *reading)

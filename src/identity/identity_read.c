@@ -4,6 +4,7 @@
 #include "identity/identity_read.h"
 
 #include "base/base_parse.h"
+#include "config/config_utf8.h"
 
 static bool is_blank(char byte)
 {
@@ -41,6 +42,39 @@ enum identity_read identity_read_bearer(struct span authorization, struct span *
     }
     *token = text;
     return text.len > 0 ? IDENTITY_READ_FOUND : IDENTITY_READ_MISSING;
+}
+
+/* RFC 7617 section 2: a user has no colon, and neither part has control characters.  Servers read what is not
+ * UTF-8 each in its own way, so it names nobody. */
+static bool is_user(struct span user)
+{
+    while (user.len > 0) {
+        unsigned char first = (unsigned char)user.ptr[0];
+        size_t len = config_utf8_len(user);
+        bool is_c1 = first == 0xc2 && len == 2 && (unsigned char)user.ptr[1] < 0xa0;
+        if (len == 0 || first < ' ' || first == 0x7f || is_c1)
+            return false;
+        user.ptr += len;
+        user.len -= len;
+    }
+    return true;
+}
+
+enum identity_read identity_read_basic_user(struct span authorization, struct arena *arena,
+                                            struct span *user)
+{
+    struct span text = credentials_of(authorization, SPAN("Basic"));
+    size_t len = 0;
+    if (text.len < 4)
+        return IDENTITY_READ_MISSING;
+    char *decoded = arena == NULL ? NULL : arena_take(arena, PARSE_BASE64_MAX(text.len));
+    if (decoded == NULL)
+        return IDENTITY_READ_EXHAUSTED;
+    if (!parse_base64(text, decoded, &len))
+        return IDENTITY_READ_MISSING;
+    *user = (struct span){decoded, len};
+    user->len = span_find(*user, ':');
+    return user->len < len && is_user(*user) ? IDENTITY_READ_FOUND : IDENTITY_READ_MISSING;
 }
 
 static bool is_access_key(struct span text)

@@ -15,6 +15,10 @@ enum identity_read {
 /* The token of "Bearer TOKEN". */
 enum identity_read identity_read_bearer(struct span authorization, struct span *token);
 
+/* The user of "Basic base64(user:password)", decoded into the arena; EXHAUSTED when that has no room. */
+enum identity_read identity_read_basic_user(struct span authorization, struct arena *arena,
+                                            struct span *user);
+
 /* The access key of "SDK-HMAC-SHA256 Access=AK, ..." or "... Credential=AK/...". */
 enum identity_read identity_read_access_key(struct span authorization, struct span *key);
 

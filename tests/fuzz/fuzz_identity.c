@@ -129,6 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         enum http_field_id id;
     } rows[] = {
         {"access_key", HTTP_FIELD_AUTHORIZATION},
+        {"basic_user", HTTP_FIELD_AUTHORIZATION},
         {"bearer", HTTP_FIELD_AUTHORIZATION},
         {"header:X-Auth-Token", HTTP_FIELD_X_AUTH_TOKEN},
         {"cookie:sid", HTTP_FIELD_COOKIE},

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is counted: every source, what is missing, what is forged, and that no name leaks."""
+import base64
+import random
+
 import pytest
+from harness import http
 from harness.configs import forward
 from harness.replies import check_error, trio_of
 
@@ -22,11 +26,18 @@ def used(reply):
 AK = "SDK-HMAC-SHA256 Access=%s, SignedHeaders=host;x-sdk-date, Signature=ab12"
 CREDENTIAL = "SDK-HMAC-SHA256 Credential=%s/20150907/region/service/sdk_request, SignedHeaders=host, Signature=ab12"
 
+def basic(user, password):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 SOURCES = [
     # source, request of A, another spelling that is A too, request of B
     ("header:X-Key", {"fields": [("X-Key", "a")]}, {"fields": [("x-kEY", "a")]}, {"fields": [("X-Key", "A")]}),
     ("bearer", {"fields": [("Authorization", "Bearer tok")]}, {"fields": [("authorization", "bearer tok")]},
      {"fields": [("Authorization", "Bearer tok2")]}),
+    ("basic_user", {"fields": [("Authorization", basic("al\u00efce", "one"))]},
+     {"fields": [("authorization", basic("al\u00efce", "two").replace("Basic", "bASIC "))]},
+     {"fields": [("Authorization", basic("Al\u00efce", "one"))]}),
     ("access_key", {"fields": [("Authorization", AK % "AK1")]}, {"fields": [("Authorization", CREDENTIAL % "AK1")]},
      {"fields": [("Authorization", AK % "AK2")]}),
     ("cookie:sid", {"fields": [("Cookie", "x=1; sid=abc; y=2")]}, {"fields": [("Cookie", "sid=abc")]},
@@ -44,6 +55,17 @@ def test_source(start, upstream, connect, source, one, same, other):
     assert used(client.ask(**same)) == 2
     assert used(client.ask(**other)) == 1
     assert used(client.ask(**one)) == 3
+
+
+def test_basic_user_is_shown_and_the_password_is_not(start, upstream, connect):
+    proxy = start(counting(upstream(), "basic_user"))
+    client = connect(proxy)
+    good, bad = basic("al\u00efce", "MARKER-PASSWORD"), basic("al\u00efce", "x")[:-1] + "!"
+    for value in (good, bad, basic("no\ncontrols", "x"), "Basic " + base64.b64encode(b"\xff:x").decode()):
+        assert client.ask(fields=[("Authorization", value)]).status == 200
+    lines = proxy.requests(4)
+    assert [line["subjects"]["who"] for line in lines] == ["al\u00efce", "127.0.0.1", "127.0.0.1", "127.0.0.1"]
+    assert "MARKER" not in proxy.access_log.read_text() and good.split()[1] not in proxy.access_log.read_text()
 
 
 def test_path_name_and_route(start, upstream, connect):
@@ -191,6 +213,95 @@ def test_ipv6_is_counted_by_64_and_v4_mapped_is_v4(start, upstream, connect):
     assert count("203.0.113.7") == 1
     assert count("::ffff:203.0.113.7") == 2
     assert count("203.0.113.8") == 1
+
+
+def flood(client, requests, batch=512):
+    """Send all, a batch at a time; gives the last response."""
+    last = None
+    for at in range(0, len(requests), batch):
+        part = requests[at:at + batch]
+        client.send(b"".join(part))
+        for _ in part:
+            last = client.read()
+            assert last.status == 200
+    return last
+
+
+def random_hops(rng):
+    """What somebody who wants to be somebody else may write."""
+    def hop():
+        four = ".".join(str(rng.randrange(256)) for _ in range(4))
+        six = ":".join(f"{rng.randrange(65536):x}" for _ in range(8))
+        return rng.choice([four, six, f"[{six}]:{rng.randrange(65536)}", f"{four}:{rng.randrange(65536)}", "unknown",
+                           "127.0.0.1", "", "_hidden", "::1", '"', "%00", "\xff", "1.2.3.4, , 5.6.7.8"])
+    return ", ".join(hop() for _ in range(rng.randrange(1, 5)))
+
+
+def test_ten_thousand_forged_lists_change_nothing(start, connect):
+    config = by_address([], **{})
+    config["routes"][0] = {"name": "all", "prefix": "/", "quotas": ["q"], "respond": {"text": "here"}}
+    config["quotas"]["q"]["limits"] = {"366 days": 20000}
+    del config["upstreams"]
+    rng = random.Random(20)
+    proxy = start(config)
+    names = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP"]
+    requests = [http.request(fields=[(rng.choice(names), random_hops(rng)), ("X-Forwarded-For", random_hops(rng))])
+                for _ in range(10000)]
+    last = flood(connect(proxy, source="127.0.0.9"), requests)
+    assert trio_of(last) == (20000, 10000, "366 day"), "all of them were one subject"
+    proxy.stop()
+    assert {line["client_ip"] for line in proxy.requests()} == {"127.0.0.9"}
+
+
+def test_a_whole_64_is_one_subject(start, connect):
+    config = by_address([], trusted_proxies=["127.0.0.1"])
+    config["routes"][0] = {"name": "all", "prefix": "/", "quotas": ["q"], "respond": {"text": "here"}}
+    config["quotas"]["q"]["limits"] = {"366 days": 100000}
+    config["log"] = {"access": "off"}
+    config["limits"] = {"requests_per_connection": "unlimited"}
+    del config["upstreams"]
+    client = connect(start(config))
+    address = "2001:db8:1:2:%x:%x:%x:%x"
+    rng = random.Random(64)
+    requests = [http.request(fields=[("X-Forwarded-For", address % (n, *(rng.randrange(65536) for _ in range(3))))])
+                for n in range(65536)]
+    assert used(flood(client, requests)) == 65536
+    assert used(client.ask(fields=[("X-Forwarded-For", "2001:db8:1:3::")])) == 1
+
+
+def test_prefixes_are_configurable(start, upstream, connect):
+    config = by_address(upstream(), trusted_proxies=["127.0.0.1"])
+    config["identities"]["address"].update(ipv4_prefix=24, ipv6_prefix=48)
+    proxy = start(config)
+    client = connect(proxy)
+    rows = [("203.0.113.7", 1, "203.0.113.0/24"), ("203.0.113.255", 2, "203.0.113.0/24"), ("203.0.114.0", 1, "203.0.114.0/24"),
+            ("2001:db8:1:2::1", 1, "2001:db8:1::/48"), ("2001:db8:1:ffff::", 2, "2001:db8:1::/48"),
+            ("2001:db8:2::", 1, "2001:db8:2::/48")]
+    for address, count, _ in rows:
+        assert used(client.ask(fields=[("X-Forwarded-For", address)])) == count
+    assert [line["subjects"]["address"] for line in proxy.requests(len(rows))] == [text for _, _, text in rows]
+
+
+# -- values that try to be others
+
+def test_keys_of_any_bytes_are_never_shared_or_split(start, upstream, connect):
+    config = counting(upstream(), "header:X-Key")
+    config["limits"] = {"header": "80KiB", "headers": "128KiB"}
+    proxy = start(config)
+    long = "k" * 65536
+    keys = ["a", "a ,b", "a, b", "a,b", "a;b", "a:b", "a|b", "a/b", "a b", "a  b", "a\tb", "a%00", "a%0a", "\\0", "a\xff", "a\xc3",
+            "a\xc3\xa9", "a\xe9", "\xed\xa0\x80", "127.0.0.1", "shared", "header:X-Key", long, long[:-1], long[:-1] + "l", "l" + long[1:],
+            "{a}", "a}", "*", "22-characters-of-a-hash"]
+    assert len(set(keys)) == len(keys)
+    client = connect(proxy)
+    for turn in (1, 2, 3):
+        for key in keys:
+            assert used(client.ask(fields=[("X-Key", key)])) == turn, key[:40]
+    for broken in (b"a\0b", b"a\0", b"a\rb", b"a\nb", b"a\r\n b"):
+        with connect(proxy) as other:
+            other.send(b"GET / HTTP/1.1\r\nHost: h\r\nX-Key: " + broken + b"\r\n\r\n")
+            check_error(other.read(), 400, "0201", "API request error.")
+    assert used(client.ask(fields=[("X-Key", "a")])) == 4
 
 
 # -- nothing leaks

@@ -121,6 +121,47 @@ static void test_size(void **state)
     check(rows, COUNT(rows), parse_size_bytes);
 }
 
+static void test_base64(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span text;
+        bool is_good;
+        struct span want;
+    } rows[] = {
+        {SPAN(""), true, SPAN("")},
+        {SPAN("Zg=="), true, SPAN("f")},
+        {SPAN("Zm8="), true, SPAN("fo")},
+        {SPAN("Zm9v"), true, SPAN("foo")},
+        {SPAN("Zm9vYg=="), true, SPAN("foob")},
+        {SPAN("Zm9vYmE="), true, SPAN("fooba")},
+        {SPAN("Zm9vYmFy"), true, SPAN("foobar")},
+        {SPAN("AAD/"), true, SPAN("\0\0\xff")},
+        {SPAN("+/+/"), true, SPAN("\xfb\xff\xbf")},
+        {SPAN("Zh=="), false, SPAN("")}, /* bits behind the last byte */
+        {SPAN("Zm9="), false, SPAN("")},
+        {SPAN("Zg"), false, SPAN("")},
+        {SPAN("Zg="), false, SPAN("")},
+        {SPAN("Zg==="), false, SPAN("")},
+        {SPAN("Z==="), false, SPAN("")},
+        {SPAN("===="), false, SPAN("")},
+        {SPAN("Zg==Zg=="), false, SPAN("")},
+        {SPAN("Zm=v"), false, SPAN("")},
+        {SPAN("Zm9v\n"), false, SPAN("")},
+        {SPAN("Zm 9"), false, SPAN("")},
+        {SPAN("-_-_"), false, SPAN("")},
+        {SPAN("Zm9\xff"), false, SPAN("")},
+        {SPAN("Zm9\0"), false, SPAN("")},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char out[16];
+        size_t len;
+        assert_true(parse_base64(rows[i].text, out, &len) == rows[i].is_good);
+        if (rows[i].is_good)
+            assert_true(span_eq((struct span){out, len}, rows[i].want));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_u64),
         cmocka_unit_test(test_duration),
         cmocka_unit_test(test_size),
+        cmocka_unit_test(test_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

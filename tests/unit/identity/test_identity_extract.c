@@ -9,18 +9,32 @@ static void test_sources(void **state)
         const char *text;
         bool is_good;
     } rows[] = {
-        {"ip", true},          {"header:X-Api-Key", true},
-        {"cookie:sid", true},  {"query:api key", true},
-        {"query:a:b", true},   {"bearer", true},
-        {"access_key", true},  {"path:project_id", true},
-        {"host", true},        {"method", true},
-        {"route", true},       {"", false},
-        {"IP", false},         {"ip:", false},
-        {"ip:v4", false},      {" ip", false},
-        {"header", false},     {"header:", false},
-        {"header: X", false},  {"header:X Y", false},
-        {"header:X:Y", false}, {"cookie:a=b", false},
-        {"query:", false},     {"path:{project}", false},
+        {"ip", true},
+        {"header:X-Api-Key", true},
+        {"cookie:sid", true},
+        {"query:api key", true},
+        {"query:a:b", true},
+        {"bearer", true},
+        {"access_key", true},
+        {"basic_user", true},
+        {"basic_user:x", false},
+        {"path:project_id", true},
+        {"host", true},
+        {"method", true},
+        {"route", true},
+        {"", false},
+        {"IP", false},
+        {"ip:", false},
+        {"ip:v4", false},
+        {" ip", false},
+        {"header", false},
+        {"header:", false},
+        {"header: X", false},
+        {"header:X Y", false},
+        {"header:X:Y", false},
+        {"cookie:a=b", false},
+        {"query:", false},
+        {"path:{project}", false},
         {"nonsense", false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -203,6 +217,29 @@ static void test_credentials(void **state)
          REPEATED},
         {"access_key", NULL,
          "Authorization: Bearer a\r\nAuthorization: SDK-HMAC-SHA256 Access=AK\r\n", REPEATED},
+        {"basic_user", NULL, "Authorization: Basic YWxpY2U6c2VjcmV0\r\n", "alice"},
+        {"basic_user", NULL, "Authorization: bASIC \t YWxpY2U6c2VjcmV0\r\n", "alice"},
+        {"basic_user", NULL, "Authorization: Basic YWxpY2U6YTpi\r\n", "alice"}, /* alice:a:b */
+        {"basic_user", NULL, "Authorization: Basic YWxpY2U6\r\n", "alice"},     /* alice: */
+        {"basic_user", NULL, "Authorization: Basic w7ZsIGE6cA==\r\n", "\xc3\xb6l a"}, /* ol a:p */
+        {"basic_user", NULL, "Authorization: Basic OnNlY3JldA==\r\n", MISSING},       /* :secret */
+        {"basic_user", NULL, "Authorization: Basic YWxpY2U=\r\n", MISSING},           /* alice */
+        {"basic_user", NULL, "Authorization: Basic YWxpY2U6cB==\r\n", MISSING}, /* a stray bit */
+        {"basic_user", NULL, "Authorization: Basic YWxpY2U6c\r\n", MISSING},
+        {"basic_user", NULL, "Authorization: Basic YWxpY2U6 cA==\r\n", MISSING},
+        {"basic_user", NULL, "Authorization: Basic YWxp/WU_cA==\r\n", MISSING},
+        {"basic_user", NULL, "Authorization: Basic /zpw\r\n", MISSING},     /* ff:p */
+        {"basic_user", NULL, "Authorization: Basic YQBiOnA=\r\n", MISSING}, /* a NUL b:p */
+        {"basic_user", NULL, "Authorization: Basic YQpiOnA=\r\n", MISSING}, /* a LF b:p */
+        {"basic_user", NULL, "Authorization: Basic YX9iOnA=\r\n", MISSING}, /* a DEL b:p */
+        {"basic_user", NULL, "Authorization: Basic YcKFOnA=\r\n", MISSING}, /* a U+0085:p */
+        {"basic_user", NULL, "Authorization: Basic 7aCAOnA=\r\n", MISSING}, /* a surrogate */
+        {"basic_user", NULL, "Authorization: Basic wIA6cA==\r\n", MISSING}, /* overlong */
+        {"basic_user", NULL, "Authorization: Basic\r\n", MISSING},
+        {"basic_user", NULL, "Authorization: Basic \r\n", MISSING},
+        {"basic_user", NULL, "Authorization: Bearer YWxpY2U6c2VjcmV0\r\n", MISSING},
+        {"basic_user", NULL, "Authorization: Basic YWxpY2U6\r\nAuthorization: Bearer a\r\n",
+         REPEATED},
         {"bearer|access_key", NULL, "Authorization: SDK-HMAC-SHA256 Access=AK\r\n", "AK"},
     };
     CHECK(rows);
@@ -316,10 +353,11 @@ static void test_ip_text(void **state)
 static void test_exhausted_arena(void **state)
 {
     (void)state;
-    static const char *const sources[] = {"cookie:sid", "query:key", "host"};
+    static const char *const sources[] = {"cookie:sid", "query:key", "host", "basic_user"};
     struct request request;
-    request_parse(&request, "/?key=%61", "HOST", "Cookie: sid=%61\r\n");
-    for (size_t i = 0; i < 3; i++) {
+    request_parse(&request, "/?key=%61", "HOST",
+                  "Cookie: sid=%61\r\nAuthorization: Basic YTpi\r\n");
+    for (size_t i = 0; i < 4; i++) {
         struct identity identity = identity_of(sources[i], IDENTITY_MISSING_IP);
         struct identity_value value;
         struct arena full;

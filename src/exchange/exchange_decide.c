@@ -57,6 +57,14 @@ bool exchange_judge_trailers(struct exchange *x, struct span trailers)
     return false;
 }
 
+/* Is the route for this client?  One on a Unix socket that no trusted proxy speaks for has no address. */
+static bool exchange_may_use_route(const struct exchange *x)
+{
+    bool is_known =
+        !x->peer_is_unix || memcmp(&x->client_ip, &x->peer_ip, sizeof(x->client_ip)) != 0;
+    return plan_address_may(&x->route->addresses, is_known ? &x->client_ip : NULL);
+}
+
 enum step_result exchange_step_route(struct exchange *x)
 {
     const struct plan *plan = x->snapshot->plan;
@@ -78,6 +86,8 @@ enum step_result exchange_step_route(struct exchange *x)
     if (x->end != END_OK)
         return exchange_fail(x, x->end);
     metrics_add(x->env->loop->metrics, x->route->slot_requests, 1);
+    if (!exchange_may_use_route(x))
+        return exchange_fail(x, END_ADDRESS_DENIED);
     if (x->framing.kind == HTTP_BODY_LENGTH &&
         x->framing.length_bytes > plan->limits.body_max_bytes)
         return exchange_fail(x, END_TOO_LARGE);

@@ -17,6 +17,7 @@
 #include "loop/loop_log.h"
 #include "metrics/metrics.h"
 #include "net/net_address.h"
+#include "plan/plan_addresses.h"
 #include "quota/quota.h"
 #include "reply/reply.h"
 #include "route/route.h"
@@ -51,7 +52,8 @@ struct plan_route {
     int upstream; /* index, or -1: respond */
     const struct plan_respond *respond;
     struct http_upgrade_list upgrades;
-    struct reply_headers headers; /* the route's own or the default */
+    struct plan_address_rule addresses; /* who may use it */
+    struct reply_headers headers;       /* the route's own or the default */
     const struct reply_body_dialect *errors;
     metrics_slot slot_requests; /* sluice_route_requests_total{route} */
     metrics_slot slot_class[6]; /* sluice_route_responses_total{route,class}; [1]..[5] */

@@ -13,6 +13,7 @@
 struct plan_route_draft {
     struct route_rule rule;
     struct plan_cost cost;
+    struct plan_addresses addresses;
     struct span upstream;
     struct http_upgrade_list upgrades;
     struct reply_headers headers;

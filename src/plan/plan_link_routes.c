@@ -238,6 +238,8 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
     route->rule = rule;
     route->cost = draft->cost;
     route->upgrades = draft->upgrades;
+    if (plan_addresses_link(&route->addresses, &draft->addresses, work->load->arena) != ERR_OK)
+        config_out_of_memory(work->load->doc);
     route->upstream = -1;
     if (upstream != NULL) {
         struct candidates all = {plan->upstreams, sizeof(*plan->upstreams),

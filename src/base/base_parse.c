@@ -86,7 +86,7 @@ bool parse_size_bytes(struct span text, uint64_t *bytes)
     return true;
 }
 
-static int base64_digit(char byte)
+static int base64_digit(char byte, const char *last_two)
 {
     if (byte >= 'A' && byte <= 'Z')
         return byte - 'A';
@@ -94,31 +94,42 @@ static int base64_digit(char byte)
         return byte - 'a' + 26;
     if (byte >= '0' && byte <= '9')
         return byte - '0' + 52;
-    return byte == '+' ? 62 : byte == '/' ? 63 : -1;
+    return byte == last_two[0] ? 62 : byte == last_two[1] ? 63 : -1;
+}
+
+/* Digits alone: whole groups of four, then none, two or three. */
+static bool take_base64(struct span digits, const char *last_two, char *out, size_t *len)
+{
+    uint32_t bits = 0;
+    unsigned count = 0; /* of bits not given yet */
+    *len = 0;
+    if (digits.len % 4 == 1)
+        return false;
+    for (size_t i = 0; i < digits.len; i++) {
+        int digit = base64_digit(digits.ptr[i], last_two);
+        if (digit < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)digit;
+        count += 6;
+        if (count < 8)
+            continue;
+        count -= 8;
+        out[(*len)++] = (char)(bits >> count);
+    }
+    return (bits & ((1u << count) - 1)) == 0;
 }
 
 bool parse_base64(struct span text, char *out, size_t *len)
 {
-    size_t pads = 0;
     *len = 0;
     if (text.len % 4 != 0)
         return false;
-    while (pads < 2 && pads < text.len && text.ptr[text.len - 1 - pads] == '=')
-        pads++;
-    uint32_t bits = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = i < text.len - pads ? base64_digit(text.ptr[i]) : 0;
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        if (i % 4 != 3)
-            continue;
-        size_t keep = i + 1 == text.len ? 3 - pads : 3;
-        for (size_t k = 0; k < keep; k++)
-            out[(*len)++] = (char)(bits >> (16 - 8 * k));
-        if (keep < 3 && (bits & ((1u << (8 * pads)) - 1)) != 0)
-            return false;
-        bits = 0;
-    }
-    return true;
+    for (unsigned i = 0; i < 2 && text.len > 0 && text.ptr[text.len - 1] == '='; i++)
+        text.len--;
+    return take_base64(text, "+/", out, len);
+}
+
+bool parse_base64url(struct span text, char *out, size_t *len)
+{
+    return take_base64(text, "-_", out, len);
 }

@@ -31,5 +31,8 @@ bool parse_size_bytes(struct span text, uint64_t *bytes);
  * mean the same bytes.  `out` has room for PARSE_BASE64_MAX(text.len). */
 #define PARSE_BASE64_MAX(len) ((len) / 4 * 3)
 bool parse_base64(struct span text, char *out, size_t *len);
+/* The same of base64url (section 5), without padding. */
+#define PARSE_BASE64URL_MAX(len) (((len) + 3) / 4 * 3)
+bool parse_base64url(struct span text, char *out, size_t *len);
 
 #endif

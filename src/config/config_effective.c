@@ -21,6 +21,8 @@ struct diff {
 
 static void diff_tables(struct diff *diff, const struct config_table *table,
                         const struct place *place, json_t *old, json_t *next);
+static void diff_named(struct diff *diff, const struct config_directive *row,
+                       const struct place *place, json_t *old, json_t *next);
 
 char *config_dump(const struct config_table *table, const struct config_version *version)
 {
@@ -85,6 +87,47 @@ static void put_event(struct diff *diff, const struct place *place, const char *
     fprintf(diff->out, " %s\n", event);
 }
 
+/* A list may be long: how many texts were added and removed says enough. */
+static void diff_texts(struct diff *diff, const struct place *place, json_t *old, json_t *next)
+{
+    json_t *lists[] = {old, next}, *seen = json_object(), *text;
+    size_t index, counts[2] = {0, 0};
+    for (unsigned i = 0; i < 2; i++) {
+        json_array_foreach(lists[i], index, text)
+        {
+            if (json_object_set_new(seen, json_string_value(text), json_integer(i)) != 0)
+                diff->is_out_of_memory = true;
+        }
+    }
+    json_array_foreach(next, index, text)
+    {
+        if (json_object_del(seen, json_string_value(text)) != 0)
+            diff->is_out_of_memory = true;
+    }
+    counts[0] = json_object_size(seen); /* only in the old one */
+    counts[1] = json_array_size(next) + counts[0] - json_array_size(old);
+    json_decref(seen);
+    if (counts[0] + counts[1] == 0)
+        return;
+    put_place(diff, place);
+    fprintf(diff->out, " %zu added, %zu removed\n", counts[1], counts[0]);
+}
+
+/* The value of an item that is no object; NULL: there is none. */
+static void diff_item(struct diff *diff, const struct config_directive *row,
+                      const struct place *place, json_t *old, json_t *next)
+{
+    bool is_texts = row->type == CONFIG_TEXTS && json_is_array(old) && json_is_array(next);
+    if (json_is_object(old) && json_is_object(next))
+        diff_named(diff, row, place, old, next);
+    else if (is_texts)
+        diff_texts(diff, place, old, next);
+    else if (old == NULL || next == NULL)
+        put_event(diff, place, old == NULL ? "added" : "removed");
+    else
+        diff_value(diff, row, place, old, next);
+}
+
 /* Named members of two objects; nested NULL: numbers. */
 static void diff_named(struct diff *diff, const struct config_directive *row,
                        const struct place *place, json_t *old, json_t *next)
@@ -98,6 +141,8 @@ static void diff_named(struct diff *diff, const struct config_directive *row,
         json_t *other = json_object_get(next, key);
         if (row->nested == NULL)
             diff_value(diff, row, &inner, value, other);
+        else if (row->nested->item != NULL)
+            diff_item(diff, row->nested->item, &inner, value, other);
         else if (other == NULL)
             put_event(diff, &inner, "removed");
         else
@@ -175,7 +220,7 @@ static void diff_row(struct diff *diff, const struct config_directive *row,
     struct place inner = inside(place, "", row->key);
     if (row->type == CONFIG_MAP)
         diff_named(diff, row, place, old, next);
-    else if (row->type == CONFIG_AMOUNTS)
+    else if (row->type == CONFIG_AMOUNTS && !json_is_string(old) && !json_is_string(next))
         diff_named(diff, row, place, old, next);
     else if (row->type == CONFIG_LIST)
         diff_lists(diff, row, place, old, next);

@@ -15,6 +15,8 @@ struct effective {
 static json_t *effective_table(const struct effective *effective, const struct config_table *table,
                                const struct config_node *node, const struct config_node *bare,
                                bool is_sparse);
+static json_t *effective_value(const struct effective *effective,
+                               const struct config_directive *row, const struct config_node *node);
 
 void config_json_set(json_t **holder, const char *key, json_t *value)
 {
@@ -73,6 +75,8 @@ static json_t *secret(const struct effective *effective, const struct config_nod
 static json_t *effective_item(const struct effective *effective, const struct config_table *table,
                               const struct config_node *node)
 {
+    if (table->item != NULL)
+        return effective_value(effective, table->item, node);
     if (node->kind == CONFIG_KIND_STRING)
         return effective_table(effective, table, NULL, node, false);
     return effective_table(effective, table, node, NULL, false);

@@ -223,7 +223,9 @@ static void load_item(struct config_load *load, const struct config_directive *r
         if (name.ptr == NULL)
             config_out_of_memory(load->doc);
     }
-    if (child->kind == CONFIG_KIND_OBJECT)
+    if (table->item != NULL)
+        config_value_take(load, table->item, child, item);
+    else if (child->kind == CONFIG_KIND_OBJECT)
         config_load_table(load, table, child, item);
     else if (child->kind == CONFIG_KIND_STRING && table->short_key != NULL)
         load_rows(load, table, NULL, child, item);

@@ -26,6 +26,11 @@ static bool is_plural(const struct config_directive *row)
 
 static void put_value(FILE *out, const struct config_directive *row)
 {
+    if (is_plural(row) && row->nested->item != NULL) {
+        fputs("by name, each ", out);
+        put_value(out, row->nested->item);
+        return;
+    }
     if (row->type == CONFIG_OBJECT || is_plural(row)) {
         if (row->type == CONFIG_OBJECT && row->nested->short_key != NULL) {
             put_value(out, config_row(row->nested, span_of(row->nested->short_key), NULL));
@@ -88,7 +93,7 @@ static void put_table(FILE *out, const struct config_table *table, const char *p
     rows = config_rows_of(table);
     for (const struct config_directive *row; (row = config_rows_next(&rows)) != NULL;) {
         char inner[PATH_BYTES_MAX];
-        if (row->nested == NULL || row->type == CONFIG_MERGE)
+        if (row->nested == NULL || row->type == CONFIG_MERGE || row->nested->item != NULL)
             continue;
         snprintf(inner, sizeof(inner), "%s%s%s%s", path, path[0] == '\0' ? "" : ".", row->key,
                  row->type == CONFIG_LIST  ? "[]"

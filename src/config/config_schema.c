@@ -132,14 +132,16 @@ static json_t *secret_schema(const struct config_directive *row)
 
 static json_t *amounts_schema(const struct config_directive *row)
 {
+    struct config_directive number = *row;
+    number.word = NULL; /* it stands for the whole */
     json_t *json = of_type("object"), *properties = json_object();
     for (size_t i = 0; row->words[i] != NULL; i++)
-        config_json_set(&properties, row->words[i], integer_schema(row));
+        config_json_set(&properties, row->words[i], integer_schema(&number));
     config_json_set(&json, "properties", properties);
-    config_json_set(&json, "patternProperties", pair(row->pattern, integer_schema(row)));
+    config_json_set(&json, "patternProperties", pair(row->pattern, integer_schema(&number)));
     config_json_set(&json, "additionalProperties", json_false());
     set_count(&json, "minProperties", 1);
-    return json;
+    return or_word(row, json);
 }
 
 static json_t *any_schema(const struct config_directive *row)
@@ -170,7 +172,8 @@ static json_t *object_schema(const struct config_directive *row)
 
 static json_t *item_schema(const struct config_table *table)
 {
-    return or_short(table, table_schema(table, false));
+    return table->item != NULL ? row_schema(table->item)
+                               : or_short(table, table_schema(table, false));
 }
 
 static json_t *list_schema(const struct config_directive *row)

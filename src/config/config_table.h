@@ -27,13 +27,13 @@ enum config_type {   /* what is written                        what is stored */
     CONFIG_FLAGS,    /* a list of words                        bit i for word i, 4 bytes */
     CONFIG_SECRET,   /* "text", {"env": N}, {"file": N}        struct span */
     CONFIG_TEXTS,    /* a list of strings                      what take makes of each */
-    CONFIG_AMOUNTS,  /* an object of named integers            what take makes of each */
-    CONFIG_ANY,      /* any JSON value                         struct span, compact JSON */
-    CONFIG_OBJECT,   /* an object of the nested table          the table's struct, at offset */
-    CONFIG_LIST,     /* a list of such objects                 struct config_items */
-    CONFIG_MAP,      /* an object of named such objects        struct config_items */
-    CONFIG_MERGE,    /* nothing: rows of the nested table are rows here, at offset */
-    CONFIG_LATER,    /* nothing: a key that a later version will know */
+    CONFIG_AMOUNTS, /* an object of named integers            what take makes of each; for its word a number */
+    CONFIG_ANY,    /* any JSON value                         struct span, compact JSON */
+    CONFIG_OBJECT, /* an object of the nested table          the table's struct, at offset */
+    CONFIG_LIST,   /* a list of such objects                 struct config_items */
+    CONFIG_MAP,    /* an object of named such objects        struct config_items */
+    CONFIG_MERGE,  /* nothing: rows of the nested table are rows here, at offset */
+    CONFIG_LATER,  /* nothing: a key that a later version will know */
 };
 
 enum {
@@ -107,6 +107,8 @@ struct config_table {
     const char *name_key; /* LIST: the key that names an item in the list of changes; or NULL */
     /* An item may be a bare string, an object any other bare value, which stands for this key. */
     const char *short_key;
+    /* MAP: an item is no object but a value of this row; the table has no rows of its own. */
+    const struct config_directive *item;
     const struct config_pair *pairs;
     unsigned pair_count;
     /* Rules between the keys of one object; all rows are loaded.  May be NULL. */

@@ -317,6 +317,10 @@ static void take_amounts(struct config_load *load, const struct config_directive
                          const struct config_node *node, void *base)
 {
     struct config_directive number = *row; /* min and max of the numbers, not of their count */
+    if (is_word(load, row, node)) {
+        store_number(row, base, row->word_value);
+        return;
+    }
     if (node->kind == CONFIG_KIND_STRING && is_later(load, row, node, config_text(load, node)))
         return;
     if (node->kind != CONFIG_KIND_OBJECT) {
@@ -326,6 +330,7 @@ static void take_amounts(struct config_load *load, const struct config_directive
     if (node->child_count == 0)
         config_error(load->doc, node, "at least one is expected");
     number.type = CONFIG_INTEGER;
+    number.word = NULL; /* it stands for the whole */
     CONFIG_EACH(child, node)
     {
         uint64_t value;

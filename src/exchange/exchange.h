@@ -145,6 +145,7 @@ struct exchange {
     size_t room_bytes;
     struct exchange_subject *subjects;
     unsigned subject_count;
+    struct span tier;             /* of the first quota that has tiers */
     struct lease_shadow *shadows; /* quotas in shadow */
     unsigned shadow_count;
     bool is_exempt;  /* some quota of the route does not count this request */

@@ -3,6 +3,7 @@
  * left.  Takes: the kept head.  Gives: a route and a decision, or a refusal.  Waits for nothing but the lease. */
 #include "exchange/exchange_private.h"
 #include "http/http_path.h"
+#include "quota/quota_tier.h"
 
 /* ---- ROUTE ---- */
 
@@ -184,9 +185,11 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
             return END_BAD_REQUEST;
     }
     enum exchange_exemption exemption = exchange_exempt_subject(x, quota, parts);
-    if (exemption == EXCHANGE_EXEMPT_UNKNOWN)
+    const struct quota_tier *tier =
+        quota->tiers == NULL ? NULL : exchange_find_tier(x, quota, parts);
+    if (exemption == EXCHANGE_EXEMPT_UNKNOWN || (quota->tiers != NULL && tier == NULL))
         return END_INTERNAL;
-    if (exemption == EXCHANGE_EXEMPT) {
+    if (exemption == EXCHANGE_EXEMPT || (tier != NULL && tier->quota == NULL)) {
         x->is_exempt = true;
         return END_OK;
     }
@@ -198,10 +201,11 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
     } else if (!exchange_combined_mac(x, parts, quota->key_count, mac)) {
         return END_INTERNAL;
     }
-    struct quota_charge *charge = exchange_next_charge(x, quota);
+    const struct quota *counted = tier == NULL ? quota : tier->quota;
+    struct quota_charge *charge = exchange_next_charge(x, counted);
     if (charge == NULL)
         return END_SHED;
-    *charge = (struct quota_charge){.quota = quota, .cost = x->route->cost.estimate};
+    *charge = (struct quota_charge){.quota = counted, .cost = x->route->cost.estimate};
     identity_quota_key(key, quota->id, charge->key);
     return END_OK;
 }

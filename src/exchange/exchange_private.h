@@ -104,6 +104,10 @@ void exchange_settle_shadows(struct exchange *x);
 /* The keyed hash of one subject, made when it is first needed. */
 bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject);
 
+/* The tier of the caller in a quota that has tiers; NULL: no memory. */
+const struct quota_tier *exchange_find_tier(struct exchange *x, const struct quota *quota,
+                                            struct exchange_subject *const *parts);
+
 /* Log line and counters of a finished exchange. */
 void exchange_record(struct exchange *x);
 

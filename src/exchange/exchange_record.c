@@ -87,6 +87,7 @@ static void record_line(struct exchange *x)
     struct record_access record = {
         .wall_us = x->env->loop->wall_us,
         .generation = x->snapshot->plan->generation,
+        .tier = x->tier,
         .decision = &x->ask.decision,
         .charges = x->ask.charges,
         .charge_count = x->is_decided ? x->ask.count : 0,

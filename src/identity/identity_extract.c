@@ -31,20 +31,23 @@ static enum identity_read only_field(const struct reading *reading, enum http_fi
     return IDENTITY_READ_FOUND;
 }
 
-static enum identity_read read_ip(const struct reading *reading)
+void identity_value_set_ip(struct identity_value *value, const struct identity *identity,
+                           const struct ip *ip)
 {
-    const struct identity *identity = reading->identity;
-    struct identity_value *value = reading->value;
-    bool is_v4 = ip_is_v4(&reading->input->client_ip);
+    bool is_v4 = ip_is_v4(ip);
     unsigned bits = is_v4 ? identity->ipv4_prefix : identity->ipv6_prefix;
-    struct ip masked =
-        ip_mask(&reading->input->client_ip, identity->ipv4_prefix, identity->ipv6_prefix);
+    struct ip masked = ip_mask(ip, identity->ipv4_prefix, identity->ipv6_prefix);
     char *end = value->text + ip_format(value->text, &masked);
     if (bits < (is_v4 ? 32 : 128)) {
         *end++ = '/';
         end = fmt_u64(end, bits);
     }
     value->value = (struct span){value->text, (size_t)(end - value->text)};
+}
+
+static enum identity_read read_ip(const struct reading *reading)
+{
+    identity_value_set_ip(reading->value, reading->identity, &reading->input->client_ip);
     return IDENTITY_READ_FOUND;
 }
 

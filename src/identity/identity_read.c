@@ -46,7 +46,7 @@ enum identity_read identity_read_bearer(struct span authorization, struct span *
 
 /* RFC 7617 section 2: a user has no colon, and neither part has control characters.  Servers read what is not
  * UTF-8 each in its own way, so it names nobody. */
-static bool is_user(struct span user)
+bool identity_is_user(struct span user)
 {
     while (user.len > 0) {
         unsigned char first = (unsigned char)user.ptr[0];
@@ -74,10 +74,10 @@ enum identity_read identity_read_basic_user(struct span authorization, struct ar
         return IDENTITY_READ_MISSING;
     *user = (struct span){decoded, len};
     user->len = span_find(*user, ':');
-    return user->len < len && is_user(*user) ? IDENTITY_READ_FOUND : IDENTITY_READ_MISSING;
+    return user->len < len && identity_is_user(*user) ? IDENTITY_READ_FOUND : IDENTITY_READ_MISSING;
 }
 
-static bool is_access_key(struct span text)
+bool identity_is_access_key(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char byte = text.ptr[i];
@@ -110,8 +110,8 @@ enum identity_read identity_read_access_key(struct span authorization, struct sp
     }
     if (count > 1)
         return IDENTITY_READ_REPEATED;
-    return count == 1 && is_good && is_access_key(*key) ? IDENTITY_READ_FOUND
-                                                        : IDENTITY_READ_MISSING;
+    return count == 1 && is_good && identity_is_access_key(*key) ? IDENTITY_READ_FOUND
+                                                                 : IDENTITY_READ_MISSING;
 }
 
 void identity_read_cookie(struct span line, struct span name, struct span *value, unsigned *count)

@@ -97,9 +97,9 @@ static bool finish(struct plan_work *work, struct span text)
     draft->secrets = work->load->secrets;
     /* Nodes go with the file. */
     draft->listeners.nodes = draft->upstreams.nodes = draft->identities.nodes = NULL;
-    draft->quotas.nodes = draft->routes.nodes = draft->errors.dialects.nodes = NULL;
-    return plan->route_table != NULL && draft->text.ptr != NULL && take_host_name(plan) &&
-           take_secret(draft);
+    draft->tiers.nodes = draft->quotas.nodes = draft->routes.nodes = NULL;
+    draft->errors.dialects.nodes = NULL;
+    return plan->route_table != NULL && draft->text.ptr != NULL && take_host_name(plan);
 }
 
 static void names_init(struct plan_names *names)
@@ -108,6 +108,7 @@ static void names_init(struct plan_names *names)
     map_init(&names->upstreams);
     map_init(&names->identities);
     map_init(&names->sources);
+    map_init(&names->tiers);
     map_init(&names->quotas);
     map_init(&names->routes);
     map_init(&names->dialects);
@@ -119,6 +120,7 @@ static void names_fini(struct plan_names *names)
     map_fini(&names->upstreams);
     map_fini(&names->identities);
     map_fini(&names->sources);
+    map_fini(&names->tiers);
     map_fini(&names->quotas);
     map_fini(&names->routes);
     map_fini(&names->dialects);
@@ -131,6 +133,9 @@ static bool build(struct plan_work *work, struct span text)
         return false;
     names_init(&work->names);
     config_load_table(work->load, &PLAN_TABLE, doc->root, work->draft);
+    /* Members are looked for by their macs. */
+    if (!doc->report->is_out_of_memory && !take_secret(work->draft))
+        doc->report->is_out_of_memory = true;
     if (!doc->report->is_out_of_memory)
         plan_link(work);
     if (!doc->report->is_out_of_memory)

@@ -2,6 +2,7 @@
 /* plan_check.c - what no single directive can see.  Takes: a linked plan.  Gives: errors for what cannot
  * work and warnings for what hardly was meant.  Never: changes the plan. */
 #include "plan/plan_draft.h"
+#include "quota/quota_conf.h"
 
 #define COMPARISONS_MAX                                                                            \
     2000000u /* of routes, in search of hidden ones: keeps a check below a second */
@@ -151,6 +152,37 @@ static void check_unused_dialects(struct plan_work *work)
     }
 }
 
+static bool quota_has_tier(const struct quota_draft *quota, const struct config_node *node,
+                           struct span tier)
+{
+    const struct config_node *members = config_find(node, "members");
+    if (!quota->is_by_tier)
+        return false;
+    if (span_eq(quota->default_tier, tier))
+        return true;
+    CONFIG_EACH(list, members)
+    {
+        if (span_eq(list->key, tier) && list->child_count != 0)
+            return true;
+    }
+    return false;
+}
+
+static void check_unused_tiers(struct plan_work *work)
+{
+    const struct quota_tier_draft *tiers = work->draft->tiers.items;
+    const struct quota_draft *quotas = work->draft->quotas.items;
+    for (unsigned i = 0; i < work->draft->tiers.count; i++) {
+        unsigned k = 0, count = work->draft->quotas.count;
+        while (k < count &&
+               !quota_has_tier(&quotas[k], work->draft->quotas.nodes[k], tiers[i].name))
+            k++;
+        if (k == count)
+            config_warning(work->load->doc, work->draft->tiers.nodes[i],
+                           "nobody is in this tier: it is no quota's default and has no members");
+    }
+}
+
 /* A client that makes up its identity gets a fresh quota each time, unless its address is counted too. */
 static void check_forgeable(struct plan_work *work)
 {
@@ -202,6 +234,7 @@ void plan_check(struct plan_work *work)
         return; /* half a plan would be judged wrongly */
     check_unused(work);
     check_unused_dialects(work);
+    check_unused_tiers(work);
     check_secret(work);
     check_hidden_routes(work);
     check_forgeable(work);

@@ -25,7 +25,7 @@ struct plan_route_draft {
 /* Owner: whoever holds references to the plan.  Freed by: plan_unref.  Thread: const once built. */
 struct plan_draft {
     struct plan plan;
-    struct config_items listeners, upstreams, identities, quotas, routes;
+    struct config_items listeners, upstreams, identities, tiers, quotas, routes;
     struct reply_errors_conf errors;
     struct span subject_secret;
     struct span text;                    /* the file, for plan_diff */
@@ -37,7 +37,7 @@ extern const struct config_table PLAN_TABLE;
 
 /* Names to indices of the arrays below; filled by plan_link. */
 struct plan_names {
-    struct map listeners, upstreams, identities, sources, quotas, routes, dialects;
+    struct map listeners, upstreams, identities, sources, tiers, quotas, routes, dialects;
 };
 
 /* A plan being built. */
@@ -53,6 +53,9 @@ struct plan_work {
 void plan_link(struct plan_work *work);
 /* The parts of plan_link. */
 void plan_link_quotas(struct plan_work *work);
+/* The names of the tiers, and what they make of each quota that has them; before and after plan_link_quotas. */
+void plan_link_tier_names(struct plan_work *work);
+void plan_link_tiers(struct plan_work *work);
 void plan_link_errors(struct plan_work *work);
 void plan_link_routes(struct plan_work *work);
 

@@ -156,7 +156,11 @@ void plan_link(struct plan_work *work)
     link_identities(work);
     if (work->load->doc->report->is_out_of_memory)
         return;
+    plan_link_tier_names(work);
     plan_link_quotas(work);
+    if (work->load->doc->report->is_out_of_memory)
+        return;
+    plan_link_tiers(work);
     link_identity_headers(work);
     plan_link_errors(work);
     plan_link_routes(work);

@@ -90,11 +90,18 @@ static metrics_slot decision_slot(const struct plan_work *work, struct span quot
 void plan_link_quotas(struct plan_work *work)
 {
     struct plan *plan = &work->draft->plan;
-    plan->quotas = work->draft->quotas.items;
-    plan->quota_count = work->draft->quotas.count;
+    const struct quota_draft *drafts = work->draft->quotas.items;
+    unsigned count = work->draft->quotas.count;
+    plan->quotas = arena_take_zeroed(&plan->arena, (size_t)count * sizeof(*plan->quotas));
+    if (plan->quotas == NULL) {
+        config_out_of_memory(work->load->doc);
+        return;
+    }
+    plan->quota_count = count;
     for (unsigned i = 0; i < plan->quota_count; i++) {
         struct quota *quota = &plan->quotas[i];
         const struct config_node *node = work->draft->quotas.nodes[i];
+        *quota = drafts[i].quota;
         plan_name_add(work, &work->names.quotas, quota->name, i, node, "quota");
         identity_quota_id(quota->name, quota->id);
         if (config_find(node, "on_failure") == NULL)

@@ -2,6 +2,7 @@
 /* plan_link_routes.c - routes: what they match, charge and do.  Takes: route drafts.  Gives: plan_route
  * rows beside the rules that the route table borrows. */
 #include "plan/plan_draft.h"
+#include "quota/quota_tier.h"
 
 /* Names of one kind, for "did you mean": structs with a span at an offset. */
 struct candidates {
@@ -63,19 +64,35 @@ static void check_path_names(struct plan_work *work, const struct quota *quota,
     }
 }
 
-static void check_cost(struct plan_work *work, const struct plan_route *route,
-                       const struct quota *quota, const struct config_node *node)
+/* tier: empty when the quota has none. */
+static void check_limits(struct plan_work *work, const struct plan_route *route,
+                         const struct quota *quota, struct span tier,
+                         const struct config_node *cost)
 {
-    const struct config_node *cost = config_find(node, "cost");
-    for (unsigned i = 0; i < quota->limit_count && cost != NULL; i++) {
+    for (unsigned i = 0; i < quota->limit_count; i++) {
         uint32_t most = quota->burst != 0 ? quota->burst : quota->limits[i].limit;
         if (quota->limits[i].limit == 0 || route->cost.estimate <= most)
             continue;
         config_error(work->load->doc, cost,
-                     "no request could pass: quota %s allows %u %s, the cost is %u",
+                     "no request%s%s could pass: quota %s allows %u %s, the cost is %u",
+                     tier.len == 0 ? "" : " of tier ", tier.len == 0 ? "" : config_quote(tier).text,
                      config_quote(quota->name).text, most,
                      quota->burst != 0 ? "at once" : "in its window", route->cost.estimate);
         return;
+    }
+}
+
+static void check_cost(struct plan_work *work, const struct plan_route *route,
+                       const struct quota *quota, const struct config_node *node)
+{
+    const struct config_node *cost = config_find(node, "cost");
+    const struct quota_tiers *tiers = quota->tiers;
+    if (cost == NULL)
+        return;
+    check_limits(work, route, quota, SPAN_NONE, cost);
+    for (unsigned i = 0; tiers != NULL && i < tiers->count; i++) {
+        if (tiers->tiers[i].quota != NULL)
+            check_limits(work, route, tiers->tiers[i].quota, tiers->tiers[i].name, cost);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "identity/identity_conf.h"
 #include "plan/plan_draft.h"
 #include "quota/quota_conf.h"
+#include "quota/quota_tier.h"
 #include "reply/reply_conf.h"
 #include "route/route_conf.h"
 #include "store/store_redis_directives.h"
@@ -641,6 +642,13 @@ static const struct config_directive rows[] = {
      .absent = "none",
      .nested = &IDENTITY_CONF,
      .doc = "Ways to name a caller, by name."},
+    {.key = "tiers",
+     .type = CONFIG_MAP,
+     DRAFT(tiers),
+     .max = QUOTA_TIERS_MAX,
+     .absent = "none",
+     .nested = &QUOTA_CONF_TIER,
+     .doc = "Limits by name, for quotas with \"limits\": \"tier\"; \"unlimited\" counts nothing."},
     {.key = "quotas",
      .type = CONFIG_MAP,
      DRAFT(quotas),
@@ -677,7 +685,6 @@ static const struct config_directive rows[] = {
      DRAFT(errors),
      .nested = &REPLY_CONF_ERRORS,
      .doc = "What Sluice answers when it refuses or fails."},
-    {.key = "tiers", .type = CONFIG_LATER},
 };
 
 const struct config_table PLAN_TABLE = {

@@ -62,6 +62,8 @@ struct quota_limit {
     uint8_t unit; /* enum quota_unit */
 };
 
+struct quota_tiers;
+
 /* As configured; const after linking.  Owner: the plan. */
 struct quota {
     struct span name;
@@ -77,6 +79,7 @@ struct quota {
     uint8_t key_count;
     uint16_t key[QUOTA_KEY_MAX];                     /* indices of the plan's identities */
     uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
+    const struct quota_tiers *tiers;                 /* NULL: the same limits for everybody */
 };
 
 /* "minute", "5 minutes", "1 day" -> unit, count and period; at most 366 days.  NULL or what is wrong.  A

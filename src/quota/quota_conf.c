@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* quota_conf.c - takes: the members of one quota in the file.  Gives: a struct quota without its key.
+/* quota_conf.c - takes: what the file says of one quota or tier.  Gives: a draft without its key and members.
  * Never: two windows of one period. */
 #include "quota/quota_conf.h"
 
 #include "config/config_doc.h"
 #include "quota/quota_algorithm.h"
+#include "quota/quota_tier.h"
 
 const char *const QUOTA_CONF_ON_FAILURE[] = {
     [QUOTA_FAIL_LOCAL] = "local",
@@ -13,12 +14,13 @@ const char *const QUOTA_CONF_ON_FAILURE[] = {
     NULL,
 };
 
-static const char *const units[] = {"second", "minute", "hour", "day", NULL};
-static const char *const later_limits[] = {"tier", "unlimited", NULL};
+#define QUOTA_LIMIT_MAX        2147483647
+#define QUOTA_MEMBER_BYTES_MAX 1024
+#define UNITS_PATTERN          "^[0-9]+ (seconds?|minutes?|hours?|days?)$"
 
-static const char *take_limit(const struct config_take *take)
+static const char *const units[] = {"second", "minute", "hour", "day", NULL};
+static const char *add_limit(struct quota *quota, const struct config_take *take)
 {
-    struct quota *quota = take->base;
     if (quota->limit_count == QUOTA_WINDOWS_MAX)
         return "a quota has at most 4 windows";
     struct quota_limit limit = {0};
@@ -138,6 +140,62 @@ static const struct config_table exempt_table = {
     .size = sizeof(struct quota_exempt),
 };
 
+static const char *take_limit(const struct config_take *take)
+{
+    struct quota_draft *draft = take->base;
+    return add_limit(&draft->quota, take);
+}
+
+static const char *take_tier_limit(const struct config_take *take)
+{
+    struct quota_tier_draft *draft = take->base;
+    return add_limit(&draft->limits, take);
+}
+
+/* What it means depends on the quota's key: the plan reads it again. */
+static const char *take_member(const struct config_take *take)
+{
+    return take->text.len > QUOTA_MEMBER_BYTES_MAX ? "longer than 1024 bytes" : NULL;
+}
+
+static const struct config_directive members_row = {
+    .type = CONFIG_TEXTS,
+    .min = 0,
+    .max = QUOTA_MEMBERS_MAX,
+    .take = take_member,
+};
+
+static const struct config_table members_table = {
+    .title = "Members",
+    .noun = "members",
+    .item = &members_row,
+    .size = sizeof(struct quota_members_draft),
+    .has_name = true,
+    .name_offset = offsetof(struct quota_members_draft, name),
+};
+
+static const struct config_directive tier_row = {
+    .type = CONFIG_AMOUNTS,
+    CONFIG_AT(struct quota_tier_draft, is_unlimited),
+    .min = 0,
+    .max = QUOTA_LIMIT_MAX,
+    .unit = "requests",
+    .words = units,
+    .word = "unlimited",
+    .word_value = true,
+    .take = take_tier_limit,
+    .pattern = UNITS_PATTERN,
+};
+
+const struct config_table QUOTA_CONF_TIER = {
+    .title = "A tier",
+    .noun = "tier",
+    .item = &tier_row,
+    .size = sizeof(struct quota_tier_draft),
+    .has_name = true,
+    .name_offset = offsetof(struct quota_tier_draft, name),
+};
+
 static const struct config_directive rows[] = {
     {.key = "key",
      .type = CONFIG_TEXTS,
@@ -149,16 +207,32 @@ static const struct config_directive rows[] = {
     {.key = "limits",
      .type = CONFIG_AMOUNTS,
      .flags = CONFIG_REQUIRED,
+     CONFIG_AT(struct quota_draft, is_by_tier),
      .min = 0,
-     .max = 2147483647,
+     .max = QUOTA_LIMIT_MAX,
      .unit = "requests",
      .words = units,
-     .later = later_limits,
+     .word = "tier",
+     .word_value = true,
      .take = take_limit,
-     .pattern = "^[0-9]+ (seconds?|minutes?|hours?|days?)$",
+     .pattern = UNITS_PATTERN,
      .doc = "How many requests per window: \"second\", \"minute\", \"hour\", \"day\" or \"5 "
-            "minutes\"; "
-            "at most 4, charged all or none."},
+            "minutes\"; at most 4, charged all or none.  \"tier\": those of the subject's tier."},
+    {.key = "default_tier",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct quota_draft, default_tier),
+     .min = 1,
+     .max = 64,
+     .absent = "required with \"limits\": \"tier\"",
+     .doc = "The tier of subjects that are no members of another."},
+    {.key = "members",
+     .type = CONFIG_MAP,
+     CONFIG_AT(struct quota_draft, members),
+     .max = QUOTA_TIERS_MAX,
+     .nested = &members_table,
+     .absent = "none",
+     .doc = "The subjects of each tier, as logs show them: clear values, or \"hash:\" and the 22 "
+            "characters that `sluice hash` prints."},
     {.key = "on_failure",
      .type = CONFIG_CHOICE,
      CONFIG_AT(struct quota, on_failure),
@@ -206,8 +280,6 @@ static const struct config_directive rows[] = {
      .absent = "every request",
      .doc = "Which requests stay charged once their response is known."},
     {.key = "in_flight", .type = CONFIG_LATER},
-    {.key = "default_tier", .type = CONFIG_LATER},
-    {.key = "members", .type = CONFIG_LATER},
     {.key = "durable", .type = CONFIG_LATER},
 };
 
@@ -224,32 +296,40 @@ static const char *bucket_fault(const struct quota *quota, const struct quota_li
     return NULL;
 }
 
+const char *quota_conf_fault(const struct quota *quota)
+{
+    const char *sentence = NULL;
+    if (quota->algorithm == QUOTA_SLIDING && quota->limit_count > QUOTA_SLIDING_MAX)
+        return "with \"algorithm\": \"sliding\" a quota has at most 2 windows";
+    if (quota->burst != 0 && quota->limit_count > 1)
+        return "with \"burst\" a quota has a single limit";
+    for (unsigned i = 0; quota->algorithm == QUOTA_BUCKET && i < quota->limit_count; i++) {
+        if (sentence == NULL)
+            sentence = bucket_fault(quota, &quota->limits[i]);
+    }
+    return sentence;
+}
+
 static void check_quota(struct config_doc *doc, const struct config_node *node, void *base)
 {
-    const struct quota *quota = base;
+    const struct quota_draft *draft = base;
+    const struct quota *quota = &draft->quota;
     const struct config_node *limits = config_find(node, "limits"),
                              *burst = config_find(node, "burst");
     if (burst != NULL && quota->algorithm != QUOTA_BUCKET)
         config_key_error(doc, burst, "only with \"algorithm\": \"token_bucket\"");
     else if (burst != NULL && quota->limit_count > 1)
         config_key_error(doc, burst, "only with a single limit");
-    if (quota->algorithm == QUOTA_SLIDING && quota->limit_count > QUOTA_SLIDING_MAX)
-        config_error(doc, limits, "with \"algorithm\": \"sliding\" a quota has at most 2 windows");
-    for (unsigned i = 0; quota->algorithm == QUOTA_BUCKET && i < quota->limit_count; i++) {
-        const char *sentence = bucket_fault(quota, &quota->limits[i]);
-        if (sentence != NULL) {
-            config_error(doc, limits, "%s", sentence);
-            return;
-        }
-    }
+    else if (quota_conf_fault(quota) != NULL)
+        config_error(doc, limits, "%s", quota_conf_fault(quota));
 }
 
 const struct config_table QUOTA_CONF = {
     .title = "A quota",
     .noun = "quota",
     CONFIG_ROWS_OF(rows),
-    .size = sizeof(struct quota),
+    .size = sizeof(struct quota_draft),
     .has_name = true,
-    .name_offset = offsetof(struct quota, name),
+    .name_offset = offsetof(struct quota_draft, quota.name),
     .check = check_quota,
 };

@@ -47,6 +47,7 @@ struct record_access {
     struct span listener, route, upstream, server, upstream_id;
     uint32_t tries;
     bool reused;
+    struct span tier;
     const struct quota_decision *decision; /* NULL: decision "none" */
     const struct quota_charge *charges;
     unsigned charge_count;

@@ -324,6 +324,7 @@ static char *put_decision(struct line *line, char *out, const struct record_acce
                                      decision->verdict == QUOTA_UNAVAILABLE);
     if (is_refusal)
         out = put_refused_by(&line->quotas, out, record);
+    out = put_text(&line->text, out, SPAN(",\"tier\":\""), record->tier, WORD_MAX_BYTES);
     bool has_quotas = is_counted || record->shadow_count != 0;
     if (has_quotas) {
         if (decision != NULL && decision->is_near)

@@ -59,7 +59,6 @@ BROKEN = [
     ('"routes": [', '"subject_secret": { "env": "SURELY_NOT_SET" }, "routes": [', 8, "/subject_secret/env", ["SURELY_NOT_SET"]),
     ('"routes": [', '"subject_secret": { "file": "no-such-file" }, "routes": [', 8, "/subject_secret/file", ["no-such-file"]),
     ('"routes": [', '"workers": 0, "routes": [', 8, "/workers", []),
-    ('"routes": [', '"tiers": {}, "routes": [', 8, "/tiers", []),
     ('"key": ["ip"]', '"key": ["ip"], "accuracy": "exact"', 7, "/quotas/ip/accuracy", ["not supported"]),
     ('"key": ["ip"]', '"key": ["ip"], "algorithm": "gcra"', 7, "/quotas/ip/algorithm", ["token_bucket"]),
     ('"key": ["ip"]', '"key": ["ip"], "burst": 5', 7, "/quotas/ip/burst", ["token_bucket"]),
@@ -75,6 +74,7 @@ BROKEN = [
      ["${cod}", 'did you mean "code"']),
     ('"routes": [', '"headers": { "retry_after_jitter": "ten" }, "routes": [', 8, "/headers/retry_after_jitter", ["10%"]),
     ('"upstream": "app"', '"upstream": "app", "errors": "problm"', 9, "/routes/0/errors", ["problm", 'did you mean "problem"']),
+    ('"routes": [', '"tiers": [], "routes": [', 8, "/tiers", ["expected an object"]),
 ]
 
 

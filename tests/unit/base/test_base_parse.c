@@ -162,14 +162,42 @@ static void test_base64(void **state)
     }
 }
 
+static void test_base64url(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span text;
+        bool is_good;
+        struct span want;
+    } rows[] = {
+        {SPAN(""), true, SPAN("")},
+        {SPAN("Zg"), true, SPAN("f")},
+        {SPAN("Zm8"), true, SPAN("fo")},
+        {SPAN("Zm9v"), true, SPAN("foo")},
+        {SPAN("-_-_"), true, SPAN("\xfb\xff\xbf")},
+        {SPAN("Zg=="), false, SPAN("")},
+        {SPAN("Zh"), false, SPAN("")},
+        {SPAN("Zm9"), false, SPAN("")},
+        {SPAN("Z"), false, SPAN("")},
+        {SPAN("Zm9vZ"), false, SPAN("")},
+        {SPAN("+/+/"), false, SPAN("")},
+        {SPAN("Zm9v\n"), false, SPAN("")},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char out[16];
+        size_t len;
+        assert_true(parse_base64url(rows[i].text, out, &len) == rows[i].is_good);
+        if (rows[i].is_good)
+            assert_true(span_eq((struct span){out, len}, rows[i].want));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hex_digit),
-        cmocka_unit_test(test_u64),
-        cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_size),
-        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_hex_digit), cmocka_unit_test(test_u64),
+        cmocka_unit_test(test_duration),  cmocka_unit_test(test_size),
+        cmocka_unit_test(test_base64),    cmocka_unit_test(test_base64url),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,7 +61,6 @@ static const struct row rows[] = {
      "/store/subjects: only with 'type': 'memory' (here it is 'redis')", 0},
 
     /* Keys of later versions. */
-    {"'workers': 2", "@@'tiers': {}", "/tiers: 'tiers' is not supported by this version", 0},
     {"'name': 'public', ", "'name': 'public', @@'tls': {}, ",
      "/listen/0/tls: 'tls' is not supported by this version", 0},
     {"'pool_max': 8", "@@'balance': 'hash'",
@@ -70,10 +69,16 @@ static const struct row rows[] = {
      "/upstreams/app/servers/1/weight: 'weight' is not supported by this version", 0},
     {"'on_failure': 'deny'", "@@'accuracy': 'exact'",
      "/quotas/ip/accuracy: 'accuracy' is not supported by this version", 0},
-    {"'on_failure': 'deny'", "@@'accuracy': 'exact'",
-     "/quotas/ip/accuracy: 'accuracy' is not supported by this version", 0},
-    {"{ 'second': 10 }", "@@'tier'",
-     "/quotas/project/limits: 'tier' is not supported by this version", 0},
+    {"{ 'second': 10 }", "'tier'",
+     "/quotas/project: 'default_tier' is missing: the tier of who is no member", 0},
+    {"{ 'second': 10 }", "'tier', 'default_tier': @@'free'",
+     "/quotas/project/default_tier: no tier has the name 'free'", 0},
+    {"{ 'second': 10 }", "@@'unlimited'",
+     "/quotas/project/limits: expected an object of numbers or 'tier', found the string", 0},
+    {"{ 'second': 10 }", "{ 'second': 10 }, @@'members': {}",
+     "/quotas/project/members: only with 'limits': 'tier'", 0},
+    {"'workers': 2", "'workers': 2, 'tiers': { 'a': @@'b' }",
+     "/tiers/a: expected an object of numbers or 'unlimited', found the string 'b'", 0},
     {"'access_key'", "@@'jwt:sub'",
      "/identities/user/from/1: 'jwt:sub' is not supported by this version", 0},
     {"'key': ['ip']", "'key': [@@'certificate']",
@@ -180,7 +185,7 @@ static const struct row rows[] = {
     {"'servers': ['[::1]:9000']", "'servers': [@@9000]",
      "/upstreams/other/servers/0: expected an object or a string, found the number 9000", 0},
     {"{ 'second': 10 }", "@@10",
-     "/quotas/project/limits: expected an object of numbers, found the number "
+     "/quotas/project/limits: expected an object of numbers or 'tier', found the number "
      "10",
      0},
     {"'second': 10", "'second': @@'10'",

@@ -25,6 +25,13 @@ static const struct main_verb VERBS[] = {
     {"check", main_verb_check, MAIN_OPTION_FILE | MAIN_OPTION_DUMP | MAIN_OPTION_JSON,
      "say everything that is wrong with a configuration",
      "Opens no socket.  Exit code 0: good; 3: there are errors; 5: a secret cannot be had.\n"},
+    {"hash", main_verb_hash, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_WORDS,
+     "print what logs and \"members\" call a subject",
+     "usage: sluice hash IDENTITY [VALUE]\n\n"
+     "IDENTITY is the name of one, or a source such as header:X-Api-Key.  Without VALUE, or with "
+     "\"-\",\n"
+     "one line is read from the standard input, so that a token need not stand in the list of "
+     "processes.\n"},
     {"reload", main_verb_reload, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
      "let the running instance read its configuration again",
      "Waits for the outcome and prints what changed, or why it was refused (exit code 8; the old\n"

@@ -86,12 +86,16 @@ static const struct main_option_row *options_row(unsigned allowed, const char *a
 static bool options_word(struct main_options *options, unsigned allowed, const char *argument,
                          char *fault)
 {
-    if ((allowed & MAIN_OPTION_WORD) == 0 || options->word != NULL) {
+    unsigned most = (allowed & MAIN_OPTION_WORDS) != 0  ? MAIN_WORDS_MAX
+                    : (allowed & MAIN_OPTION_WORD) != 0 ? 1
+                                                        : 0;
+    if (options->word_count == most) {
         snprintf(fault, MAIN_FAULT_MAX, "unexpected argument \"%.100s\"", argument);
         return false;
     }
-    options->given |= MAIN_OPTION_WORD;
-    options->word = argument;
+    options->given |= most > 1 ? MAIN_OPTION_WORDS : MAIN_OPTION_WORD;
+    options->words[options->word_count++] = argument;
+    options->word = options->words[0];
     return true;
 }
 

@@ -16,13 +16,18 @@ enum main_option {
     MAIN_OPTION_DUMP = 8,   /* --dump */
     MAIN_OPTION_HELP = 16,  /* -h, --help; every verb has it */
     MAIN_OPTION_WORD = 32,  /* one word that is no option */
+    MAIN_OPTION_WORDS = 64, /* up to MAIN_WORDS_MAX of them */
 };
+
+#define MAIN_WORDS_MAX 2
 
 struct main_options {
     unsigned given;   /* MAIN_OPTION bits */
     const char *file; /* borrowed from argv, like the next two */
     const char *socket;
-    const char *word;
+    const char *word; /* the first */
+    const char *words[MAIN_WORDS_MAX];
+    unsigned word_count;
 };
 
 #define MAIN_FAULT_MAX 256

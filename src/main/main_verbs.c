@@ -19,13 +19,7 @@
 #define VERB_STATUS_TIMEOUT_US 5000000
 #define VERB_RELOAD_TIMEOUT_US 70000000
 
-static const char *verb_path(const struct main_options *options)
-{
-    return options->file != NULL ? options->file : main_bundle_default_path();
-}
-
-/* stdout may be a full disk: a verb that printed nothing has not succeeded. */
-static int verb_print(const char *text, int exit_code)
+int main_verb_print(const char *text, int exit_code)
 {
     if (text == NULL) {
         fputs("sluice: out of memory\n", stderr);
@@ -38,48 +32,74 @@ static int verb_print(const char *text, int exit_code)
     return exit_code;
 }
 
+const char *main_verb_path(const struct main_options *options)
+{
+    return options->file != NULL ? options->file : main_bundle_default_path();
+}
+
+int main_verb_plan_open(struct main_verb_plan *file, const struct main_options *options)
+{
+    char why[256];
+    *file = (struct main_verb_plan){0};
+    if (!main_bundle_read(&file->bundle, main_verb_path(options), why)) {
+        fprintf(stderr, "sluice: %s (name the configuration with -c FILE)\n", why);
+        return MAIN_EXIT_CONFIG;
+    }
+    file->plan = plan_build(&file->bundle.files[0], main_bundle_fetch, &file->bundle, NULL, 1,
+                            &file->report);
+    if (file->plan != NULL)
+        return MAIN_EXIT_OK;
+    bool is_secret = file->report.errors > 0 && file->report.errors == file->report.secret_errors;
+    return is_secret ? MAIN_EXIT_UNAVAILABLE : MAIN_EXIT_CONFIG;
+}
+
+void main_verb_plan_close(struct main_verb_plan *file)
+{
+    plan_unref(&file->plan);
+    plan_report_fini(&file->report);
+    main_bundle_fini(&file->bundle);
+}
+
 int main_verb_run(const struct main_options *options)
 {
-    return main_parent_run(verb_path(options));
+    return main_parent_run(main_verb_path(options));
 }
 
 int main_verb_version(const struct main_options *options)
 {
-    return verb_print((options->given & MAIN_OPTION_JSON) != 0 ? "{\"version\":\"" SLUICE_VERSION
-                                                                 "\"}\n"
-                                                               : "sluice " SLUICE_VERSION "\n",
-                      MAIN_EXIT_OK);
+    return main_verb_print((options->given & MAIN_OPTION_JSON) != 0
+                               ? "{\"version\":\"" SLUICE_VERSION "\"}\n"
+                               : "sluice " SLUICE_VERSION "\n",
+                           MAIN_EXIT_OK);
 }
 
 int main_verb_schema(const struct main_options *options)
 {
     (void)options;
     char *schema = plan_schema();
-    int exit_code = verb_print(schema, MAIN_EXIT_OK);
+    int exit_code = main_verb_print(schema, MAIN_EXIT_OK);
     free(schema);
     return exit_code;
 }
 
 /* --- check --------------------------------------------------------------------------------------- */
 
-static int check_print(const struct main_options *options, const struct plan *plan,
-                       const struct main_bundle *bundle, const struct plan_report *report)
+static int check_print(const struct main_options *options, const struct main_verb_plan *file,
+                       int exit_code)
 {
-    int exit_code = plan != NULL ? MAIN_EXIT_OK : MAIN_EXIT_CONFIG;
-    if (plan == NULL && report->errors > 0 && report->errors == report->secret_errors)
-        exit_code = MAIN_EXIT_UNAVAILABLE;
+    const struct plan_report *report = &file->report;
     if ((options->given & MAIN_OPTION_JSON) != 0)
-        return verb_print(report->json, exit_code);
+        return main_verb_print(report->json, exit_code);
     if (report->text != NULL && report->errors + report->warnings > 0)
         fputs(report->text, stderr);
-    if (plan == NULL)
+    if (file->plan == NULL)
         return exit_code;
     if ((options->given & MAIN_OPTION_DUMP) == 0) {
-        printf("%s: good\n", bundle->files[0].name.ptr);
-        return verb_print("", exit_code);
+        printf("%s: good\n", file->bundle.files[0].name.ptr);
+        return main_verb_print("", exit_code);
     }
-    char *dump = plan_dump(plan);
-    exit_code = verb_print(dump, exit_code);
+    char *dump = plan_dump(file->plan);
+    exit_code = main_verb_print(dump, exit_code);
     free(dump);
     return exit_code;
 }
@@ -101,20 +121,13 @@ static void check_logs(const struct plan *plan)
 
 int main_verb_check(const struct main_options *options)
 {
-    struct plan_report report = {0};
-    struct main_bundle bundle;
-    char why[256];
-    if (!main_bundle_read(&bundle, verb_path(options), why)) {
-        fprintf(stderr, "sluice: %s (name the configuration with -c FILE)\n", why);
-        return MAIN_EXIT_CONFIG;
-    }
-    struct plan *plan = plan_build(&bundle.files[0], main_bundle_fetch, &bundle, NULL, 1, &report);
-    if (plan != NULL)
-        check_logs(plan);
-    int exit_code = check_print(options, plan, &bundle, &report);
-    plan_unref(&plan);
-    plan_report_fini(&report);
-    main_bundle_fini(&bundle);
+    struct main_verb_plan file;
+    int exit_code = main_verb_plan_open(&file, options);
+    if (file.plan != NULL)
+        check_logs(file.plan);
+    if (file.bundle.count != 0)
+        exit_code = check_print(options, &file, exit_code);
+    main_verb_plan_close(&file);
     return exit_code;
 }
 
@@ -132,7 +145,7 @@ static char *verb_socket(const struct main_options *options, uint64_t *file_hash
     /* Behind a socket that was named stands an instance that need not run the default file. */
     if (options->socket != NULL && options->file == NULL)
         return strdup(options->socket);
-    if (!main_bundle_read(&bundle, verb_path(options), why))
+    if (!main_bundle_read(&bundle, main_verb_path(options), why))
         return strdup(options->socket != NULL ? options->socket : VERB_SOCKET_DEFAULT);
     *file_hash = main_bundle_hash(&bundle);
     config_report_init(&report);
@@ -164,7 +177,7 @@ static int verb_ask(const struct main_options *options, const char *method, cons
     char why[512];
     char *socket = verb_socket(options, file_hash);
     if (socket == NULL)
-        return verb_print(NULL, MAIN_EXIT_INTERNAL);
+        return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
     enum admin_client_result result =
         admin_client_ask(reply, socket, method, path, timeout_us, why);
     if (result != ADMIN_CLIENT_OK)
@@ -184,9 +197,9 @@ int main_verb_status(const struct main_options *options)
     char *text = (options->given & MAIN_OPTION_JSON) != 0 || reply.status != 200
                      ? strndup(reply.body.ptr, reply.body.len)
                      : admin_client_status_text(reply.body, file_hash);
-    exit_code = verb_print(text, reply.status == 200 ? MAIN_EXIT_OK : MAIN_EXIT_INTERNAL);
+    exit_code = main_verb_print(text, reply.status == 200 ? MAIN_EXIT_OK : MAIN_EXIT_INTERNAL);
     if ((options->given & MAIN_OPTION_JSON) != 0)
-        exit_code = exit_code == MAIN_EXIT_OK ? verb_print("\n", exit_code) : exit_code;
+        exit_code = exit_code == MAIN_EXIT_OK ? main_verb_print("\n", exit_code) : exit_code;
     free(text);
     admin_client_reply_fini(&reply);
     return exit_code;
@@ -208,7 +221,7 @@ int main_verb_reload(const struct main_options *options)
         exit_code = MAIN_EXIT_INTERNAL;
     char *text = (options->given & MAIN_OPTION_JSON) != 0 ? strndup(reply.body.ptr, reply.body.len)
                                                           : admin_client_reload_text(reply.body);
-    exit_code = verb_print(text, exit_code);
+    exit_code = main_verb_print(text, exit_code);
     free(text);
     admin_client_reply_fini(&reply);
     return exit_code;

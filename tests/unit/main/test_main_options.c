@@ -49,6 +49,8 @@ static const struct {
     {ALL, {"run"}, "unexpected argument \"run\"", 0, NULL, NULL, NULL},
     {ALL, {"-"}, "unexpected argument \"-\"", 0, NULL, NULL, NULL},
     {ALL, {""}, "unexpected argument \"\"", 0, NULL, NULL, NULL},
+    {MAIN_OPTION_WORDS, {"a", "-"}, NULL, MAIN_OPTION_WORDS, NULL, NULL, "a"},
+    {MAIN_OPTION_WORDS, {"a", "b", "c"}, "unexpected argument \"c\"", 0, NULL, NULL, NULL},
     {MAIN_OPTION_WORD, {"a", "b"}, "unexpected argument \"b\"", 0, NULL, NULL, NULL},
 };
 

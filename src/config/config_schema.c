@@ -113,12 +113,12 @@ static json_t *texts_schema(const struct config_directive *row)
 
 static json_t *secret_schema(const struct config_directive *row)
 {
-    static const char *const keys[] = {"env", "file"};
+    static const char *const keys[] = {"env", "file", "sealed"};
     json_t *either = json_array(), *text = of_type("string");
     (void)row;
     set_count(&text, "minLength", 1);
     config_json_append(&either, text);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         json_t *json = of_type("object"), *name = of_type("string"), *required = json_array();
         set_count(&name, "minLength", 1);
         config_json_set(&json, "properties", pair(keys[i], name));

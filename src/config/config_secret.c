@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config_secret.c - takes: the three spellings of a secret.  Gives: a copy in the load's arena.  Never:
+/* config_secret.c - takes: the four spellings of a secret.  Gives: a copy in the load's arena.  Never:
  * accepts an empty one (a forgotten variable must not become a known key). */
 #include "config/config_secret.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "config/config_seal.h"
 
 #define SECRET_BYTES_MAX 4096
 
@@ -43,15 +45,60 @@ static struct span from_file(struct config_load *load, const struct config_node 
     return text;
 }
 
+/* The key that sealed secrets are opened with; false and why not. */
+static bool read_key(struct config_load *load, struct config_seal_key *key, char why[320])
+{
+    char reason[256] = "key files cannot be read here";
+    const char *path = getenv(CONFIG_SEAL_KEY_SETTING);
+    struct span text = SPAN_NONE;
+    if (path == NULL || *path == '\0')
+        snprintf(why, 320, "%s is not set; it names the file of the key that opens it",
+                 CONFIG_SEAL_KEY_SETTING);
+    else if (*path != '/')
+        snprintf(why, 320, "%s must be an absolute path", CONFIG_SEAL_KEY_SETTING);
+    else if (load->read == NULL || !load->read(load->arg, span_of(path), &text, reason))
+        snprintf(why, 320, "the key file cannot be read: %s", reason);
+    else if (!config_seal_key_parse(key, text))
+        snprintf(why, 320, "the key file %.200s holds no key as `sluice seal --new-key` prints it",
+                 path);
+    else
+        return true;
+    return false;
+}
+
+static struct span from_sealed(struct config_load *load, const struct config_node *node,
+                               struct span text)
+{
+    struct config_seal_key key;
+    char why[320], *secret = arena_take(load->arena, CONFIG_SEAL_SECRET_MAX);
+    size_t len = 0;
+    if (secret == NULL) {
+        config_out_of_memory(load->doc);
+        return SPAN_NONE;
+    }
+    if (!read_key(load, &key, why)) {
+        load->doc->report->secret_errors++;
+        config_error(load->doc, node, "the sealed secret cannot be opened: %s", why);
+        return SPAN_NONE;
+    }
+    const char *sentence = config_unseal(&key, text, secret, &len);
+    config_seal_key_wipe(&key);
+    if (sentence == NULL)
+        return (struct span){secret, len};
+    config_error(load->doc, node, "%s", sentence);
+    return SPAN_NONE;
+}
+
 static struct span from_object(struct config_load *load, const struct config_node *node)
 {
     static const struct {
         const char *key;
         struct span (*take)(struct config_load *, const struct config_node *, struct span);
-    } sources[] = {{"env", from_env}, {"file", from_file}};
+    } sources[] = {{"env", from_env}, {"file", from_file}, {"sealed", from_sealed}};
 
     if (node->child_count != 1) {
-        config_error(load->doc, node, "expected {\"env\": NAME} or {\"file\": PATH}");
+        config_error(load->doc, node,
+                     "expected {\"env\": NAME}, {\"file\": PATH} or {\"sealed\": TEXT}");
         return SPAN_NONE;
     }
     const struct config_node *child = node->first;
@@ -68,11 +115,8 @@ static struct span from_object(struct config_load *load, const struct config_nod
         }
         return sources[i].take(load, child, name);
     }
-    if (span_eq(child->key, SPAN("sealed")))
-        config_key_error(load->doc, child, "\"sealed\" is not supported by this version");
-    else
-        config_key_error(load->doc, child, "unknown key %s: expected \"env\" or \"file\"%s",
-                         config_quote(child->key).text, config_suggestion(&near).text);
+    config_key_error(load->doc, child, "unknown key %s: expected \"env\", \"file\" or \"sealed\"%s",
+                     config_quote(child->key).text, config_suggestion(&near).text);
     return SPAN_NONE;
 }
 
@@ -87,10 +131,11 @@ struct span config_secret_take(struct config_load *load, const struct config_nod
             config_error(load->doc, node, "the secret is empty");
         else
             config_warning(load->doc, node,
-                           "a secret in plain text: better {\"env\": NAME} or "
-                           "{\"file\": PATH}");
+                           "a secret in plain text: better {\"env\": NAME}, {\"file\": PATH} or "
+                           "what `sluice seal` prints");
     } else {
-        config_error(load->doc, node, "expected {\"env\": NAME} or {\"file\": PATH}, found %s",
+        config_error(load->doc, node,
+                     "expected {\"env\": NAME}, {\"file\": PATH} or {\"sealed\": TEXT}, found %s",
                      config_found(node).text);
     }
     if (secret.len == 0)

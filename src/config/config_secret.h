@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config_secret.h - secrets, for config_value alone.  Takes: a plain text, {"env": NAME} or {"file":
- * NAME}.  Gives: the secret's bytes.  Never shows them in a message. */
+/* config_secret.h - secrets, for config_value alone.  Takes: a plain text, {"env": NAME}, {"file":
+ * NAME} or {"sealed": TEXT}.  Gives: the secret's bytes.  Never shows them in a message. */
 #ifndef SLUICE_CONFIG_SECRET_H
 #define SLUICE_CONFIG_SECRET_H
 

@@ -38,6 +38,12 @@ static const struct main_verb VERBS[] = {
      "configuration stays in force).\n"},
     {"status", main_verb_status, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
      "show how the running instance is", ""},
+    {"seal", main_verb_seal, MAIN_OPTION_NEW_KEY,
+     "make a secret that may stand in the configuration",
+     "Reads the secret from the standard input (a newline at its end does not count), encrypts it "
+     "with the\n"
+     "key in the file that SLUICE_KEY_FILE names, and prints what to write for it: {\"sealed\": "
+     "\"...\"}.\n"},
     {"schema", main_verb_schema, 0, "print the JSON Schema of the configuration", ""},
     {"version", main_verb_version, MAIN_OPTION_JSON, "print the version", ""},
     {"help", verb_help, MAIN_OPTION_WORD, "print this, or the help of a verb", ""},

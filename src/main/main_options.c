@@ -14,6 +14,7 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
      "the admin socket of the running instance (default: as the configuration says)"},
     {MAIN_OPTION_JSON, 0, "json", NULL, "print JSON"},
     {MAIN_OPTION_DUMP, 0, "dump", NULL, "print the effective configuration with all defaults"},
+    {MAIN_OPTION_NEW_KEY, 0, "new-key", NULL, "print a new key for SLUICE_KEY_FILE instead"},
     {MAIN_OPTION_HELP, 'h', "help", NULL, "print this help"},
 };
 const unsigned MAIN_OPTION_ROW_COUNT = sizeof(MAIN_OPTION_ROWS) / sizeof(MAIN_OPTION_ROWS[0]);

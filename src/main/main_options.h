@@ -10,13 +10,14 @@
 
 /* As bits of a verb's set. */
 enum main_option {
-    MAIN_OPTION_FILE = 1,   /* -c FILE, --config FILE */
-    MAIN_OPTION_SOCKET = 2, /* -s SOCKET, --socket SOCKET */
-    MAIN_OPTION_JSON = 4,   /* --json */
-    MAIN_OPTION_DUMP = 8,   /* --dump */
-    MAIN_OPTION_HELP = 16,  /* -h, --help; every verb has it */
-    MAIN_OPTION_WORD = 32,  /* one word that is no option */
-    MAIN_OPTION_WORDS = 64, /* up to MAIN_WORDS_MAX of them */
+    MAIN_OPTION_FILE = 1,      /* -c FILE, --config FILE */
+    MAIN_OPTION_SOCKET = 2,    /* -s SOCKET, --socket SOCKET */
+    MAIN_OPTION_JSON = 4,      /* --json */
+    MAIN_OPTION_DUMP = 8,      /* --dump */
+    MAIN_OPTION_HELP = 16,     /* -h, --help; every verb has it */
+    MAIN_OPTION_WORD = 32,     /* one word that is no option */
+    MAIN_OPTION_NEW_KEY = 128, /* --new-key */
+    MAIN_OPTION_WORDS = 64,    /* up to MAIN_WORDS_MAX of them */
 };
 
 #define MAIN_WORDS_MAX 2

@@ -9,6 +9,7 @@
 int main_verb_run(const struct main_options *options);
 int main_verb_check(const struct main_options *options);
 int main_verb_hash(const struct main_options *options);
+int main_verb_seal(const struct main_options *options);
 int main_verb_status(const struct main_options *options);
 int main_verb_reload(const struct main_options *options);
 int main_verb_schema(const struct main_options *options);

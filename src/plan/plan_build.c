@@ -179,7 +179,8 @@ struct plan *plan_build(const struct plan_file *file, plan_read_fn read, void *a
     plan->generation = generation;
     arena_init(&plan->arena, NULL, 0, PLAN_BYTES_MAX);
 
-    struct span text = file->text.ptr == NULL ? SPAN("") : file->text;
+    /* The reader may move the array that `file` stands in. */
+    struct span name = file->name, text = file->text.ptr == NULL ? SPAN("") : file->text;
     struct config_report found;
     struct config_doc doc;
     struct config_load load;
@@ -188,7 +189,7 @@ struct plan *plan_build(const struct plan_file *file, plan_read_fn read, void *a
     config_load_init(&load, &doc, &plan->arena, read, arg);
     struct plan_work work = {.draft = draft, .load = &load, .registry = registry};
     bool is_good = build(&work, text);
-    fill_report(report, &found, file->name, text);
+    fill_report(report, &found, name, text);
     config_doc_fini(&doc);
     config_report_fini(&found);
     if (is_good)

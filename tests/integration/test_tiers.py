@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 
+import jsonschema
 import pytest
 from harness.client import Client
 from harness.configs import forward
@@ -226,7 +227,6 @@ def test_a_tier_nobody_uses_is_told(verb, tmp_path):
 
 
 def test_dump_and_schema_know_tiers(verb, tmp_path):
-    jsonschema = pytest.importorskip("jsonschema")
     config = tiered("127.0.0.1:9000", {"pro": ["AKPRO"]}, listen=[{"address": "127.0.0.1:18080"}])
     (tmp_path / "c.json").write_text(json.dumps(config))
     dump = json.loads(verb("check", "--dump", "-c", tmp_path / "c.json").stdout)

@@ -85,8 +85,8 @@ static const struct row rows[] = {
      "/quotas/ip/key/0: the source 'certificate' is not supported by this version", 0},
     {"'access': 'off'", "'access': @@'syslog'",
      "/log/access: 'syslog' is not supported by this version", 0},
-    {"{ 'env': 'BENCH_SECRET' }", "{ @@'sealed': 'x' }",
-     "/subject_secret/sealed: 'sealed' is not supported by this version", 0},
+    {"{ 'env': 'BENCH_SECRET' }", "{ 'sealed': @@'x' }",
+     "/subject_secret/sealed: the sealed secret cannot be opened: SLUICE_KEY_FILE is not set", 0},
 
     /* Dialects. */
     {"['x-ratelimit']", "[@@'ietff']",
@@ -208,7 +208,9 @@ static const struct row rows[] = {
     {"'used': 'remaining'", "'used': @@true",
      "/headers/used: expected 'remaining' or 'consumed', found true", 0},
     {"{ 'env': 'BENCH_SECRET' }", "@@17",
-     "/subject_secret: expected {'env': NAME} or {'file': PATH}, found the number 17", 0},
+     "/subject_secret: expected {'env': NAME}, {'file': PATH} or {'sealed': TEXT}, found the "
+     "number 17",
+     0},
 
     /* Words and ranges. */
     {"'level': 'warn'", "'level': @@'warning'",
@@ -407,10 +409,13 @@ static const struct row rows[] = {
     {"{ 'env': 'BENCH_SECRET' }", "{ 'file': @@'blank' }",
      "/subject_secret/file: the secret file 'blank' is empty", 0},
     {"{ 'env': 'BENCH_SECRET' }", "{ @@'evn': 'X' }",
-     "/subject_secret/evn: unknown key 'evn': expected 'env' or 'file' (did you mean 'env'?)", 0},
+     "/subject_secret/evn: unknown key 'evn': expected 'env', 'file' or 'sealed' (did you mean "
+     "'env'?)",
+     0},
     {"{ 'env': 'BENCH_SECRET' }", "@@{ 'env': 'X', 'file': 'y' }",
-     "/subject_secret: expected {'env': NAME} or {'file': PATH}", 0},
-    {"{ 'env': 'BENCH_SECRET' }", "@@{}", "/subject_secret: expected {'env': NAME} or", 0},
+     "/subject_secret: expected {'env': NAME}, {'file': PATH} or {'sealed': TEXT}", 0},
+    {"{ 'env': 'BENCH_SECRET' }", "@@{}",
+     "/subject_secret: expected {'env': NAME}, {'file': PATH} or", 0},
     {"{ 'env': 'BENCH_SECRET' }", "{ 'env': @@5 }", "/subject_secret/env: expected a string", 0},
     {"{ 'env': 'BENCH_SECRET' }", "{ 'env': @@'' }", "/subject_secret/env: must not be empty", 0},
 };

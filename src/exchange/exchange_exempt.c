@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exchange_exempt.c - requests that a quota does not count.  Takes: the quota's list and the kept head.  Gives:
  * counted or exempt.  Never: believes a header that a client can make up, but for a preflight's. */
+#include "exchange/exchange_exempt.h"
+
 #include "exchange/exchange_private.h"
 
 /* Fetch standard, "CORS-preflight fetch": OPTIONS with both fields.  Everything else with this method is an
@@ -16,16 +18,31 @@ static bool is_preflight(const struct http_head *head)
     return method != NULL && http_is_token(http_field_value(head, method));
 }
 
+bool exchange_exempt_by_request(const struct quota_exempt *exempt, const struct http_head *head,
+                                const struct ip *client_ip)
+{
+    if (exempt->has_preflight && is_preflight(head))
+        return true;
+    for (unsigned i = 0; i < exempt->net_count; i++) {
+        if (ip_net_has(&exempt->nets[i], client_ip))
+            return true;
+    }
+    return false;
+}
+
+bool exchange_exempt_by_subject(const struct quota_exempt *exempt, struct span text)
+{
+    for (unsigned i = 0; text.len != 0 && i < exempt->subject_count; i++) {
+        if (span_eq(exempt->subjects[i], text))
+            return true;
+    }
+    return false;
+}
+
 enum exchange_exemption exchange_exempt_request(const struct exchange *x, const struct quota *quota)
 {
-    const struct quota_exempt *exempt = &quota->exempt;
-    if (exempt->has_preflight && is_preflight(&x->head))
-        return EXCHANGE_EXEMPT;
-    for (unsigned i = 0; i < exempt->net_count; i++) {
-        if (ip_net_has(&exempt->nets[i], &x->client_ip))
-            return EXCHANGE_EXEMPT;
-    }
-    return EXCHANGE_COUNTED;
+    bool is_exempt = exchange_exempt_by_request(&quota->exempt, &x->head, &x->client_ip);
+    return is_exempt ? EXCHANGE_EXEMPT : EXCHANGE_COUNTED;
 }
 
 /* What logs show of the subject; empty for one that several share. */
@@ -53,10 +70,8 @@ enum exchange_exemption exchange_exempt_subject(struct exchange *x, const struct
         struct span text;
         if (!subject_text(x, parts[i], &text))
             return EXCHANGE_EXEMPT_UNKNOWN;
-        for (unsigned j = 0; j < exempt->subject_count; j++) {
-            if (text.len != 0 && span_eq(exempt->subjects[j], text))
-                return EXCHANGE_EXEMPT;
-        }
+        if (exchange_exempt_by_subject(exempt, text))
+            return EXCHANGE_EXEMPT;
     }
     return EXCHANGE_COUNTED;
 }

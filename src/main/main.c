@@ -25,6 +25,14 @@ static const struct main_verb VERBS[] = {
     {"check", main_verb_check, MAIN_OPTION_FILE | MAIN_OPTION_DUMP | MAIN_OPTION_JSON,
      "say everything that is wrong with a configuration",
      "Opens no socket.  Exit code 0: good; 3: there are errors; 5: a secret cannot be had.\n"},
+    {"explain", main_verb_explain,
+     MAIN_OPTION_FILE | MAIN_OPTION_HEADER | MAIN_OPTION_IP | MAIN_OPTION_LISTENER |
+         MAIN_OPTION_JSON | MAIN_OPTION_WORDS,
+     "say which route, identities and quotas a request would meet",
+     "usage: sluice explain METHOD URL [-H FIELD]... [--ip ADDRESS]\n\n"
+     "Reads the configuration alone: nothing is sent, asked or counted, so there is no verdict.  "
+     "URL is\n"
+     "http://HOST/PATH or /PATH.  Secret values show as the 22 characters that logs have.\n"},
     {"hash", main_verb_hash, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_WORDS,
      "print what logs and \"members\" call a subject",
      "usage: sluice hash IDENTITY [VALUE]\n\n"

@@ -14,6 +14,10 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
      "the admin socket of the running instance (default: as the configuration says)"},
     {MAIN_OPTION_JSON, 0, "json", NULL, "print JSON"},
     {MAIN_OPTION_DUMP, 0, "dump", NULL, "print the effective configuration with all defaults"},
+    {MAIN_OPTION_HEADER, 'H', "header", "FIELD",
+     "a header of the request, such as 'X-Api-Key: abc'"},
+    {MAIN_OPTION_IP, 0, "ip", "ADDRESS", "who connects (default 127.0.0.1)"},
+    {MAIN_OPTION_LISTENER, 0, "listener", "NAME", "where (default: the first listener)"},
     {MAIN_OPTION_NEW_KEY, 0, "new-key", NULL, "print a new key for SLUICE_KEY_FILE instead"},
     {MAIN_OPTION_HELP, 'h', "help", NULL, "print this help"},
 };
@@ -49,13 +53,23 @@ static void options_unknown(unsigned allowed, const char *given, struct span nam
                  given, (int)near.best.len, near.best.ptr);
 }
 
-static void options_store(struct main_options *options, enum main_option option, const char *value)
+/* False: there are too many of them. */
+static bool options_store(struct main_options *options, enum main_option option, const char *value)
 {
     options->given |= option;
+    if (option == MAIN_OPTION_HEADER && options->header_count == MAIN_HEADERS_MAX)
+        return false;
+    if (option == MAIN_OPTION_HEADER)
+        options->headers[options->header_count++] = value;
+    else if (option == MAIN_OPTION_IP)
+        options->ip = value;
+    else if (option == MAIN_OPTION_LISTENER)
+        options->listener = value;
     if (option == MAIN_OPTION_FILE)
         options->file = value;
     else if (option == MAIN_OPTION_SOCKET)
         options->socket = value;
+    return true;
 }
 
 /* One argument that begins with "-".  *value is what stands behind "=" or the letter, NULL when nothing
@@ -130,7 +144,10 @@ bool main_options_parse(struct main_options *options, unsigned allowed, int argc
             snprintf(fault, MAIN_FAULT_MAX, "option \"--%s\" needs a %s", row->name, row->value);
             return false;
         }
-        options_store(options, row->option, value);
+        if (!options_store(options, row->option, value)) {
+            snprintf(fault, MAIN_FAULT_MAX, "too many options \"--%s\"", row->name);
+            return false;
+        }
     }
     return true;
 }

@@ -10,22 +10,30 @@
 
 /* As bits of a verb's set. */
 enum main_option {
-    MAIN_OPTION_FILE = 1,      /* -c FILE, --config FILE */
-    MAIN_OPTION_SOCKET = 2,    /* -s SOCKET, --socket SOCKET */
-    MAIN_OPTION_JSON = 4,      /* --json */
-    MAIN_OPTION_DUMP = 8,      /* --dump */
-    MAIN_OPTION_HELP = 16,     /* -h, --help; every verb has it */
-    MAIN_OPTION_WORD = 32,     /* one word that is no option */
-    MAIN_OPTION_NEW_KEY = 128, /* --new-key */
-    MAIN_OPTION_WORDS = 64,    /* up to MAIN_WORDS_MAX of them */
+    MAIN_OPTION_FILE = 1,        /* -c FILE, --config FILE */
+    MAIN_OPTION_SOCKET = 2,      /* -s SOCKET, --socket SOCKET */
+    MAIN_OPTION_JSON = 4,        /* --json */
+    MAIN_OPTION_DUMP = 8,        /* --dump */
+    MAIN_OPTION_HELP = 16,       /* -h, --help; every verb has it */
+    MAIN_OPTION_WORD = 32,       /* one word that is no option */
+    MAIN_OPTION_NEW_KEY = 128,   /* --new-key */
+    MAIN_OPTION_HEADER = 256,    /* -H FIELD, --header FIELD; as often as wanted */
+    MAIN_OPTION_IP = 512,        /* --ip ADDRESS */
+    MAIN_OPTION_LISTENER = 1024, /* --listener NAME */
+    MAIN_OPTION_WORDS = 64,      /* up to MAIN_WORDS_MAX of them */
 };
 
-#define MAIN_WORDS_MAX 2
+#define MAIN_WORDS_MAX   2
+#define MAIN_HEADERS_MAX 100
 
 struct main_options {
     unsigned given;   /* MAIN_OPTION bits */
     const char *file; /* borrowed from argv, like the next two */
     const char *socket;
+    const char *ip;
+    const char *listener;
+    const char *headers[MAIN_HEADERS_MAX];
+    unsigned header_count;
     const char *word; /* the first */
     const char *words[MAIN_WORDS_MAX];
     unsigned word_count;

@@ -8,6 +8,7 @@
 
 int main_verb_run(const struct main_options *options);
 int main_verb_check(const struct main_options *options);
+int main_verb_explain(const struct main_options *options);
 int main_verb_hash(const struct main_options *options);
 int main_verb_seal(const struct main_options *options);
 int main_verb_status(const struct main_options *options);

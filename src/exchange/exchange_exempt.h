@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_exempt.h - requests that a quota does not count.  Takes: the quota's list, and what is known of the request.
+ * Gives: does it name this one?  Pure. */
+#ifndef SLUICE_EXCHANGE_EXEMPT_H
+#define SLUICE_EXCHANGE_EXEMPT_H
+
+#include "base/base_ip.h"
+#include "http/http_head.h"
+#include "quota/quota.h"
+
+/* By what the request is and where it comes from. */
+bool exchange_exempt_by_request(const struct quota_exempt *exempt, const struct http_head *head,
+                                const struct ip *client_ip);
+/* By a subject as logs show it. */
+bool exchange_exempt_by_subject(const struct quota_exempt *exempt, struct span text);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_explain.c - see main_explain.h.  The order of questions is that of an exchange. */
+#include "main/main_explain.h"
+
+#include <stdlib.h>
+
+#include "base/base_arena.h"
+#include "exchange/exchange_exempt.h"
+#include "http/http_hops.h"
+
+#define ARENA_BYTES_MAX (1 << 20)
+
+static bool fail(struct main_explanation *explanation, enum exchange_end end)
+{
+    explanation->end = end;
+    return true;
+}
+
+static bool fail_fault(struct main_explanation *explanation)
+{
+    return fail(explanation, exchange_end_of_fault(explanation->fault.id));
+}
+
+static void find_client(struct main_explanation *explanation, const struct ip *peer)
+{
+    explanation->client_ip =
+        identity_client_ip(&explanation->plan->trust, &explanation->request->head, peer, false);
+}
+
+/* The route, or an ending. */
+static bool find_route(struct main_explanation *explanation)
+{
+    const struct main_request *request = explanation->request;
+    const struct plan *plan = explanation->plan;
+    struct http_hops hops;
+    const struct http_field *alias = identity_find_alias(&plan->identity_headers, &request->head);
+    explanation->path_room = malloc(request->target.path.len + 1);
+    if (explanation->path_room == NULL)
+        return false;
+    if (alias != NULL) {
+        explanation->fault = (struct http_fault){HTTP_FAULT_BAD_FIELD_NAME, alias->name_off};
+        return fail_fault(explanation);
+    }
+    if (http_hops_read(&request->head, &hops, &explanation->fault) != HTTP_PARSE_OK ||
+        http_path_judge(request->target.path, explanation->path_room, &explanation->path,
+                        &explanation->fault) != HTTP_PARSE_OK)
+        return fail_fault(explanation);
+
+    const struct route_query query = {
+        .listener = explanation->listener->name,
+        .host = request->target.host,
+        .path = explanation->path.judged,
+        .method = http_head_span(&request->head, request->head.method),
+    };
+    bool is_found = route_table_find(plan->route_table, &query, &explanation->match);
+    const struct plan_route *route = is_found ? &plan->routes[explanation->match.index] : NULL;
+    uint32_t allowed = is_found ? route->rule->allow_path : 0;
+    if (http_path_allow(&explanation->path, allowed, &explanation->fault) != HTTP_PARSE_OK)
+        return fail_fault(explanation);
+    explanation->route = route;
+    if (!is_found)
+        return fail(explanation, END_NO_ROUTE);
+    if (!plan_address_may(&route->addresses, &explanation->client_ip))
+        return fail(explanation, END_ADDRESS_DENIED);
+    return true;
+}
+
+/* The subject of one identity; NULL: out of memory. */
+static struct main_explain_subject *find_subject(struct main_explanation *explanation,
+                                                 uint16_t index)
+{
+    const struct plan *plan = explanation->plan;
+    const struct identity *identity = &plan->identities[index];
+    for (unsigned i = 0; i < explanation->subject_count; i++) {
+        if (explanation->subjects[i].identity == identity)
+            return &explanation->subjects[i];
+    }
+    const struct identity_input input = {
+        .head = &explanation->request->head,
+        .target = &explanation->request->target,
+        .route = explanation->route->rule->name,
+        .client_ip = explanation->client_ip,
+        .path_names = explanation->match.names,
+        .path_name_count = explanation->match.name_count,
+        .arena = &explanation->arena,
+    };
+    struct main_explain_subject *subject = &explanation->subjects[explanation->subject_count++];
+    subject->identity = identity;
+    subject->result = identity_extract(identity, &input, &subject->value);
+    if (subject->result == IDENTITY_EXHAUSTED ||
+        (subject->result == IDENTITY_FOUND &&
+         identity_mac(plan->secret, &subject->value, 1, subject->mac) != ERR_OK))
+        return NULL;
+    return subject;
+}
+
+/* The key over all parts, and the tier that the first member among them has. */
+static bool find_key(struct main_explanation *explanation, struct main_explain_quota *row,
+                     struct main_explain_subject *const *parts)
+{
+    const struct quota *quota = row->quota;
+    struct identity_value values[IDENTITY_VALUES_MAX];
+    uint8_t mac[IDENTITY_KEY_BYTES];
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        values[i] = parts[i]->value;
+        if (parts[i]->value.value.ptr == parts[i]->value.text)
+            values[i].value.ptr = values[i].text;
+        if (quota->tiers != NULL && row->tier == NULL)
+            row->tier = quota_tiers_find(quota->tiers, parts[i]->mac);
+    }
+    if (identity_mac(explanation->plan->secret, values, quota->key_count, mac) != ERR_OK)
+        return false;
+    identity_quota_key(mac, quota->id, row->key);
+    if (quota->tiers != NULL && row->tier == NULL)
+        row->tier = &quota->tiers->tiers[quota->tiers->otherwise];
+    row->is_counted = row->tier == NULL || row->tier->quota != NULL;
+    if (row->tier != NULL && row->tier->quota != NULL)
+        row->quota = row->tier->quota;
+    return true;
+}
+
+static bool find_quota(struct main_explanation *explanation, const struct quota *quota)
+{
+    struct main_explain_subject *parts[QUOTA_KEY_MAX];
+    struct main_explain_quota *row = &explanation->quotas[explanation->quota_count++];
+    *row = (struct main_explain_quota){.quota = quota};
+    row->is_exempt = exchange_exempt_by_request(&quota->exempt, &explanation->request->head,
+                                                &explanation->client_ip);
+    if (row->is_exempt)
+        return true;
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        parts[i] = find_subject(explanation, quota->key[i]);
+        if (parts[i] == NULL)
+            return false;
+        if (parts[i]->result == IDENTITY_SKIPPED)
+            return true;
+        if (parts[i]->result == IDENTITY_REFUSED)
+            return fail(explanation, END_IDENTITY_REQUIRED);
+        if (parts[i]->result != IDENTITY_FOUND)
+            return fail(explanation, END_BAD_REQUEST);
+    }
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        char hash[IDENTITY_TEXT_LEN];
+        struct span text = main_explain_subject_text(parts[i], hash);
+        row->is_exempt = row->is_exempt || (!parts[i]->value.is_shared &&
+                                            exchange_exempt_by_subject(&quota->exempt, text));
+    }
+    return row->is_exempt || find_key(explanation, row, parts);
+}
+
+bool main_explain(struct main_explanation *explanation, const struct plan *plan,
+                  const struct plan_listener *listener, const struct main_request *request,
+                  const struct ip *peer)
+{
+    *explanation = (struct main_explanation){.plan = plan,
+                                             .request = request,
+                                             .listener = listener,
+                                             .client_ip = *peer,
+                                             .end = END_OK,
+                                             .fault = request->fault};
+    arena_init(&explanation->arena, NULL, 0, ARENA_BYTES_MAX);
+    if (request->fault.id != HTTP_FAULT_NONE)
+        return fail_fault(explanation);
+    find_client(explanation, peer);
+    if (!find_route(explanation))
+        return false;
+    for (unsigned i = 0; explanation->end == END_OK && i < explanation->route->quota_count; i++) {
+        if (!find_quota(explanation, explanation->route->quotas[i]))
+            return false;
+    }
+    return true;
+}
+
+void main_explain_fini(struct main_explanation *explanation)
+{
+    arena_fini(&explanation->arena);
+    free(explanation->path_room);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_explain.h - what a configuration does with a request.  Takes: a plan, a parsed request, an address.  Gives: the
+ * route, the subjects and the quotas that would be asked.  Asks no store: there is no verdict. */
+#ifndef SLUICE_MAIN_EXPLAIN_H
+#define SLUICE_MAIN_EXPLAIN_H
+
+#include <stdio.h>
+
+#include "exchange/exchange_end.h"
+#include "http/http_path.h"
+#include "main/main_request.h"
+#include "plan/plan.h"
+#include "quota/quota_tier.h"
+
+/* One identity of the request. */
+struct main_explain_subject {
+    const struct identity *identity;
+    enum identity_result result;
+    struct identity_value value;
+    uint8_t mac[IDENTITY_KEY_BYTES];
+};
+
+/* One quota of the route. */
+struct main_explain_quota {
+    const struct quota *quota; /* with the limits that apply; the base when nothing is counted */
+    const struct quota_tier *tier;
+    bool is_counted; /* else it is skipped (no identity), exempt, or unlimited (by its tier) */
+    bool is_exempt;
+    uint8_t key[IDENTITY_KEY_BYTES];
+};
+
+/* Owner: the caller; borrows from plan and request. */
+struct main_explanation {
+    const struct plan *plan;
+    const struct main_request *request;
+    const struct plan_listener *listener;
+    struct ip client_ip;
+    enum exchange_end end;   /* END_OK: it comes to the quotas, and then to its upstream */
+    struct http_fault fault; /* of a malformed request */
+    struct http_path path;
+    char *path_room;
+    struct route_match match;
+    const struct plan_route *route;
+    struct arena arena;
+    struct main_explain_subject subjects[QUOTA_MAX_PER_ROUTE * QUOTA_KEY_MAX];
+    unsigned subject_count;
+    struct main_explain_quota quotas[QUOTA_MAX_PER_ROUTE];
+    unsigned quota_count;
+};
+
+/* False: out of memory.  main_explain_fini in any case. */
+bool main_explain(struct main_explanation *explanation, const struct plan *plan,
+                  const struct plan_listener *listener, const struct main_request *request,
+                  const struct ip *peer);
+void main_explain_fini(struct main_explanation *explanation);
+
+/* The same for people and for programs. */
+void main_explain_text(FILE *out, const struct main_explanation *explanation);
+void main_explain_json(FILE *out, const struct main_explanation *explanation);
+
+/* What logs show of a subject; hash is room for it. */
+struct span main_explain_subject_text(const struct main_explain_subject *subject,
+                                      char hash[IDENTITY_TEXT_LEN]);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_explain_verb.c - `sluice explain`: the words of the command line, and where the answer goes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "main/main_exit.h"
+#include "main/main_explain.h"
+#include "main/main_verbs.h"
+
+static const struct plan_listener *find_listener(const struct plan *plan, const char *name)
+{
+    for (unsigned i = 0; i < plan->listener_count; i++) {
+        if (name == NULL || span_eq(plan->listeners[i].name, span_of(name)))
+            return &plan->listeners[i];
+    }
+    fprintf(stderr, "sluice: no listener has the name \"%.100s\"\n", name);
+    return NULL;
+}
+
+static int print(const struct main_options *options, const struct main_explanation *explanation)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (out == NULL)
+        return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
+    if ((options->given & MAIN_OPTION_JSON) != 0)
+        main_explain_json(out, explanation);
+    else
+        main_explain_text(out, explanation);
+    bool failed = ferror(out) != 0;
+    failed = fclose(out) != 0 || failed;
+    int exit_code = main_verb_print(failed ? NULL : text, MAIN_EXIT_OK);
+    free(text);
+    return exit_code;
+}
+
+static int explain(const struct main_options *options, const struct plan *plan)
+{
+    struct main_request *request = calloc(1, sizeof(*request));
+    struct main_explanation *explanation = calloc(1, sizeof(*explanation));
+    const struct plan_listener *listener = find_listener(plan, options->listener);
+    const char *address = options->ip != NULL ? options->ip : "127.0.0.1";
+    char why[MAIN_FAULT_MAX] = "out of memory";
+    struct ip peer;
+    int exit_code = MAIN_EXIT_USAGE;
+    if (request == NULL || explanation == NULL) {
+        exit_code = main_verb_print(NULL, MAIN_EXIT_INTERNAL);
+    } else if (!ip_parse(&peer, span_of(address))) {
+        fprintf(stderr, "sluice: \"%.100s\" is not an address\n", address);
+    } else if (listener != NULL && !main_request_make(request, options, &plan->limits.head, why)) {
+        fprintf(stderr, "sluice: %s\n", why);
+    } else if (listener != NULL) {
+        bool is_done = main_explain(explanation, plan, listener, request, &peer);
+        exit_code =
+            is_done ? print(options, explanation) : main_verb_print(NULL, MAIN_EXIT_INTERNAL);
+        main_explain_fini(explanation);
+    }
+    if (request != NULL)
+        main_request_fini(request);
+    free(request);
+    free(explanation);
+    return exit_code;
+}
+
+int main_verb_explain(const struct main_options *options)
+{
+    struct main_verb_plan file;
+    if (options->word_count != 2) {
+        fputs("sluice: explain needs METHOD and URL; `sluice explain --help` tells more\n", stderr);
+        return MAIN_EXIT_USAGE;
+    }
+    int exit_code = main_verb_plan_open(&file, options);
+    if (file.plan == NULL && file.report.text != NULL)
+        fputs(file.report.text, stderr);
+    if (exit_code == MAIN_EXIT_OK)
+        exit_code = explain(options, file.plan);
+    main_verb_plan_close(&file);
+    return exit_code;
+}

@@ -238,4 +238,5 @@ void plan_check(struct plan_work *work)
     check_secret(work);
     check_hidden_routes(work);
     check_forgeable(work);
+    plan_check_limits(work);
 }

@@ -160,6 +160,56 @@ def test_warnings_do_not_stop(verb, tmp_path):
     assert "warning" in message and "can never match" in message and "late" in message
 
 
+LIMITS = [
+    # limits of one quota, the limit that says nothing, why; None: each may bind
+    ({"minute": 100, "hour": 50}, "minute", "100 per minute can never bind: 50 per hour is reached first"),
+    ({"minute": 50, "hour": 50}, "minute", "50 per minute can never bind: 50 per hour is reached first"),
+    ({"hour": 50, "minute": 100}, "minute", "100 per minute can never bind"),
+    ({"minute": 60, "hour": 3601}, "hour", "3601 per hour can never bind: 60 per minute let at most 3600 through"),
+    ({"minute": 60, "hour": 3600}, None, None),
+    ({"minute": 60, "hour": 3599}, None, None),
+    ({"second": 1, "day": 100000}, "day", "100000 per day can never bind: 1 per second let at most 86400 through"),
+    ({"minute": 60, "day": 5000}, None, None),
+    ({"40 seconds": 10, "minute": 31}, "minute", "31 per minute can never bind: 10 per 40 second let at most 30 through"),
+    ({"40 seconds": 10, "minute": 30}, None, None),
+    ({"minute": 2147483647, "day": 2147483647}, "minute", "is reached first"),
+    ({"minute": 0, "hour": 5}, None, None),
+    ({"minute": 5, "hour": 0}, None, None),
+    ({"minute": 5}, None, None),
+]
+
+
+@pytest.mark.parametrize("limits, where, words", LIMITS, ids=[json.dumps(row[0]) for row in LIMITS])
+@pytest.mark.parametrize("is_tier", [False, True], ids=["quota", "tier"])
+def test_a_limit_that_can_never_bind(verb, tmp_path, limits, where, words, is_tier):
+    config = forward("127.0.0.1:9000", listen=[{"address": "127.0.0.1:18080"}], quotas={"q": {"key": ["ip"], "limits": limits}})
+    if is_tier:
+        config["tiers"] = {"t": limits}
+        config["quotas"]["q"].update(limits="tier", default_tier="t")
+    done = check(verb, tmp_path, json.dumps(config))
+    assert done.returncode == 0
+    found = re.findall(r"warning: (/\S+): (.* can never bind.*)$", done.stderr, re.MULTILINE)
+    assert [pointer for pointer, _ in found] == ([] if where is None else [f"/tiers/t/{where}" if is_tier else f"/quotas/q/limits/{where}"])
+    assert where is None or words in found[0][1]
+
+
+@pytest.mark.parametrize("identity, more, is_told", [
+    ({"from": ["header:X-Key"], "missing": "skip"}, [], True),
+    ({"from": ["header:X-Key"], "missing": "ip"}, [], False),
+    ({"from": ["header:X-Key"], "missing": "refuse"}, [], False),
+    ({"from": ["header:X-Key"], "missing": "shared"}, [], False),
+    ({"from": ["header:X-Key", "ip"], "missing": "skip"}, [], False),
+    ({"from": ["header:X-Key"], "missing": "skip"}, ["ip"], False),
+    ({"from": ["header:X-Key"], "missing": "skip"}, ["route"], False),
+], ids=str)
+def test_a_way_past_all_quotas(verb, tmp_path, identity, more, is_told):
+    quotas = {"q": {"key": ["who"], "limits": {"hour": 5}}, **{name: {"key": [name], "limits": {"hour": 5}} for name in more}}
+    config = forward("127.0.0.1:9000", listen=[{"address": "127.0.0.1:18080"}], quotas=quotas, identities={"who": identity})
+    done = check(verb, tmp_path, json.dumps(config))
+    words = '/routes/0/quotas: a request without identity "who" is counted by no quota of this route'
+    assert done.returncode == 0 and (words in done.stderr) == is_told, done.stderr
+
+
 def test_plain_secret_is_warned_about(verb, tmp_path):
     done = check(verb, tmp_path, GOOD.replace('"routes"', '"subject_secret": "in the open", "routes"'))
     message = done.stdout + done.stderr

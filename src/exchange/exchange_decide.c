@@ -115,6 +115,8 @@ static struct exchange_subject *exchange_subject(struct exchange *x, uint16_t in
         .path_names = x->match.names,
         .path_name_count = x->match.name_count,
         .arena = &x->arena,
+        .now_s = x->env->loop->wall_us / 1000000,
+        .cache = x->env->identities,
     };
     struct exchange_subject *subject = &x->subjects[x->subject_count++];
     subject->identity = index;

@@ -15,6 +15,7 @@
 #include "base/base_ip.h"
 #include "base/base_span.h"
 #include "http/http_framing.h"
+#include "identity/identity_jwt.h"
 
 #define IDENTITY_SOURCES_MAX 8
 #define IDENTITY_KEY_BYTES   16
@@ -48,14 +49,17 @@ struct identity {
     struct span name;
     struct identity_source from[IDENTITY_SOURCES_MAX];
     uint8_t from_count;
-    uint8_t missing;     /* enum identity_missing */
-    uint8_t ipv4_prefix; /* bits; 32 */
-    uint8_t ipv6_prefix; /* bits; 64 */
+    uint8_t missing;                /* enum identity_missing */
+    uint8_t ipv4_prefix;            /* bits; 32 */
+    uint8_t ipv6_prefix;            /* bits; 64 */
+    const struct identity_jwt *jwt; /* for IDENTITY_JWT */
 };
 
 /* "ip", "header:X-Api-Key", "path:project"...; the sentence says what is wrong, NULL when nothing
  * is.  The name borrows from text; header names are compared without case. */
 const char *identity_source_parse(struct identity_source *source, struct span text);
+
+struct identity_cache;
 
 /* What extraction may look at. */
 struct identity_input {
@@ -65,7 +69,9 @@ struct identity_input {
     struct ip client_ip;
     const struct span_pair *path_names; /* as in struct route_match */
     unsigned path_name_count;
-    struct arena *arena; /* the exchange's; for the few values that must be rewritten */
+    struct arena *arena;          /* the exchange's; for the few values that must be rewritten */
+    uint64_t now_s;               /* wall clock, for tokens */
+    struct identity_cache *cache; /* of proven tokens; may be NULL */
 };
 
 enum identity_result {
@@ -92,11 +98,12 @@ struct identity_value {
  *   query       percent-escapes and "+" decoded, in the name and in the value; a broken escape stays
  *   bearer      what follows the scheme (any case) and white space; one word
  *   basic_user  the user of "Basic" (RFC 7617): canonical base64 with padding, UTF-8 without controls
+ *   jwt         the claim of a bearer token that one of the identity's keys signed, while it is valid
  *   access_key  of "SDK-HMAC-SHA256" with exactly one of Access=AK and Credential=AK/...
  *   path        as judged
  *   host        lower case, without port and without one trailing dot
  *   ip          masked to the identity's prefix; v4-mapped is IPv4
- * Only basic users, cookies and parameters with escapes, and hosts with capitals, take from the arena. */
+ * Only claims, basic users, cookies and parameters with escapes, and hosts with capitals, take from the arena. */
 enum identity_result identity_extract(const struct identity *identity,
                                       const struct identity_input *input,
                                       struct identity_value *value);
@@ -113,10 +120,9 @@ MUST_USE enum err identity_mac(const struct identity_secret *secret,
                                const struct identity_value *values, unsigned count,
                                uint8_t mac[IDENTITY_KEY_BYTES]);
 
-/* A worker's cache of identity_mac: fixed size, direct-mapped, found by a SipHash-128 under a random
- * key and verified by all of it.  One cache serves any number of secrets.
+/* A worker's cache of identity_mac and of proven tokens: fixed size, direct-mapped, found by a SipHash-128 under a
+ * random key and verified by all of it.  One cache serves any number of secrets.
  * Owner: a worker.  Freed by: identity_cache_free.  Thread: the worker's. */
-struct identity_cache;
 struct identity_cache *identity_cache_new(unsigned entries /* a power of two */);
 void identity_cache_free(struct identity_cache *cache);
 MUST_USE enum err identity_cache_mac(struct identity_cache *cache,

@@ -2,6 +2,8 @@
 /* identity_cache.c - takes: values.  Gives: their mac, mostly without computing it (0.09 us against 0.6 us for
  * one address on a 3 GHz core).  Never: keeps a value, allocates after
  * identity_cache_new, serves a mac on part of a tag. */
+#include "identity/identity_cache.h"
+
 #include "identity/identity_secret.h"
 
 #include <assert.h>
@@ -22,6 +24,7 @@ struct identity_cache {
     struct hash_key key;
     struct entry *entries;
     unsigned mask;
+    struct identity_claims *claims;
 };
 
 struct identity_cache *identity_cache_new(unsigned entries)
@@ -34,8 +37,9 @@ struct identity_cache *identity_cache_new(unsigned entries)
     if (bytes < LINE_BYTES)
         bytes = LINE_BYTES;
     cache->entries = aligned_alloc(LINE_BYTES, bytes);
-    if (cache->entries == NULL) {
-        free(cache);
+    cache->claims = identity_claims_new();
+    if (cache->entries == NULL || cache->claims == NULL) {
+        identity_cache_free(cache);
         return NULL;
     }
     memset(cache->entries, 0, bytes);
@@ -48,8 +52,14 @@ void identity_cache_free(struct identity_cache *cache)
 {
     if (cache == NULL)
         return;
+    identity_claims_free(cache->claims);
     free(cache->entries);
     free(cache);
+}
+
+struct identity_claims *identity_cache_claims(struct identity_cache *cache)
+{
+    return cache == NULL ? NULL : cache->claims;
 }
 
 /* Append one piece: a head with its true length, then the text or its hash.  The head tells which, so

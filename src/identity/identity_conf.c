@@ -12,7 +12,7 @@ const char *const IDENTITY_CONF_KINDS[] = {
     NULL,
 };
 
-const char *const IDENTITY_CONF_LATER_KINDS[] = {"jwt", "certificate", "token_project", NULL};
+const char *const IDENTITY_CONF_LATER_KINDS[] = {"certificate", "token_project", NULL};
 
 static const char *const missing_words[] = {
     [IDENTITY_MISSING_IP] = "ip",
@@ -116,6 +116,42 @@ static const char *take_hops(const struct config_take *take)
 
 static const char *const hops_words[] = {"x-forwarded-for", "forwarded", "header", NULL};
 
+static const char *const algorithms[] = {
+    [IDENTITY_HS256] = "HS256",
+    [IDENTITY_RS256] = "RS256",
+    [IDENTITY_ES256] = "ES256",
+    NULL,
+};
+
+static const struct config_directive key_rows[] = {
+    {.key = "algorithm",
+     .type = CONFIG_CHOICE,
+     .flags = CONFIG_REQUIRED,
+     CONFIG_AT(struct identity_key_draft, algorithm),
+     .words = algorithms,
+     .doc = "The one algorithm that this key is for, whatever a token says."},
+    {.key = "key",
+     .type = CONFIG_SECRET,
+     .flags = CONFIG_REQUIRED,
+     CONFIG_AT(struct identity_key_draft, key),
+     .doc = "The shared secret of HS256 (at least 32 bytes), else the public key in PEM."},
+    {.key = "kid",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct identity_key_draft, kid),
+     .min = 1,
+     .max = 256,
+     .absent = "any",
+     .doc = "Only for tokens whose \"kid\" is this one, and for those that have none."},
+};
+
+static const struct config_table key_table = {
+    .title = "A key of tokens",
+    .noun = "key",
+    CONFIG_ROWS_OF(key_rows),
+    .size = sizeof(struct identity_key_draft),
+    .name_key = "kid",
+};
+
 static const struct config_directive identity_rows[] = {
     {.key = "from",
      .type = CONFIG_TEXTS,
@@ -126,7 +162,8 @@ static const struct config_directive identity_rows[] = {
      .later = IDENTITY_CONF_LATER_KINDS,
      .take = take_source,
      .doc = "Sources, the first one present counts: \"ip\", \"header:NAME\", \"cookie:NAME\", "
-            "\"query:NAME\", \"path:NAME\", \"bearer\", \"basic_user\", \"access_key\", \"host\", "
+            "\"query:NAME\", \"path:NAME\", \"bearer\", \"basic_user\", \"access_key\", "
+            "\"jwt:CLAIM\", \"host\", "
             "\"method\", \"route\"."},
     {.key = "missing",
      .type = CONFIG_CHOICE,
@@ -152,16 +189,33 @@ static const struct config_directive identity_rows[] = {
      .unit = "bits",
      .doc = "IPv6 addresses with the same first bits are one subject; 64 is one household."},
     {.key = "unverified", .type = CONFIG_LATER},
-    {.key = "keys", .type = CONFIG_LATER},
+    {.key = "keys",
+     .type = CONFIG_LIST,
+     CONFIG_AT(struct identity_draft, keys),
+     .min = 0,
+     .max = IDENTITY_JWT_KEYS_MAX,
+     .absent = "none",
+     .nested = &key_table,
+     .doc = "What \"jwt:CLAIM\" is proven with: a token that none of these keys signed, or that is "
+            "not "
+            "valid now, is missing."},
+    {.key = "leeway",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct identity_draft, leeway_us),
+     .fallback = "\"60s\"",
+     .min = 0,
+     .max = UINT64_C(3600000000),
+     .doc =
+         "How far the clock of who issues tokens may be off when \"exp\" and \"nbf\" are judged."},
 };
 
 const struct config_table IDENTITY_CONF = {
     .title = "An identity",
     .noun = "identity",
     CONFIG_ROWS_OF(identity_rows),
-    .size = sizeof(struct identity),
+    .size = sizeof(struct identity_draft),
     .has_name = true,
-    .name_offset = offsetof(struct identity, name),
+    .name_offset = offsetof(struct identity_draft, identity.name),
 };
 
 static const struct config_directive trust_rows[] = {

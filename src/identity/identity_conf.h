@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* identity_conf.h - what may be written about identities (struct identity) and about proxies in front of
+/* identity_conf.h - what may be written about identities (struct identity_draft) and about proxies in front of
  * Sluice (struct identity_trust). */
 #ifndef SLUICE_IDENTITY_CONF_H
 #define SLUICE_IDENTITY_CONF_H
 
 #include "config/config_table.h"
 #include "identity/identity.h"
+
+/* One identity of the file. */
+struct identity_draft {
+    struct identity identity; /* first: rows of struct identity are rows of the draft */
+    struct config_items keys; /* struct identity_key_draft */
+    uint64_t leeway_us;
+};
+struct identity_key_draft {
+    uint32_t algorithm; /* enum identity_algorithm */
+    struct span key, kid;
+};
 
 extern const struct config_table IDENTITY_CONF;
 extern const struct config_table IDENTITY_CONF_TRUST;

@@ -4,6 +4,7 @@
 #include "identity/identity.h"
 
 #include "base/base_fmt.h"
+#include "identity/identity_cache.h"
 #include "identity/identity_read.h"
 
 /* One value to be read. */
@@ -88,6 +89,27 @@ static enum identity_read read_bearer(const struct reading *reading)
     return read == IDENTITY_READ_FOUND ? identity_read_bearer(text, &reading->value->value) : read;
 }
 
+static enum identity_read read_jwt(const struct reading *reading)
+{
+    const struct identity_input *input = reading->input;
+    struct identity_claim claim;
+    struct span text, token;
+    enum identity_read read =
+        only_field(reading, HTTP_FIELD_AUTHORIZATION, SPAN("authorization"), &text);
+    if (read == IDENTITY_READ_FOUND)
+        read = identity_read_bearer(text, &token);
+    if (read != IDENTITY_READ_FOUND || reading->identity->jwt == NULL)
+        return read == IDENTITY_READ_FOUND ? IDENTITY_READ_MISSING : read;
+    enum identity_jwt_result result =
+        identity_claims_verify(identity_cache_claims(input->cache), reading->identity->jwt, token,
+                               reading->source->name, input->now_s, input->arena, &claim);
+    if (result == IDENTITY_JWT_EXHAUSTED)
+        return IDENTITY_READ_EXHAUSTED;
+    if (result == IDENTITY_JWT_GOOD)
+        reading->value->value = claim.text;
+    return result == IDENTITY_JWT_GOOD ? IDENTITY_READ_FOUND : IDENTITY_READ_MISSING;
+}
+
 static enum identity_read read_basic_user(const struct reading *reading)
 {
     struct span text;
@@ -160,17 +182,12 @@ static enum identity_read read_route(const struct reading *reading)
 }
 
 static const reader_fn readers[IDENTITY_KINDS] = {
-    [IDENTITY_IP] = read_ip,
-    [IDENTITY_HEADER] = read_header,
-    [IDENTITY_COOKIE] = read_cookie,
-    [IDENTITY_QUERY] = read_query,
-    [IDENTITY_BEARER] = read_bearer,
-    [IDENTITY_BASIC_USER] = read_basic_user,
-    [IDENTITY_ACCESS_KEY] = read_access_key,
-    [IDENTITY_PATH] = read_path,
-    [IDENTITY_HOST] = read_host,
-    [IDENTITY_METHOD] = read_method,
-    [IDENTITY_ROUTE] = read_route,
+    [IDENTITY_IP] = read_ip,         [IDENTITY_HEADER] = read_header,
+    [IDENTITY_COOKIE] = read_cookie, [IDENTITY_QUERY] = read_query,
+    [IDENTITY_BEARER] = read_bearer, [IDENTITY_BASIC_USER] = read_basic_user,
+    [IDENTITY_JWT] = read_jwt,       [IDENTITY_ACCESS_KEY] = read_access_key,
+    [IDENTITY_PATH] = read_path,     [IDENTITY_HOST] = read_host,
+    [IDENTITY_METHOD] = read_method, [IDENTITY_ROUTE] = read_route,
 };
 
 static enum identity_result when_missing(const struct reading *reading)

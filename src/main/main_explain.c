@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/base_arena.h"
+#include "base/base_clock.h"
 #include "exchange/exchange_exempt.h"
 #include "http/http_hops.h"
 
@@ -83,6 +84,7 @@ static struct main_explain_subject *find_subject(struct main_explanation *explan
         .path_names = explanation->match.names,
         .path_name_count = explanation->match.name_count,
         .arena = &explanation->arena,
+        .now_s = clock_wall_us() / 1000000,
     };
     struct main_explain_subject *subject = &explanation->subjects[explanation->subject_count++];
     subject->identity = identity;

@@ -24,6 +24,8 @@ static void draft_free(struct plan_draft *draft)
         return;
     route_table_free(draft->plan.route_table);
     identity_secret_free(draft->plan.secret);
+    for (unsigned i = 0; i < draft->plan.identity_count; i++)
+        identity_jwt_free((struct identity_jwt *)(uintptr_t)draft->plan.identities[i].jwt);
     arena_fini(&draft->plan.arena);
     free(draft);
 }

@@ -7,11 +7,12 @@
 #define COMPARISONS_MAX                                                                            \
     2000000u /* of routes, in search of hidden ones: keeps a check below a second */
 
-/* Can a client make up this identity's value?  (All kinds but ip and route.) */
+/* Can a client make up this identity's value?  (All kinds but ip, jwt and route.) */
 static bool identity_is_forgeable(const struct identity *identity)
 {
     for (unsigned i = 0; i < identity->from_count; i++) {
-        if (identity->from[i].kind != IDENTITY_IP && identity->from[i].kind != IDENTITY_ROUTE)
+        if (identity->from[i].kind != IDENTITY_IP && identity->from[i].kind != IDENTITY_JWT &&
+            identity->from[i].kind != IDENTITY_ROUTE)
             return true;
     }
     return false;

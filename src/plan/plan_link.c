@@ -93,6 +93,34 @@ static void link_upstreams(struct plan_work *work)
     plan->upstream_count = count;
 }
 
+/* The keys of tokens. */
+static void link_keys(struct plan_work *work, struct identity *identity,
+                      const struct identity_draft *draft, const struct config_node *node)
+{
+    const struct identity_key_draft *keys = draft->keys.items;
+    struct config_doc *doc = work->load->doc;
+    bool has_jwt = false;
+    for (unsigned i = 0; i < identity->from_count; i++)
+        has_jwt = has_jwt || identity->from[i].kind == IDENTITY_JWT;
+    if (has_jwt != (draft->keys.count != 0))
+        config_error(doc, node,
+                     has_jwt ? "\"keys\" are missing: what \"jwt:CLAIM\" is proven with"
+                             : "\"keys\" only with a source \"jwt:CLAIM\"");
+    if (!has_jwt)
+        return;
+    struct identity_jwt *jwt = identity_jwt_new(draft->leeway_us / 1000000);
+    identity->jwt = jwt;
+    if (jwt == NULL)
+        config_out_of_memory(doc);
+    for (unsigned i = 0; jwt != NULL && i < draft->keys.count; i++) {
+        const char *sentence = keys[i].key.len == 0 ? NULL /* told already */
+                                                    : identity_jwt_add(jwt, keys[i].algorithm,
+                                                                       keys[i].key, keys[i].kid);
+        if (sentence != NULL)
+            config_error(doc, draft->keys.nodes[i], "%s", sentence);
+    }
+}
+
 /* Room for the identities of the file and one for every key that may name a source directly. */
 static void link_identities(struct plan_work *work)
 {
@@ -104,9 +132,12 @@ static void link_identities(struct plan_work *work)
         config_out_of_memory(work->load->doc);
         return;
     }
-    if (named->count != 0)
-        memcpy(plan->identities, named->items, named->count * sizeof(*plan->identities));
+    const struct identity_draft *drafts = named->items;
     plan->identity_count = named->count;
+    for (unsigned i = 0; i < named->count; i++) {
+        plan->identities[i] = drafts[i].identity;
+        link_keys(work, &plan->identities[i], &drafts[i], named->nodes[i]);
+    }
     for (unsigned i = 0; i < named->count; i++)
         plan_name_add(work, &work->names.identities, plan->identities[i].name, i, named->nodes[i],
                       "identity");

@@ -53,6 +53,8 @@ static int link_key(struct plan_work *work, const struct config_node *node)
     struct identity *identity = &plan->identities[plan->identity_count];
     identity_conf_init(identity, text);
     const char *sentence = identity_conf_add_source(identity, text, work->load->arena);
+    if (sentence == NULL && identity->from[0].kind == IDENTITY_JWT)
+        sentence = "a token needs an identity with \"keys\"";
     if (sentence != NULL) {
         fault_key(work, node, text, sentence);
         return -1;

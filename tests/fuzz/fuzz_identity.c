@@ -116,6 +116,22 @@ static void check_hops(const char *text, size_t len, enum http_field_id id, int 
     free(longer);
 }
 
+/* Nobody has the key. */
+static void check_token(const char *text, size_t len)
+{
+    struct identity_jwt *jwt = identity_jwt_new(0);
+    FUZZ_CHECK(jwt != NULL);
+    FUZZ_CHECK(identity_jwt_add(jwt, IDENTITY_HS256, SPAN("0123456789abcdef0123456789abcdef"),
+                                SPAN_NONE) == NULL);
+    struct arena arena;
+    struct identity_claim claim;
+    arena_init(&arena, NULL, 0, 1 << 20);
+    FUZZ_CHECK(identity_jwt_verify(jwt, (struct span){text, len}, SPAN("sub"), 1, &arena, &claim) ==
+               IDENTITY_JWT_BAD);
+    arena_fini(&arena);
+    identity_jwt_free(jwt);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 65536)
@@ -149,6 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                ",host=\"a\\\",for=6.6.6.6;\\\\\";for=\"[2001:db8::7]:80\", for=10.2.3.4");
     check_hops(text, size, HTTP_FIELD_FORWARDED, IDENTITY_HOPS_FORWARDED,
                "\nfor=\"[2001:db8::7]\"");
+    check_token(text, size);
     (void)client_of(text, size, HTTP_FIELD_X_REAL_IP, IDENTITY_HOPS_HEADER);
     free(text);
     return 0;

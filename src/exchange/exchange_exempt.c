@@ -4,6 +4,7 @@
 #include "exchange/exchange_exempt.h"
 
 #include "exchange/exchange_private.h"
+#include "quota/quota_tier.h"
 
 /* Fetch standard, "CORS-preflight fetch": OPTIONS with both fields.  Everything else with this method is an
  * ordinary request. */
@@ -30,13 +31,9 @@ bool exchange_exempt_by_request(const struct quota_exempt *exempt, const struct 
     return false;
 }
 
-bool exchange_exempt_by_subject(const struct quota_exempt *exempt, struct span text)
+bool exchange_exempt_by_subject(const struct quota_exempt *exempt, const uint8_t subject[16])
 {
-    for (unsigned i = 0; text.len != 0 && i < exempt->subject_count; i++) {
-        if (span_eq(exempt->subjects[i], text))
-            return true;
-    }
-    return false;
+    return exempt->subjects != NULL && quota_tiers_find(exempt->subjects, subject) != NULL;
 }
 
 enum exchange_exemption exchange_exempt_request(const struct exchange *x, const struct quota *quota)
@@ -45,32 +42,14 @@ enum exchange_exemption exchange_exempt_request(const struct exchange *x, const 
     return is_exempt ? EXCHANGE_EXEMPT : EXCHANGE_COUNTED;
 }
 
-/* What logs show of the subject; empty for one that several share. */
-static bool subject_text(struct exchange *x, struct exchange_subject *subject, struct span *text)
-{
-    *text = SPAN_NONE;
-    if (subject->value.is_shared)
-        return true;
-    if (identity_is_clear(subject->value.kind)) {
-        *text = subject->value.value;
-        return true;
-    }
-    if (!exchange_subject_mac(x, subject))
-        return false;
-    fmt_base64url(subject->text, subject->mac, IDENTITY_KEY_BYTES);
-    *text = (struct span){subject->text, IDENTITY_TEXT_LEN};
-    return true;
-}
-
 enum exchange_exemption exchange_exempt_subject(struct exchange *x, const struct quota *quota,
                                                 struct exchange_subject *const *parts)
 {
     const struct quota_exempt *exempt = &quota->exempt;
-    for (unsigned i = 0; exempt->subject_count != 0 && i < quota->key_count; i++) {
-        struct span text;
-        if (!subject_text(x, parts[i], &text))
+    for (unsigned i = 0; exempt->subjects != NULL && i < quota->key_count; i++) {
+        if (!exchange_subject_mac(x, parts[i]))
             return EXCHANGE_EXEMPT_UNKNOWN;
-        if (exchange_exempt_by_subject(exempt, text))
+        if (exchange_exempt_by_subject(exempt, parts[i]->mac))
             return EXCHANGE_EXEMPT;
     }
     return EXCHANGE_COUNTED;

@@ -11,7 +11,7 @@
 /* By what the request is and where it comes from. */
 bool exchange_exempt_by_request(const struct quota_exempt *exempt, const struct http_head *head,
                                 const struct ip *client_ip);
-/* By a subject as logs show it. */
-bool exchange_exempt_by_subject(const struct quota_exempt *exempt, struct span text);
+/* By the mac of a subject of the quota's key. */
+bool exchange_exempt_by_subject(const struct quota_exempt *exempt, const uint8_t subject[16]);
 
 #endif

@@ -142,10 +142,8 @@ static bool find_quota(struct main_explanation *explanation, const struct quota 
             return fail(explanation, END_BAD_REQUEST);
     }
     for (unsigned i = 0; i < quota->key_count; i++) {
-        char hash[IDENTITY_TEXT_LEN];
-        struct span text = main_explain_subject_text(parts[i], hash);
-        row->is_exempt = row->is_exempt || (!parts[i]->value.is_shared &&
-                                            exchange_exempt_by_subject(&quota->exempt, text));
+        row->is_exempt =
+            row->is_exempt || exchange_exempt_by_subject(&quota->exempt, parts[i]->mac);
     }
     return row->is_exempt || find_key(explanation, row, parts);
 }

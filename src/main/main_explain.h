@@ -58,8 +58,4 @@ void main_explain_fini(struct main_explanation *explanation);
 void main_explain_text(FILE *out, const struct main_explanation *explanation);
 void main_explain_json(FILE *out, const struct main_explanation *explanation);
 
-/* What logs show of a subject; hash is room for it. */
-struct span main_explain_subject_text(const struct main_explain_subject *subject,
-                                      char hash[IDENTITY_TEXT_LEN]);
-
 #endif

@@ -22,8 +22,8 @@ static const char *next_dialect(const struct reply_headers *headers, unsigned *b
     return NULL;
 }
 
-struct span main_explain_subject_text(const struct main_explain_subject *subject,
-                                      char hash[IDENTITY_TEXT_LEN])
+static struct span subject_text(const struct main_explain_subject *subject,
+                                char hash[IDENTITY_TEXT_LEN])
 {
     if (subject->value.is_shared)
         return SPAN("shared");
@@ -123,7 +123,7 @@ static void text_subject(FILE *out, const struct main_explain_subject *subject)
         return;
     }
     fputs("= ", out);
-    put_escaped(out, main_explain_subject_text(subject, hash));
+    put_escaped(out, subject_text(subject, hash));
     if (subject->value.is_shared)
         fputs("   missing: one bucket for all\n", out);
     else
@@ -214,7 +214,7 @@ static void json_subject(FILE *out, const struct main_explain_subject *subject)
     fprintf(out, ",\"result\":\"%s\"", results[subject->result]);
     if (subject->result == IDENTITY_FOUND) {
         fputc(',', out);
-        json_text(out, "subject", main_explain_subject_text(subject, hash));
+        json_text(out, "subject", subject_text(subject, hash));
     }
     if (subject->result == IDENTITY_FOUND && !subject->value.is_shared) {
         fprintf(out, ",\"source\":\"%s%s", IDENTITY_CONF_KINDS[subject->value.kind],

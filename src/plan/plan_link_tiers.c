@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan_link_tiers.c - quotas whose limits depend on the tier.  Takes: tiers and lists of members as written.  Gives:
+/* plan_link_tiers.c - quotas whose limits depend on the subject.  Takes: tiers and lists of subjects as written.  Gives:
  * for each such quota one struct quota per tier, and a table from subjects to tiers.  Never: keeps what members were
  * written as. */
 #include "config/config_decode.h"
@@ -122,16 +122,12 @@ static void add_text(struct reading *reading, const struct config_node *node, ui
         config_error(load->doc, node, "%s: %s", config_quote(text).text, sentence);
 }
 
-/* Room for every member under every source that may show it. */
-static bool make_room(struct reading *reading, const struct config_node *members)
+/* Room for `count` members under every source that may show them. */
+static bool make_room(struct reading *reading, const struct config_node *members, uint64_t count)
 {
     const struct plan *plan = &reading->work->draft->plan;
     struct config_load *load = reading->work->load;
-    uint64_t count = 0, sources = 1;
-    CONFIG_EACH(list, members)
-    {
-        count += list->child_count;
-    }
+    uint64_t sources = 1;
     for (unsigned i = 0; i < reading->quota->key_count; i++)
         sources += plan->identities[reading->quota->key[i]].from_count;
     if (count > QUOTA_MEMBERS_MAX) {
@@ -150,7 +146,13 @@ static bool make_room(struct reading *reading, const struct config_node *members
 static void link_members(struct reading *reading)
 {
     const struct config_node *members = config_find(reading->node, "members");
-    if (members == NULL || members->kind != CONFIG_KIND_OBJECT || !make_room(reading, members))
+    uint64_t count = 0;
+    CONFIG_EACH(list, members)
+    {
+        count += list->child_count;
+    }
+    if (members == NULL || members->kind != CONFIG_KIND_OBJECT ||
+        !make_room(reading, members, count))
         return;
     CONFIG_EACH(list, members)
     {
@@ -163,6 +165,31 @@ static void link_members(struct reading *reading)
                 add_text(reading, member, (uint8_t)tier);
         }
     }
+}
+
+/* Who is exempt: members of the one tier of a table of their own. */
+static void link_exempt(struct plan_work *work, struct quota *quota, const struct config_node *node)
+{
+    static const struct quota_tier exempt = {{"exempt", 6}, NULL};
+    const struct config_node *subjects = config_find(config_find(node, "exempt"), "subjects");
+    if (subjects == NULL || subjects->kind != CONFIG_KIND_ARRAY)
+        return;
+    struct quota_tiers *tiers = arena_take_zeroed(work->load->arena, sizeof(*tiers));
+    struct reading reading = {work, quota, node, tiers};
+    if (tiers == NULL) {
+        config_out_of_memory(work->load->doc);
+        return;
+    }
+    tiers->tiers = &exempt;
+    tiers->count = 1;
+    if (!make_room(&reading, subjects, subjects->child_count))
+        return;
+    CONFIG_EACH(subject, subjects)
+    {
+        if (subject->kind == CONFIG_KIND_STRING)
+            add_text(&reading, subject, 0);
+    }
+    quota->exempt.subjects = tiers;
 }
 
 /* ---- quotas ---- */
@@ -227,6 +254,7 @@ void plan_link_tiers(struct plan_work *work)
     const struct quota_draft *drafts = work->draft->quotas.items;
     for (unsigned i = 0; i < plan->quota_count; i++) {
         const struct config_node *node = work->draft->quotas.nodes[i];
+        link_exempt(work, &plan->quotas[i], node);
         if (drafts[i].is_by_tier)
             link_tiers(work, &plan->quotas[i], &drafts[i], node);
         for (unsigned k = 0; k < 2 && !drafts[i].is_by_tier; k++) {

@@ -47,12 +47,14 @@ struct quota_statuses {
     uint16_t codes[QUOTA_STATUSES_MAX];
 };
 
+struct quota_tiers;
+
 /* Requests that are not counted.  Const after loading.  Owner: the plan's arena. */
 struct quota_exempt {
-    const struct ip_net *nets;   /* of the client's address */
-    const struct span *subjects; /* clear values, or the 22 characters of a hash */
-    unsigned net_count, subject_count;
-    bool has_preflight; /* CORS preflights */
+    const struct ip_net *nets; /* of the client's address */
+    unsigned net_count;
+    const struct quota_tiers *subjects; /* who is in it is exempt; NULL: nobody */
+    bool has_preflight;                 /* CORS preflights */
 };
 
 struct quota_limit {
@@ -61,8 +63,6 @@ struct quota_limit {
     uint32_t count;
     uint8_t unit; /* enum quota_unit */
 };
-
-struct quota_tiers;
 
 /* As configured; const after linking.  Owner: the plan. */
 struct quota {

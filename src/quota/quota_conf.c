@@ -90,25 +90,10 @@ static const char *take_exempt_address(const struct config_take *take)
     return NULL;
 }
 
-static const char *take_exempt_subject(const struct config_take *take)
+/* What it means depends on the quota's key: the plan reads it again. */
+static const char *take_member(const struct config_take *take)
 {
-    struct quota_exempt *exempt = take->base;
-    struct span hash = SPAN("hash:"), text = take->text;
-    if (text.len == 0)
-        return "must not be empty";
-    if (span_starts_with(text, hash)) {
-        text = (struct span){text.ptr + hash.len, text.len - hash.len};
-        if (text.len != 22)
-            return "must be \"hash:\" and the 22 characters that logs show";
-    }
-    struct span *subjects = (struct span *)(void *)(uintptr_t)exempt->subjects;
-    if (subjects == NULL)
-        subjects = arena_take(take->arena, take->count * sizeof(*subjects));
-    if (subjects == NULL)
-        return "out of memory";
-    subjects[exempt->subject_count++] = text;
-    exempt->subjects = subjects;
-    return NULL;
+    return take->text.len > QUOTA_MEMBER_BYTES_MAX ? "longer than 1024 bytes" : NULL;
 }
 
 static const struct config_directive exempt_rows[] = {
@@ -122,7 +107,7 @@ static const struct config_directive exempt_rows[] = {
      .type = CONFIG_TEXTS,
      .max = 10000,
      .absent = "none",
-     .take = take_exempt_subject,
+     .take = take_member,
      .doc =
          "Subjects that it does not count, as logs show them: a clear value, or \"hash:\" and the "
          "22 characters."},
@@ -150,12 +135,6 @@ static const char *take_tier_limit(const struct config_take *take)
 {
     struct quota_tier_draft *draft = take->base;
     return add_limit(&draft->limits, take);
-}
-
-/* What it means depends on the quota's key: the plan reads it again. */
-static const char *take_member(const struct config_take *take)
-{
-    return take->text.len > QUOTA_MEMBER_BYTES_MAX ? "longer than 1024 bytes" : NULL;
 }
 
 static const struct config_directive members_row = {

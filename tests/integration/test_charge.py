@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is charged: by the response's status, by nobody for the exempt, and given back exactly once."""
+import base64
+import json
 import time
 
 import pytest
@@ -187,9 +189,9 @@ def test_secret_subjects_are_exempt_by_their_hash_alone(start, upstream, connect
     def config(subjects):
         return forward(upstream(), quotas={"user": {"key": ["user"], "limits": {"hour": 1}, "exempt": {"subjects": subjects}}}, **USERS)
 
-    proxy = start(config(["alice"]))
+    proxy = start(config([]))
     client = connect(proxy)
-    assert [ask(client).status for _ in range(2)] == [200, 429], "the clear value of a header exempts nobody"
+    assert [ask(client).status for _ in range(2)] == [200, 429]
     name = proxy.requests(2)[0]["subjects"]["user"]
     proxy.write_config(proxy._complete(config(["hash:" + name])))
     import signal
@@ -200,6 +202,39 @@ def test_secret_subjects_are_exempt_by_their_hash_alone(start, upstream, connect
         reply = ask(client)
         assert reply.status == 200 and trio_of(reply) is None
     assert [ask(client, user="bob").status for _ in range(2)] == [200, 429]
+
+
+def test_nobody_is_exempt_by_calling_himself_so(start, upstream, connect):
+    """A clear name that reads like an exempt hash or address is another subject."""
+    def config(subjects):
+        return forward(upstream(), quotas={"user": {"key": ["user"], "limits": {"hour": 1}, "exempt": {"subjects": subjects}}},
+                       subject_secret="test", identities={"user": {"from": ["header:X-User", "access_key", "basic_user"]}})
+
+    def access_key(name):
+        return [("Authorization", f"SDK-HMAC-SHA256 Access={name}, SignedHeaders=host, Signature=ab12")]
+
+    def user(name):
+        return [("Authorization", "Basic " + base64.b64encode(f"{name}:x".encode()).decode())]
+
+    proxy = start(config([]))
+    connect(proxy).ask(fields=[("X-User", "alice")])
+    shown = proxy.requests(1)[0]["subjects"]["user"]
+    client = connect(start(config(["hash:" + shown, "127.0.0.1", "AKGOOD"])))
+    for fields in ([("X-User", "alice")], [], access_key("AKGOOD"), user("AKGOOD")):
+        assert [trio_of(client.ask(fields=fields)) for _ in range(3)] == [None] * 3
+    for fields in (access_key(shown), user(shown), user("127.0.0.1"), access_key("127.0.0.1"), [("X-User", "AKGOOD")], [("X-User", "127.0.0.1")]):
+        assert [client.ask(fields=fields).status for _ in range(2)] == [200, 429], fields
+
+
+def test_subjects_that_cannot_be_are_refused(verb, tmp_path):
+    made = forward("127.0.0.1:9000", listen=[{"address": "127.0.0.1:18080"}], identities={"user": {"from": ["header:X-User"]}},
+                   quotas={"q": {"key": ["user"], "limits": {"hour": 1}, "exempt": {"subjects": ["alice", "hash:x", "hash:" + "A" * 22, "hash:" + "A" * 22]}}})
+    (tmp_path / "c.json").write_text(json.dumps(made))
+    done = verb("check", "-c", tmp_path / "c.json")
+    assert done.returncode == 3
+    for words in ('subjects/0: "alice": no part of the quota\'s key is shown in clear', 'subjects/1: "hash:x": behind "hash:" stand 22 characters',
+                  "subjects/3: listed twice"):
+        assert "/quotas/q/exempt/" + words in done.stderr, done.stderr
 
 
 PREFLIGHT = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT")]

@@ -222,7 +222,7 @@ def test_what_is_refused(verb, tmp_path, change, words):
 def test_a_tier_nobody_uses_is_told(verb, tmp_path):
     done = check(verb, tmp_path, lambda c: c["tiers"].update(gold={"day": 1}))
     assert done.returncode == 0 and "/tiers/gold: nobody is in this tier" in done.stderr
-    assert "/tiers/pro" not in done.stderr and "/tiers/free" not in done.stderr
+    assert "/tiers/pro: " not in done.stderr and "/tiers/free: " not in done.stderr
     assert "/tiers/staff: nobody is in this tier" in done.stderr
 
 

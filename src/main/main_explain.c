@@ -98,19 +98,19 @@ static struct main_explain_subject *find_subject(struct main_explanation *explan
 
 /* The key over all parts, and the tier that the first member among them has. */
 static bool find_key(struct main_explanation *explanation, struct main_explain_quota *row,
-                     struct main_explain_subject *const *parts)
+                     struct main_explain_subject *const *parts, unsigned count)
 {
     const struct quota *quota = row->quota;
     struct identity_value values[IDENTITY_VALUES_MAX];
     uint8_t mac[IDENTITY_KEY_BYTES];
-    for (unsigned i = 0; i < quota->key_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         values[i] = parts[i]->value;
         if (parts[i]->value.value.ptr == parts[i]->value.text)
             values[i].value.ptr = values[i].text;
         if (quota->tiers != NULL && row->tier == NULL)
             row->tier = quota_tiers_find(quota->tiers, parts[i]->mac);
     }
-    if (identity_mac(explanation->plan->secret, values, quota->key_count, mac) != ERR_OK)
+    if (identity_mac(explanation->plan->secret, values, count, mac) != ERR_OK)
         return false;
     identity_quota_key(mac, quota->id, row->key);
     if (quota->tiers != NULL && row->tier == NULL)
@@ -124,13 +124,14 @@ static bool find_key(struct main_explanation *explanation, struct main_explain_q
 static bool find_quota(struct main_explanation *explanation, const struct quota *quota)
 {
     struct main_explain_subject *parts[QUOTA_KEY_MAX];
+    const unsigned count = quota->key_count;
     struct main_explain_quota *row = &explanation->quotas[explanation->quota_count++];
     *row = (struct main_explain_quota){.quota = quota};
     row->is_exempt = exchange_exempt_by_request(&quota->exempt, &explanation->request->head,
                                                 &explanation->client_ip);
     if (row->is_exempt)
         return true;
-    for (unsigned i = 0; i < quota->key_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         parts[i] = find_subject(explanation, quota->key[i]);
         if (parts[i] == NULL)
             return false;
@@ -141,11 +142,11 @@ static bool find_quota(struct main_explanation *explanation, const struct quota 
         if (parts[i]->result != IDENTITY_FOUND)
             return fail(explanation, END_BAD_REQUEST);
     }
-    for (unsigned i = 0; i < quota->key_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         row->is_exempt =
             row->is_exempt || exchange_exempt_by_subject(&quota->exempt, parts[i]->mac);
     }
-    return row->is_exempt || find_key(explanation, row, parts);
+    return row->is_exempt || find_key(explanation, row, parts, count);
 }
 
 bool main_explain(struct main_explanation *explanation, const struct plan *plan,

@@ -74,7 +74,7 @@ int main_verb_explain(const struct main_options *options)
     int exit_code = main_verb_plan_open(&file, options);
     if (file.plan == NULL && file.report.text != NULL)
         fputs(file.report.text, stderr);
-    if (exit_code == MAIN_EXIT_OK)
+    if (file.plan != NULL)
         exit_code = explain(options, file.plan);
     main_verb_plan_close(&file);
     return exit_code;

@@ -151,7 +151,7 @@ int main_verb_hash(const struct main_options *options)
     int exit_code = main_verb_plan_open(&file, options);
     if (file.plan == NULL && file.report.text != NULL)
         fputs(file.report.text, stderr);
-    if (exit_code == MAIN_EXIT_OK) {
+    if (file.plan != NULL) {
         struct span text = is_given ? span_of(options->words[1]) : SPAN_NONE;
         if (!is_given)
             text.ptr = line = read_line(&text.len);

@@ -277,13 +277,13 @@ def test_jitter_of_a_503_and_of_a_route(start, upstream, connect):
                           route={"headers": {"retry_after_jitter": "0%"}}))
     wait_for_room(86400, 120)
     client = connect(proxy)
+    client.ask()  # it has the one place, whichever worker accepts first
     waits = []
     for _ in range(40):
         crowd = connect(proxy)
         waits.append(int(crowd.read()["Retry-After"]))
         crowd.close()
     assert min(waits) >= 1 and max(waits) <= 61 and len(set(waits)) > 3, waits
-    client.ask()
     for _ in range(20):
         before = 86400 - time.time() % 86400
         assert before - 1 <= int(client.ask()["Retry-After"]) <= before + 1

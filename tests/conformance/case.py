@@ -62,9 +62,9 @@ class RequestCase:
 
     @property
     def parts(self):
-        """(what is cut, what leaves with its last piece).  A client that said that this is its last request may not send another
-        (RFC 9112 section 9.6); when that one comes later, it may meet a connection that is gone."""
-        is_last = all(o.keep is False and o.refused is None for o in self.allow)
+        """(what is cut, what leaves with its last piece).  A client that said, in one of the right readings, that this is its last
+        request may not send another (RFC 9112 section 9.6); when that one comes later, it may meet a connection that is gone."""
+        is_last = any(o.keep is False and o.refused is None for o in self.allow)
         end = self.last or len(self.raw)
         return (self.bytes[:end], self.bytes[end:]) if is_last or self.last else (self.bytes, b"")
 

@@ -20,7 +20,7 @@ HEADER_S, GRACE_S, STALL_S = 10, 5, 10
 LATE_S = 1.0
 EARLIEST_S = {"header": HEADER_S, "body": GRACE_S}
 MEMORY_MAX_KIB = 64 * 1024
-KEPT_MAX_KIB = 12 * 1024  # free lists: 256 exchanges a worker and every connection object
+KEPT_MAX_KIB = 16 * 1024  # free lists (256 exchanges a worker, every connection object) and the gaps between them
 LARGE, LARGE_BYTES = "/large", 32 << 20
 # class -> (connections of slowhttptest, its options, own attackers)
 CLASSES = {

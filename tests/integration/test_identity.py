@@ -282,6 +282,27 @@ def test_prefixes_are_configurable(start, upstream, connect):
     assert [line["subjects"]["address"] for line in proxy.requests(len(rows))] == [text for _, _, text in rows]
 
 
+def test_a_ladder_of_prefixes_is_charged_as_one(start, upstream, connect):
+    """Rotating addresses inside a site meets the site's quota; a refusal by one rung charges none of the others."""
+    config = by_address(upstream(), trusted_proxies=["127.0.0.1"])
+    rungs = {"host": (128, 3), "household": (64, 5), "site": (48, 8)}
+    config["identities"] = {name: {"from": ["ip"], "ipv6_prefix": bits} for name, (bits, _) in rungs.items()}
+    config["quotas"] = {name: {"key": [name], "limits": {"366 days": limit}} for name, (_, limit) in rungs.items()}
+    config["routes"][0]["quotas"] = list(rungs)
+    proxy = start(config)
+    client = connect(proxy)
+    rows = [("2001:db8:1:1::1", None), ("2001:db8:1:1::1", None), ("2001:db8:1:1::1", None), ("2001:db8:1:1::1", "host"),
+            ("2001:db8:1:1::2", None), ("2001:db8:1:1::3", None), ("2001:db8:1:1::4", "household"),
+            ("2001:db8:1:2::1", None), ("2001:db8:1:3::1", None), ("2001:db8:1:4::1", None), ("2001:db8:1:5::1", "site"),
+            ("2001:db8:2:1::1", None)]
+    for address, refused_by in rows:
+        assert client.ask(fields=[("X-Forwarded-For", address)]).status == (429 if refused_by else 200), address
+    lines = proxy.requests(len(rows))
+    assert [line.get("refused_by") for line in lines] == [rung and [f"{rung}/366 day"] for _, rung in rows]
+    used_at_end = {quota["q"]: quota["used"] for quota in lines[-2]["quotas"]}
+    assert used_at_end == {"host": 0, "household": 0, "site": 8}
+
+
 # -- values that try to be others
 
 def test_keys_of_any_bytes_are_never_shared_or_split(start, upstream, connect):

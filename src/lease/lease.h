@@ -18,6 +18,7 @@ struct lease_pending;
 struct lease_ask {
     struct quota_charge charges[QUOTA_MAX_PER_ROUTE];
     unsigned count;
+    bool has_gates;                                 /* one of the charges is of a gate */
     void (*done)(struct lease_ask *ask, void *arg); /* never called from inside lease_decide */
     void *arg;
     /* out */

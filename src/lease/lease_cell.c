@@ -113,6 +113,16 @@ void lease_cell_settle(struct lease_cell *cell, const struct quota *quota, uint6
         slide(&cell->windows[2 * i], &cell->windows[2 * i + 1], now_s);
 }
 
+void lease_cell_begin(struct lease_cell *cell, const struct store_redis_claim *claim,
+                      uint64_t now_s)
+{
+    if (cell->windows[0].period_s != 0)
+        return;
+    cell->touched_s = (uint32_t)now_s;
+    for (unsigned i = 0; i < claim->window_count; i++)
+        cell->windows[i].period_s = claim->windows[i].period_s;
+}
+
 static uint32_t at_least(const struct lease_window *window)
 {
     return window->seen > window->floor ? window->seen : window->floor;

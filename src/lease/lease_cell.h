@@ -46,6 +46,10 @@ _Static_assert(sizeof(struct lease_cell) % 8 == 0, "store_cells wants whole word
  * far as is known).  First, before all else with a cell. */
 void lease_cell_settle(struct lease_cell *cell, const struct quota *quota, uint64_t now_s);
 
+/* The same for a cell that has no windows yet: those of the claim. */
+void lease_cell_begin(struct lease_cell *cell, const struct store_redis_claim *claim,
+                      uint64_t now_s);
+
 /* One limit as it was last seen in the store; not settled. */
 struct quota_state lease_cell_state(const struct lease_cell *cell, const struct quota *quota,
                                     unsigned limit);

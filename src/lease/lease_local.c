@@ -83,9 +83,8 @@ static void look_bucket(const struct lease_held *held, struct quota_charge *char
     charge->outlooks[w].left /= count;
 }
 
-/* Read the windows of one charge.  True: there is room for all that the request takes from the cell. */
-static bool look(const struct lease_held *held, struct quota_charge *charge, uint32_t count,
-                 uint64_t now_us)
+bool lease_local_look(const struct lease_held *held, struct quota_charge *charge, uint32_t count,
+                      uint64_t now_us)
 {
     const struct lease_cell *cell = store_cell_body(held->cell);
     bool has_room = true;
@@ -145,7 +144,7 @@ static bool charge_all(struct lease_worker *worker, struct lease_ask *ask, const
         lease_cell_settle(store_cell_body(held[h].cell), held[h].quota, now_us / 1000000);
     for (unsigned i = 0; i < ask->count; i++) {
         if (wanted[i])
-            has_room &= look(&held[held_of[i]], &ask->charges[i], count, now_us);
+            has_room &= lease_local_look(&held[held_of[i]], &ask->charges[i], count, now_us);
     }
     if (!has_room)
         return false;
@@ -157,7 +156,7 @@ static bool charge_all(struct lease_worker *worker, struct lease_ask *ask, const
             continue;
         charge->is_charged = true;
         if (charge->quota->algorithm != QUOTA_FIXED)
-            (void)look(&held[held_of[i]], charge, count, now_us);
+            (void)lease_local_look(&held[held_of[i]], charge, count, now_us);
         for (unsigned w = 0; w < charge->quota->limit_count; w++) {
             charge->readings[w].refused = false; /* whether another would pass is not asked */
             if (charge->quota->algorithm == QUOTA_FIXED)
@@ -189,6 +188,8 @@ void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask)
         decide_unavailable(worker->loop, ask);
         return;
     }
+    if (ask->has_gates && lease_gate_refuses_locally(worker, ask, wanted, proxies(worker->lease)))
+        return;
     if (has_local) {
         unsigned held_count = lease_table_hold(&worker->lease->table, ask->charges, ask->count,
                                                wanted, now_us / 1000000, held, held_of);
@@ -199,5 +200,5 @@ void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask)
         charge_all(worker, ask, wanted, held, held_count, held_of);
         lease_table_let_go(held, held_count);
     }
-    quota_decide(&ask->decision, ask->charges, ask->count, now_us);
+    lease_tell(ask, now_us);
 }

@@ -52,6 +52,7 @@ struct lease_pending {
     uint8_t claim_of[QUOTA_MAX_PER_ROUTE]; /* of the ask's charges */
     struct {
         uint8_t fate; /* enum lease_late */
+        bool is_guarded;
         uint32_t starts[QUOTA_WINDOWS_MAX];
     } late[STORE_REDIS_KEYS_MAX]; /* by claim */
 };
@@ -86,6 +87,16 @@ void lease_pending_return(struct lease_pending *pending);
 
 /* lease_local.c: decide without the store. */
 void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask);
+/* The windows of one charge in a cell that is held.  True: there is room for all that the request takes from it. */
+bool lease_local_look(const struct lease_held *held, struct quota_charge *charge, uint32_t proxies,
+                      uint64_t now_us);
+
+/* lease_gate.c: the charges have their readings: decide. */
+void lease_tell(struct lease_ask *ask, uint64_t now_us);
+/* Of an ask with gates: true when one of them refuses, and the decision stands. */
+bool lease_gate_refuses_in_memory(struct lease_worker *worker, struct lease_ask *ask);
+bool lease_gate_refuses_locally(struct lease_worker *worker, struct lease_ask *ask,
+                                const bool *wanted, uint32_t proxies);
 
 /* lease_settle.c: the cell (locked) owes the store something; see to it that it is billed. */
 void lease_settle_note(struct lease_worker *worker, const uint8_t key[16], struct lease_cell *cell);

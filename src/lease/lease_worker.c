@@ -132,7 +132,7 @@ static void decide_answered(struct lease_pending *pending, const struct store_re
     if (!answer->granted && !has_refused(ask))
         lease_local_decide(pending->worker, ask);
     else
-        quota_decide(&ask->decision, ask->charges, ask->count, answer->now_us);
+        lease_tell(ask, answer->now_us);
     ask_done(pending);
 }
 
@@ -174,11 +174,26 @@ static void decide_late(struct lease_pending *pending)
 
 /* ---- the answer, or its absence ---- */
 
+/* The cell of a claim.  That of a guarded subject is made when the store has let it in. */
+static struct store_cell *find_cell(const struct lease_pending *pending, unsigned k,
+                                    const struct store_redis_answer *answer)
+{
+    const struct lease_table *table = &pending->worker->lease->table;
+    const struct store_redis_claim *claim = &pending->op.claims[k];
+    bool may_make = pending->late[k].is_guarded && answer != NULL && answer->granted;
+    if (!may_make)
+        return lease_table_find(table, claim->key);
+    struct store_cell *held = lease_table_take(table, claim->key, answer->now_us / 1000000);
+    if (held != NULL)
+        lease_cell_begin(store_cell_body(held), claim, answer->now_us / 1000000);
+    return held;
+}
+
 void lease_learn(struct lease_pending *pending, unsigned k, const struct store_redis_answer *answer)
 {
     struct lease_worker *worker = pending->worker;
     const struct store_redis_claim *claim = &pending->op.claims[k];
-    struct store_cell *held = lease_table_find(&worker->lease->table, claim->key);
+    struct store_cell *held = find_cell(pending, k, answer);
     if (held == NULL)
         return;
     struct lease_cell *cell = store_cell_body(held);
@@ -278,8 +293,13 @@ void lease_claim(struct lease_pending *pending, unsigned i, const struct quota_c
         return;
     }
     memcpy(claim->key, charge->key, sizeof(claim->key));
-    pending->late[pending->op.count++].fate = LEASE_LATE_BACK;
-    struct store_cell *held = lease_table_take(&worker->lease->table, charge->key, now_s);
+    pending->late[pending->op.count].is_guarded = charge->is_guarded;
+    /* A gate keeps what comes too late: else who goes away in time would never have passed it. */
+    pending->late[pending->op.count++].fate =
+        charge->quota->is_gate ? LEASE_LATE_KEEP : LEASE_LATE_BACK;
+    struct store_cell *held = charge->is_guarded
+                                  ? lease_table_find(&worker->lease->table, charge->key)
+                                  : lease_table_take(&worker->lease->table, charge->key, now_s);
     if (held == NULL) {
         claim_blank(claim, charge->quota);
     } else {
@@ -437,13 +457,15 @@ static bool is_refused_lately(struct lease_worker *worker, struct lease_ask *ask
     for (unsigned i = 0; i < ask->count; i++)
         is_refused |= lease_read_cell(worker, &ask->charges[i], now_us);
     if (is_refused)
-        quota_decide(&ask->decision, ask->charges, ask->count, now_us);
+        lease_tell(ask, now_us);
     return is_refused;
 }
 
 static void decide_in_memory(struct lease_worker *worker, struct lease_ask *ask)
 {
     unsigned overflowed = 0;
+    if (ask->has_gates && lease_gate_refuses_in_memory(worker, ask))
+        return;
     store_memory_charge(worker->lease->memory, ask->charges, ask->count, worker->loop->wall_us,
                         &overflowed);
     for (unsigned i = 0; i < ask->count; i++) {
@@ -452,7 +474,7 @@ static void decide_in_memory(struct lease_worker *worker, struct lease_ask *ask)
     }
     if (overflowed != 0)
         metrics_add(worker->loop->metrics, METRICS_STORE_OVERFLOW, overflowed);
-    quota_decide(&ask->decision, ask->charges, ask->count, worker->loop->wall_us);
+    lease_tell(ask, worker->loop->wall_us);
 }
 
 bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)

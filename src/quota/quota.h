@@ -80,6 +80,7 @@ struct quota {
     uint16_t key[QUOTA_KEY_MAX];                     /* indices of the plan's identities */
     uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
     const struct quota_tiers *tiers;                 /* NULL: the same limits for everybody */
+    bool is_gate; /* judged before a request's others, shown only when it refuses; fixed windows */
 };
 
 /* "minute", "5 minutes", "1 day" -> unit, count and period; at most 366 days.  NULL or what is wrong.  A
@@ -118,6 +119,8 @@ const char *quota_status_add(struct quota_statuses *statuses, struct span text);
 
 /* Does a response of this status (0: there was none) keep the charge of its request? */
 bool quota_status_counts(const struct quota_statuses *statuses, unsigned status);
+/* Is this single status named? */
+bool quota_status_names(const struct quota_statuses *statuses, unsigned status);
 
 enum quota_source {
     QUOTA_SOURCE_STORE,
@@ -148,7 +151,10 @@ struct quota_charge {
     bool is_charged;   /* set by the store */
     uint8_t source;    /* enum quota_source */
     bool is_degraded;  /* decided without the store */
-    bool is_skipped;   /* on_failure allow: no numbers */
+    bool is_skipped;   /* on_failure allow, or a gate refused before: no numbers */
+    bool is_hidden;    /* shown in no header: a gate that has not refused */
+    bool is_claimed;   /* of a subject that a client can make up and a server can reject */
+    bool is_guarded;   /* no server has accepted it: nothing is kept of it before this is granted */
     int32_t corrected; /* what was charged on top later, or (below 0) given back */
     struct quota_reading readings[QUOTA_WINDOWS_MAX];
     struct quota_outlook outlooks[QUOTA_WINDOWS_MAX]; /* not of fixed windows */
@@ -180,11 +186,15 @@ struct quota_decision {
  * (c) windows other than 1 x minute, hour, day only if no other applies or they refused.  now_us is
  * wall time on the store's clock.
  *
- * A skipped charge shows nothing.  A refusal that no later window would lift (the cost is above the
+ * A skipped or hidden charge shows nothing.  A refusal that no later window would lift (the cost is above the
  * limit) has retry_after_s 0: there is nothing to wait for.  Gives QUOTA_NONE, _ALLOW, _REFUSE and the
  * degraded two; QUOTA_EXEMPT and QUOTA_UNAVAILABLE are the caller's to know. */
 void quota_decide(struct quota_decision *decision, const struct quota_charge *charges,
                   unsigned count, uint64_t now_us);
+
+/* The charges have their readings: a gate that refused speaks alone, and the others, which nobody judged, say nothing; one
+ * that did not is hidden.  Before quota_decide. */
+void quota_let_gates_speak(struct quota_charge *charges, unsigned count);
 
 /* What one window of a charge that was not skipped tells by itself. */
 struct quota_standing {

@@ -94,7 +94,8 @@ void quota_decide(struct quota_decision *decision, const struct quota_charge *ch
     for (unsigned i = 0; i < count; i++) {
         const struct quota_charge *charge = &charges[i];
         is_degraded = is_degraded || charge->is_degraded || charge->is_skipped;
-        unsigned windows = charge->is_skipped ? 0 : charge->quota->limit_count;
+        bool is_mute = charge->is_skipped || charge->is_hidden;
+        unsigned windows = is_mute ? 0 : charge->quota->limit_count;
         for (unsigned w = 0; w < windows; w++) {
             struct candidate here = {charge->quota,        &charge->quota->limits[w],
                                      &charge->readings[w], &charge->outlooks[w],
@@ -122,6 +123,35 @@ void quota_decide(struct quota_decision *decision, const struct quota_charge *ch
         decision->retry_after_s = is_hopeless_now ? 0 : decision->reset_s;
     } else if (count != 0) {
         decision->verdict = is_degraded ? QUOTA_DEGRADED_ALLOW : QUOTA_ALLOW;
+    }
+}
+
+static bool has_refused(const struct quota_charge *charge)
+{
+    for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+        if (charge->readings[w].refused)
+            return true;
+    }
+    return false;
+}
+
+void quota_let_gates_speak(struct quota_charge *charges, unsigned count)
+{
+    bool is_shut = false;
+    for (unsigned i = 0; i < count; i++) {
+        struct quota_charge *charge = &charges[i];
+        if (!charge->quota->is_gate)
+            continue;
+        charge->is_hidden = charge->is_skipped || !has_refused(charge);
+        is_shut = is_shut || !charge->is_hidden;
+    }
+    for (unsigned i = 0; is_shut && i < count; i++) {
+        struct quota_charge *charge = &charges[i];
+        if (charge->quota->is_gate)
+            continue;
+        charge->is_skipped = true;
+        for (unsigned w = 0; w < QUOTA_WINDOWS_MAX; w++)
+            charge->readings[w] = (struct quota_reading){0};
     }
 }
 

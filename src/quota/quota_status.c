@@ -32,15 +32,20 @@ const char *quota_status_add(struct quota_statuses *statuses, struct span text)
     return NULL;
 }
 
+bool quota_status_names(const struct quota_statuses *statuses, unsigned status)
+{
+    for (unsigned i = 0; i < statuses->code_count; i++) {
+        if (statuses->codes[i] == status)
+            return true;
+    }
+    return false;
+}
+
 bool quota_status_counts(const struct quota_statuses *statuses, unsigned status)
 {
     if (statuses->classes == 0 && statuses->code_count == 0)
         return true;
     if (status < 600 && (statuses->classes & 1U << (status / 100)) != 0)
         return true;
-    for (unsigned i = 0; i < statuses->code_count; i++) {
-        if (statuses->codes[i] == status)
-            return true;
-    }
-    return false;
+    return quota_status_names(statuses, status);
 }

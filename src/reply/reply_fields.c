@@ -57,7 +57,8 @@ static char *put_list(char *out, const struct quota_decision *decision,
     const char *first = out;
     for (unsigned i = 0; i < count; i++) {
         const struct quota_charge *charge = &charges[i];
-        for (unsigned w = 0; w < charge->quota->limit_count && !charge->is_skipped; w++) {
+        bool is_mute = charge->is_skipped || charge->is_hidden;
+        for (unsigned w = 0; w < charge->quota->limit_count && !is_mute; w++) {
             if (out != first)
                 out = FMT_LIT(out, ", ");
             *out++ = '"'; /* quota names have no byte that a String would have to escape */
@@ -90,7 +91,7 @@ static char *put_apig(char *out, const struct quota_charge *charges, unsigned co
 {
     for (unsigned i = 0; i < count; i++) {
         struct span name = charges[i].quota->name;
-        if (charges[i].is_skipped)
+        if (charges[i].is_skipped || charges[i].is_hidden)
             continue;
         unsigned window = tightest(&charges[i]);
         struct quota_standing standing = quota_window_standing(&charges[i], window);

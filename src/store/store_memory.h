@@ -35,6 +35,10 @@ void store_memory_recover(struct store_memory *store);
 enum store_answer store_memory_charge(struct store_memory *store, struct quota_charge *charges,
                                       unsigned count, uint64_t now_us, unsigned *overflowed);
 
+/* Is there no room for this one charge?  Then its readings say why.  Makes and charges nothing.  Any thread. */
+bool store_memory_refuses(const struct store_memory *store, struct quota_charge *charge,
+                          uint64_t now_us);
+
 /* A charge that store_memory_charge took turned out to be `delta` more (charged whatever the limit) or less
  * (given back, at most what was charged, and only in the windows that it was charged in).  Returns the
  * most that was done to a window.  Any thread. */

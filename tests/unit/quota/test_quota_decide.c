@@ -618,12 +618,54 @@ static void test_random(void **state)
     }
 }
 
+/* A gate that lets pass is not shown, be it ever so tight; one that refuses speaks alone. */
+static void test_gates(void **state)
+{
+    const struct quota gate = {.limit_count = 1,
+                               .limits = {{.limit = 2, .period_s = 60, .count = 1}},
+                               .is_gate = true},
+                       other = {.limit_count = 1,
+                                .limits = {{.limit = 9, .period_s = 3600, .count = 1}}};
+    const uint32_t now_s = (uint32_t)NOW_S;
+    struct quota_charge charges[] = {
+        {.quota = &other, .readings = {{now_s - now_s % 3600, 3, 9, false}}},
+        {.quota = &gate, .is_hidden = true, .readings = {{now_s - now_s % 60, 2, 2, false}}},
+    };
+    struct quota_decision decision;
+    (void)state;
+    quota_let_gates_speak(charges, 2);
+    quota_decide(&decision, charges, 2, NOW_US);
+    assert_int_equal(decision.verdict, QUOTA_ALLOW);
+    assert_true(decision.has_binding && decision.charge == 0 && !decision.is_near);
+    assert_false(charges[0].is_skipped);
+    quota_decide(&decision, &charges[1], 1, NOW_US); /* nothing else is counted */
+    assert_int_equal(decision.verdict, QUOTA_ALLOW);
+    assert_false(decision.has_binding);
+
+    charges[0].readings[0].refused = true; /* the other one alone */
+    quota_let_gates_speak(charges, 2);
+    quota_decide(&decision, charges, 2, NOW_US);
+    assert_true(decision.verdict == QUOTA_REFUSE && decision.charge == 0);
+
+    charges[1].readings[0].refused = true; /* both: the other one would reset last */
+    quota_let_gates_speak(charges, 2);
+    quota_decide(&decision, charges, 2, NOW_US);
+    assert_true(decision.verdict == QUOTA_REFUSE && decision.charge == 1);
+    assert_int_equal(decision.limit, 2);
+    assert_true(charges[0].is_skipped && charges[0].readings[0].start_s == 0);
+
+    charges[1].is_skipped = true; /* on_failure: allow */
+    charges[0].is_skipped = false;
+    quota_let_gates_speak(charges, 2);
+    assert_true(charges[1].is_hidden && !charges[0].is_skipped);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),     cmocka_unit_test(test_nothing_asked),
         cmocka_unit_test(test_rounding), cmocka_unit_test(test_local_share_below_cost),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random),   cmocka_unit_test(test_gates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,10 +65,22 @@ static void test_no_more_than_there_is_room_for(void **state)
     assert_non_null(quota_status_add(&statuses, SPAN("5xx")));
 }
 
+static void test_names(void **state)
+{
+    struct quota_statuses statuses = {0};
+    (void)state;
+    assert_false(quota_status_names(&statuses, 401));
+    assert_null(quota_status_add(&statuses, SPAN("4xx")));
+    assert_null(quota_status_add(&statuses, SPAN("403")));
+    assert_true(quota_status_names(&statuses, 403));
+    assert_false(quota_status_names(&statuses, 401)); /* a class is no name */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_no_more_than_there_is_room_for),
     };

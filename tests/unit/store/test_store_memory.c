@@ -316,6 +316,43 @@ static void test_overflow_is_taken_along(void **state)
     store_memory_free(store);
 }
 
+static bool refuses(const struct store_memory *store, const struct quota *quota, uint64_t subject,
+                    uint64_t now_s)
+{
+    struct quota_charge charge = testing_charge(quota, subject, 1);
+    bool is_refused = store_memory_refuses(store, &charge, US(now_s));
+    assert_false(charge.is_charged);
+    assert_int_equal(charge.readings[0].refused, is_refused);
+    return is_refused;
+}
+
+/* Looking makes no cell, charges nothing, and sees what was counted for newcomers together. */
+static void test_looking_changes_nothing(void **state)
+{
+    (void)state;
+    struct store_memory *store = new_store(20);
+    struct quota quota = {.id = {1}, .limit_count = 1, .limits = {MINUTE(2)}};
+    struct quota filler = {.id = {2}, .limit_count = 1, .limits = {DAY(1)}};
+    uint64_t max;
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_false(refuses(store, &quota, i, T0_S));
+    assert_int_equal(store_memory_subjects(store, &max), 0);
+    expect(store, &quota, 7, T0_S, STORE_CHARGED, 1);
+    assert_false(refuses(store, &quota, 7, T0_S));
+    expect(store, &quota, 7, T0_S, STORE_CHARGED, 2);
+    assert_true(refuses(store, &quota, 7, T0_S));
+    assert_false(refuses(store, &quota, 8, T0_S));
+    assert_false(refuses(store, &quota, 7, T0_S + 60));
+    assert_int_equal(store_memory_subjects(store, &max), 1);
+    fill_up(store, &filler, T0_S);
+    assert_false(refuses(store, &quota, 9, T0_S));
+    expect(store, &quota, 9, T0_S, STORE_CHARGED, 1);
+    expect(store, &quota, 10, T0_S, STORE_CHARGED, 2);
+    assert_true(refuses(store, &quota, 11, T0_S));
+    assert_false(refuses(store, &quota, 11, T0_S + 60));
+    store_memory_free(store);
+}
+
 /* A thread one second ahead gives a subject's cell away in the next minute; a thread just behind must not
  * begin the old minute again. */
 static void test_reused_cell_and_late_thread(void **state)
@@ -547,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_periods_run_out),
         cmocka_unit_test(test_full_table),
         cmocka_unit_test(test_overflow_is_taken_along),
+        cmocka_unit_test(test_looking_changes_nothing),
         cmocka_unit_test(test_reused_cell_and_late_thread),
         cmocka_unit_test(test_two_newcomers_one_cell),
         cmocka_unit_test(test_unused_cells_go_first),

@@ -125,6 +125,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     x->client = client;
     arena_init(&x->arena, x->first, sizeof(x->first), EXCHANGE_ARENA_MAX_BYTES);
     x->ask.count = 0;
+    x->ask.has_gates = false;
     x->ask.decision = (struct quota_decision){0};
     x->framing = (struct http_framing){0};
     if (request->head != NULL && !exchange_keep_head(x, request)) {

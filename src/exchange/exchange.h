@@ -97,6 +97,10 @@ struct exchange_subject {
     uint16_t identity; /* index in the plan */
     enum identity_result result;
     bool has_mac;
+    bool is_claimed;  /* where its identity has a bucket: a client can make it up */
+    bool is_verified; /* a server has accepted it from this address */
+    int8_t gate;      /* the bucket's charge; -1: not asked */
+    struct hash128 pair;
     struct identity_value value;
     uint8_t mac[IDENTITY_KEY_BYTES]; /* of this value alone */
     char text[IDENTITY_TEXT_LEN];
@@ -151,6 +155,7 @@ struct exchange {
     bool is_exempt;  /* some quota of the route does not count this request */
     bool is_settled; /* what was charged is corrected */
     bool has_cost;   /* the response said what it cost */
+    bool has_claims; /* a subject is claimed */
     uint32_t cost;
     unsigned id_line_len;
 

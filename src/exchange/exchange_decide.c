@@ -120,7 +120,7 @@ static struct exchange_subject *exchange_subject(struct exchange *x, uint16_t in
     };
     struct exchange_subject *subject = &x->subjects[x->subject_count++];
     subject->identity = index;
-    subject->has_mac = false;
+    subject->has_mac = subject->is_claimed = false;
     subject->result = identity_extract(&plan->identities[index], &input, &subject->value);
     return subject;
 }
@@ -186,6 +186,12 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
         if (parts[i]->result != IDENTITY_FOUND)
             return END_BAD_REQUEST;
     }
+    struct exchange_claims claims = {0};
+    if (x->route->has_buckets) {
+        enum exchange_end end = exchange_find_claims(x, quota, parts, &claims);
+        if (end != END_OK)
+            return end;
+    }
     enum exchange_exemption exemption = exchange_exempt_subject(x, quota, parts);
     const struct quota_tier *tier =
         quota->tiers == NULL ? NULL : exchange_find_tier(x, quota, parts);
@@ -207,7 +213,10 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
     struct quota_charge *charge = exchange_next_charge(x, counted);
     if (charge == NULL)
         return END_SHED;
-    *charge = (struct quota_charge){.quota = counted, .cost = x->route->cost.estimate};
+    *charge = (struct quota_charge){.quota = counted,
+                                    .cost = x->route->cost.estimate,
+                                    .is_claimed = claims.has_any,
+                                    .is_guarded = claims.is_guarded};
     identity_quota_key(key, quota->id, charge->key);
     return END_OK;
 }

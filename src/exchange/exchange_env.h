@@ -7,6 +7,7 @@
 #include "base/base_fmt.h"
 #include "base/base_list.h"
 #include "exchange/exchange_end.h"
+#include "exchange/exchange_verified.h"
 #include "identity/identity.h"
 #include "lease/lease.h"
 #include "loop/loop.h"
@@ -31,10 +32,11 @@ void exchange_snapshot_unref(struct exchange_snapshot **snapshot);
 
 /* Owner: the worker.  Freed by: exchange_env_fini.  Thread: the worker's. */
 struct exchange_env {
-    struct loop *loop; /* borrowed, like the next three */
+    struct loop *loop; /* borrowed, like the next four */
     struct loop_log_ring *ring;
     struct lease_worker *lease;
     struct upstream_set *upstreams;
+    struct exchange_verified *verified; /* of the process */
     struct identity_cache *identities;  /* owned, like the rest */
     struct exchange_snapshot *snapshot; /* what new exchanges begin with */
     struct list spare;                  /* exchanges to use again */

@@ -108,6 +108,21 @@ bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject);
 const struct quota_tier *exchange_find_tier(struct exchange *x, const struct quota *quota,
                                             struct exchange_subject *const *parts);
 
+/* The subjects of a quota's key are found: see which of them a client can make up, and ask the buckets of those that
+ * nobody has accepted. */
+struct exchange_claims {
+    bool has_any, is_guarded; /* as in struct quota_charge */
+};
+enum exchange_end exchange_find_claims(struct exchange *x, const struct quota *quota,
+                                       struct exchange_subject *const *parts,
+                                       struct exchange_claims *claims);
+/* May this quota in shadow be tried: has each of its claimed subjects been accepted, or passed its bucket? */
+bool exchange_may_try(const struct exchange *x, const struct quota *quota);
+/* A server has answered that it does not know who this is. */
+bool exchange_is_rejected(const struct exchange *x);
+/* The outcome is known: remember who was accepted, give back what their buckets took. */
+void exchange_settle_claims(struct exchange *x);
+
 /* Log line and counters of a finished exchange. */
 void exchange_record(struct exchange *x);
 

@@ -7,8 +7,15 @@
 
 void exchange_ask_shadows(struct exchange *x)
 {
-    for (unsigned i = 0; i < x->shadow_count; i++)
-        lease_shadow_ask(x->env->lease, &x->shadows[i]);
+    for (unsigned i = 0; i < x->shadow_count; i++) {
+        struct lease_shadow *shadow = &x->shadows[i];
+        if (!x->has_claims || exchange_may_try(x, shadow->charge.quota)) {
+            lease_shadow_ask(x->env->lease, shadow);
+            continue;
+        }
+        shadow->charge.is_skipped = true;
+        metrics_add(x->env->loop->metrics, shadow->charge.quota->slot_degraded, 1);
+    }
 }
 
 void exchange_note_cost(struct exchange *x, const struct http_head *head)
@@ -28,10 +35,22 @@ void exchange_note_cost(struct exchange *x, const struct http_head *head)
     x->cost = said < cost->max ? (uint32_t)said : cost->max;
 }
 
+/* A rejection is charged to a claimed subject only where the quota names that very status: else whoever knows the name of
+ * another could spend what that one has. */
+static bool is_kept(const struct exchange *x, const struct quota_charge *charge)
+{
+    const struct quota_statuses *on = &charge->quota->charge_on;
+    if (charge->is_claimed && exchange_is_rejected(x) && !quota_status_names(on, x->status))
+        return false;
+    return quota_status_counts(on, x->status);
+}
+
 static void settle_charge(struct exchange *x, struct quota_charge *charge)
 {
     int64_t delta = 0;
-    if (!quota_status_counts(&charge->quota->charge_on, x->status))
+    if (charge->quota->is_gate)
+        return; /* settled with its subject */
+    if (!is_kept(x, charge))
         delta = -(int64_t)charge->cost;
     else if (x->has_cost)
         delta = (int64_t)x->cost - charge->cost;
@@ -41,6 +60,8 @@ static void settle_charge(struct exchange *x, struct quota_charge *charge)
 
 void exchange_settle(struct exchange *x)
 {
+    if (x->has_claims && !x->is_settled)
+        exchange_settle_claims(x);
     for (unsigned i = 0; i < x->ask.count && x->is_decided && !x->is_settled; i++)
         settle_charge(x, &x->ask.charges[i]);
     x->is_settled = true;
@@ -50,8 +71,7 @@ void exchange_settle_shadows(struct exchange *x)
 {
     for (unsigned i = 0; i < x->shadow_count; i++) {
         struct quota_charge *charge = &x->shadows[i].charge;
-        lease_shadow_leave(&x->shadows[i],
-                           quota_status_counts(&charge->quota->charge_on, x->status));
+        lease_shadow_leave(&x->shadows[i], is_kept(x, charge));
         settle_charge(x, charge);
     }
 }

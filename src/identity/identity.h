@@ -108,6 +108,10 @@ enum identity_result identity_extract(const struct identity *identity,
                                       const struct identity_input *input,
                                       struct identity_value *value);
 
+/* The address, masked as the identity says, as the value's text. */
+void identity_value_set_ip(struct identity_value *value, const struct identity *identity,
+                           const struct ip *ip);
+
 /* The fleet's secret, ready for use; const after identity_secret_new, shared by all threads. */
 struct identity_secret;
 struct identity_secret *identity_secret_new(struct span secret);
@@ -139,6 +143,10 @@ void identity_quota_key(const uint8_t mac[IDENTITY_KEY_BYTES],
 
 /* May logs and commands show values of this kind in clear?  Else the 22 characters of the mac. */
 bool identity_is_clear(enum identity_kind kind);
+
+/* Does a value of this kind claim to be somebody, so that a server can tell whether it is true?  Not the address, the
+ * route and what else the request is for, nor what is proven already. */
+bool identity_is_claim(enum identity_kind kind);
 
 /* The headers that name callers, without those that Sluice knows by number: the parser sees to these.
  * Owner: the plan. */

@@ -68,6 +68,19 @@ static const char *take_source(const struct config_take *take)
     return identity_conf_add_source(take->base, take->text, take->arena);
 }
 
+/* What the window is called means something to quotas alone: the plan reads it again. */
+static const char *take_unverified(const struct config_take *take)
+{
+    struct identity_draft *draft = take->base;
+    if (draft->unverified_count == IDENTITY_LIMITS_MAX)
+        return "a bucket has at most 4 windows";
+    draft->unverified[draft->unverified_count++] =
+        (struct identity_limit_draft){take->text, take->number};
+    return NULL;
+}
+
+static const char *const units[] = {"second", "minute", "hour", "day", NULL};
+
 static const char *take_proxy(const struct config_take *take)
 {
     struct identity_trust *trust = take->base;
@@ -188,7 +201,18 @@ static const struct config_directive identity_rows[] = {
      .max = 128,
      .unit = "bits",
      .doc = "IPv6 addresses with the same first bits are one subject; 64 is one household."},
-    {.key = "unverified", .type = CONFIG_LATER},
+    {.key = "unverified",
+     .type = CONFIG_AMOUNTS,
+     .min = 1,
+     .max = 2147483647,
+     .unit = "requests",
+     .words = units,
+     .take = take_unverified,
+     .pattern = "^[0-9]+ (seconds?|minutes?|hours?|days?)$",
+     .absent = "no bucket",
+     .doc = "How many requests per window an address may make under names that no server has "
+            "accepted from it (with another status than 401 or 403); a name that is rejected is "
+            "charged nothing."},
     {.key = "keys",
      .type = CONFIG_LIST,
      CONFIG_AT(struct identity_draft, keys),

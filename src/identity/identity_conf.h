@@ -7,11 +7,21 @@
 #include "config/config_table.h"
 #include "identity/identity.h"
 
+#define IDENTITY_LIMITS_MAX 4 /* of its bucket */
+
+/* "minute": 60 */
+struct identity_limit_draft {
+    struct span window;
+    uint32_t limit;
+};
+
 /* One identity of the file. */
 struct identity_draft {
     struct identity identity; /* first: rows of struct identity are rows of the draft */
     struct config_items keys; /* struct identity_key_draft */
     uint64_t leeway_us;
+    struct identity_limit_draft unverified[IDENTITY_LIMITS_MAX];
+    uint8_t unverified_count;
 };
 struct identity_key_draft {
     uint32_t algorithm; /* enum identity_algorithm */

@@ -16,10 +16,6 @@ enum identity_read {
 bool identity_is_user(struct span text);
 bool identity_is_access_key(struct span text);
 
-/* The address, masked as the identity says, as the value's text. */
-void identity_value_set_ip(struct identity_value *value, const struct identity *identity,
-                           const struct ip *ip);
-
 /* The token of "Bearer TOKEN". */
 enum identity_read identity_read_bearer(struct span authorization, struct span *token);
 

@@ -23,6 +23,21 @@ bool identity_is_clear(enum identity_kind kind)
     return kinds[kind].is_clear;
 }
 
+bool identity_is_claim(enum identity_kind kind)
+{
+    switch (kind) {
+    case IDENTITY_HEADER:
+    case IDENTITY_COOKIE:
+    case IDENTITY_QUERY:
+    case IDENTITY_BEARER:
+    case IDENTITY_BASIC_USER:
+    case IDENTITY_ACCESS_KEY:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool is_path_name(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {

@@ -20,6 +20,7 @@
 #include "base/base_fmt.h"
 #include "base/base_log.h"
 #include "client/client_addresses.h"
+#include "exchange/exchange_verified.h"
 #include "lease/lease.h"
 #include "loop/loop.h"
 #include "main/main_channel.h"
@@ -58,6 +59,7 @@ struct child {
     atomic_uint connections;
     _Atomic uint64_t head_bytes;
     struct client_addresses *addresses;
+    struct exchange_verified *verified;
 };
 
 static bool child_say(struct child *child, enum main_message_kind kind, uint32_t ticket,
@@ -386,6 +388,7 @@ static bool child_start_workers(struct child *child)
         .connections = &child->connections,
         .head_bytes = &child->head_bytes,
         .addresses = child->addresses,
+        .verified = child->verified,
     };
     child->workers = calloc(child->env->workers, sizeof(struct worker *));
     for (unsigned i = 0; child->workers != NULL && i < child->env->workers; i++) {
@@ -455,6 +458,9 @@ static const char *child_start(struct child *child)
     child->addresses = client_addresses_new();
     if (child->addresses == NULL)
         return "the table of addresses";
+    child->verified = exchange_verified_new(EXCHANGE_VERIFIED_PAIRS);
+    if (child->verified == NULL)
+        return "the table of verified callers";
     if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK)
         return "the listeners";
     if (!child_start_workers(child))
@@ -474,6 +480,7 @@ static void child_end(struct child *child)
             worker_stop(&child->workers[i]);
     free(child->workers);
     client_addresses_free(child->addresses);
+    exchange_verified_free(child->verified);
     admin_free(child->admin);
     lease_free(child->lease);
     if (child->channel_event != NULL)

@@ -121,6 +121,33 @@ static bool find_key(struct main_explanation *explanation, struct main_explain_q
     return true;
 }
 
+/* The buckets that a request of this quota has to pass, each once; none for a quota in shadow. */
+static bool find_buckets(struct main_explanation *explanation, const struct quota *quota,
+                         struct main_explain_subject *const *parts)
+{
+    const struct plan *plan = explanation->plan;
+    for (unsigned i = 0; explanation->route->has_buckets && i < quota->key_count; i++) {
+        const struct quota *bucket = plan->buckets[quota->key[i]];
+        struct identity_value value = {.kind = IDENTITY_IP};
+        uint8_t mac[IDENTITY_KEY_BYTES];
+        unsigned k = 0;
+        if (bucket == NULL || quota->mode == QUOTA_SHADOW || parts[i]->value.is_shared ||
+            !identity_is_claim(parts[i]->value.kind))
+            continue;
+        while (k < explanation->quota_count && explanation->quotas[k].quota != bucket)
+            k++;
+        if (k < explanation->quota_count)
+            continue;
+        identity_value_set_ip(&value, parts[i]->identity, &explanation->client_ip);
+        if (identity_mac(plan->secret, &value, 1, mac) != ERR_OK)
+            return false;
+        struct main_explain_quota *row = &explanation->quotas[explanation->quota_count++];
+        *row = (struct main_explain_quota){.quota = bucket, .is_counted = true, .is_bucket = true};
+        identity_quota_key(mac, bucket->id, row->key);
+    }
+    return true;
+}
+
 static bool find_quota(struct main_explanation *explanation, const struct quota *quota)
 {
     struct main_explain_subject *parts[QUOTA_KEY_MAX];
@@ -142,6 +169,8 @@ static bool find_quota(struct main_explanation *explanation, const struct quota 
         if (parts[i]->result != IDENTITY_FOUND)
             return fail(explanation, END_BAD_REQUEST);
     }
+    if (!find_buckets(explanation, quota, parts))
+        return false;
     for (unsigned i = 0; i < count; i++) {
         row->is_exempt =
             row->is_exempt || exchange_exempt_by_subject(&quota->exempt, parts[i]->mac);

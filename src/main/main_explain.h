@@ -20,12 +20,13 @@ struct main_explain_subject {
     uint8_t mac[IDENTITY_KEY_BYTES];
 };
 
-/* One quota of the route. */
+/* One quota of the route, or the bucket of an identity. */
 struct main_explain_quota {
     const struct quota *quota; /* with the limits that apply; the base when nothing is counted */
     const struct quota_tier *tier;
     bool is_counted; /* else it is skipped (no identity), exempt, or unlimited (by its tier) */
     bool is_exempt;
+    bool is_bucket; /* of an identity: asked until a server has accepted its subject */
     uint8_t key[IDENTITY_KEY_BYTES];
 };
 
@@ -44,7 +45,7 @@ struct main_explanation {
     struct arena arena;
     struct main_explain_subject subjects[QUOTA_MAX_PER_ROUTE * QUOTA_KEY_MAX];
     unsigned subject_count;
-    struct main_explain_quota quotas[QUOTA_MAX_PER_ROUTE];
+    struct main_explain_quota quotas[2 * QUOTA_MAX_PER_ROUTE];
     unsigned quota_count;
 };
 

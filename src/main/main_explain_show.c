@@ -148,7 +148,9 @@ static void text_quota(FILE *out, const struct main_explain_quota *quota)
         fputs("   in shadow", out);
     fputs("   key ", out);
     put_key(out, quota);
-    fputc('\n', out);
+    fputs(quota->is_bucket ? "   until a server has accepted the subject from this address\n"
+                           : "\n",
+          out);
     for (unsigned i = 0; i < quota->quota->limit_count; i++) {
         fprintf(out, "              %u per ", quota->quota->limits[i].limit);
         put_window(out, &quota->quota->limits[i]);
@@ -236,6 +238,8 @@ static void json_quota(FILE *out, const struct main_explain_quota *quota)
     fprintf(out, ",\"counted\":%s,\"exempt\":%s,\"mode\":\"%s\",\"algorithm\":\"%s\"",
             quota->is_counted ? "true" : "false", quota->is_exempt ? "true" : "false",
             word_of("mode", quota->quota->mode), word_of("algorithm", quota->quota->algorithm));
+    if (quota->is_bucket)
+        fputs(",\"until_verified\":true", out);
     if (quota->is_counted) {
         fputs(",\"key\":\"", out);
         put_key(out, quota);

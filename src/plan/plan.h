@@ -48,8 +48,10 @@ struct plan_route {
     const struct route_rule *rule;
     const struct quota *quotas[QUOTA_MAX_PER_ROUTE];
     unsigned quota_count;
+    bool has_buckets; /* an identity of one of them has one */
     struct plan_cost cost;
-    int upstream; /* index, or -1: respond */
+    int upstream;                            /* index, or -1: respond */
+    uint8_t upstream_id[IDENTITY_KEY_BYTES]; /* of its name; zero: respond */
     const struct plan_respond *respond;
     struct http_upgrade_list upgrades;
     struct plan_address_rule addresses; /* who may use it */
@@ -85,6 +87,7 @@ struct plan {
     unsigned identity_count;
     struct quota *quotas;
     unsigned quota_count;
+    const struct quota **buckets; /* "unverified" by identity, or NULL; NULL when none has one */
     struct upstream_conf *upstreams;
     unsigned upstream_count;
     struct plan_route *routes;

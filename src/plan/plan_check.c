@@ -7,12 +7,16 @@
 #define COMPARISONS_MAX                                                                            \
     2000000u /* of routes, in search of hidden ones: keeps a check below a second */
 
-/* Can a client make up this identity's value?  (All kinds but ip, jwt and route.) */
-static bool identity_is_forgeable(const struct identity *identity)
+/* Can a client make up this identity's value?  (All kinds but ip, jwt and route; with a bucket, those that no server
+ * rejects.) */
+static bool identity_is_forgeable(const struct plan *plan, unsigned index)
 {
+    const struct identity *identity = &plan->identities[index];
+    bool has_bucket = plan->buckets != NULL && plan->buckets[index] != NULL;
     for (unsigned i = 0; i < identity->from_count; i++) {
-        if (identity->from[i].kind != IDENTITY_IP && identity->from[i].kind != IDENTITY_JWT &&
-            identity->from[i].kind != IDENTITY_ROUTE)
+        enum identity_kind kind = identity->from[i].kind;
+        if (kind != IDENTITY_IP && kind != IDENTITY_JWT && kind != IDENTITY_ROUTE &&
+            !(has_bucket && identity_is_claim(kind)))
             return true;
     }
     return false;
@@ -21,7 +25,7 @@ static bool identity_is_forgeable(const struct identity *identity)
 static bool quota_is_forgeable(const struct plan *plan, const struct quota *quota)
 {
     for (unsigned i = 0; i < quota->key_count; i++) {
-        if (identity_is_forgeable(&plan->identities[quota->key[i]]))
+        if (identity_is_forgeable(plan, quota->key[i]))
             return true;
     }
     return false;
@@ -184,6 +188,20 @@ static void check_unused_tiers(struct plan_work *work)
     }
 }
 
+/* A credential in the quota's key that has no bucket. */
+static bool quota_could_have_bucket(const struct plan *plan, const struct quota *quota)
+{
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        const struct identity *identity = &plan->identities[quota->key[i]];
+        bool has_bucket = plan->buckets != NULL && plan->buckets[quota->key[i]] != NULL;
+        for (unsigned k = 0; !has_bucket && k < identity->from_count; k++) {
+            if (identity_is_claim(identity->from[k].kind))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* A client that makes up its identity gets a fresh quota each time, unless its address is counted too. */
 static void check_forgeable(struct plan_work *work)
 {
@@ -204,8 +222,10 @@ static void check_forgeable(struct plan_work *work)
         config_warning(
             work->load->doc, member_or_self(work->draft->routes.nodes[i], "quotas"),
             "a client can make up what quota %s counts by and so escape it; add a quota by "
-            "address (\"ip\") to this route",
-            config_quote(forgeable->name).text);
+            "address (\"ip\") to this route%s",
+            config_quote(forgeable->name).text,
+            quota_could_have_bucket(plan, forgeable) ? ", or \"unverified\" limits to the identity"
+                                                     : "");
     }
 }
 

@@ -107,6 +107,11 @@ void plan_check_limits(struct plan_work *work)
         if (limits != NULL && plan->quotas[i].tiers == NULL)
             check_windows(work, &plan->quotas[i], limits);
     }
+    for (unsigned i = 0; plan->buckets != NULL && i < work->draft->identities.count; i++) {
+        const struct config_node *node = work->draft->identities.nodes[i];
+        if (plan->buckets[i] != NULL)
+            check_windows(work, plan->buckets[i], config_find(node, "unverified"));
+    }
     for (unsigned i = 0; i < plan->route_count; i++)
         check_bypass(work, i);
 }

@@ -56,6 +56,10 @@ void plan_link_quotas(struct plan_work *work);
 /* The names of the tiers, and what they make of each quota that has them; before and after plan_link_quotas. */
 void plan_link_tier_names(struct plan_work *work);
 void plan_link_tiers(struct plan_work *work);
+/* The buckets of identities, behind plan_link_quotas; and what they mean for a route with its quotas and upstream. */
+void plan_link_buckets(struct plan_work *work);
+void plan_link_route_buckets(struct plan_work *work, struct plan_route *route,
+                             const struct config_node *node);
 void plan_link_errors(struct plan_work *work);
 void plan_link_routes(struct plan_work *work);
 

@@ -192,6 +192,7 @@ void plan_link(struct plan_work *work)
     if (work->load->doc->report->is_out_of_memory)
         return;
     plan_link_tiers(work);
+    plan_link_buckets(work);
     link_identity_headers(work);
     plan_link_errors(work);
     plan_link_routes(work);

@@ -269,6 +269,7 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
     const struct config_node *errors = config_find(node, "errors");
     route->errors = errors != NULL ? plan_find_dialect(work, errors) : plan->errors;
     link_route_quotas(work, route, node);
+    plan_link_route_buckets(work, route, node);
     link_slots(work, route);
 }
 

@@ -328,6 +328,7 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
     worker->exchanges.ring = loop_log_ring(worker->env.log, worker->index);
     worker->exchanges.lease = worker->lease;
     worker->exchanges.upstreams = worker->upstreams;
+    worker->exchanges.verified = worker->env.verified;
     const struct client_shared shared = {worker->env.connections, worker->env.head_bytes,
                                          worker->env.addresses};
     err = client_env_init(&worker->clients, &worker->exchanges, &shared);

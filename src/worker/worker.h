@@ -15,6 +15,7 @@
 
 struct worker;
 struct client_addresses;
+struct exchange_verified;
 
 /* What every worker is given; borrowed, must outlive them. */
 struct worker_env {
@@ -24,6 +25,7 @@ struct worker_env {
     atomic_uint *connections;           /* open client connections of the process */
     _Atomic uint64_t *head_bytes;       /* memory held by incomplete heads, process-wide */
     struct client_addresses *addresses; /* how many connections each address has, process-wide */
+    struct exchange_verified *verified; /* who was accepted lately, process-wide */
 };
 
 /* The listening sockets of one worker for one plan: fds[i] belongs to plan->listeners[i]. */

@@ -46,9 +46,29 @@ static uint64_t end_of(uint32_t code, uint32_t at_s, uint32_t count, uint64_t no
     return end_s > now_s ? end_s : 0;
 }
 
+/* A count of this period goes back from one start to another, and the window before goes with it.  One that did not
+ * stand beside the count is forgotten: at its new place it might seem to. */
+static void move_before(const struct store_periods *periods, struct store_windows *windows,
+                        uint32_t period_s, uint32_t from_s, uint32_t to_s)
+{
+    static const struct store_window none = {0};
+    struct store_window before;
+    int slot =
+        store_windows_find(periods, windows, quota_code(period_s, QUOTA_KIND_BEFORE), &before);
+    if (slot < 0)
+        return;
+    bool is_beside = before.start_s + period_s == from_s && to_s >= period_s;
+    before.start_s = to_s - period_s;
+    if (is_beside)
+        store_windows_put(windows, slot, &before);
+    else
+        store_windows_replace(windows, slot, 0, &none);
+}
+
 /* The window in a slot as it counts at now_s; a calendar count far ahead is moved in the cell too, or it would
  * never end. */
-static inline struct store_window settled(struct store_windows *windows, unsigned slot,
+static inline struct store_window settled(const struct store_periods *periods,
+                                          struct store_windows *windows, unsigned slot,
                                           uint32_t code, uint64_t now_s)
 {
     uint64_t word = atomic_load_explicit(&windows->words[slot], memory_order_relaxed);
@@ -57,8 +77,10 @@ static inline struct store_window settled(struct store_windows *windows, unsigne
         return window;
     uint32_t stored_s = window.start_s;
     window.start_s = quota_window_settle(code, now_s, stored_s, &window.used);
-    if (window.start_s < stored_s)
+    if (window.start_s < stored_s) {
+        move_before(periods, windows, code, stored_s, window.start_s);
         store_windows_put(windows, (int)slot, &window);
+    }
     return window;
 }
 
@@ -68,7 +90,7 @@ int store_windows_seek(const struct store_periods *periods, struct store_windows
     for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
         if (period_at(periods, windows, slot) != period_s)
             continue;
-        *window = settled(windows, slot, period_s, now_s);
+        *window = settled(periods, windows, slot, period_s, now_s);
         return (int)slot;
     }
     *window = (struct store_window){period_s, quota_window_start(period_s, now_s), 0};
@@ -111,7 +133,7 @@ static bool is_asked(uint32_t code, const struct quota *quota)
 static uint64_t end_in_cell(const struct store_periods *periods, struct store_windows *windows,
                             unsigned slot, uint32_t code, uint64_t now_s)
 {
-    struct store_window window = settled(windows, slot, code, now_s), before;
+    struct store_window window = settled(periods, windows, slot, code, now_s), before;
     if (quota_code_kind(code) == QUOTA_KIND_COUNT) {
         uint32_t beside = quota_code(code, QUOTA_KIND_BEFORE);
         if (store_windows_find(periods, windows, beside, &before) >= 0) {

@@ -105,6 +105,44 @@ def test_a_change_of_algorithm_grants_nothing(engine):
         assert engine.charge(begin, [(name, Quota(before, [(60, 10)]), 1)])[0] == "refused", (before, after)
 
 
+@pytest.mark.parametrize("leap_s", [0, 50, 61, 3600, 3 * 86400])
+def test_no_clock_that_goes_back_grants_a_second_quota(engine, leap_s):
+    """Drained, then another algorithm and the clock set back, in either order, and back again: never a token more."""
+    late = 1_900_000_000 // 86400 * 86400 * 1_000_000 + 7_000_000
+    early = late - leap_s * 1_000_000
+    ways = [(a, b, order) for a in (FIXED, SLIDING, BUCKET) for b in (FIXED, SLIDING, BUCKET) for order in ("leap", "change", "both")]
+    for subject, (before, after, order) in enumerate(ways):
+        old, other, name = Quota(before, [(60, 10), (3600, 10)]), Quota(after, [(60, 10), (3600, 10)]), (1, subject)
+        engine.quota(1, old)
+        assert engine.charge(late, [(name, old, 10)])[0] == "charged"
+        if engine.settles_by_charging:
+            engine.forget()  # a proxy that has seen nothing
+        for now, quota in {"leap": [(early, old), (early, other)], "change": [(late, other), (early, other)], "both": [(early, other)]}[order]:
+            engine.quota(1, quota)
+            assert engine.charge(now, [(name, quota, 1)])[0] == "refused", (before, after, order)
+        engine.quota(1, old)
+        assert engine.charge(early, [(name, old, 1)])[0] == "refused", (before, after, order, "and back")
+
+
+def test_a_window_left_behind_stays_behind(engine):
+    """Sliding in one hour, fixed in the next; a clock set back to that hour does not find the first one beside it again."""
+    hour, name = 1_900_000_000 // 86400 * 86400 * 1_000_000, (1, 1)
+    sliding, fixed = Quota(SLIDING, [(3600, 10)]), Quota(FIXED, [(3600, 10)])
+
+    def at(hours, quota, cost):
+        engine.quota(1, quota)
+        answer, (window,) = engine.charge(hour + round(hours * 3600_000_000), [(name, quota, cost)])
+        return answer, window[2]
+
+    assert at(1.0, sliding, 8) == ("charged", 2)
+    assert at(2.5, sliding, 2) == ("charged", 4)
+    assert at(3.5, fixed, 3) == ("charged", 7)
+    if engine.settles_by_charging:
+        engine.forget()
+    assert at(2.5, fixed, 11) == ("refused", 7), "the three are kept in the hour that it is"
+    assert at(2.5, sliding, 11) == ("refused", 7), "and the eight of the hour before are history"
+
+
 def test_all_or_nothing_over_algorithms(engine):
     """Three quotas of three algorithms: what one refuses is charged to none."""
     quotas = {1: Quota(FIXED, [(60, 3)]), 2: Quota(SLIDING, [(60, 2), (3600, 100)]), 3: Quota(BUCKET, [(60, 100)])}

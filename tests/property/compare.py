@@ -32,7 +32,7 @@ def changed(rng, quota):
     return Quota(algorithm, quota.limits)
 
 
-def step_clock(rng, now, may_leap):
+def step_clock(rng, now, is_leaping):
     dice = rng.random()
     if dice < 0.25:
         return now
@@ -40,11 +40,13 @@ def step_clock(rng, now, may_leap):
         return now + rng.randint(0, 3 * S)
     if dice < 0.90:
         return now + rng.randint(0, 90 * S)
-    if dice < 0.96:
+    if dice < 0.94:
         return now + rng.randint(0, 7200 * S)
-    if dice < 0.99 or not may_leap:
+    if dice < 0.95:
+        return now + rng.randint(0, 3 * 86400 * S)
+    if dice < 0.97 or not is_leaping:
         return max(BEGIN, now - rng.randint(0, 50 * S))
-    return max(BEGIN, now - rng.randint(0, 4 * 3600 * S))
+    return max(BEGIN, now - rng.randint(0, rng.choice((90, 600, 4 * 3600, 3 * 86400)) * S))
 
 
 def check_wait(state, quota, limit, now, cost, end):
@@ -68,15 +70,13 @@ def run(engine, seed, steps):
         for number, quota in quotas.items():
             engine.quota(number, quota)
         kept, latest = [], now
-        # Either algorithms change or the clock leaps back by hours: both at once have no single right answer, since which
-        # windows a leap has left behind depends on what was last counted.
-        is_changing = rng.random() < 0.5
+        is_changing, is_leaping = rng.random() < 0.6, rng.random() < 0.6
         for at in range(rng.randint(20, 400)):
             done += 1
-            now = step_clock(rng, now, not is_changing)
+            now = step_clock(rng, now, is_leaping)
             where = f"seed {seed}, step {done} (of its round: {at}), now {now}"
             dice = rng.random()
-            if dice < 0.02 and is_changing:
+            if dice < 0.04 and is_changing:
                 number = rng.choice(list(quotas))
                 quotas[number] = changed(rng, quotas[number])
                 engine.quota(number, quotas[number])

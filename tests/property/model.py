@@ -35,15 +35,14 @@ class Count:
         start = second - second % self.period
         if self.start > second:
             if self.start - second > SKEW:  # the clock was wrong: spent stays spent
-                if is_sliding and self.has_before:
-                    self.before_start = start - self.period
+                self.before_start = start - self.period if self.has_before else None
                 self.start = start
             return
         if self.start + self.period > second:
             return
-        if is_sliding:
-            self.before = self.used if self.start + self.period == start else 0
-            self.before_start = start - self.period
+        # What is left behind stays behind: no clock that goes back finds it again.
+        self.before = self.used if is_sliding and self.start + self.period == start else 0
+        self.before_start = start - self.period if is_sliding else None
         self.used, self.start = 0, start
 
     def share(self, now):

@@ -82,7 +82,10 @@ const char STORE_REDIS_CHARGE_LUA[] =
     /* We know a later window than the server: it lost the value and its clock is behind, or it is our
      * own clock that is ahead; then what we say is about the server's window. */
     "      if known > s then\n"
-    "        if seen > 0 and not stale and known <= now + 60 then s, base, since = known, seen, 0\n"
+    "        if seen > 0 and not stale and known <= now + 60 then\n"
+    /* In one lineage whatever anybody spent is in the value: its clock was set back, and that stays spent. */
+    "          if not lost then seen = math.max(seen, base + since) end\n"
+    "          s, base, since = known, seen, 0\n"
     "        else known = s end\n"
     "      end\n"
     "      if known == s then\n"

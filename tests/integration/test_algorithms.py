@@ -143,6 +143,34 @@ def test_a_window_left_behind_stays_behind(engine):
     assert at(2.5, sliding, 11) == ("refused", 7), "and the eight of the hour before are history"
 
 
+@pytest.fixture
+def two_proxies(redis):
+    made = [Redis(DRIVER, redis.client) for _ in range(2)]
+    yield made
+    for one in made:
+        one.end()
+
+
+def test_what_one_proxy_remembers_takes_nothing_from_what_another_spent(two_proxies):
+    """One has seen one of ten spent in a window that the clock has left; the other spends the rest."""
+    window = 1_900_000_000 // 60 * 60 * 1_000_000
+
+    def ask(proxy, at_s, algorithm, subject, cost):
+        quota = Quota(algorithm, [(60, 10)])
+        proxy.quota(1, quota)
+        return proxy.charge(window + at_s * 1_000_000, [((1, subject), quota, cost)])[0]
+
+    here, there = two_proxies
+    # The clock goes back by more than a minute: what was spent moves along.
+    assert ask(here, 50, FIXED, 1, 1) == "charged"
+    assert ask(there, 50, FIXED, 1, 9) == "charged"
+    assert [ask(proxy, -20, FIXED, 1, 1) for proxy in (there, here)] == ["refused"] * 2
+    # By less, and the rest is spent under another algorithm.
+    assert ask(here, 1, FIXED, 2, 1) == "charged"
+    assert ask(there, -20, BUCKET, 2, 9) == "charged"
+    assert ask(here, -20, FIXED, 2, 1) == "refused"
+
+
 def test_all_or_nothing_over_algorithms(engine):
     """Three quotas of three algorithms: what one refuses is charged to none."""
     quotas = {1: Quota(FIXED, [(60, 3)]), 2: Quota(SLIDING, [(60, 2), (3600, 100)]), 3: Quota(BUCKET, [(60, 100)])}

@@ -69,11 +69,12 @@ def run(engine, seed, steps):
         quotas = {number: random_quota(rng) for number in range(1, rng.randint(2, 5))}
         for number, quota in quotas.items():
             engine.quota(number, quota)
-        kept, latest = [], now
+        kept, latest, peak = [], now, now
         is_changing, is_leaping = rng.random() < 0.6, rng.random() < 0.6
         for at in range(rng.randint(20, 400)):
             done += 1
             now = step_clock(rng, now, is_leaping)
+            peak = max(peak, now)
             where = f"seed {seed}, step {done} (of its round: {at}), now {now}"
             dice = rng.random()
             if dice < 0.04 and is_changing:
@@ -81,9 +82,13 @@ def run(engine, seed, steps):
                 quotas[number] = changed(rng, quotas[number])
                 engine.quota(number, quotas[number])
                 kept = [k for k in kept if k[1][0][0] != number]
+                if now < peak and engine.settles_by_charging:
+                    engine.forget()
+                    kept = []
                 continue
             if now < latest and engine.settles_by_charging:
-                # A proxy that remembers a later window holds Redis to it.  Here another one goes on, which has seen nothing.
+                # A proxy that remembers a later window holds Redis to it.  Here another one goes on, which has seen nothing
+                # (and so behind a change of algorithm, which drops what lies ahead).
                 engine.forget()
                 kept = []
             latest = now

@@ -136,6 +136,27 @@ static const char *const algorithms[] = {
     NULL,
 };
 
+static const char *take_audience(const struct config_take *take)
+{
+    struct identity_key_draft *draft = take->base;
+    struct identity_jwt_terms *terms = &draft->terms;
+    /* Room for all at the first; texts are written once. */
+    struct span *texts = (struct span *)(void *)(uintptr_t)terms->audiences;
+    if (take->text.len == 0 || take->text.len > IDENTITY_JWT_TERM_MAX)
+        return "an audience has 1 to 1024 bytes";
+    for (unsigned i = 0; i < terms->audience_count; i++) {
+        if (span_eq(texts[i], take->text))
+            return "listed twice";
+    }
+    if (texts == NULL)
+        texts = arena_take(take->arena, take->count * sizeof(*texts));
+    if (texts == NULL)
+        return "out of memory";
+    texts[terms->audience_count++] = take->text;
+    terms->audiences = texts;
+    return NULL;
+}
+
 static const struct config_directive key_rows[] = {
     {.key = "algorithm",
      .type = CONFIG_CHOICE,
@@ -150,11 +171,25 @@ static const struct config_directive key_rows[] = {
      .doc = "The shared secret of HS256 (at least 32 bytes), else the public key in PEM."},
     {.key = "kid",
      .type = CONFIG_TEXT,
-     CONFIG_AT(struct identity_key_draft, kid),
+     CONFIG_AT(struct identity_key_draft, terms.kid),
      .min = 1,
      .max = 256,
      .absent = "any",
      .doc = "Only for tokens whose \"kid\" is this one, and for those that have none."},
+    {.key = "issuer",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct identity_key_draft, terms.issuer),
+     .min = 1,
+     .max = IDENTITY_JWT_TERM_MAX,
+     .absent = "any",
+     .doc = "Only for tokens whose \"iss\" is this, to the letter."},
+    {.key = "audience",
+     .type = CONFIG_TEXTS,
+     .min = 1,
+     .max = IDENTITY_JWT_AUDIENCES,
+     .absent = "any",
+     .take = take_audience,
+     .doc = "Only for tokens whose \"aud\" is one of these, or lists one."},
 };
 
 static const struct config_table key_table = {

@@ -6,6 +6,7 @@
 
 #include "config/config_table.h"
 #include "identity/identity.h"
+#include "identity/identity_jwt.h"
 
 #define IDENTITY_LIMITS_MAX 4 /* of its bucket */
 
@@ -25,7 +26,8 @@ struct identity_draft {
 };
 struct identity_key_draft {
     uint32_t algorithm; /* enum identity_algorithm */
-    struct span key, kid;
+    struct span key;
+    struct identity_jwt_terms terms;
 };
 
 extern const struct config_table IDENTITY_CONF;

@@ -45,11 +45,11 @@ void identity_jwt_free(struct identity_jwt *jwt)
 }
 
 const char *identity_jwt_add(struct identity_jwt *jwt, enum identity_algorithm algorithm,
-                             struct span key, struct span kid)
+                             struct span key, const struct identity_jwt_terms *terms)
 {
     if (jwt->key_count == IDENTITY_JWT_KEYS_MAX)
         return "an identity has at most 16 keys";
-    const char *sentence = identity_jwt_key_init(&jwt->keys[jwt->key_count], algorithm, key, kid);
+    const char *sentence = identity_jwt_key_init(&jwt->keys[jwt->key_count], algorithm, key, terms);
     if (sentence == NULL)
         jwt->key_count++;
     return sentence;
@@ -109,23 +109,52 @@ static bool is_candidate(const struct identity_jwt_key *key, const json_t *heade
     const json_t *kid = json_object_get(header, "kid");
     if (!is_text(json_object_get(header, "alg"), identity_algorithm_name(key->algorithm)))
         return false;
-    return kid == NULL || key->kid.len == 0 || is_text(kid, key->kid);
+    return kid == NULL || key->terms.kid.len == 0 || is_text(kid, key->terms.kid);
 }
 
-static bool is_proven(const struct identity_jwt *jwt, const struct parts *parts,
-                      struct arena *arena)
+static bool is_audience(const struct identity_jwt_terms *terms, const json_t *one)
 {
-    json_t *header = load_object(parts->header, arena);
-    bool is_good = false;
-    if (header == NULL)
+    for (unsigned i = 0; i < terms->audience_count; i++) {
+        if (is_text(one, terms->audiences[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Was it made by whom and for whom the key says? */
+static bool is_meant(const struct identity_jwt_terms *terms, const json_t *payload)
+{
+    const json_t *audience = json_object_get(payload, "aud");
+    if (terms->issuer.len != 0 && !is_text(json_object_get(payload, "iss"), terms->issuer))
         return false;
+    bool is_good = terms->audience_count == 0 || is_audience(terms, audience);
+    for (size_t i = 0; i < json_array_size(audience); i++)
+        is_good = is_good || is_audience(terms, json_array_get(audience, i));
+    return is_good;
+}
+
+/* The payload, if one of the keys signed it and it is what that key is for; else NULL. */
+static json_t *prove(const struct identity_jwt *jwt, const struct parts *parts, struct arena *arena)
+{
+    json_t *header = load_object(parts->header, arena), *payload = NULL;
+    bool is_signed = false, is_good = false;
+    if (header == NULL)
+        return NULL;
     for (unsigned i = 0; i < jwt->key_count && json_object_get(header, "crit") == NULL; i++) {
-        if (is_candidate(&jwt->keys[i], header))
-            is_good =
-                is_good || identity_jwt_key_signed(&jwt->keys[i], parts->text, parts->signature);
+        const struct identity_jwt_key *key = &jwt->keys[i];
+        if (is_good || !is_candidate(key, header) ||
+            !identity_jwt_key_signed(key, parts->text, parts->signature))
+            continue;
+        if (!is_signed)
+            payload = load_object(parts->payload, arena);
+        is_signed = true;
+        is_good = payload != NULL && is_meant(&key->terms, payload);
     }
     json_decref(header);
-    return is_good;
+    if (is_good)
+        return payload;
+    json_decref(payload);
+    return NULL;
 }
 
 /* NumericDate (RFC 7519 section 2): seconds, perhaps with a fraction.  False: something else. */
@@ -183,9 +212,9 @@ enum identity_jwt_result identity_jwt_verify(const struct identity_jwt *jwt, str
         return IDENTITY_JWT_EXHAUSTED;
     struct arena decoded;
     arena_init(&decoded, room, room_bytes, 0);
-    if (!split(token, &parts, &decoded) || !is_proven(jwt, &parts, &decoded))
+    if (!split(token, &parts, &decoded))
         return IDENTITY_JWT_BAD;
-    json_t *payload = load_object(parts.payload, &decoded);
+    json_t *payload = prove(jwt, &parts, &decoded);
     enum identity_jwt_result result = IDENTITY_JWT_BAD;
     if (payload != NULL && read_times(jwt, payload, out) && now_s >= out->from_s &&
         now_s < out->end_s)

@@ -11,8 +11,10 @@
 #define IDENTITY_JWT_KEYS_MAX  16
 #define IDENTITY_JWT_BYTES_MAX 16384 /* a longer token is missing */
 #define IDENTITY_JWT_CLAIM_MAX 1024  /* so is a longer claim */
-#define IDENTITY_HS256_MIN     32    /* bytes of a secret (RFC 7518 section 3.2) */
-#define IDENTITY_RS256_MIN     2048  /* bits of a key (section 3.3) */
+#define IDENTITY_JWT_TERM_MAX  1024  /* bytes of an issuer, of an audience */
+#define IDENTITY_JWT_AUDIENCES 16
+#define IDENTITY_HS256_MIN     32   /* bytes of a secret (RFC 7518 section 3.2) */
+#define IDENTITY_RS256_MIN     2048 /* bits of a key (section 3.3) */
 
 enum identity_algorithm {
     IDENTITY_HS256,
@@ -27,9 +29,17 @@ struct identity_jwt;
 struct identity_jwt *identity_jwt_new(uint64_t leeway_s);
 void identity_jwt_free(struct identity_jwt *jwt);
 
-/* A secret for HS256, a public key in PEM for the others; kid may be empty and is kept.  NULL, or what is wrong. */
+/* What a token must say, besides, for a key to prove it; what is empty is not asked for.  Texts are kept. */
+struct identity_jwt_terms {
+    struct span kid;              /* in its header, if it has one there */
+    struct span issuer;           /* "iss", to the letter (RFC 7519 section 4.1.1) */
+    const struct span *audiences; /* "aud" is, or lists, one of them (section 4.1.3) */
+    unsigned audience_count;
+};
+
+/* A secret for HS256, a public key in PEM for the others; terms are copied.  NULL, or what is wrong. */
 const char *identity_jwt_add(struct identity_jwt *jwt, enum identity_algorithm algorithm,
-                             struct span key, struct span kid);
+                             struct span key, const struct identity_jwt_terms *terms);
 
 /* Different for every set of keys that was ever made. */
 struct hash_key identity_jwt_print(const struct identity_jwt *jwt);

@@ -66,9 +66,9 @@ static const char *take_public(struct identity_jwt_key *key, struct span text)
 }
 
 const char *identity_jwt_key_init(struct identity_jwt_key *key, enum identity_algorithm algorithm,
-                                  struct span text, struct span kid)
+                                  struct span text, const struct identity_jwt_terms *terms)
 {
-    *key = (struct identity_jwt_key){.algorithm = algorithm, .kid = kid};
+    *key = (struct identity_jwt_key){.algorithm = algorithm, .terms = *terms};
     const char *sentence =
         algorithm == IDENTITY_HS256 ? take_secret(key, text) : take_public(key, text);
     if (sentence != NULL)

@@ -10,7 +10,7 @@
 /* Owner: struct identity_jwt. */
 struct identity_jwt_key {
     enum identity_algorithm algorithm;
-    struct span kid;
+    struct identity_jwt_terms terms;
     EVP_PKEY *public_key;  /* RS256, ES256 */
     unsigned char *secret; /* HS256 */
     size_t secret_len;
@@ -20,7 +20,7 @@ struct identity_jwt_key {
 struct span identity_algorithm_name(enum identity_algorithm algorithm);
 
 const char *identity_jwt_key_init(struct identity_jwt_key *key, enum identity_algorithm algorithm,
-                                  struct span text, struct span kid);
+                                  struct span text, const struct identity_jwt_terms *terms);
 void identity_jwt_key_fini(struct identity_jwt_key *key);
 
 /* Did this key sign the text? */

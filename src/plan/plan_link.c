@@ -115,7 +115,7 @@ static void link_keys(struct plan_work *work, struct identity *identity,
     for (unsigned i = 0; jwt != NULL && i < draft->keys.count; i++) {
         const char *sentence = keys[i].key.len == 0 ? NULL /* told already */
                                                     : identity_jwt_add(jwt, keys[i].algorithm,
-                                                                       keys[i].key, keys[i].kid);
+                                                                       keys[i].key, &keys[i].terms);
         if (sentence != NULL)
             config_error(doc, draft->keys.nodes[i], "%s", sentence);
     }

@@ -122,7 +122,7 @@ static void check_token(const char *text, size_t len)
     struct identity_jwt *jwt = identity_jwt_new(0);
     FUZZ_CHECK(jwt != NULL);
     FUZZ_CHECK(identity_jwt_add(jwt, IDENTITY_HS256, SPAN("0123456789abcdef0123456789abcdef"),
-                                SPAN_NONE) == NULL);
+                                &(struct identity_jwt_terms){0}) == NULL);
     struct arena arena;
     struct identity_claim claim;
     arena_init(&arena, NULL, 0, 1 << 20);

@@ -157,6 +157,21 @@ def test_leeway(start, upstream, connect):
     assert client.ask(**bearer(token({"sub": "a", "nbf": now + 3700}))).status == 401
 
 
+def test_issuer_and_audience(start, upstream, connect):
+    """A key with terms proves the tokens that meet them; to the others it is no key."""
+    keys = [{"algorithm": "HS256", "key": SECRET, "issuer": "https://login.example/", "audience": ["api", "images"]},
+            {"algorithm": "RS256", "key": pem(RSA), "issuer": "other"}]
+    client = connect(start(config(upstream(), keys=keys)))
+    good = {"sub": "alice", "iss": "https://login.example/", "aud": "images"}
+    assert used(client.ask(**bearer(token(good)))) == 1
+    assert used(client.ask(**bearer(token({**good, "aud": ["x", "api"]})))) == 2
+    assert used(client.ask(**bearer(token({"sub": "alice", "iss": "other", "aud": "whoever"}, "RS256", RSA)))) == 3
+    for wrong in ({"iss": None}, {"iss": "other"}, {"iss": "https://login.example"}, {"aud": None}, {"aud": []}, {"aud": "ap"}, {"aud": ["x"]},
+                  {"aud": {"api": 1}}, {"iss": ["https://login.example/"]}):
+        check_error(client.ask(**bearer(token({**good, **wrong}))), 401, "0305", "Incorrect authentication information.")
+    assert client.ask(**bearer(token(good, "RS256", RSA))).status == 401, "the other key's issuer is another"
+
+
 def test_other_keys_after_a_reload_forget_what_was_proven(start, upstream, connect, verb, tmp_path):
     made = config(upstream())
     made["admin"] = {"address": f"unix:{tmp_path}/admin.sock"}
@@ -205,6 +220,11 @@ BROKEN = [
     ([{"algorithm": "ES256", "key": pem(RSA)}], "/identities/who/keys/0: not a key on the curve P-256"),
     ([{"algorithm": "none", "key": SECRET}], "/identities/who/keys/0/algorithm: expected \"HS256\", \"RS256\" or \"ES256\""),
     ([{"key": SECRET}], '/identities/who/keys/0: "algorithm" is missing'),
+    ([{"algorithm": "HS256", "key": SECRET, "issuer": ""}], "/identities/who/keys/0/issuer: must not be empty"),
+    ([{"algorithm": "HS256", "key": SECRET, "audience": []}], "/identities/who/keys/0/audience: "),
+    ([{"algorithm": "HS256", "key": SECRET, "audience": "api"}], "/identities/who/keys/0/audience: expected a list of strings"),
+    ([{"algorithm": "HS256", "key": SECRET, "audience": ["api", ""]}], "/identities/who/keys/0/audience/1: "),
+    ([{"algorithm": "HS256", "key": SECRET, "audience": ["api", "API", "api"]}], "/identities/who/keys/0/audience/2: \"api\": listed twice"),
     ([], '/identities/who: "keys" are missing'),
 ]
 

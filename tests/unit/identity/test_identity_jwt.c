@@ -10,11 +10,13 @@
 
 #define SECRET "a secret of at least 32 bytes, really"
 
+static const struct identity_jwt_terms any;
+
 static struct identity_jwt *new_jwt(uint64_t leeway_s)
 {
     struct identity_jwt *jwt = identity_jwt_new(leeway_s);
     assert_non_null(jwt);
-    assert_null(identity_jwt_add(jwt, IDENTITY_HS256, SPAN(SECRET), SPAN_NONE));
+    assert_null(identity_jwt_add(jwt, IDENTITY_HS256, SPAN(SECRET), &any));
     return jwt;
 }
 
@@ -81,7 +83,7 @@ static void test_memory_belongs_to_the_keys(void **state)
 {
     (void)state;
     struct identity_jwt *jwt = new_jwt(0), *other = identity_jwt_new(0);
-    assert_null(identity_jwt_add(other, IDENTITY_HS256, SPAN("another" SECRET), SPAN_NONE));
+    assert_null(identity_jwt_add(other, IDENTITY_HS256, SPAN("another" SECRET), &any));
     struct identity_claims *claims = identity_claims_new();
     char *token = token_of(HEADER, "{\"sub\":\"alice\",\"exp\":200}");
     assert_true(is_good(claims, jwt, token, 100, "alice"));
@@ -93,6 +95,57 @@ static void test_memory_belongs_to_the_keys(void **state)
     identity_claims_free(claims);
     identity_jwt_free(other);
     identity_jwt_free(jwt);
+}
+
+static void test_issuer_and_audience(void **state)
+{
+    (void)state;
+    static const struct span audiences[] = {{"api", 3}, {"https://b", 9}};
+    static const struct {
+        unsigned audience_count;
+        struct span issuer;
+        const char *says;
+        bool is_good;
+    } rows[] = {
+        {0, SPAN_NONE, "", true},
+        {0, SPAN_NONE, "\"iss\":7,\"aud\":7,", true},
+        {0, {"i", 1}, "", false},
+        {0, {"i", 1}, "\"iss\":\"i\",", true},
+        {0, {"i", 1}, "\"iss\":\"I\",", false},
+        {0, {"i", 1}, "\"iss\":\"i/\",", false},
+        {0, {"i", 1}, "\"iss\":[\"i\"],", false},
+        {2, SPAN_NONE, "", false},
+        {2, SPAN_NONE, "\"aud\":\"api\",", true},
+        {2, SPAN_NONE, "\"aud\":\"https://b\",", true},
+        {1, SPAN_NONE, "\"aud\":\"https://b\",", false},
+        {2, SPAN_NONE, "\"aud\":\"API\",", false},
+        {2, SPAN_NONE, "\"aud\":[],", false},
+        {2, SPAN_NONE, "\"aud\":[\"x\",7,\"https://b\"],", true},
+        {2, SPAN_NONE, "\"aud\":[\"x\",[\"api\"]],", false},
+        {2, SPAN_NONE, "\"aud\":{\"api\":\"api\"},", false},
+        {2, {"i", 1}, "\"iss\":\"i\",\"aud\":\"api\",", true},
+        {2, {"i", 1}, "\"iss\":\"x\",\"aud\":\"api\",", false},
+        {2, {"i", 1}, "\"iss\":\"i\",\"aud\":\"x\",", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct identity_jwt_terms terms = {.issuer = rows[i].issuer,
+                                                 .audiences = audiences,
+                                                 .audience_count = rows[i].audience_count};
+        struct identity_jwt *jwt = identity_jwt_new(0);
+        assert_null(identity_jwt_add(jwt, IDENTITY_HS256, SPAN(SECRET), &terms));
+        char payload[256];
+        snprintf(payload, sizeof(payload), "{%s\"sub\":\"alice\",\"exp\":200}", rows[i].says);
+        char *token = token_of(HEADER, payload);
+        if (is_good(NULL, jwt, token, 100, "alice") != rows[i].is_good)
+            fail_msg("row %zu: %s", i, rows[i].says);
+        free(token);
+        /* Of two keys with one secret the one whose terms it meets counts. */
+        assert_null(identity_jwt_add(jwt, IDENTITY_HS256, SPAN(SECRET), &any));
+        token = token_of(HEADER, payload);
+        assert_true(is_good(NULL, jwt, token, 100, "alice"));
+        free(token);
+        identity_jwt_free(jwt);
+    }
 }
 
 /* More tokens than there is room for: each names its own subject, none another's. */
@@ -160,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_memory_belongs_to_the_keys),
+        cmocka_unit_test(test_issuer_and_audience),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_long_claims_are_not_kept_but_read),
         cmocka_unit_test(test_no_memory_is_said),

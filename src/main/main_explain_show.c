@@ -80,6 +80,12 @@ static void put_window(FILE *out, const struct quota_limit *limit)
     fprintf(out, "%.*s", (int)quota_window_text(window, limit, false), window);
 }
 
+/* What errors of Sluice's own are written in. */
+static const struct reply_body_dialect *errors_of(const struct main_explanation *explanation)
+{
+    return explanation->route != NULL ? explanation->route->errors : explanation->plan->errors;
+}
+
 /* ---- for people ---- */
 
 static void text_end(FILE *out, const struct main_explanation *explanation)
@@ -162,6 +168,28 @@ static void text_quota(FILE *out, const struct main_explain_quota *quota)
     }
 }
 
+static void text_errors(FILE *out, const struct reply_body_dialect *dialect)
+{
+    fputs("errors      ", out);
+    put_escaped(out, dialect->name);
+    if (dialect->like.len == 0)
+        fputs("   a template", out);
+    else if (!span_eq(dialect->like, dialect->name))
+        fprintf(out, "   like %s", dialect->like.ptr);
+    fprintf(out, "   prefix %.*s   %.*s%s\n", (int)dialect->prefix.len, dialect->prefix.ptr,
+            (int)dialect->type.len, dialect->type.ptr, dialect->has_xml ? " or XML" : "");
+}
+
+static void text_headers(FILE *out, const struct reply_headers *headers)
+{
+    unsigned bit = 0;
+    const char *dialect = next_dialect(headers, &bit);
+    fprintf(out, "headers    %s", dialect == NULL ? " none" : "");
+    for (; dialect != NULL; dialect = next_dialect(headers, &bit))
+        fprintf(out, " %s", dialect);
+    fputc('\n', out);
+}
+
 void main_explain_text(FILE *out, const struct main_explanation *explanation)
 {
     fputs("client      ", out);
@@ -178,20 +206,15 @@ void main_explain_text(FILE *out, const struct main_explanation *explanation)
         text_subject(out, &explanation->subjects[i]);
     if (explanation->end != END_OK) {
         text_end(out, explanation);
+        text_errors(out, errors_of(explanation));
         return;
     }
     for (unsigned i = 0; i < explanation->quota_count; i++)
         text_quota(out, &explanation->quotas[i]);
     if (explanation->quota_count == 0)
         fputs("quota       none\n", out);
-    fputs("headers    ", out);
-    unsigned bit = 0;
-    const char *dialect = next_dialect(&explanation->route->headers, &bit);
-    if (dialect == NULL)
-        fputs(" none", out);
-    for (; dialect != NULL; dialect = next_dialect(&explanation->route->headers, &bit))
-        fprintf(out, " %s", dialect);
-    fputc('\n', out);
+    text_headers(out, &explanation->route->headers);
+    text_errors(out, errors_of(explanation));
 }
 
 /* ---- for programs ---- */
@@ -254,6 +277,22 @@ static void json_quota(FILE *out, const struct main_explain_quota *quota)
     fputc('}', out);
 }
 
+static void json_errors(FILE *out, const struct reply_body_dialect *dialect)
+{
+    fputs(",\"errors\":{", out);
+    json_text(out, "dialect", dialect->name);
+    if (dialect->like.len != 0) {
+        fputc(',', out);
+        json_text(out, "like", dialect->like);
+    }
+    fputc(',', out);
+    json_text(out, "prefix", dialect->prefix);
+    fputc(',', out);
+    json_text(out, "content_type", dialect->type);
+    fprintf(out, ",\"template\":%s,\"xml\":%s}", dialect->like.len == 0 ? "true" : "false",
+            dialect->has_xml ? "true" : "false");
+}
+
 static void json_route(FILE *out, const struct main_explanation *explanation)
 {
     const struct plan_route *route = explanation->route;
@@ -290,6 +329,7 @@ void main_explain_json(FILE *out, const struct main_explanation *explanation)
     }
     if (explanation->route != NULL)
         json_route(out, explanation);
+    json_errors(out, errors_of(explanation));
     if (explanation->end != END_OK)
         fprintf(out, ",\"refused\":\"%s\",\"status\":%u",
                 exchange_ending(explanation->end)->name.ptr, status_of(explanation->end));

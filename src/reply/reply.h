@@ -126,7 +126,9 @@ struct reply_body {
 /* A dialect of error bodies.  Owner: the plan's arena.  Thread: const once compiled. */
 struct reply_body_dialect {
     struct span name;
-    bool has_xml; /* clients that prefer it get `xml` */
+    struct span like; /* the built-in one that it is but for prefix and id; empty: a template */
+    struct span prefix, type; /* of codes; the media type of `own`, bare */
+    bool has_xml;             /* clients that prefer it get `xml` */
     struct reply_body own, xml;
 };
 

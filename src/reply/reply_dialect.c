@@ -117,8 +117,12 @@ const char *reply_dialect_compile(struct reply_body_dialect *dialect,
     struct source source;
     if (!read_source(&source, conf, arena))
         return "out of memory";
-    *dialect = (struct reply_body_dialect){.name = conf->name, .has_xml = with_xml};
-    dialect->has_xml = with_xml && !source.is_text;
+    *dialect = (struct reply_body_dialect){.name = conf->name,
+                                           .prefix = source.prefix,
+                                           .type = source.content_type,
+                                           .has_xml = with_xml && !source.is_text};
+    if (conf->template_json.len == 0)
+        dialect->like = span_of(REPLY_DIALECT_NAMES[conf->like]);
     dialect->own.content_type = source.content_type;
     const char *sentence = compile_body(&dialect->own, &source, false, arena);
     if (sentence != NULL || !dialect->has_xml)

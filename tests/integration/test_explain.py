@@ -11,6 +11,7 @@ from harness.replies import trio_of
 AK = "Authorization: SDK-HMAC-SHA256 Access=%s, SignedHeaders=host, Signature=ab12"
 
 
+JSON_TYPE = "application/json; charset=UTF-8"
 FIXED = {"mode": "enforce", "algorithm": "fixed"}
 
 
@@ -62,6 +63,7 @@ def test_route_subjects_and_quotas(explain):
     assert said == {
         "client_ip": "203.0.113.7", "listener": "in", "path": "/v1/alpha/search", "route": "search", "cost": 5, "upstream": "app",
         "headers": ["x-ratelimit"],
+        "errors": {"dialect": "apig", "like": "apig", "prefix": "APIG", "content_type": JSON_TYPE, "template": False, "xml": False},
         "subjects": [{"identity": "project", "result": "found", "subject": "alpha", "source": "path:project"},
                      {"identity": "address", "result": "found", "subject": "203.0.113.0/24", "source": "ip"},
                      {"identity": "key", "result": "found", "source": "header:x-key"}],
@@ -76,7 +78,35 @@ def test_text_for_people(explain):
     assert lines[:5] == ["client      192.0.2.9   listener in", "path        /x", "route       site -> upstream app   cost 1",
                          "identity    user = AKPRO   from access_key", "identity    all = shared   missing: one bucket for all"]
     assert lines[5].startswith("quota       user   tier pro   key ") and lines[6] == "              9000 per day"
-    assert lines[7].startswith("quota       all   key ") and lines[8:] == ["              1000 per hour", "headers     x-ratelimit"]
+    assert lines[7].startswith("quota       all   key ") and lines[8:] == [
+        "              1000 per hour", "headers     x-ratelimit", "errors      apig   prefix APIG   application/json; charset=UTF-8"]
+
+
+# the route's "errors", what is told of them as JSON, as text
+ERRORS = [
+    ("iva", ["iva", "iva", "IVA", JSON_TYPE, False, True], "errors      iva   prefix IVA   application/json; charset=UTF-8 or XML"),
+    ("ocr", ["ocr", "apig", "OCR", JSON_TYPE, False, True], "errors      ocr   like apig   prefix OCR   application/json; charset=UTF-8 or XML"),
+    ("own", ["own", None, "OWN", "application/vnd.own+json", True, True],
+     "errors      own   a template   prefix OWN   application/vnd.own+json or XML"),
+    ("plain", ["plain", None, "APIG", "text/plain; charset=UTF-8", True, False], "errors      plain   a template   prefix APIG   text/plain; charset=UTF-8"),
+    (None, ["text", "text", "APIG", "text/plain; charset=UTF-8", False, False], "errors      text   prefix APIG   text/plain; charset=UTF-8"),
+]
+
+
+@pytest.mark.parametrize("name, told, line", ERRORS, ids=[str(row[0]) for row in ERRORS])
+def test_the_dialect_of_errors(explain, name, told, line):
+    def change(made):
+        made["errors"] = {"default": "text", "accept": True, "dialects": {
+            "ocr": {"like": "apig", "prefix": "OCR"}, "plain": {"template": "${code}\n"},
+            "own": {"template": {"c": "${code}"}, "prefix": "OWN", "content_type": "application/vnd.own+json"}}}
+        if name:
+            made["routes"][0]["errors"] = name
+
+    said = explain("GET", "/v1/p/search", change=change)["errors"]
+    assert [said.get(key) for key in ("dialect", "like", "prefix", "content_type", "template", "xml")] == told
+    assert explain("GET", "/v1/p/search", change=change, as_json=False).splitlines()[-1] == line
+    assert explain("GET", "/nothing", change=change)["errors"]["dialect"] == "text", "where no route is, the default"
+    assert explain("GET", "/nothing", change=change, as_json=False).splitlines()[-1] == ERRORS[-1][2]
 
 
 def test_tiers_and_missing_identities(explain):

@@ -2,6 +2,7 @@
 /* client_accept.c - which connections a worker serves.  Takes: accepted sockets.  Gives: connections that are counted
  * as long as they live, and a short 503 to those that are one too many.  Nothing waits for the latter: what does
  * not fit into the socket's buffer at once is not sent. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -111,17 +112,24 @@ static void client_linger_refused(struct client_env *env, int fd)
 /* The lines name no client: they would differ, and could not be folded.  The access log has the addresses. */
 static void client_say_refused(const struct client_env *env, enum exchange_end end)
 {
-    const struct plan_limits *limits = &env->exchanges->snapshot->plan->limits;
-    struct metrics_block *metrics = env->exchanges->loop->metrics;
-    if (end == END_TOO_MANY_CONNECTIONS) {
-        metrics_add(metrics, METRICS_CONNECTIONS_REFUSED_LIMIT, 1);
-        log_warn("a connection was refused: limits.connections (%u) is reached",
-                 (unsigned)limits->connections_max);
-    } else {
-        metrics_add(metrics, METRICS_CONNECTIONS_REFUSED_ADDRESS, 1);
-        log_warn("a connection was refused: its address has limits.connections_per_address (%u)",
-                 (unsigned)limits->address_connections_max);
-    }
+    static const struct {
+        enum metrics_id metric;
+        size_t limit; /* where it stands in the limits */
+        const char *before, *behind;
+    } refusals[] = {
+        [END_TOO_MANY_CONNECTIONS] = {METRICS_CONNECTIONS_REFUSED_LIMIT,
+                                      offsetof(struct plan_limits, connections_max),
+                                      "limits.connections", " is reached"},
+        [END_ADDRESS_CONNECTIONS] = {METRICS_CONNECTIONS_REFUSED_ADDRESS,
+                                     offsetof(struct plan_limits, address_connections_max),
+                                     "its address has limits.connections_per_address", ""},
+    };
+    const char *limits = (const char *)&env->exchanges->snapshot->plan->limits;
+    uint32_t most;
+    memcpy(&most, limits + refusals[end].limit, sizeof(most));
+    metrics_add(env->exchanges->loop->metrics, refusals[end].metric, 1);
+    log_warn("a connection was refused: %s (%u)%s", refusals[end].before, (unsigned)most,
+             refusals[end].behind);
 }
 
 static void client_refuse_connection(struct client_env *env, const struct client_door *door, int fd,

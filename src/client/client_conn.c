@@ -227,20 +227,21 @@ static void client_stop(struct client_conn *conn, enum exchange_end end)
 
 static void client_on_timer_busy(struct client_conn *conn)
 {
+    static const struct {
+        enum metrics_id why;
+        bool is_broken; /* nobody takes an answer */
+    } slow[] = {
+        [END_BODY_TIMEOUT] = {METRICS_CLOSED_BODY_TIMEOUT, false},
+        [END_SLOW_READ] = {METRICS_CLOSED_SLOW_READ, true},
+        [END_WRITE_STALL] = {METRICS_CLOSED_WRITE_STALL, true},
+    };
     enum exchange_end end = client_pace_judge(conn);
-    switch (end) {
-    case END_OK:
+    if (end == END_OK) {
         client_pace_set_timer(conn);
         return;
-    case END_BODY_TIMEOUT:
-        client_ends_by(conn, METRICS_CLOSED_BODY_TIMEOUT);
-        break;
-    default:
-        client_ends_by(conn, end == END_SLOW_READ ? METRICS_CLOSED_SLOW_READ
-                                                  : METRICS_CLOSED_WRITE_STALL);
-        conn->is_broken = true; /* nobody takes an answer */
-        break;
     }
+    client_ends_by(conn, slow[end].why);
+    conn->is_broken = conn->is_broken || slow[end].is_broken;
     client_stop(conn, end);
 }
 

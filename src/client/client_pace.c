@@ -14,6 +14,12 @@ static uint64_t pace_us(uint64_t bytes, uint64_t rate_per_s)
     return us < (double)PACE_NEVER_US ? (uint64_t)us : PACE_NEVER_US;
 }
 
+/* Those that the request began with; of a response that the exchange has handed over, those in force. */
+static const struct plan_limits *pace_limits(const struct client_conn *conn)
+{
+    return conn->x != NULL ? &conn->x->snapshot->plan->limits : client_limits(conn);
+}
+
 static uint64_t pace_less(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -31,7 +37,7 @@ static uint64_t pace_beyond(uint64_t us, uint64_t used_us)
 static uint64_t pace_body_due_us(const struct client_conn *conn)
 {
     const struct client_work *work = conn->work;
-    const struct plan_limits *limits = client_limits(conn);
+    const struct plan_limits *limits = pace_limits(conn);
     uint64_t grace_us = limits->body_grace_us;
     uint64_t allowed_us = grace_us + pace_us(work->body.data_bytes, limits->body_min_rate_per_s);
     uint64_t pause_us = pace_beyond(grace_us, work->waited_us);
@@ -64,7 +70,7 @@ void client_pace_blocked(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     work->blocked_us = 0;
-    work->stalled_us = client_loop(conn)->mono_us + client_limits(conn)->write_stall_us;
+    work->stalled_us = client_loop(conn)->mono_us + pace_limits(conn)->write_stall_us;
     client_pace_set_timer(conn);
 }
 
@@ -82,7 +88,7 @@ static void pace_look(struct client_conn *conn)
         return;
     }
     work->taken_bytes = taken_bytes;
-    work->stalled_us = now_us + client_limits(conn)->write_stall_us;
+    work->stalled_us = now_us + pace_limits(conn)->write_stall_us;
 }
 
 /* When the client will have been too slow on the whole, by what it took since it began to keep us waiting.  A
@@ -90,7 +96,7 @@ static void pace_look(struct client_conn *conn)
 static uint64_t pace_read_due_us(const struct client_conn *conn)
 {
     const struct client_work *work = conn->work;
-    const struct plan_limits *limits = client_limits(conn);
+    const struct plan_limits *limits = pace_limits(conn);
     int64_t bytes = (int64_t)(work->taken_bytes - work->blocked_taken_bytes);
     return work->blocked_us + limits->write_stall_us +
            pace_us(bytes < 0 ? 0 : (uint64_t)bytes, limits->read_min_rate_per_s);

@@ -769,3 +769,28 @@ def test_lingering_connections_count(start, connect):
     for client in lingering:
         client.close()
     assert wait_for(lambda: served(connect, proxy), "they have gone")
+
+
+def test_a_request_keeps_the_limits_that_it_began_with(start, upstream, connect, verb, tmp_path):
+    """A body that was slow enough before a reload to stricter limits is slow enough behind it; the next one is not."""
+    server = upstream()
+    proxy = start(forward(server, admin={"address": f"unix:{tmp_path}/admin.sock"}, workers=1,
+                          limits={"body_min_rate": "off", "body_grace": "1h", "write_stall": "1h"}))
+    old = connect(proxy)
+    old.send(b"POST /old HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n1")
+    wait_for(lambda: server.links, "the head is at the upstream")
+    proxy.config["limits"].update(body_grace="0s", write_stall="300ms")
+    proxy.write_config(proxy.config)
+    assert verb("reload", "-c", proxy.file).returncode == 0
+    old.send(b"2")  # from here on it is waited for anew
+    new = connect(proxy)
+    new.send(b"POST /new HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n1")
+    check_error(new.read(), 408, "0201", TIMEOUT)
+    new.close()
+    again = connect(proxy)
+    again.send(b"POST /new HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n1")
+    assert again.read().status == 408, "the time of the limit has passed twice"
+    assert old.is_quiet()
+    old.send(b"3456789")
+    assert old.read().status == 200
+    assert [request.target for request in server.requests] == ["/old"]

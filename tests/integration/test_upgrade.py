@@ -306,6 +306,19 @@ def test_a_server_that_leaves_before_it_answers(start, upstream, connect):
 
 # ---- counting
 
+@pytest.mark.parametrize("named, second_left", [(["2xx"], 2), (["2xx", "101"], 1), (["1xx"], 1)], ids=str)
+def test_a_101_is_no_2xx(start, upstream, connect, named, second_left):
+    """What a tunnel costs depends on whether its quota names the status, and is settled when the tunnel begins."""
+    proxy = start(upgrading(upstream(tunnel(echo)), quotas={"ip": {"key": ["ip"], "limits": {"hour": 3}, "charge": {"on": named}}}))
+    wait_for_room(3600, 5)
+    tunnels = [opened(connect, proxy) for _ in range(2)]
+    assert [trio_of(reply) for _, reply in tunnels] == [(3, 2, "hour"), (3, second_left, "hour")]
+    for client, _ in tunnels:
+        client.end_output()
+        client.expect_end()
+    assert [line["quotas"][0].get("refunded", 0) for line in proxy.requests(2)] == [second_left - 1] * 2
+
+
 def test_quota_is_charged_once_and_refuses_before_the_handshake(start, upstream, connect):
     server = upstream(tunnel(echo))
     proxy = start(upgrading(server, quotas={"ip": {"key": ["ip"], "limits": {"day": 2}}}))

@@ -24,11 +24,7 @@ bool exchange_exempt_by_request(const struct quota_exempt *exempt, const struct 
 {
     if (exempt->has_preflight && is_preflight(head))
         return true;
-    for (unsigned i = 0; i < exempt->net_count; i++) {
-        if (ip_net_has(&exempt->nets[i], client_ip))
-            return true;
-    }
-    return false;
+    return exempt->addresses.count != 0 && ip_ranges_find(&exempt->addresses, client_ip) != 0;
 }
 
 bool exchange_exempt_by_subject(const struct quota_exempt *exempt, const uint8_t subject[16])

@@ -167,6 +167,28 @@ static void link_members(struct reading *reading)
     }
 }
 
+/* Which addresses are exempt. */
+static void link_exempt_addresses(struct plan_work *work, struct quota_exempt *exempt,
+                                  const struct config_node *node)
+{
+    unsigned count = exempt->net_count;
+    if (count == 0)
+        return;
+    struct ip_marked *nets = arena_take(work->load->arena, count * sizeof(*nets));
+    for (unsigned i = 0; nets != NULL && i < count; i++)
+        nets[i] = (struct ip_marked){exempt->nets[i], 1};
+    const struct ip_net *twice = nets == NULL ? NULL : ip_ranges_twice(nets, count);
+    if (twice != NULL) {
+        char text[IP_TEXT_MAX + 1];
+        text[ip_format(text, &twice->ip)] = '\0';
+        config_error(work->load->doc, config_find(config_find(node, "exempt"), "addresses"),
+                     "the network of %s stands here twice", text);
+    } else if (nets == NULL ||
+               ip_ranges_make(&exempt->addresses, nets, count, 0, work->load->arena) != ERR_OK) {
+        config_out_of_memory(work->load->doc);
+    }
+}
+
 /* Who is exempt: members of the one tier of a table of their own. */
 static void link_exempt(struct plan_work *work, struct quota *quota, const struct config_node *node)
 {
@@ -254,6 +276,7 @@ void plan_link_tiers(struct plan_work *work)
     const struct quota_draft *drafts = work->draft->quotas.items;
     for (unsigned i = 0; i < plan->quota_count; i++) {
         const struct config_node *node = work->draft->quotas.nodes[i];
+        link_exempt_addresses(work, &plan->quotas[i].exempt, node);
         link_exempt(work, &plan->quotas[i], node);
         if (drafts[i].is_by_tier)
             link_tiers(work, &plan->quotas[i], &drafts[i], node);

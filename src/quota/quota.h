@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/base_ip.h"
+#include "base/base_ip_ranges.h"
 #include "base/base_span.h"
 
 #define QUOTA_WINDOWS_MAX   4 /* limits of one quota */
@@ -51,8 +51,9 @@ struct quota_tiers;
 
 /* Requests that are not counted.  Const after loading.  Owner: the plan's arena. */
 struct quota_exempt {
-    const struct ip_net *nets; /* of the client's address */
+    const struct ip_net *nets; /* as written */
     unsigned net_count;
+    struct ip_ranges addresses;         /* the same, to find in: mark 1 is exempt */
     const struct quota_tiers *subjects; /* who is in it is exempt; NULL: nobody */
     bool has_preflight;                 /* CORS preflights */
 };

@@ -16,6 +16,7 @@ const char *const QUOTA_CONF_ON_FAILURE[] = {
 
 #define QUOTA_LIMIT_MAX        2147483647
 #define QUOTA_MEMBER_BYTES_MAX 1024
+#define QUOTA_NETWORKS_MAX     100000
 #define UNITS_PATTERN          "^[0-9]+ (seconds?|minutes?|hours?|days?)$"
 
 static const char *const units[] = {"second", "minute", "hour", "day", NULL};
@@ -99,7 +100,7 @@ static const char *take_member(const struct config_take *take)
 static const struct config_directive exempt_rows[] = {
     {.key = "addresses",
      .type = CONFIG_TEXTS,
-     .max = 10000,
+     .max = QUOTA_NETWORKS_MAX,
      .absent = "none",
      .take = take_exempt_address,
      .doc = "Networks and addresses of clients that this quota does not count."},

@@ -185,6 +185,27 @@ def test_exempt_addresses_and_subjects(start, upstream, connect):
     assert ask(client, user="carol").status == 429
 
 
+def test_long_lists_of_exempt_networks(start, upstream, connect):
+    """The neighbours of every network are counted; IPv4 and IPv6 stay apart."""
+    nets = [f"10.{a}.{b}.{c}" for a in range(4) for b in range(64) for c in range(0, 256, 2)] + ["192.0.2.0/24", "192.0.2.7", "::/0"]
+    proxy = start(forward(upstream(), trusted_proxies=["127.0.0.1"], quotas={"ip": {"key": ["ip"], "limits": {"hour": 1}, "exempt": {"addresses": nets}}}))
+    wait_for_room(3600, 5)
+    client = connect(proxy)
+    for address, is_exempt in (("10.0.0.0", True), ("10.3.63.254", True), ("10.1.17.100", True), ("192.0.2.7", True), ("192.0.2.255", True),
+                               ("2001:db8::1", True), ("10.0.0.1", False), ("10.3.63.255", False), ("192.0.1.255", False), ("192.0.3.0", False)):
+        replies = [ask(client, fields=[("X-Forwarded-For", address)]) for _ in range(2)]
+        assert [reply.status for reply in replies] == ([200, 200] if is_exempt else [200, 429]), address
+        assert trio_of(replies[1]) == (None if is_exempt else (1, 0, "hour")), address
+
+
+def test_a_network_is_exempt_once(verb, tmp_path):
+    made = forward("127.0.0.1:9000", listen=[{"address": "127.0.0.1:18080"}],
+                   quotas={"q": {"key": ["ip"], "limits": {"hour": 1}, "exempt": {"addresses": ["10.0.0.0/8", "10.0.0.0", "::ffff:10.0.0.0"]}}})
+    (tmp_path / "c.json").write_text(json.dumps(made))
+    done = verb("check", "-c", tmp_path / "c.json")
+    assert done.returncode == 3 and "/quotas/q/exempt/addresses: the network of 10.0.0.0 stands here twice" in done.stderr, done.stderr
+
+
 def test_secret_subjects_are_exempt_by_their_hash_alone(start, upstream, connect):
     def config(subjects):
         return forward(upstream(), quotas={"user": {"key": ["user"], "limits": {"hour": 1}, "exempt": {"subjects": subjects}}}, **USERS)

@@ -65,6 +65,11 @@ target_compile_definitions(fault_preload PRIVATE _GNU_SOURCE)
 target_compile_options(fault_preload PRIVATE -Wall -Wextra -O1 -g -fno-omit-frame-pointer -fno-builtin -fvisibility=hidden)
 target_link_libraries(fault_preload PRIVATE ${CMAKE_DL_LIBS} gcc_s)
 
+# The wall clock says what a test wants, for integration.clocks.
+add_library(clock_preload MODULE tests/clock/preload.c)
+target_compile_definitions(clock_preload PRIVATE _GNU_SOURCE)
+target_compile_options(clock_preload PRIVATE -Wall -Wextra -O1 -g -fno-builtin -fvisibility=hidden)
+
 # The engine behind lines on stdin and stdout, for integration.algorithms and scripts/property.
 add_executable(property_driver tests/property/driver.c)
 link_modules(property_driver lease)

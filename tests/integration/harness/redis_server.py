@@ -11,8 +11,8 @@ from .waiting import wait_for
 
 
 class RedisServer:
-    def __init__(self, folder, *options):
-        self.folder, self.options = folder, options
+    def __init__(self, folder, *options, env=None):
+        self.folder, self.options, self.env = folder, options, env
         self.port = take_port()
         self.socket_path = str(folder / "redis.sock")
         self.process = None
@@ -29,7 +29,7 @@ class RedisServer:
                 ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket_path,
                  "--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", str(self.folder),
                  "--maxmemory-policy", "noeviction", *self.options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(self.env or {})})
         wait_for(self._answers, "redis-server answers")
 
     def _answers(self):

@@ -167,7 +167,7 @@ static void exchange_close(struct exchange *x)
     exchange_leave_upstream(x);
     loop_task_cancel(&x->task);
     exchange_settle(x);
-    exchange_settle_shadows(x);
+    exchange_leave_shadows(x);
     exchange_record(x);
     exchange_snapshot_unref(&x->snapshot);
     arena_fini(&x->arena);

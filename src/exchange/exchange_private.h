@@ -99,7 +99,7 @@ void exchange_note_cost(struct exchange *x, const struct http_head *head);
 /* The final status is known, or that there will be none: correct what was charged, once. */
 void exchange_settle(struct exchange *x);
 /* The exchange is over: the same for quotas in shadow. */
-void exchange_settle_shadows(struct exchange *x);
+void exchange_leave_shadows(struct exchange *x);
 
 /* The keyed hash of one subject, made when it is first needed. */
 bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject);

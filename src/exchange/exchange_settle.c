@@ -45,17 +45,24 @@ static bool is_kept(const struct exchange *x, const struct quota_charge *charge)
     return quota_status_counts(on, x->status);
 }
 
-static void settle_charge(struct exchange *x, struct quota_charge *charge)
+/* What the response makes of a charge, if it was charged. */
+static int32_t correction_of(const struct exchange *x, const struct quota_charge *charge)
 {
     int64_t delta = 0;
     if (charge->quota->is_gate)
-        return; /* settled with its subject */
+        return 0; /* settled with its subject */
     if (!is_kept(x, charge))
         delta = -(int64_t)charge->cost;
     else if (x->has_cost)
         delta = (int64_t)x->cost - charge->cost;
+    return (int32_t)delta;
+}
+
+static void settle_charge(struct exchange *x, struct quota_charge *charge)
+{
+    int32_t delta = correction_of(x, charge);
     if (charge->is_charged && delta != 0)
-        charge->corrected = lease_correct(x->env->lease, charge, (int32_t)delta);
+        charge->corrected = lease_correct(x->env->lease, charge, delta);
 }
 
 void exchange_settle(struct exchange *x)
@@ -64,14 +71,13 @@ void exchange_settle(struct exchange *x)
         exchange_settle_claims(x);
     for (unsigned i = 0; i < x->ask.count && x->is_decided && !x->is_settled; i++)
         settle_charge(x, &x->ask.charges[i]);
+    for (unsigned i = 0; i < x->shadow_count && !x->is_settled; i++)
+        lease_shadow_settle(x->env->lease, &x->shadows[i], correction_of(x, &x->shadows[i].charge));
     x->is_settled = true;
 }
 
-void exchange_settle_shadows(struct exchange *x)
+void exchange_leave_shadows(struct exchange *x)
 {
-    for (unsigned i = 0; i < x->shadow_count; i++) {
-        struct quota_charge *charge = &x->shadows[i].charge;
-        lease_shadow_leave(&x->shadows[i], is_kept(x, charge));
-        settle_charge(x, charge);
-    }
+    for (unsigned i = 0; i < x->shadow_count; i++)
+        lease_shadow_leave(&x->shadows[i]);
 }

@@ -68,8 +68,10 @@ struct lease_shadow {
  * and the readings change when the answer comes.  What is answered after lease_shadow_leave still
  * counts, and a refusal is told by an event with the request's id. */
 void lease_shadow_ask(struct lease_worker *worker, struct lease_shadow *shadow);
-/* The exchange is gone: the answer is counted without it.  keep: what it grants stays charged. */
-void lease_shadow_leave(struct lease_shadow *shadow, bool keep);
+/* If it was charged, it was `delta` more or less (lease_correct): at once, or when the answer comes.  Once. */
+void lease_shadow_settle(struct lease_worker *worker, struct lease_shadow *shadow, int32_t delta);
+/* The exchange is gone: the answer is counted without it. */
+void lease_shadow_leave(struct lease_shadow *shadow);
 
 /* A charge that was granted turned out to be `delta` more (charged whatever the limit) or less (given back at
  * most once, and only within the windows it was charged in).  Returns what was done, and counts it. */

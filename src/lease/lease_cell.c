@@ -398,14 +398,13 @@ void lease_cell_late_grant(struct lease_cell *cell, const struct store_redis_cla
 }
 
 /* A bucket's debt is also seen here: claim_bucket bills no more than what is. */
-static void drain(struct lease_cell *cell, const struct quota *quota, unsigned w, uint32_t tokens)
+static void drain(const struct lease_cell *cell, struct lease_window *window,
+                  const struct quota_terms *terms, uint32_t tokens)
 {
     uint64_t now_us = (uint64_t)cell->touched_s * US_PER_S;
-    struct lease_window *window = &cell->windows[w];
-    struct quota_terms terms = quota_terms_of(quota, w, cell->extra, 1);
-    struct quota_state state = lease_cell_state(cell, quota, w);
-    quota_state_settle(&terms, &state, now_us);
-    quota_state_take(&terms, &state, now_us, tokens);
+    struct quota_state state = {window->start_s, window->seen, 0};
+    quota_state_settle(terms, &state, now_us);
+    quota_state_take(terms, &state, now_us, tokens);
     window->start_s = state.at_s;
     window->seen = state.count;
 }
@@ -422,8 +421,9 @@ bool lease_cell_correct(struct lease_cell *cell, const struct quota_charge *char
         is_done = true;
         if (delta > 0) {
             window->local = add_capped(window->local, (uint32_t)delta);
+            struct quota_terms terms = quota_terms_of(charge->quota, w, cell->extra, 1);
             if (is_bucket(window))
-                drain(cell, charge->quota, w, (uint32_t)delta);
+                drain(cell, window, &terms, (uint32_t)delta);
             continue;
         }
         uint32_t less = (uint32_t)-delta;
@@ -432,6 +432,44 @@ bool lease_cell_correct(struct lease_cell *cell, const struct quota_charge *char
             give_back(window, less, mark_s);
         else
             window->back = add_capped(window->back, less);
+    }
+    return is_done;
+}
+
+/* The claim knows the bucket when the quota may be gone. */
+static void drain_claimed(const struct lease_cell *cell, struct lease_window *window,
+                          const struct store_redis_window *claimed, uint32_t tokens)
+{
+    const struct quota_terms terms = {
+        .algorithm = QUOTA_BUCKET,
+        .period_s = quota_code_period(claimed->period_s),
+        .limit = claimed->limit,
+        .capacity = claimed->interval == 0 ? 0 : (uint32_t)(claimed->whole / claimed->interval),
+        .interval = claimed->interval,
+    };
+    drain(cell, window, &terms, tokens);
+}
+
+bool lease_cell_correct_late(struct lease_cell *cell, const struct store_redis_claim *claim,
+                             const struct store_redis_result *result, int32_t delta)
+{
+    bool is_done = false;
+    for (unsigned i = 0; i < claim->window_count; i++) {
+        struct lease_window *window = find_window(cell, claim->windows[i].period_s);
+        uint32_t at_s = result->windows[i].start_s;
+        if (quota_code_kind(claim->windows[i].period_s) == QUOTA_KIND_BEFORE || window == NULL)
+            continue;
+        if (is_bucket(window) ? delta < 0 && at_s <= cell->touched_s : window->start_s != at_s)
+            continue;
+        is_done = true;
+        if (delta > 0)
+            window->local = add_capped(window->local, (uint32_t)delta);
+        if (delta > 0 && is_bucket(window))
+            drain_claimed(cell, window, &claim->windows[i], (uint32_t)delta);
+        else if (is_bucket(window))
+            give_back(window, (uint32_t)-delta, at_s);
+        else if (delta < 0)
+            window->back = add_capped(window->back, (uint32_t)-delta);
     }
     return is_done;
 }

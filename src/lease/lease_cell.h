@@ -91,6 +91,10 @@ void lease_cell_late_grant(struct lease_cell *cell, const struct store_redis_cla
  * back.  False: those windows are over. */
 bool lease_cell_correct(struct lease_cell *cell, const struct quota_charge *charge, int32_t delta);
 
+/* The same for a charge that has only now been answered, by what was asked and said. */
+bool lease_cell_correct_late(struct lease_cell *cell, const struct store_redis_claim *claim,
+                             const struct store_redis_result *result, int32_t delta);
+
 /* This process's share of what is left, or of the limit in a window that nobody has seen: floor of a
  * proxies-th part. */
 uint32_t lease_cell_share(const struct lease_cell *cell, unsigned window, uint32_t limit,

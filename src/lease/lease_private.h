@@ -46,6 +46,7 @@ struct lease_pending {
         uint32_t slot_allow, slot_refuse;
         char id[LEASE_SHADOW_ID], name[LEASE_SHADOW_NAME_MAX];
         unsigned name_len;
+        int32_t delta; /* what its charge is corrected by once it is granted */
     } late_shadow;
     bool is_late;                          /* counted in the worker's late */
     bool is_parked;                        /* not sent yet */

@@ -45,6 +45,31 @@ static void tell_refusal(const struct lease_pending *pending)
     redis->on_event(redis->event_arg, json);
 }
 
+/* What the response said before the store had answered. */
+static int32_t correct_late(const struct lease_pending *pending,
+                            const struct store_redis_answer *answer)
+{
+    struct lease_worker *worker = pending->worker;
+    const struct store_redis_claim *claim = &pending->op.claims[0];
+    int32_t delta = pending->late_shadow.delta;
+    struct store_cell *held =
+        delta == 0 ? NULL : lease_table_find(&worker->lease->table, claim->key);
+    if (held == NULL)
+        return 0;
+    struct lease_cell *cell = store_cell_body(held);
+    bool is_done = lease_cell_correct_late(cell, claim, &answer->keys[0], delta);
+    if (is_done)
+        lease_settle_note(worker, claim->key, cell);
+    store_cell_unlock(held);
+    if (!is_done)
+        return 0;
+    if (delta < 0)
+        metrics_add(worker->loop->metrics, METRICS_QUOTA_REFUNDED, (uint64_t) - (int64_t)delta);
+    else
+        metrics_add(worker->loop->metrics, METRICS_QUOTA_ADDED, (uint64_t)delta);
+    return delta;
+}
+
 static void on_answer(struct store_redis_op *op, enum store_answer result,
                       const struct store_redis_answer *answer)
 {
@@ -58,6 +83,7 @@ static void on_answer(struct store_redis_op *op, enum store_answer result,
               answer->granted ? pending->late_shadow.slot_allow : pending->late_shadow.slot_refuse);
     }
     lease_learn(pending, 0, answer);
+    int32_t corrected = answer != NULL && answer->granted ? correct_late(pending, answer) : 0;
     if (shadow != NULL) {
         shadow->pending = NULL;
         if (answer == NULL) {
@@ -65,6 +91,7 @@ static void on_answer(struct store_redis_op *op, enum store_answer result,
         } else {
             lease_fill_charge(&shadow->charge, &op->claims[0], &answer->keys[0], answer->granted,
                               answer->now_us);
+            shadow->charge.corrected = corrected;
             shadow->state = answer->granted ? LEASE_SHADOW_ALLOW : LEASE_SHADOW_REFUSE;
         }
     } else if (answer != NULL && !answer->granted) {
@@ -95,6 +122,7 @@ static void ask_store(struct lease_worker *worker, struct lease_shadow *shadow)
     }
     pending->op.done = on_answer;
     note_quota(pending, shadow);
+    pending->late_shadow.delta = 0;
     lease_claim(pending, 0, &shadow->charge);
     pending->late[0].fate = LEASE_LATE_KEEP; /* granted is charged, whoever still waits for it */
     if (store_redis_link_charge(worker->link, &pending->op) == STORE_PENDING) {
@@ -130,12 +158,18 @@ void lease_shadow_ask(struct lease_worker *worker, struct lease_shadow *shadow)
         ask_store(worker, shadow);
 }
 
-void lease_shadow_leave(struct lease_shadow *shadow, bool keep)
+void lease_shadow_settle(struct lease_worker *worker, struct lease_shadow *shadow, int32_t delta)
+{
+    if (shadow->pending != NULL)
+        shadow->pending->late_shadow.delta = delta;
+    else if (delta != 0)
+        shadow->charge.corrected = lease_correct(worker, &shadow->charge, delta);
+}
+
+void lease_shadow_leave(struct lease_shadow *shadow)
 {
     if (shadow->pending == NULL)
         return;
-    if (!keep)
-        shadow->pending->late[0].fate = LEASE_LATE_BACK;
     shadow->pending->shadow = NULL;
     shadow->pending = NULL;
 }

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quotas in shadow: what they would have done shows in logs and metrics, and nowhere else."""
 import random
+import socket
+import time
 
 import pytest
+from harness import http
+from harness.client import Client
+from harness.clocks import PATCH_S, Clock
 from harness.configs import forward
 from harness.ports import take_port
+from harness.proxy import BINARY
+from harness.redis_server import RedisServer
 from harness.replies import trio_of
 from harness.waiting import wait_for, wait_for_room
 
@@ -34,7 +41,6 @@ def shadow_entry(line, quota="next"):
 
 def metric(proxy, quota, decision):
     """The value of sluice_quota_decisions_total."""
-    from harness.client import Client
     host, port = proxy.config["admin"]["metrics"].rsplit(":", 1)
     client = Client((host, int(port)))
     text = client.ask("GET", "/metrics").body.decode()
@@ -113,33 +119,169 @@ def test_two_in_shadow_judge_apart(start, upstream, connect):
     assert [shadow_entry(line, "large").get("refused", False) for line in lines] == [False, False, False, True]
 
 
-@pytest.mark.parametrize("store", [memory, in_redis])
-def test_denials_equal_those_of_the_enforced_quota(start, upstream, connect, redis, store):
-    """The same traffic twice: once enforced, once in shadow; the same requests are refused."""
-    rng = random.Random(5)
-    traffic = [rng.choice("abcdef") for _ in range(300)]
-    wait_for_room(3600, 60)
-    refused = {}
+# the quota, and the route's cost: what is recorded is replayed against each of them
+QUOTAS = {
+    "fixed": ({"limits": {"minute": 9}}, 1),
+    "two windows": ({"limits": {"minute": 6, "hour": 20}}, 1),
+    "constant cost": ({"limits": {"minute": 20}}, 3),
+    "settled cost": ({"limits": {"minute": 25}}, {"response_header": "X-Cost", "estimate": 3, "max": 12}),
+    "given back": ({"limits": {"minute": 5}, "charge": {"on": ["2xx", "404"]}}, 1),
+    "settled and given back": ({"limits": {"minute": 25}, "charge": {"on": ["2xx"]}}, {"response_header": "X-Cost", "estimate": 3, "max": 12}),
+    "sliding": ({"limits": {"minute": 9}, "algorithm": "sliding"}, 1),
+    "sliding, settled": ({"limits": {"minute": 25}, "algorithm": "sliding", "charge": {"on": ["2xx"]}},
+                         {"response_header": "X-Cost", "estimate": 3, "max": 12}),
+    "bucket": ({"limits": {"minute": 9}, "algorithm": "token_bucket"}, 1),
+    "bucket with burst, settled": ({"limits": {"minute": 20}, "burst": 30, "algorithm": "token_bucket", "charge": {"on": ["2xx", "404"]}},
+                                   {"response_header": "X-Cost", "estimate": 3, "max": 12}),
+}
+USER_COUNT = 5
+
+
+def record(rng, jumps):
+    """[(when, user, status, cost)]: bursts of requests, and the responses that they got."""
+    at, traffic = 0.0, []
+    for jump_s in jumps:
+        at += jump_s
+        for _ in range(rng.randint(20, 30)):
+            traffic.append((at, rng.choice("abcde"[:USER_COUNT]), rng.choice((200, 200, 200, 404, 500)), rng.choice((None, 0, 1, 3, 7, 20))))
+    return traffic
+
+
+def as_recorded(message):
+    """The path says what the server answered: /NAME/STATUS/COST."""
+    _, _, status, cost = message.target.split("/")
+    return http.response(int(status), "Recorded", [] if cost == "None" else [("X-Cost", cost)], b"x")
+
+
+class Verdicts:
+    """Those of quotas in shadow over Redis come when they come: how many there are."""
+
+    def __init__(self, address):
+        self.address, self.count = address, 0
+
+    def seen(self):
+        with Client(self.address) as client:
+            rows = client.ask("GET", "/metrics").body.decode().splitlines()
+        return sum(int(row.split()[-1]) for row in rows if row.startswith("sluice_quota_decisions_total") and '="shadow_' in row)
+
+    def wait_for_one(self):
+        self.count += 1
+        wait_for(lambda: self.seen() >= self.count, "the verdict is in")
+
+
+def replay(client, clock, name, traffic, settle_s, verdicts):
+    """Each request at its time, when the one before it has been judged; the ids of the answers, and the statuses."""
+    ids, statuses = [], []
+    for when, user, status, cost in traffic:
+        if clock.begin + when != clock.now:
+            clock.set(clock.begin + when)
+            time.sleep(settle_s)
+        reply = client.ask("GET", f"/{name}/{status}/{cost}", [("X-User", user)])
+        ids.append(reply["X-request-id"].split("-")[0])
+        statuses.append(reply.status)
+        if verdicts:
+            verdicts.wait_for_one()
+    return ids, statuses
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+def test_denials_equal_those_of_the_enforced_quota(start, upstream, connect, world, store):
+    """What was recorded is replayed twice by a clock of its own: enforced, and in shadow.  The same requests are refused."""
+    clock = Clock(world.folder)
+    names = {name: f"q{number}" for number, name in enumerate(QUOTAS)}
+    server = upstream(answer=as_recorded)
+    # A proxy stands by a refusal of Redis for a moment of real time; in the memory store time is but a number.
+    jumps = [0.25, 1, 58.7, 0.05, 20, 41, 3, 3600, 7.5, 33, 59.9] if store == "memory" else [0.25, 58.9, 21]
+    settle_s = 0 if store == "memory" else PATCH_S
+    redis_server = None
+    if store == "redis":
+        redis_server = RedisServer(world.folder, env=clock.env())
+        world.redises.append(redis_server)
+    refused, traffics = {}, {name: record(random.Random(name), jumps) for name in QUOTAS}
     for mode in ("enforce", "shadow"):
-        quotas = {"next": {"key": ["user"], "limits": {"hour": 30}, "mode": mode}}
-        proxy = start(with_metrics(forward(upstream(), quotas=quotas, store={**store(redis), **(
-            {"prefix": mode} if store is in_redis else {})}, **USERS)))
-        if store is in_redis:
-            wait_until_counted_in_store(connect, proxy)
+        clock.set(clock.begin)
+        config = forward(server, workers=1, log={"level": "info"},
+                         store=memory(None) if store == "memory" else {**in_redis(redis_server), "prefix": mode, "decision_timeout": "250ms"}, **USERS)
+        config["quotas"] = {names[name]: {"key": ["user"], "mode": mode, "on_failure": "deny", **quota} for name, (quota, _) in QUOTAS.items()}
+        config["routes"] = [{"name": names[name], "prefix": f"/{names[name]}/", "upstream": "app", "quotas": [names[name]], "cost": cost}
+                            for name, (_, cost) in QUOTAS.items()]
+        config["routes"].append({"name": "probe", "prefix": "/", "upstream": "app", "quotas": ["probe"]})
+        config["quotas"]["probe"] = {"key": ["route"], "limits": {"day": 1000000}, "on_failure": "deny"}
+        proxy = start(with_metrics(config), env=clock.env(BINARY))
         client = connect(proxy)
-        replies = [ask(client, user) for user in traffic]
+        wait_for(lambda c=client: c.ask("GET", "/probe/200/1").status == 200, "the store answers")
+        counter = Verdicts(("127.0.0.1", int(proxy.config["admin"]["metrics"].rsplit(":", 1)[1]))) if redis_server and mode == "shadow" else None
+        # Burst by burst over all quotas: the clock is one.
+        seen, lists = {name: ([], []) for name in QUOTAS}, {name: list(traffic) for name, traffic in traffics.items()}
+        for when in sorted({request[0] for traffic in traffics.values() for request in traffic}):
+            for name, traffic in lists.items():
+                burst = [request for request in traffic if request[0] == when]
+                ids, statuses = replay(client, clock, names[name], burst, settle_s, counter)
+                seen[name][0].extend(ids)
+                seen[name][1].extend(statuses)
         prefix = "" if mode == "enforce" else "shadow_"
-        wait_for(lambda: sum(metric(proxy, "next", prefix + d) for d in ("allow", "refuse")) >= 300, "every verdict is in")
+        for name, traffic in traffics.items():
+            wait_for(lambda n=names[name], t=traffic: sum(metric(proxy, n, prefix + d) for d in ("allow", "refuse")) == len(t), "every verdict is in")
+        lines = {line["id"]: line for line in proxy.requests(sum(map(len, traffics.values())))}
         # With Redis a verdict may come after the line: then an event tells.
-        lines = {line["id"]: line for line in proxy.requests(300)}
-        late = {event["id"] for event in proxy.events("shadow_refusal") if event["q"] == "next"}
-        lines = [lines[reply["X-request-id"].split("-")[0]] for reply in replies]
-        refused[mode] = [line["status"] == 429 if mode == "enforce" else
-                         shadow_entry(line).get("refused", False) or line["id"] in late for line in lines]
-        assert metric(proxy, "next", prefix + "refuse") == sum(refused[mode])
+        late = {event["id"] for event in proxy.events("shadow_refusal")}
+        for name, (ids, statuses) in seen.items():
+            if mode == "enforce":
+                refused[name] = [status == 429 for status in statuses]
+                continue
+            assert 429 not in statuses
+            denied = [any(entry.get("refused", False) for entry in lines[one]["quotas"]) or one in late for one in ids]
+            differing = [number for number, pair in enumerate(zip(refused[name], denied)) if pair[0] != pair[1]]
+            assert not differing, f"{name}: {len(differing)} of {len(ids)}, the first {differing[:5]}: {traffics[name][differing[0]]}"
+            assert metric(proxy, names[name], "shadow_refuse") == sum(denied)
         proxy.stop()
-    assert sum(refused["enforce"]) == 300 - 6 * 30
-    assert refused["shadow"] == refused["enforce"]
+    for name, denied in refused.items():
+        assert 3 <= sum(denied) <= len(denied) - 3, (name, sum(denied), len(denied))
+
+
+def test_a_shadow_settles_with_the_response_as_an_enforced_quota_does(start, upstream, connect, redis):
+    """Its body still comes: what it cost, and that it does not count, is known to the next request."""
+    held = []
+
+    def serve(link):
+        while (message := link.read_request()) is not None:
+            status, cost = message.target.split("/")[1:3]
+            link.send(f"HTTP/1.1 {status} Said\r\nX-Cost: {cost}\r\nContent-Length: 2\r\n\r\nx".encode())
+            wait_for(lambda: held, "the test lets go")
+            link.send(b"x")
+
+    for name, store in (("memory", memory(None)), ("redis", in_redis(redis))):
+        quota = shadow(10, charge={"on": ["2xx"]})
+        proxy = start(with_metrics(forward(upstream(serve=serve), quotas={"next": quota}, store=store, workers=1,
+                                           route={"cost": {"response_header": "X-Cost", "estimate": 4, "max": 9}}, **USERS)))
+        wait_for_room(3600, 20)
+        if name == "redis":
+            wait_until_shadow_counts(connect, proxy, held)
+        clients, asked = [], metric(proxy, "next", "shadow_allow") + metric(proxy, "next", "shadow_refuse")
+        held.clear()
+        # given back twice; 9 in all; refused, for 4 more are too many
+        for number, path in enumerate(("/500/4", "/500/9", "/200/9", "/200/1")):
+            clients.append(connect(proxy))
+            clients[-1].send(http.request("GET", path, [("X-User", "alice")]))
+            wait_for(lambda c=clients[-1]: c.sock.recv(1, socket.MSG_PEEK), "the head")
+            wait_for(lambda n=number: metric(proxy, "next", "shadow_allow") + metric(proxy, "next", "shadow_refuse") == asked + n + 1, "the verdict")
+        held.append(True)
+        replies = [client.read() for client in clients]
+        entries = [shadow_entry(proxy.line_of(reply)) for reply in replies]
+        assert [(e["charged"], e.get("refunded", 0), e.get("added", 0), e.get("refused", False)) for e in entries] == [
+            (4, 4, 0, False), (4, 4, 0, False), (4, 0, 5, False), (0, 0, 0, True)], name
+
+
+def wait_until_shadow_counts(connect, proxy, held):
+    """Quotas in shadow are skipped until Redis is there."""
+    def counts():
+        held.append(True)
+        client = connect(proxy)
+        client.ask("GET", "/200/1", [("X-User", "probe")])
+        client.close()
+        return metric(proxy, "next", "shadow_allow") > 0
+
+    wait_for(counts, "the proxy counts in Redis")
 
 
 def test_nobody_waits_for_a_redis_that_stands_still(start, upstream, connect, redis):

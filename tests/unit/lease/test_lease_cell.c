@@ -315,6 +315,40 @@ static void test_late_grants(void **state)
     assert_int_equal(cell.windows[1].local, 0);
 }
 
+/* What a response says of a charge before the store has answered it. */
+static void test_late_corrections(void **state)
+{
+    static const struct quota bucket = {
+        .limit_count = 1, .algorithm = QUOTA_BUCKET, .limits = {MINUTE(6)}};
+    struct lease_cell cell = {0};
+    const uint32_t used[] = {2, 20};
+    (void)state;
+    struct store_redis_claim claim = exchange(&cell, &MINUTE_HOUR, T0_S, 1, used);
+    struct store_redis_result result = answer(&claim, 1, T0_S, used);
+    assert_true(lease_cell_correct_late(&cell, &claim, &result, 7));
+    assert_int_equal(cell.windows[0].local, 7);
+    assert_int_equal(cell.windows[1].local, 7);
+    lease_cell_settle(&cell, &MINUTE_HOUR, T0_S + 60); /* the minute is over, the hour is not */
+    assert_true(lease_cell_correct_late(&cell, &claim, &result, -2));
+    assert_int_equal(cell.windows[0].back, 0);
+    assert_int_equal(cell.windows[1].back, 2);
+    assert_int_equal(cell.windows[1].local, 7);
+
+    /* A bucket's debt counts as drained here too: what is not there is not billed.  Ten seconds a token. */
+    cell = (struct lease_cell){0};
+    lease_cell_settle(&cell, &bucket, T0_S);
+    lease_cell_claim(&cell, &bucket, 1, true, &claim);
+    result = (struct store_redis_result){.lineage = 1, .windows = {{T0_S + 10, 0}}};
+    lease_cell_learn(&cell, &claim, &result, US(T0_S), MONO(T0_S));
+    assert_true(lease_cell_correct_late(&cell, &claim, &result, 3));
+    assert_int_equal(cell.windows[0].start_s, T0_S + 40);
+    lease_cell_settle(&cell, &bucket, T0_S + 20);
+    lease_cell_claim(&cell, &bucket, 1, true, &claim);
+    assert_int_equal(claim.windows[0].debt, 2);
+    assert_false(lease_cell_correct_late(&cell, &claim, &result, -1)); /* it is filled again */
+    assert_false(lease_cell_has_debt(&cell));
+}
+
 static void test_shares(void **state)
 {
     struct lease_cell cell = {0};
@@ -362,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_refused_for_another_key),
         cmocka_unit_test(test_debts),
         cmocka_unit_test(test_late_grants),
+        cmocka_unit_test(test_late_corrections),
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_who_may_be_forgotten),
     };

@@ -8,7 +8,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from harness.client import Client  # noqa: E402
-from harness.proxy import BINARY, Sluice, run_verb  # noqa: E402
+from harness.configs import with_probe  # noqa: E402
+from harness.proxy import BINARY, Sluice, run_verb, wait_until_counting  # noqa: E402
 from harness.redis_server import RedisServer  # noqa: E402
 from harness.upstream import Upstream  # noqa: E402
 from harness.waiting import wait_for  # noqa: E402
@@ -26,6 +27,7 @@ class World:
     def __init__(self, folder):
         self.folder = folder
         self.clients, self.upstreams, self.proxies, self.redises = [], [], [], []
+        self.redis_store = None  # what proxies with quotas count in, unless they say
 
     def end(self):
         for client in self.clients:
@@ -61,13 +63,27 @@ def start(world):
 
     def make(config, **kwargs):
         kwargs.setdefault("name", f"sluice{len(world.proxies)}" if world.proxies else "sluice")
+        is_probed = world.redis_store is not None and "quotas" in config and "store" not in config
+        if is_probed:
+            config = with_probe({**config, "store": {**world.redis_store, "prefix": f"p{len(world.proxies)}"}})
         proxy = Sluice(world.folder, config, wait=False, **{k: v for k, v in kwargs.items() if k != "wait"})
         world.proxies.append(proxy)
         if kwargs.get("wait", True):
             proxy.wait_until_serving()
+        if is_probed:
+            wait_until_counting(proxy)
         return proxy
 
     return make
+
+
+@pytest.fixture(params=["memory", "redis"])
+def each_store(request, world):
+    """The test runs once over each store: the same cases, the same answers.  For pytest.mark.usefixtures."""
+    if request.param == "redis":
+        server = RedisServer(world.folder)
+        world.redises.append(server)
+        world.redis_store = {"type": "redis", "servers": [server.address], "decision_timeout": "250ms", "fleet_size": 1}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from harness import http
 from harness.configs import forward
 from harness.replies import check_error, trio_of
 
+both_stores = pytest.mark.usefixtures("each_store")
 LIMITS = {"hour": 50}
 
 
@@ -49,6 +50,7 @@ SOURCES = [
 
 
 @pytest.mark.parametrize("source, one, same, other", SOURCES, ids=[row[0] for row in SOURCES])
+@both_stores
 def test_source(start, upstream, connect, source, one, same, other):
     client = connect(start(counting(upstream(), source)))
     assert used(client.ask(**one)) == 1
@@ -57,6 +59,7 @@ def test_source(start, upstream, connect, source, one, same, other):
     assert used(client.ask(**one)) == 3
 
 
+@both_stores
 def test_basic_user_is_shown_and_the_password_is_not(start, upstream, connect):
     proxy = start(counting(upstream(), "basic_user"))
     client = connect(proxy)
@@ -68,6 +71,7 @@ def test_basic_user_is_shown_and_the_password_is_not(start, upstream, connect):
     assert "MARKER" not in proxy.access_log.read_text() and good.split()[1] not in proxy.access_log.read_text()
 
 
+@both_stores
 def test_path_name_and_route(start, upstream, connect):
     config = forward(upstream(), subject_secret="test",
                      identities={"project": {"from": ["path:project"]}},
@@ -85,6 +89,7 @@ def test_path_name_and_route(start, upstream, connect):
     assert line["route"] == "search" and line["subjects"]["project"] == "alpha" if "project" in line["subjects"] else True
 
 
+@both_stores
 def test_combination_and_no_collision_between_sources(start, upstream, connect):
     config = forward(upstream(), subject_secret="test", identities={"a": {"from": ["header:A"]}, "b": {"from": ["header:B"]}},
                      quotas={"q": {"key": ["a", "b"], "limits": LIMITS}})
@@ -95,6 +100,7 @@ def test_combination_and_no_collision_between_sources(start, upstream, connect):
     assert used(client.ask(fields=[("B", "z"), ("A", "xy")])) == 2
 
 
+@both_stores
 def test_alternatives_take_the_first_present_and_do_not_collide(start, upstream, connect):
     client = connect(start(counting(upstream(), ["header:X-Key", "header:X-Other"])))
     assert used(client.ask(fields=[("X-Key", "v")])) == 1
@@ -104,6 +110,7 @@ def test_alternatives_take_the_first_present_and_do_not_collide(start, upstream,
 
 # -- missing
 
+@both_stores
 def test_missing_counts_by_address(start, upstream, connect):
     client = connect(start(counting(upstream(), "header:X-Key")))
     assert used(client.ask()) == 1
@@ -111,6 +118,7 @@ def test_missing_counts_by_address(start, upstream, connect):
     assert used(client.ask()) == 2
 
 
+@both_stores
 def test_missing_skip(start, upstream, connect):
     proxy = start(counting(upstream(), "header:X-Key", missing="skip"))
     client = connect(proxy)
@@ -121,6 +129,7 @@ def test_missing_skip(start, upstream, connect):
     assert proxy.requests(61)[0]["decision"] == "none"
 
 
+@both_stores
 def test_missing_refuse(start, upstream, connect):
     server = upstream()
     client = connect(start(counting(server, "header:X-Key", missing="refuse")))
@@ -129,6 +138,7 @@ def test_missing_refuse(start, upstream, connect):
     assert len(server.requests) == 1
 
 
+@both_stores
 def test_missing_shared(start, upstream, connect):
     proxy = start(counting(upstream(), "header:X-Key", missing="shared"))
     assert used(connect(proxy, source="127.0.0.1").ask()) == 1
@@ -136,6 +146,7 @@ def test_missing_shared(start, upstream, connect):
     assert used(connect(proxy).ask(fields=[("X-Key", "v")])) == 1
 
 
+@both_stores
 def test_identity_header_twice_is_400(start, upstream, connect):
     server = upstream()
     client = connect(start(counting(server, "header:X-Key")))
@@ -151,6 +162,7 @@ def by_address(server, **more):
                    identities={"address": {"from": ["ip"]}}, **more)
 
 
+@both_stores
 def test_address_is_the_peers_whatever_headers_say(start, upstream, connect):
     proxy = start(by_address(upstream()))
     client = connect(proxy, source="127.0.0.5")
@@ -161,6 +173,7 @@ def test_address_is_the_peers_whatever_headers_say(start, upstream, connect):
     assert {line["client_ip"] for line in lines} == {"127.0.0.5", "127.0.0.6"}
 
 
+@both_stores
 def test_rightmost_untrusted_hop_of_a_trusted_peer(start, upstream, connect):
     server = upstream()
     proxy = start(by_address(server, trusted_proxies=["127.0.0.0/8", "10.0.0.0/8"]))
@@ -185,6 +198,7 @@ def test_rightmost_untrusted_hop_of_a_trusted_peer(start, upstream, connect):
     assert server.requests[0]["X-Forwarded-For"] == "203.0.113.7, 127.0.0.1", "a trusted peer's list is kept and goes on"
 
 
+@both_stores
 def test_forged_leftmost_entries_do_not_make_new_subjects(start, upstream, connect):
     proxy = start(by_address(upstream(), trusted_proxies=["127.0.0.1"]))
     client = connect(proxy)
@@ -192,6 +206,7 @@ def test_forged_leftmost_entries_do_not_make_new_subjects(start, upstream, conne
     assert last == list(range(1, 21))
 
 
+@both_stores
 def test_forwarded_header_when_configured(start, upstream, connect):
     proxy = start(by_address(upstream(), trusted_proxies=["127.0.0.1"], client_address="forwarded"))
     client = connect(proxy)
@@ -200,6 +215,7 @@ def test_forwarded_header_when_configured(start, upstream, connect):
     assert [line["client_ip"] for line in proxy.requests(2)] == ["2001:db8::7", "127.0.0.1"]
 
 
+@both_stores
 def test_ipv6_is_counted_by_64_and_v4_mapped_is_v4(start, upstream, connect):
     proxy = start(by_address(upstream(), trusted_proxies=["127.0.0.1"]))
     client = connect(proxy)
@@ -269,6 +285,7 @@ def test_a_whole_64_is_one_subject(start, connect):
     assert used(client.ask(fields=[("X-Forwarded-For", "2001:db8:1:3::")])) == 1
 
 
+@both_stores
 def test_prefixes_are_configurable(start, upstream, connect):
     config = by_address(upstream(), trusted_proxies=["127.0.0.1"])
     config["identities"]["address"].update(ipv4_prefix=24, ipv6_prefix=48)
@@ -305,6 +322,7 @@ def test_a_ladder_of_prefixes_is_charged_as_one(start, upstream, connect):
 
 # -- values that try to be others
 
+@both_stores
 def test_keys_of_any_bytes_are_never_shared_or_split(start, upstream, connect):
     config = counting(upstream(), "header:X-Key")
     config["limits"] = {"header": "80KiB", "headers": "128KiB"}
@@ -343,6 +361,7 @@ def test_secret_names_never_reach_a_log(start, upstream, connect):
     assert lines[3]["query"] == "token&x" or lines[3]["query"] == ["token", "x"]
 
 
+@both_stores
 def test_odd_values_are_counted_and_break_nothing(start, upstream, connect):
     client = connect(start(counting(upstream(), "header:X-Key")))
     for value in ("\xff\xfe", "{}", "a:b:c", "a}b{c", "x" * 20000, "%00", "\xe2\x80\xae"):

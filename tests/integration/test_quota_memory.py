@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quotas in the embedded store: exact counts, the right headers, refusals that cost nothing."""
+"""Quotas over either store: exact counts, the right headers, refusals that cost nothing; and what the embedded store keeps."""
 import collections
 import threading
 import time
@@ -9,6 +9,7 @@ from harness.configs import forward
 from harness.replies import check_error, throttled, trio_of
 from harness.waiting import wait_for_next_window, wait_for_room
 
+both_stores = pytest.mark.usefixtures("each_store")
 USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "test"}
 
 
@@ -29,6 +30,7 @@ def check_retry_after(reply, period_s, asked_at, answered_at):
     assert answered_at + seconds <= end + 1.001, "later than needed"
 
 
+@both_stores
 def test_trio_counts_down_to_zero_then_429(start, upstream, connect):
     server = upstream()
     client = connect(start(per_user(server, {"minute": 5})))
@@ -52,6 +54,7 @@ def test_trio_counts_down_to_zero_then_429(start, upstream, connect):
     ({"second": 2}, "second", 1, "second", 1), ({"minute": 2}, "minute", 1, "minute", 60), ({"hour": 2}, "hour", 1, "hour", 3600),
     ({"day": 2}, "day", 1, "day", 86400), ({"5 minutes": 2}, "5 minute", 5, "minute", 300),
     ({"10 seconds": 2}, "10 second", 10, "second", 10), ({"2 hours": 2}, "2 hour", 2, "hour", 7200)])
+@both_stores
 def test_every_unit(start, upstream, connect, limits, window, count, unit, period):
     client = connect(start(per_user(upstream(), limits)))
     wait_for_next_window(1) if period == 1 else wait_for_room(period, 5)
@@ -64,6 +67,7 @@ def test_every_unit(start, upstream, connect, limits, window, count, unit, perio
     check_retry_after(reply, period, before, time.time())
 
 
+@both_stores
 def test_a_new_window_begins_fresh_on_the_utc_calendar(start, upstream, connect):
     proxy = start(per_user(upstream(), {"2 seconds": 3}))
     client = connect(proxy)
@@ -81,6 +85,7 @@ def test_a_new_window_begins_fresh_on_the_utc_calendar(start, upstream, connect)
         assert admitted[window] == 3, admitted
 
 
+@both_stores
 def test_binding_window_is_the_tightest(start, upstream, connect):
     client = connect(start(per_user(upstream(), {"day": 20, "minute": 10, "hour": 15})))
     wait_for_room(60, 5)
@@ -91,6 +96,7 @@ def test_binding_window_is_the_tightest(start, upstream, connect):
     assert reply.status == 429 and trio_of(reply) == (10, 0, "minute")
 
 
+@both_stores
 def test_ties_go_to_the_shorter_window(start, upstream, connect):
     client = connect(start(per_user(upstream(), {"day": 4, "hour": 4})))
     wait_for_room(3600, 5)
@@ -102,6 +108,7 @@ def test_ties_go_to_the_shorter_window(start, upstream, connect):
     assert int(reply["Retry-After"]) > 86400 - time.time() % 86400 - 2
 
 
+@both_stores
 def test_odd_windows_are_shown_only_when_nothing_else_applies_or_they_refused(start, upstream, connect):
     client = connect(start(per_user(upstream(), {"10 seconds": 2, "hour": 100})))
     wait_for_room(10, 3)
@@ -112,6 +119,7 @@ def test_odd_windows_are_shown_only_when_nothing_else_applies_or_they_refused(st
     assert trio_of(reply) == (2, 0, "10 second")
 
 
+@both_stores
 def test_refusals_are_charged_nowhere(start, upstream, connect):
     """Two quotas: what one refuses is not taken from the other, nor from the refusing quota's longer window."""
     quotas = {"user": {"key": ["user"], "limits": {"minute": 2, "day": 100}}, "all": {"key": ["route"], "limits": {"hour": 7}}}
@@ -135,12 +143,14 @@ def test_refusals_are_charged_nowhere(start, upstream, connect):
     assert len(server.requests) == 7
 
 
+@both_stores
 def test_limit_zero_refuses_everything(start, upstream, connect):
     client = connect(start(per_user(upstream(), {"hour": 0})))
     reply = ask(client)
     assert reply.status == 429 and trio_of(reply) == (0, 0, "hour")
 
 
+@both_stores
 def test_exact_under_concurrency(start, upstream, connect):
     """Sixteen connections on several threads, one subject: exactly the limit is admitted."""
     proxy = start(per_user(upstream(), {"hour": 700, "day": 5000}))
@@ -165,12 +175,14 @@ def test_exact_under_concurrency(start, upstream, connect):
     assert remaining == list(range(1, 701)), "every admitted request took a number of its own"
 
 
+@both_stores
 def test_own_errors_after_the_decision_carry_the_trio(start, connect):
     client = connect(start(per_user("127.0.0.1:1", {"hour": 5})))
     reply = ask(client)
     assert reply.status == 502 and trio_of(reply) == (5, 4, "hour")
 
 
+@both_stores
 def test_routes_without_quotas_carry_no_trio_and_pass_the_upstreams_own(start, upstream, connect):
     from harness import http
     server = upstream(answer=lambda _: http.response(fields=[("X-RateLimit", "9"), ("Retry-After", "3")], body=b"x"))

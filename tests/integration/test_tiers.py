@@ -11,6 +11,7 @@ from harness.configs import forward
 from harness.ports import take_port
 from harness.replies import check_error, throttled, trio_of
 
+both_stores = pytest.mark.usefixtures("each_store")
 TIERS = {"free": {"hour": 3}, "pro": {"minute": 100, "hour": 20}, "staff": "unlimited"}
 
 
@@ -36,6 +37,7 @@ def reload(verb, proxy):
     return done.stdout
 
 
+@both_stores
 def test_each_has_the_limits_of_its_tier(start, upstream, connect):
     server = upstream()
     proxy = start(tiered(server, {"pro": ["AKPRO"], "staff": ["AKSTAFF"]}))
@@ -50,6 +52,7 @@ def test_each_has_the_limits_of_its_tier(start, upstream, connect):
     assert lines[3]["decision"] == "refuse" and lines[4]["quotas"][0]["limit"] == 100 and lines[4]["quotas"][1]["limit"] == 20
 
 
+@both_stores
 def test_unlimited_is_exempt(start, upstream, connect):
     server, port = upstream(), take_port()
     proxy = start(tiered(server, {"staff": ["AKSTAFF"]}, admin={"metrics": f"127.0.0.1:{port}"}))
@@ -64,6 +67,7 @@ def test_unlimited_is_exempt(start, upstream, connect):
         assert b'sluice_decisions_total{decision="exempt"} 30\n' in metrics.ask("GET", "/metrics").body
 
 
+@both_stores
 def test_unlimited_in_one_quota_is_counted_by_another(start, upstream, connect):
     config = tiered(upstream(), {"staff": ["AKSTAFF"]})
     config["quotas"]["all"] = {"key": ["route"], "limits": {"hour": 2}}
@@ -76,6 +80,7 @@ def test_unlimited_in_one_quota_is_counted_by_another(start, upstream, connect):
     assert [line["decision"] for line in proxy.requests(3)] == ["allow", "allow", "refuse"]
 
 
+@both_stores
 def test_everybody_may_be_unlimited_but_one(start, upstream, connect):
     client = connect(start(tiered(upstream(), {"free": ["AKSLOW"]}, quota={"default_tier": "staff"})))
     assert trio_of(client.ask(**key("AKFAST"))) is None
@@ -99,6 +104,7 @@ CLEAR = [
 
 
 @pytest.mark.parametrize("source, member, his, other", CLEAR, ids=[f"{row[0]} {row[1]} {n}" for n, row in enumerate(CLEAR)])
+@both_stores
 def test_clear_members(start, upstream, connect, source, member, his, other):
     client = connect(start(tiered(upstream(), {"pro": [member]}, source, trusted_proxies=["127.0.0.1"])))
     assert trio_of(client.ask(**his))[0] == 20
@@ -110,6 +116,7 @@ SECRET = [("header:X-Key", {"fields": [("X-Key", "k\xff")]}), ("bearer", {"field
 
 
 @pytest.mark.parametrize("source, his", SECRET, ids=[row[0] for row in SECRET])
+@both_stores
 def test_secret_members_are_what_logs_show(start, upstream, connect, verb, tmp_path, source, his):
     proxy = start(tiered(upstream(), source=source, admin={"address": f"unix:{tmp_path}/admin.sock"}))
     client = connect(proxy)
@@ -139,6 +146,7 @@ def test_a_change_of_tier_keeps_what_was_used(start, upstream, connect, verb, tm
     assert client.ask(**key("AK")).status == 429, "back in the first tier there is nothing left"
 
 
+@both_stores
 def test_parts_of_a_key_and_several_quotas(start, upstream, connect):
     config = tiered(upstream(), {"pro": ["AKPRO"]})
     config["identities"] = {"who": {"from": ["access_key"]}, "h": {"from": ["host"]}}

@@ -18,3 +18,12 @@ def forward(*upstreams, quotas=None, route=None, **top):
 def respond(status=200, **top):
     """No upstream: every request is answered by Sluice itself."""
     return {"routes": [{"name": "all", "prefix": "/", "respond": {"status": status, "text": "here\n"}}], **top}
+
+
+PROBE = "store-probe"
+
+
+def with_probe(config):
+    """One more route in front, answered by Sluice itself and counted by a quota of its own."""
+    probe = {"name": PROBE, "path": "/.probe", "host": "probe.invalid", "quotas": [PROBE], "respond": {"status": 204}}
+    return {**config, "quotas": {**config["quotas"], PROBE: {"key": ["route"], "limits": {"day": 1000000}}}, "routes": [probe, *config["routes"]]}

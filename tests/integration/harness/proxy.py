@@ -9,6 +9,8 @@ import signal
 import subprocess
 
 from . import access_log
+from .client import Client
+from .configs import PROBE
 from .ports import take_port
 from .waiting import PATIENCE_S, wait_for
 
@@ -119,14 +121,16 @@ class Sluice:
         return access_log.read_lines(self.access_log)
 
     def events(self, name):
-        return access_log.events_of(self._whole_lines(), name)
+        return access_log.events_of(self.log_lines_so_far(), name)
 
     def requests(self, count=None):
-        """The request lines of the access log; waits until there are `count`."""
+        """The request lines of the access log, but for probes; waits until there are `count`."""
+        def lines():
+            return [line for line in access_log.requests_of(self.log_lines_so_far()) if line.get("route") != PROBE]
+
         if count is not None:
-            wait_for(lambda: len(access_log.requests_of(self._whole_lines())) >= count,
-                     f"{count} request lines in {self.access_log}")
-        return access_log.requests_of(self._whole_lines())
+            wait_for(lambda: len(lines()) >= count, f"{count} request lines in {self.access_log}")
+        return lines()
 
     def line_of(self, reply):
         """The log line of a reply, found by its request id (lines of different workers are in no order)."""
@@ -134,7 +138,7 @@ class Sluice:
         return wait_for(lambda: next((line for line in self.requests() if line["id"] == own_id), None),
                         f"the log line of {own_id}")
 
-    def _whole_lines(self):
+    def log_lines_so_far(self):
         """While the writer works the last line may be incomplete."""
         if not self.access_log.exists():
             return []
@@ -224,3 +228,20 @@ class Sluice:
         except ProcessLookupError:
             pass
         self.process.wait()
+
+
+def wait_until_counting(proxy):
+    """Every worker has its store: none of several connections in a row was decided without it."""
+    def counts():
+        ids = []
+        for _ in range(6):
+            with Client(proxy.address) as client:
+                reply = client.ask("GET", "/.probe", host="probe.invalid")
+            if reply.status != 204:
+                return False
+            ids.append(reply["X-request-id"].split("-")[0])
+        wait_for(lambda: set(ids) <= {line["id"] for line in access_log.requests_of(proxy.log_lines_so_far())}, "the probes are logged")
+        return all(entry["source"] == "store" for line in access_log.requests_of(proxy.log_lines_so_far()) if line["id"] in ids
+                   for entry in line["quotas"])
+
+    wait_for(counts, "the proxy counts in its store")

@@ -25,12 +25,13 @@ MINUTES = {"minute": ({"limits": {"minute": 2}}, "0%")}
 
 def stores(redis):
     return {"memory": {"type": "memory"},
-            "redis": {"type": "redis", "servers": [redis.address], "decision_timeout": "250ms", "fleet_size": 1}}
+            "redis": {"type": "redis", "servers": [redis.address], "decision_timeout": "10s", "command_timeout": "10s", "fleet_size": 1}}
 
 
 def config_of(server, store, quotas):
     """A route /NAME/ for each, with the quota NAME alone."""
-    made = forward(server, store=store, subject_secret="test", identities={"user": {"from": ["header:X-User"]}})
+    made = forward(server, store=store, subject_secret="test", identities={"user": {"from": ["header:X-User"]}},
+                   limits={"requests_per_connection": "unlimited", "keepalive": "1h"})
     made["quotas"] = {name: {"key": ["user"], "on_failure": "deny", **quota} for name, (quota, _) in quotas.items()}
     made["routes"] = [{"name": name, "prefix": f"/{name}/", "upstream": "app", "quotas": [name], "headers": {"retry_after_jitter": jitter}}
                       for name, (_, jitter) in quotas.items()]

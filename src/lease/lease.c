@@ -18,7 +18,8 @@ struct lease *lease_new(struct store_memory *memory, const struct store_redis_co
     if (memory != NULL)
         return lease;
     lease->redis = store_redis_new(redis);
-    if (lease->redis == NULL || lease_table_init(&lease->table, LEASE_SUBJECTS) != ERR_OK) {
+    if (lease->redis == NULL || lease_table_init(&lease->table, LEASE_SUBJECTS) != ERR_OK ||
+        lease_notes_init(&lease->notes) != ERR_OK) {
         lease_free(lease);
         return NULL;
     }
@@ -30,6 +31,7 @@ void lease_free(struct lease *lease)
     if (lease == NULL)
         return;
     lease_table_fini(&lease->table);
+    lease_notes_fini(&lease->notes);
     store_redis_free(lease->redis);
     free(lease);
 }

@@ -7,6 +7,7 @@
 
 #include "base/base_list.h"
 #include "lease/lease.h"
+#include "lease/lease_lookups.h"
 #include "lease/lease_table.h"
 #include "store/store_redis.h"
 #include "store/store_redis_link.h"
@@ -21,6 +22,7 @@ struct lease {
     struct store_memory *memory; /* borrowed; NULL: redis */
     struct store_redis *redis;
     struct lease_table table;
+    struct lease_notes notes;
     atomic_uint workers;        /* over the memory store */
     _Atomic int64_t clock_us;   /* store's clock - monotonic at the last answer: never ahead */
     atomic_bool has_clock;      /* the store has answered */
@@ -63,9 +65,10 @@ struct lease_worker {
     struct lease *lease;
     struct loop *loop;
     struct store_redis_link *link;
-    struct loop_alarm *alarm; /* the decision timeout of the ask that waits longest */
-    struct list waiting;      /* lease_pending, oldest first */
-    struct list parked;       /* likewise, before the link's first handshake has ended */
+    struct lease_lookups *lookups; /* NULL over the memory store, as the link */
+    struct loop_alarm *alarm;      /* the decision timeout of the ask that waits longest */
+    struct list waiting;           /* lease_pending, oldest first */
+    struct list parked;            /* likewise, before the link's first handshake has ended */
     unsigned parked_count;
     struct list spare;
     unsigned late; /* operations in flight whose request was decided without them */

@@ -314,10 +314,16 @@ static void wait_for_answer(struct lease_pending *pending, struct list *list)
 {
     struct lease_worker *worker = pending->worker;
     uint64_t timeout_us = worker->lease->redis->conf.decision_timeout_us;
+    uint64_t asked_at_us = pending->ask->asked_at_us;
+    struct list *before = list->prev;
     pending->ask->pending = pending;
-    if (list_is_empty(list))
-        loop_alarm_set(worker->alarm, pending->ask->asked_at_us + timeout_us);
-    list_push_back(list, &pending->node);
+    /* Who has waited before, for its tier or its project, is due earlier. */
+    while (before != list &&
+           LIST_OF(before, struct lease_pending, node)->ask->asked_at_us > asked_at_us)
+        before = before->prev;
+    if (before == list)
+        loop_alarm_set(worker->alarm, asked_at_us + timeout_us);
+    list_push_front(before, &pending->node);
 }
 
 /* False: it was not sent. */
@@ -480,7 +486,7 @@ static void decide_in_memory(struct lease_worker *worker, struct lease_ask *ask)
 bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
 {
     ask->pending = NULL;
-    ask->asked_at_us = worker->loop->mono_us;
+    ask->asked_at_us = ask->since_us != 0 ? ask->since_us : worker->loop->mono_us;
     ask->decision = (struct quota_decision){.verdict = QUOTA_NONE};
     if (ask->count == 0)
         return true;
@@ -551,6 +557,8 @@ static void on_change(void *arg, bool is_up)
 {
     struct lease_worker *worker = arg;
     leave_parking(worker);
+    if (worker->lookups != NULL)
+        lease_lookups_on_change(worker->lookups);
     if (is_up)
         loop_task_schedule(worker->loop, &worker->settle);
 }
@@ -574,7 +582,9 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     worker->debtors = malloc(LEASE_DEBTORS_MAX * sizeof(*worker->debtors));
     worker->alarm = loop_alarm_new(loop, on_decision_time, worker);
     worker->link = store_redis_link_new(lease->redis, loop, on_change, worker);
-    if (worker->debtors == NULL || worker->alarm == NULL || worker->link == NULL) {
+    if (worker->link != NULL)
+        worker->lookups = lease_lookups_new(lease, loop, worker->link);
+    if (worker->debtors == NULL || worker->alarm == NULL || worker->lookups == NULL) {
         lease_worker_free(worker);
         return NULL;
     }
@@ -588,6 +598,7 @@ void lease_worker_free(struct lease_worker *worker)
     if (worker->lease->memory != NULL)
         atomic_fetch_sub(&worker->lease->workers, 1);
     store_redis_link_free(worker->link);
+    lease_lookups_free(worker->lookups);
     loop_task_cancel(&worker->settle);
     loop_alarm_free(worker->alarm);
     LIST_EACH_SAFE (node, &worker->spare) {

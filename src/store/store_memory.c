@@ -42,12 +42,13 @@ struct store_memory *store_memory_new(uint32_t subjects)
 {
     size_t subjects_bytes = store_cells_bytes(subjects, BODY_BYTES);
     size_t periods_bytes = sizeof(struct store_periods);
+    size_t overflow_bytes = store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES);
     struct store_memory *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return NULL;
     store->memory = MAP_FAILED;
     store->memory_bytes =
-        periods_bytes + subjects_bytes + store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES);
+        periods_bytes + subjects_bytes + overflow_bytes + store_notes_bytes(STORE_MEMORY_TOKENS);
     store->fd = memfd_create("sluice-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (store->fd < 0 || ftruncate(store->fd, (off_t)store->memory_bytes) != 0)
         goto out;
@@ -65,6 +66,8 @@ struct store_memory *store_memory_new(uint32_t subjects)
                      store_windows_busy_until, store->periods);
     store_cells_init(&store->overflow, next + periods_bytes + subjects_bytes, OVERFLOW_QUOTAS,
                      BODY_BYTES, store_windows_busy_until, store->periods);
+    store_notes_init(&store->tokens, next + periods_bytes + subjects_bytes + overflow_bytes,
+                     STORE_MEMORY_TOKENS, true);
     return store;
 out:
     store_memory_free(store);
@@ -86,6 +89,12 @@ void store_memory_recover(struct store_memory *store)
 {
     store_cells_recover(&store->subjects);
     store_cells_recover(&store->overflow);
+    store_notes_recover(&store->tokens);
+}
+
+const struct store_notes *store_memory_tokens(const struct store_memory *store)
+{
+    return &store->tokens;
 }
 
 uint64_t store_memory_subjects(const struct store_memory *store, uint64_t *max)

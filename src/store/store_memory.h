@@ -13,6 +13,9 @@
 #include "store/store.h"
 
 struct store_memory;
+struct store_notes;
+
+#define STORE_MEMORY_TOKENS 262144 /* that are valid at a time; 34 MiB when all are */
 
 /* Make the shared mapping (memfd) for `subjects` cells (a cell holds one subject of one quota with all
  * its windows); a seventh more are made, so that so many find a place.  Pages are taken when a subject
@@ -48,6 +51,9 @@ int32_t store_memory_correct(struct store_memory *store, const struct quota_char
 /* Subjects in the table, those that are over and not yet replaced included; *max: how many there can
  * be.  Reads the whole index (2.3 bytes a subject): for status, not for traffic. */
 uint64_t store_memory_subjects(const struct store_memory *store, uint64_t *max);
+
+/* The projects of tokens: kept as long as the parent lives, not saved. */
+const struct store_notes *store_memory_tokens(const struct store_memory *store);
 
 /* Write all live cells to path (temporary file, checksum, fsync, atomic rename), mode 0600; read them
  * back.  Saving takes no lock and may run in the parent while a child charges: no window in the file

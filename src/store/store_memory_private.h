@@ -5,6 +5,7 @@
 
 #include "store/store_cells.h"
 #include "store/store_memory.h"
+#include "store/store_notes.h"
 #include "store/store_windows.h"
 
 /* Notes of a cell.  A new one has yet to take over what its subject may have spent in the quota's
@@ -15,12 +16,13 @@
 /* Owner: the parent, and by fork every child.  Freed by: store_memory_free, in each of them.  Thread:
  * const but for store_memory_recover. */
 struct store_memory {
-    void *memory; /* shared: periods, then subjects, then overflow */
+    void *memory; /* shared: periods, then subjects, then overflow, then tokens */
     size_t memory_bytes;
     int fd; /* the memfd behind it */
     struct store_periods *periods;
     struct store_cells subjects; /* by charge key */
     struct store_cells overflow; /* by quota id; above subjects in memory, so locked after them */
+    struct store_notes tokens;   /* projects by the token's mac */
 };
 
 /* now_s, or a little later: see store_cells_now. */

@@ -29,3 +29,8 @@ bool store_redis_fault_is_noscript(struct span error)
 {
     return span_eq(first_word(error), SPAN("NOSCRIPT"));
 }
+
+bool store_redis_fault_is_noperm(struct span error)
+{
+    return span_eq(first_word(error), SPAN("NOPERM"));
+}

@@ -25,4 +25,7 @@ const struct store_redis_fault *store_redis_fault_of(struct span error);
 /* NOSCRIPT: not executed, send it whole. */
 bool store_redis_fault_is_noscript(struct span error);
 
+/* NOPERM: the user may not do this; perhaps it may do the rest. */
+bool store_redis_fault_is_noperm(struct span error);
+
 #endif

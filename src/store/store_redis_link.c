@@ -41,13 +41,15 @@ enum flight_kind {
     FLIGHT_CHARGE,
     FLIGHT_BEAT,
     FLIGHT_PING,
+    FLIGHT_QUERY,
 };
 
 /* A command without its reply. */
 struct flight {
     uint8_t kind, step; /* enum flight_kind; enum store_redis_step of FLIGHT_GREET */
     uint64_t sent_at_us;
-    struct store_redis_op *op; /* FLIGHT_CHARGE */
+    struct store_redis_op *op;       /* FLIGHT_CHARGE */
+    struct store_redis_query *query; /* FLIGHT_QUERY */
 };
 
 /* Owner: a worker's lease.  Freed by: store_redis_link_free.  Thread: the loop's. */
@@ -189,6 +191,8 @@ static void link_end_flights(struct store_redis_link *link)
         struct flight flight = link->flights[link->first++ % FLIGHTS];
         if (flight.kind == FLIGHT_CHARGE)
             flight.op->done(flight.op, STORE_AWAY, NULL);
+        else if (flight.kind == FLIGHT_QUERY)
+            flight.query->done(flight.query, STORE_REDIS_UNKNOWN, SPAN_NONE);
     }
     metrics_set(link->loop->metrics, METRICS_STORE_INFLIGHT, 0);
 }
@@ -316,7 +320,7 @@ static void link_connect(struct store_redis_link *link)
 
 /* ---- replies ---- */
 
-static void link_on_error(struct store_redis_link *link, struct store_redis_op *op)
+static void link_on_error(struct store_redis_link *link, struct store_redis_op *op, bool is_query)
 {
     char why[STORE_REDIS_WHY_BYTES];
     struct span error = store_redis_reply_text(&link->parser.reply, 0);
@@ -325,7 +329,10 @@ static void link_on_error(struct store_redis_link *link, struct store_redis_op *
              fault->advice);
     metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
     link->errors += fault->remedy == STORE_REDIS_COUNT;
-    if (fault->remedy == STORE_REDIS_DROP || link->errors >= ERRORS_IN_A_ROW)
+    /* What may not be asked beside the counting is no reason to count without the store. */
+    bool is_drop =
+        fault->remedy == STORE_REDIS_DROP && !(is_query && store_redis_fault_is_noperm(error));
+    if (is_drop || link->errors >= ERRORS_IN_A_ROW)
         link_fail(link, why);
     else
         log_warn("redis %.*s: %s", (int)link->redis->conf.address_text.len,
@@ -339,8 +346,8 @@ static bool link_again(struct store_redis_link *link, const struct flight *fligh
 {
     const struct store_redis_reply *reply = &link->parser.reply;
     unsigned script = flight->kind == FLIGHT_BEAT;
-    if (reply->types[0] != STORE_REDIS_ERROR || flight->kind == FLIGHT_PING ||
-        link->whole[script] == number ||
+    bool has_script = flight->kind == FLIGHT_CHARGE || flight->kind == FLIGHT_BEAT;
+    if (reply->types[0] != STORE_REDIS_ERROR || !has_script || link->whole[script] == number ||
         !store_redis_fault_is_noscript(store_redis_reply_text(reply, 0)))
         return false;
     bool is_whole = link_is_whole(link, script, number);
@@ -355,7 +362,7 @@ static void link_on_charge(struct store_redis_link *link, struct store_redis_op 
     struct store_redis_reply *reply = &link->parser.reply;
     struct store_redis_answer answer;
     if (reply->types[0] == STORE_REDIS_ERROR) {
-        link_on_error(link, op);
+        link_on_error(link, op, false);
         return;
     }
     if (!store_redis_reply_is_numbers(reply) ||
@@ -369,11 +376,28 @@ static void link_on_charge(struct store_redis_link *link, struct store_redis_op 
     op->done(op, answer.granted ? STORE_CHARGED : STORE_REFUSED, &answer);
 }
 
+static void link_on_query(struct store_redis_link *link, struct store_redis_query *query)
+{
+    const struct store_redis_reply *reply = &link->parser.reply;
+    enum store_redis_found found;
+    struct span text;
+    bool is_good = store_redis_query_judge(query->verb, reply, &found, &text);
+    if (!is_good) {
+        found = STORE_REDIS_UNKNOWN;
+        link_fail(link, "it answered a question with something else");
+    } else if (found == STORE_REDIS_UNKNOWN) {
+        link_on_error(link, NULL, true);
+    } else {
+        link->failures = link->errors = 0;
+    }
+    query->done(query, found, text);
+}
+
 static void link_on_beat(struct store_redis_link *link)
 {
     const struct store_redis_reply *reply = &link->parser.reply;
     if (reply->types[0] == STORE_REDIS_ERROR) {
-        link_on_error(link, NULL);
+        link_on_error(link, NULL, false);
     } else if (!store_redis_reply_is_numbers(reply) || reply->count != 3) {
         link_fail(link, "it answered a heartbeat with something else");
     } else if (reply->numbers[1] != 1) {
@@ -399,10 +423,12 @@ static void link_on_reply(struct store_redis_link *link)
         return;
     else if (flight.kind == FLIGHT_CHARGE)
         link_on_charge(link, flight.op);
+    else if (flight.kind == FLIGHT_QUERY)
+        link_on_query(link, flight.query);
     else if (flight.kind == FLIGHT_BEAT)
         link_on_beat(link);
     else if (link->parser.reply.types[0] == STORE_REDIS_ERROR)
-        link_on_error(link, NULL);
+        link_on_error(link, NULL, false);
 }
 
 /* Are there, or will there be, replies to read?  (More than store_redis_link_is_open: also before UP.) */
@@ -612,6 +638,16 @@ enum store_answer store_redis_link_charge(struct store_redis_link *link, struct 
 {
     if (!store_redis_link_is_open(link) || link_send_charge(link, op, false) != ERR_OK)
         return STORE_AWAY;
+    return STORE_PENDING;
+}
+
+enum store_answer store_redis_link_query(struct store_redis_link *link,
+                                         struct store_redis_query *query)
+{
+    if (!store_redis_link_is_open(link) ||
+        store_redis_query_write(&link->wire, link->redis, query) != ERR_OK)
+        return STORE_AWAY;
+    link_add_flight(link, FLIGHT_QUERY)->query = query;
     return STORE_PENDING;
 }
 

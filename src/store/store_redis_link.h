@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 #include "store/store.h"
 #include "store/store_redis.h"
+#include "store/store_redis_query.h"
 #include "store/store_redis_script.h"
 
 #define STORE_REDIS_INFLIGHT_MAX 4096
@@ -48,6 +49,10 @@ bool store_redis_link_is_starting(const struct store_redis_link *link);
 /* STORE_PENDING: done will come.  STORE_AWAY: it will not. */
 MUST_USE enum store_answer store_redis_link_charge(struct store_redis_link *link,
                                                    struct store_redis_op *op);
+
+/* The same for a command beside the counting. */
+MUST_USE enum store_answer store_redis_link_query(struct store_redis_link *link,
+                                                  struct store_redis_query *query);
 
 /* Read what has come.  Before a deadline is judged: it may be us who were late. */
 void store_redis_link_poll(struct store_redis_link *link);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_redis_query.c - see store_redis_query.h. */
+#include "store/store_redis_query.h"
+
+#include "base/base_fmt.h"
+
+#define LENGTH_MAX (1 + FMT_U64_MAX + 2) /* "$123\r\n" */
+#define COMMAND_MAX                                                                                \
+    (6 * (LENGTH_MAX + 2) + STORE_REDIS_PREFIX_MAX + 1 + STORE_REDIS_QUERY_KEY_MAX +               \
+     STORE_REDIS_QUERY_VALUE_MAX + FMT_U64_MAX + 8)
+
+static char *put_length(char *out, char kind, uint64_t length)
+{
+    *out++ = kind;
+    out = fmt_u64(out, length);
+    return FMT_LIT(out, "\r\n");
+}
+
+static char *put_bulk(char *out, struct span text)
+{
+    out = fmt_span(put_length(out, '$', text.len), text);
+    return FMT_LIT(out, "\r\n");
+}
+
+static char *put_key(char *out, const struct store_redis *redis, struct span key)
+{
+    struct span prefix = redis->conf.prefix;
+    out = fmt_span(put_length(out, '$', prefix.len + 1 + key.len), prefix);
+    *out++ = ':';
+    out = fmt_span(out, key);
+    return FMT_LIT(out, "\r\n");
+}
+
+enum err store_redis_query_write(struct store_redis_wire *wire, const struct store_redis *redis,
+                                 const struct store_redis_query *query)
+{
+    static const struct {
+        struct span name;
+        unsigned words;
+    } verbs[] = {
+        [STORE_REDIS_GET] = {{"GET", 3}, 2},
+        [STORE_REDIS_HGET] = {{"HGET", 4}, 3},
+        [STORE_REDIS_SET] = {{"SET", 3}, 5},
+    };
+    char command[COMMAND_MAX], number[FMT_U64_MAX];
+    if (query->key.len > STORE_REDIS_QUERY_KEY_MAX ||
+        query->value.len > STORE_REDIS_QUERY_VALUE_MAX)
+        return ERR_LIMIT;
+    char *out = put_length(command, '*', verbs[query->verb].words);
+    out = put_bulk(out, verbs[query->verb].name);
+    out = put_key(out, redis, query->key);
+    if (query->verb != STORE_REDIS_GET)
+        out = put_bulk(out, query->value);
+    if (query->verb == STORE_REDIS_SET) {
+        out = put_bulk(out, SPAN("EX"));
+        out =
+            put_bulk(out, (struct span){number, (size_t)(fmt_u64(number, query->ttl_s) - number)});
+    }
+    return store_redis_wire_add(wire, (struct span){command, (size_t)(out - command)});
+}
+
+bool store_redis_query_judge(enum store_redis_verb verb, const struct store_redis_reply *reply,
+                             enum store_redis_found *found, struct span *text)
+{
+    *text = SPAN_NONE;
+    *found = STORE_REDIS_UNKNOWN;
+    switch ((enum store_redis_type)reply->types[0]) {
+    case STORE_REDIS_ERROR:
+        return true;
+    case STORE_REDIS_NIL:
+        *found = STORE_REDIS_NOTHING;
+        return verb != STORE_REDIS_SET;
+    case STORE_REDIS_STRING:
+        *text = store_redis_reply_text(reply, 0);
+        *found = STORE_REDIS_VALUE;
+        return verb != STORE_REDIS_SET || span_eq(*text, SPAN("OK"));
+    default:
+        return false;
+    }
+}

@@ -218,7 +218,7 @@ static void diff_row(struct diff *diff, const struct config_directive *row,
                      const struct place *place, json_t *old, json_t *next)
 {
     struct place inner = inside(place, "", row->key);
-    if (row->type == CONFIG_MAP)
+    if (row->type == CONFIG_MAP && !json_is_string(old) && !json_is_string(next))
         diff_named(diff, row, place, old, next);
     else if (row->type == CONFIG_AMOUNTS && !json_is_string(old) && !json_is_string(next))
         diff_named(diff, row, place, old, next);

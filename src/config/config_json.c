@@ -106,7 +106,7 @@ static json_t *effective_value(const struct effective *effective,
     if (row->type == CONFIG_OBJECT)
         return effective_table(effective, row->nested, node, NULL,
                                (row->flags & CONFIG_INHERITED) != 0);
-    if (row->type == CONFIG_LIST || row->type == CONFIG_MAP)
+    if ((row->type == CONFIG_LIST || row->type == CONFIG_MAP) && !config_is_word(row, node))
         return effective_items(effective, row, node);
     if (row->type == CONFIG_SECRET)
         return secret(effective, node);

@@ -57,6 +57,9 @@ const struct config_directive *config_rows_next(struct config_rows *rows);
  * value is none of its words. */
 const char *config_selected(const struct config_table *table, const struct config_node *node);
 
+/* Does the row's word stand for the whole list or map? */
+bool config_is_word(const struct config_directive *row, const struct config_node *node);
+
 /* An object that has no defaults of its own when it is not in the file. */
 static inline bool config_may_be_absent(const struct config_directive *row)
 {

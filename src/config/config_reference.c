@@ -29,6 +29,8 @@ static void put_value(FILE *out, const struct config_directive *row)
     if (is_plural(row) && row->nested->item != NULL) {
         fputs("by name, each ", out);
         put_value(out, row->nested->item);
+        if (row->word != NULL)
+            fprintf(out, ", or \"%s\"", row->word);
         return;
     }
     if (row->type == CONFIG_OBJECT || is_plural(row)) {

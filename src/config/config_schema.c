@@ -192,7 +192,7 @@ static json_t *map_schema(const struct config_directive *row)
     config_json_set(&json, "additionalProperties", item_schema(row->nested));
     set_count(&json, "minProperties", row->min);
     set_count(&json, "maxProperties", row->max);
-    return json;
+    return or_word(row, json);
 }
 
 static json_t *row_schema(const struct config_directive *row)

@@ -81,7 +81,8 @@ struct config_directive {
     uint64_t min,
         max; /* of the number, the microseconds, the bytes of a text, the count of a list */
     const char *unit;
-    const char *word; /* stands for word_value instead of a number: "auto", "unlimited" */
+    /* Stands for word_value instead of a number ("auto", "unlimited"), or for the whole MAP, which is then empty. */
+    const char *word;
     uint64_t word_value;
     const char *const *words; /* of CHOICE and FLAGS; of others: candidates for "did you mean" */
     const char *const *later; /* words that a later version will know */

@@ -11,6 +11,9 @@
  *        |            |            store)         |            |           |            |
  *        +------------+-- a refusal or failure: reply ---------+-----------+------------+
  *
+ * Between ROUTE and IDENTIFY lies LOOKUP, where the few routes wait whose quotas need more than counts from the store: the
+ * tier of a member.
+ *
  * A route that answers by itself replies in RESPOND, behind DECIDE, and skips the rest.  A 101 that answers an
  * upgrade leads from RELAY to TUNNEL and from there to FINISH.
  *
@@ -29,6 +32,7 @@
 
 static enum step_result (*const STEPS[EXCHANGE_STEPS])(struct exchange *) = {
     [EXCHANGE_STEP_ROUTE] = exchange_step_route,
+    [EXCHANGE_STEP_LOOKUP] = exchange_step_lookup,
     [EXCHANGE_STEP_IDENTIFY] = exchange_step_identify,
     [EXCHANGE_STEP_DECIDE] = exchange_step_decide,
     [EXCHANGE_STEP_RESPOND] = exchange_step_respond,
@@ -164,6 +168,7 @@ static void exchange_close(struct exchange *x)
     enum exchange_after after = x->after;
     if (x->is_deciding)
         lease_cancel(env->lease, &x->ask);
+    exchange_cancel_lookups(x);
     exchange_leave_upstream(x);
     loop_task_cancel(&x->task);
     exchange_settle(x);

@@ -112,6 +112,8 @@ struct exchange_tunnel {
     bool client_ended, server_ended, client_told;
 };
 
+struct exchange_lookups;
+
 /* Owner: the worker's env.  Freed by: itself, at its end.  Thread: the worker's. */
 struct exchange {
     /* cleared at the beginning, up to `ask` */
@@ -147,6 +149,7 @@ struct exchange {
     struct span judged, server, upstream_id, parent_id;
     char *room; /* of the arena, for heads that env->out is too small for */
     size_t room_bytes;
+    struct exchange_lookups *lookups; /* NULL: nothing was looked up */
     struct exchange_subject *subjects;
     unsigned subject_count;
     struct span tier;             /* of the first quota that has tiers */

@@ -100,7 +100,7 @@ enum step_result exchange_step_route(struct exchange *x)
 
 /* ---- IDENTIFY ---- */
 
-static struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index)
+struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index)
 {
     const struct plan *plan = x->snapshot->plan;
     for (unsigned i = 0; i < x->subject_count; i++) {
@@ -221,16 +221,21 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
     return END_OK;
 }
 
-enum step_result exchange_step_identify(struct exchange *x)
+bool exchange_make_subjects(struct exchange *x)
 {
     const struct plan_route *route = x->route;
     unsigned parts = 0;
     for (unsigned i = 0; i < route->quota_count; i++)
         parts += route->quotas[i]->key_count;
-    if (parts == 0)
-        return STEP_NEXT;
-    x->subjects = arena_take(&x->arena, parts * sizeof(struct exchange_subject));
-    if (x->subjects == NULL)
+    if (x->subjects == NULL && parts != 0)
+        x->subjects = arena_take(&x->arena, parts * sizeof(struct exchange_subject));
+    return x->subjects != NULL || parts == 0;
+}
+
+enum step_result exchange_step_identify(struct exchange *x)
+{
+    const struct plan_route *route = x->route;
+    if (!exchange_make_subjects(x))
         return exchange_fail(x, END_SHED);
     for (unsigned i = 0; i < route->quota_count; i++) {
         enum exchange_end end = exchange_add_charge(x, route->quotas[i]);
@@ -296,6 +301,7 @@ enum step_result exchange_step_decide(struct exchange *x)
     if (!x->is_decided && x->ask.count != 0) {
         x->ask.done = exchange_on_decided;
         x->ask.arg = x;
+        x->ask.since_us = exchange_waits_since(x);
         x->is_deciding = true;
         if (!lease_decide(x->env->lease, &x->ask))
             return STEP_WAIT;

@@ -16,6 +16,7 @@ enum step_result {
 };
 
 enum step_result exchange_step_route(struct exchange *x);
+enum step_result exchange_step_lookup(struct exchange *x);
 enum step_result exchange_step_identify(struct exchange *x);
 enum step_result exchange_step_decide(struct exchange *x);
 enum step_result exchange_step_respond(struct exchange *x);
@@ -100,6 +101,18 @@ void exchange_note_cost(struct exchange *x, const struct http_head *head);
 void exchange_settle(struct exchange *x);
 /* The exchange is over: the same for quotas in shadow. */
 void exchange_leave_shadows(struct exchange *x);
+
+/* Room for all identities of the route's quotas; false: no memory. */
+bool exchange_make_subjects(struct exchange *x);
+/* The identity of that number, extracted when it is first needed. */
+struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index);
+
+/* The tier that the store names for the caller, in a quota with live members; NULL: none. */
+const struct quota_tier *exchange_live_tier(struct exchange *x, const struct quota *quota);
+/* When the request began to wait for the store; 0: it has not. */
+uint64_t exchange_waits_since(const struct exchange *x);
+/* Nobody waits for the answers any longer. */
+void exchange_cancel_lookups(struct exchange *x);
 
 /* The keyed hash of one subject, made when it is first needed. */
 bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject);

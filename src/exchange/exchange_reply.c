@@ -155,6 +155,7 @@ enum step_result exchange_fail(struct exchange *x, enum exchange_end end)
         lease_cancel(x->env->lease, &x->ask);
         x->is_deciding = false;
     }
+    exchange_cancel_lookups(x);
     exchange_leave_upstream(x);
     loop_task_cancel(&x->task);
     if (x->response_begun || ending->error < 0) {

@@ -8,7 +8,7 @@ const struct quota_tier *exchange_find_tier(struct exchange *x, const struct quo
                                             struct exchange_subject *const *parts)
 {
     const struct quota_tiers *tiers = quota->tiers;
-    const struct quota_tier *tier = NULL;
+    const struct quota_tier *tier = tiers->is_live ? exchange_live_tier(x, quota) : NULL;
     for (unsigned i = 0; tiers->members != NULL && tier == NULL && i < quota->key_count; i++) {
         if (!exchange_subject_mac(x, parts[i]))
             return NULL;

@@ -153,7 +153,8 @@ static bool find_quota(struct main_explanation *explanation, const struct quota 
     struct main_explain_subject *parts[QUOTA_KEY_MAX];
     const unsigned count = quota->key_count;
     struct main_explain_quota *row = &explanation->quotas[explanation->quota_count++];
-    *row = (struct main_explain_quota){.quota = quota};
+    *row = (struct main_explain_quota){.quota = quota,
+                                       .is_live = quota->tiers != NULL && quota->tiers->is_live};
     row->is_exempt = exchange_exempt_by_request(&quota->exempt, &explanation->request->head,
                                                 &explanation->client_ip);
     if (row->is_exempt)

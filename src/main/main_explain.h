@@ -23,7 +23,8 @@ struct main_explain_subject {
 /* One quota of the route, or the bucket of an identity. */
 struct main_explain_quota {
     const struct quota *quota; /* with the limits that apply; the base when nothing is counted */
-    const struct quota_tier *tier;
+    const struct quota_tier *tier; /* the default one where members are looked up in Redis */
+    bool is_live;                  /* they are */
     bool is_counted; /* else it is skipped (no identity), exempt, or unlimited (by its tier) */
     bool is_exempt;
     bool is_bucket; /* of an identity: asked until a server has accepted its subject */

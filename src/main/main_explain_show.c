@@ -142,7 +142,8 @@ static void text_quota(FILE *out, const struct main_explain_quota *quota)
 {
     fprintf(out, "quota       %s", quota->quota->name.ptr);
     if (quota->tier != NULL)
-        fprintf(out, "   tier %s", quota->tier->name.ptr);
+        fprintf(out, "   tier %s%s", quota->tier->name.ptr,
+                quota->is_live ? " by default, looked up in redis" : "");
     if (!quota->is_counted) {
         fprintf(out, "   %s\n",
                 quota->is_exempt      ? "exempt"
@@ -257,6 +258,8 @@ static void json_quota(FILE *out, const struct main_explain_quota *quota)
     if (quota->tier != NULL) {
         fputc(',', out);
         json_text(out, "tier", quota->tier->name);
+        if (quota->is_live)
+            fputs(",\"members\":\"redis\"", out);
     }
     fprintf(out, ",\"counted\":%s,\"exempt\":%s,\"mode\":\"%s\",\"algorithm\":\"%s\"",
             quota->is_counted ? "true" : "false", quota->is_exempt ? "true" : "false",

@@ -55,6 +55,7 @@ struct plan_route {
     const struct plan_respond *respond;
     struct http_upgrade_list upgrades;
     struct plan_address_rule addresses; /* who may use it */
+    bool looks_up_members;              /* some quota has live members */
     struct reply_headers headers;       /* the route's own or the default */
     const struct reply_body_dialect *errors;
     metrics_slot slot_requests; /* sluice_route_requests_total{route} */

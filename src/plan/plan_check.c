@@ -165,6 +165,8 @@ static bool quota_has_tier(const struct quota_draft *quota, const struct config_
         return false;
     if (span_eq(quota->default_tier, tier))
         return true;
+    if (members != NULL && members->kind == CONFIG_KIND_STRING)
+        return true; /* it may be anybody's at any time */
     CONFIG_EACH(list, members)
     {
         if (span_eq(list->key, tier) && list->child_count != 0)

@@ -122,6 +122,8 @@ static void link_route_quotas(struct plan_work *work, struct plan_route *route,
         check_path_names(work, quota, route->rule, child);
         check_cost(work, route, quota, node);
         route->quotas[route->quota_count++] = quota;
+        route->looks_up_members =
+            route->looks_up_members || (quota->tiers != NULL && quota->tiers->is_live);
     }
 }
 

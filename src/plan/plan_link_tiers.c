@@ -147,6 +147,13 @@ static void link_members(struct reading *reading)
 {
     const struct config_node *members = config_find(reading->node, "members");
     uint64_t count = 0;
+    if (members != NULL && span_eq(members->token, SPAN("\"" QUOTA_CONF_LIVE "\""))) {
+        reading->tiers->is_live = true;
+        if (reading->work->draft->plan.store_is_memory)
+            config_error(reading->work->load->doc, members,
+                         "members live in Redis: only with a store of \"type\": \"redis\"");
+        return;
+    }
     CONFIG_EACH(list, members)
     {
         count += list->child_count;

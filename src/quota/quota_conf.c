@@ -210,9 +210,11 @@ static const struct config_directive rows[] = {
      CONFIG_AT(struct quota_draft, members),
      .max = QUOTA_TIERS_MAX,
      .nested = &members_table,
+     .word = QUOTA_CONF_LIVE,
      .absent = "none",
      .doc = "The subjects of each tier, as logs show them: clear values, or \"hash:\" and the 22 "
-            "characters that `sluice hash` prints."},
+            "characters that `sluice hash` prints. \"redis\": they are looked up in Redis, in the "
+            "hash PREFIX:members:QUOTA."},
     {.key = "on_failure",
      .type = CONFIG_CHOICE,
      CONFIG_AT(struct quota, on_failure),

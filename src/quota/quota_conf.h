@@ -7,6 +7,8 @@
 #include "config/config_table.h"
 #include "quota/quota.h"
 
+#define QUOTA_CONF_LIVE "redis" /* "members": they are not in the file */
+
 /* One quota of the file. */
 struct quota_draft {
     struct quota quota; /* first: rows of struct quota are rows of the draft */

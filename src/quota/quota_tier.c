@@ -46,3 +46,12 @@ const struct quota_tier *quota_tiers_find(const struct quota_tiers *tiers,
     const struct quota_member *member = seek(tiers, subject);
     return member->tier == 0 ? NULL : &tiers->tiers[member->tier - 1];
 }
+
+const struct quota_tier *quota_tiers_named(const struct quota_tiers *tiers, struct span name)
+{
+    for (unsigned i = 0; i < tiers->count; i++) {
+        if (span_eq(tiers->tiers[i].name, name))
+            return &tiers->tiers[i];
+    }
+    return NULL;
+}

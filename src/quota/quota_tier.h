@@ -26,6 +26,7 @@ struct quota_tiers {
     uint8_t count, otherwise;     /* the tier of who is no member */
     struct quota_member *members; /* NULL: none */
     uint32_t mask;                /* their room - 1; at least half of it is free */
+    bool is_live;                 /* who is in which tier is looked up by its name in the store */
 };
 
 /* How many struct quota_member `count` members need: a power of two. */
@@ -37,5 +38,8 @@ int quota_members_add(struct quota_tiers *tiers, const uint8_t subject[16], uint
 /* The tier that the subject was put in; NULL when it is no member. */
 const struct quota_tier *quota_tiers_find(const struct quota_tiers *tiers,
                                           const uint8_t subject[16]);
+
+/* The tier of this name; NULL: there is none. */
+const struct quota_tier *quota_tiers_named(const struct quota_tiers *tiers, struct span name);
 
 #endif

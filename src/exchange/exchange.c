@@ -12,7 +12,7 @@
  *        +------------+-- a refusal or failure: reply ---------+-----------+------------+
  *
  * Between ROUTE and IDENTIFY lies LOOKUP, where the few routes wait whose quotas need more than counts from the store: the
- * tier of a member.
+ * project of a token, the tier of a member.
  *
  * A route that answers by itself replies in RESPOND, behind DECIDE, and skips the rest.  A 101 that answers an
  * upgrade leads from RELAY to TUNNEL and from there to FINISH.

@@ -113,6 +113,7 @@ struct exchange_tunnel {
 };
 
 struct exchange_lookups;
+struct exchange_learning;
 
 /* Owner: the worker's env.  Freed by: itself, at its end.  Thread: the worker's. */
 struct exchange {
@@ -149,7 +150,8 @@ struct exchange {
     struct span judged, server, upstream_id, parent_id;
     char *room; /* of the arena, for heads that env->out is too small for */
     size_t room_bytes;
-    struct exchange_lookups *lookups; /* NULL: nothing was looked up */
+    struct exchange_lookups *lookups;   /* NULL: nothing was looked up */
+    struct exchange_learning *learning; /* NULL: nothing is learned from the response */
     struct exchange_subject *subjects;
     unsigned subject_count;
     struct span tier;             /* of the first quota that has tiers */

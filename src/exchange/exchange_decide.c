@@ -116,6 +116,7 @@ struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index)
         .path_name_count = x->match.name_count,
         .arena = &x->arena,
         .now_s = x->env->loop->wall_us / 1000000,
+        .project = exchange_project(x),
         .cache = x->env->identities,
     };
     struct exchange_subject *subject = &x->subjects[x->subject_count++];

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exchange_lookup.c - the step that waits for what the store knows beside counts: the tiers of the request's
- * subjects in quotas with live members.  Takes: the kept head.  Gives: answers for IDENTIFY, within
+/* exchange_lookup.c - the step that waits for what the store knows beside counts: the project of the request's token,
+ * then the tiers of its subjects in quotas with live members.  Takes: the kept head.  Gives: answers for IDENTIFY, within
  * one decision timeout in all; who gets none goes on as unknown.  Never: waits for a quota that is only tried. */
 #include "base/base_fmt.h"
 #include "base/base_ip.h"
 #include "base/base_log.h"
 #include "exchange/exchange_private.h"
+#include "identity/identity_token.h"
 #include "lease/lease_lookup.h"
 #include "quota/quota_tier.h"
+
+_Static_assert(IDENTITY_TOKEN_PROJECT_MAX <= STORE_NOTE_TEXT, "a project fits a note");
 
 /* The tier of one part of a quota's key. */
 struct member_lookup {
@@ -20,9 +23,16 @@ struct exchange_lookups {
     uint64_t since_us;
     unsigned waiting; /* answers that are not there yet */
     bool has_asked_members;
+    struct lease_lookup token;
     unsigned member_count;
     struct member_lookup *members;
 };
+
+struct span exchange_project(const struct exchange *x)
+{
+    return x->lookups == NULL ? SPAN_NONE
+                              : (struct span){x->lookups->token.text, x->lookups->token.len};
+}
 
 uint64_t exchange_waits_since(const struct exchange *x)
 {
@@ -34,6 +44,7 @@ void exchange_cancel_lookups(struct exchange *x)
     struct exchange_lookups *lookups = x->lookups;
     if (lookups == NULL || lookups->waiting == 0)
         return;
+    lease_lookup_cancel(&lookups->token);
     for (unsigned i = 0; i < lookups->member_count; i++)
         lease_lookup_cancel(&lookups->members[i].lookup);
     lookups->waiting = 0;
@@ -52,6 +63,27 @@ static void ask(struct exchange *x, struct lease_lookup *lookup)
     lookup->done = on_found;
     lookup->arg = x;
     x->lookups->waiting += !lease_lookup_ask(x->env->lease, lookup);
+}
+
+/* ---- the token ---- */
+
+static bool ask_token(struct exchange *x)
+{
+    unsigned from = 0;
+    const struct http_field *field = http_head_next(&x->head, HTTP_FIELD_X_AUTH_TOKEN, &from);
+    if (field == NULL || http_head_next(&x->head, HTTP_FIELD_X_AUTH_TOKEN, &from) != NULL)
+        return true; /* IDENTIFY judges that */
+    struct span token = http_field_value(&x->head, field);
+    struct lease_lookup *lookup = &x->lookups->token;
+    if (token.len == 0)
+        return true;
+    lookup->kind = LEASE_TOKEN;
+    lookup->may_wait = x->route->may_wait_project;
+    if (identity_token_mac(x->env->identities, x->snapshot->plan->secret, token, lookup->key) !=
+        ERR_OK)
+        return false;
+    ask(x, lookup);
+    return true;
 }
 
 /* ---- members ---- */
@@ -158,13 +190,13 @@ static bool begin(struct exchange *x)
     if (x->lookups == NULL)
         return false;
     x->lookups->since_us = x->env->loop->mono_us;
-    return true;
+    return !x->route->looks_up_project || ask_token(x);
 }
 
 enum step_result exchange_step_lookup(struct exchange *x)
 {
     const struct plan_route *route = x->route;
-    if (!route->looks_up_members)
+    if (!route->looks_up_project && !route->looks_up_members)
         return STEP_NEXT;
     if (x->lookups == NULL && !begin(x))
         return exchange_fail(x, END_SHED);
@@ -172,7 +204,7 @@ enum step_result exchange_step_lookup(struct exchange *x)
         return STEP_WAIT;
     if (!x->lookups->has_asked_members) {
         x->lookups->has_asked_members = true;
-        if (!ask_members(x))
+        if (route->looks_up_members && !ask_members(x))
             return exchange_fail(x, END_SHED);
     }
     return x->lookups->waiting != 0 ? STEP_WAIT : STEP_NEXT;

@@ -112,6 +112,8 @@ static bool relay_head(struct exchange *x, const struct upstream_reading *readin
         x->response_begun = true;
         exchange_note_cost(x, head);
         exchange_settle(x); /* the rest may take longer than the window */
+        if (x->route->learns_tokens)
+            exchange_learn_head(x, reading);
     }
     const struct exchange_response response = {
         .status = head->status,
@@ -169,9 +171,13 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
             return relay_failed(exchange_fail(x, END_SHED), result);
         return x->tunnel.is_open ? RELAY_IDLE : RELAY_BUDGETED;
     case UPSTREAM_DATA:
+        if (x->learning != NULL)
+            exchange_learn_data(x, reading->data);
         x->ops->send_data(x->client, reading->data);
         return RELAY_BUDGETED;
     case UPSTREAM_END:
+        if (x->learning != NULL)
+            exchange_learn_end(x);
         x->ops->send_end(x->client, reading->data);
         x->response_done = true;
         return RELAY_IDLE;

@@ -59,6 +59,14 @@ struct identity {
  * is.  The name borrows from text; header names are compared without case. */
 const char *identity_source_parse(struct identity_source *source, struct span text);
 
+static inline bool identity_has_kind(const struct identity *identity, enum identity_kind kind)
+{
+    bool has = false;
+    for (unsigned i = 0; i < identity->from_count; i++)
+        has = has || identity->from[i].kind == kind;
+    return has;
+}
+
 struct identity_cache;
 
 /* What extraction may look at. */
@@ -71,6 +79,7 @@ struct identity_input {
     unsigned path_name_count;
     struct arena *arena;          /* the exchange's; for the few values that must be rewritten */
     uint64_t now_s;               /* wall clock, for tokens */
+    struct span project;          /* that X-Auth-Token was learned to be of; empty: unknown */
     struct identity_cache *cache; /* of proven tokens; may be NULL */
 };
 
@@ -99,6 +108,7 @@ struct identity_value {
  *   bearer      what follows the scheme (any case) and white space; one word
  *   basic_user  the user of "Basic" (RFC 7617): canonical base64 with padding, UTF-8 without controls
  *   jwt         the claim of a bearer token that one of the identity's keys signed, while it is valid
+ *   token_project  the project that the only X-Auth-Token was learned to be of (input.project)
  *   access_key  of "SDK-HMAC-SHA256" with exactly one of Access=AK and Credential=AK/...
  *   path        as judged
  *   host        lower case, without port and without one trailing dot

@@ -12,7 +12,7 @@ const char *const IDENTITY_CONF_KINDS[] = {
     NULL,
 };
 
-const char *const IDENTITY_CONF_LATER_KINDS[] = {"certificate", "token_project", NULL};
+const char *const IDENTITY_CONF_LATER_KINDS[] = {"certificate", NULL};
 
 static const char *const missing_words[] = {
     [IDENTITY_MISSING_IP] = "ip",
@@ -211,8 +211,7 @@ static const struct config_directive identity_rows[] = {
      .take = take_source,
      .doc = "Sources, the first one present counts: \"ip\", \"header:NAME\", \"cookie:NAME\", "
             "\"query:NAME\", \"path:NAME\", \"bearer\", \"basic_user\", \"access_key\", "
-            "\"jwt:CLAIM\", \"host\", "
-            "\"method\", \"route\"."},
+            "\"jwt:CLAIM\", \"token_project\", \"host\", \"method\", \"route\"."},
     {.key = "missing",
      .type = CONFIG_CHOICE,
      CONFIG_AT(struct identity, missing),

@@ -110,6 +110,15 @@ static enum identity_read read_jwt(const struct reading *reading)
     return result == IDENTITY_JWT_GOOD ? IDENTITY_READ_FOUND : IDENTITY_READ_MISSING;
 }
 
+static enum identity_read read_token_project(const struct reading *reading)
+{
+    struct span token;
+    enum identity_read read =
+        only_field(reading, HTTP_FIELD_X_AUTH_TOKEN, SPAN("x-auth-token"), &token);
+    reading->value->value = reading->input->project;
+    return read;
+}
+
 static enum identity_read read_basic_user(const struct reading *reading)
 {
     struct span text;
@@ -182,12 +191,19 @@ static enum identity_read read_route(const struct reading *reading)
 }
 
 static const reader_fn readers[IDENTITY_KINDS] = {
-    [IDENTITY_IP] = read_ip,         [IDENTITY_HEADER] = read_header,
-    [IDENTITY_COOKIE] = read_cookie, [IDENTITY_QUERY] = read_query,
-    [IDENTITY_BEARER] = read_bearer, [IDENTITY_BASIC_USER] = read_basic_user,
-    [IDENTITY_JWT] = read_jwt,       [IDENTITY_ACCESS_KEY] = read_access_key,
-    [IDENTITY_PATH] = read_path,     [IDENTITY_HOST] = read_host,
-    [IDENTITY_METHOD] = read_method, [IDENTITY_ROUTE] = read_route,
+    [IDENTITY_IP] = read_ip,
+    [IDENTITY_HEADER] = read_header,
+    [IDENTITY_COOKIE] = read_cookie,
+    [IDENTITY_QUERY] = read_query,
+    [IDENTITY_BEARER] = read_bearer,
+    [IDENTITY_BASIC_USER] = read_basic_user,
+    [IDENTITY_JWT] = read_jwt,
+    [IDENTITY_ACCESS_KEY] = read_access_key,
+    [IDENTITY_PATH] = read_path,
+    [IDENTITY_HOST] = read_host,
+    [IDENTITY_METHOD] = read_method,
+    [IDENTITY_ROUTE] = read_route,
+    [IDENTITY_TOKEN_PROJECT] = read_token_project,
 };
 
 static enum identity_result when_missing(const struct reading *reading)

@@ -114,6 +114,12 @@ static void text_route(FILE *out, const struct main_explanation *explanation)
     fputc('\n', out);
 }
 
+/* Only the store knows projects. */
+static bool is_looked_up(const struct main_explain_subject *subject)
+{
+    return identity_has_kind(subject->identity, IDENTITY_TOKEN_PROJECT);
+}
+
 static void text_subject(FILE *out, const struct main_explain_subject *subject)
 {
     static const char *const results[] = {
@@ -205,6 +211,13 @@ void main_explain_text(FILE *out, const struct main_explanation *explanation)
         text_route(out, explanation);
     for (unsigned i = 0; i < explanation->subject_count; i++)
         text_subject(out, &explanation->subjects[i]);
+    for (unsigned i = 0; i < explanation->subject_count; i++) {
+        if (is_looked_up(&explanation->subjects[i]))
+            fprintf(out,
+                    "            %s: token_project is looked up in the store; here it is "
+                    "missing\n",
+                    explanation->subjects[i].identity->name.ptr);
+    }
     if (explanation->end != END_OK) {
         text_end(out, explanation);
         text_errors(out, errors_of(explanation));
@@ -238,6 +251,8 @@ static void json_subject(FILE *out, const struct main_explain_subject *subject)
     fputc('{', out);
     json_text(out, "identity", subject->identity->name);
     fprintf(out, ",\"result\":\"%s\"", results[subject->result]);
+    if (is_looked_up(subject))
+        fputs(",\"token_project\":\"looked up in the store\"", out);
     if (subject->result == IDENTITY_FOUND) {
         fputc(',', out);
         json_text(out, "subject", subject_text(subject, hash));

@@ -55,7 +55,10 @@ struct plan_route {
     const struct plan_respond *respond;
     struct http_upgrade_list upgrades;
     struct plan_address_rule addresses; /* who may use it */
+    bool learns_tokens;                 /* from 201 responses: the projects of their tokens */
+    bool looks_up_project;              /* some quota counts by token_project */
     bool looks_up_members;              /* some quota has live members */
+    bool may_wait_project;              /* ... and does not only try it in shadow */
     struct reply_headers headers;       /* the route's own or the default */
     const struct reply_body_dialect *errors;
     metrics_slot slot_requests; /* sluice_route_requests_total{route} */

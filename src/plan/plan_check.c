@@ -7,16 +7,16 @@
 #define COMPARISONS_MAX                                                                            \
     2000000u /* of routes, in search of hidden ones: keeps a check below a second */
 
-/* Can a client make up this identity's value?  (All kinds but ip, jwt and route; with a bucket, those that no server
- * rejects.) */
+/* Can a client make up this identity's value?  (All kinds but ip, jwt, token_project and route; with a bucket, those
+ * that no server rejects.) */
 static bool identity_is_forgeable(const struct plan *plan, unsigned index)
 {
     const struct identity *identity = &plan->identities[index];
     bool has_bucket = plan->buckets != NULL && plan->buckets[index] != NULL;
     for (unsigned i = 0; i < identity->from_count; i++) {
         enum identity_kind kind = identity->from[i].kind;
-        if (kind != IDENTITY_IP && kind != IDENTITY_JWT && kind != IDENTITY_ROUTE &&
-            !(has_bucket && identity_is_claim(kind)))
+        if (kind != IDENTITY_IP && kind != IDENTITY_JWT && kind != IDENTITY_TOKEN_PROJECT &&
+            kind != IDENTITY_ROUTE && !(has_bucket && identity_is_claim(kind)))
             return true;
     }
     return false;
@@ -250,6 +250,35 @@ static void check_secret(struct plan_work *work)
             "from the store's prefix");
 }
 
+static bool has_token_project(const struct plan *plan)
+{
+    bool has = false;
+    for (unsigned i = 0; i < plan->quota_count; i++) {
+        for (unsigned j = 0; j < plan->quotas[i].key_count; j++)
+            has = has || identity_has_kind(&plan->identities[plan->quotas[i].key[j]],
+                                           IDENTITY_TOKEN_PROJECT);
+    }
+    return has;
+}
+
+/* Who learns and who counts by it belong together; with Redis another proxy may learn. */
+static void check_learning(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    bool has_kind = has_token_project(plan), is_learned = false;
+    for (unsigned i = 0; i < plan->route_count; i++) {
+        is_learned = is_learned || plan->routes[i].learns_tokens;
+        if (plan->routes[i].learns_tokens && !has_kind)
+            config_warning(work->load->doc, member_or_self(work->draft->routes.nodes[i], "learns"),
+                           "no quota counts by \"token_project\": what is learned here is of no "
+                           "use to this proxy");
+    }
+    if (has_kind && !is_learned && plan->store_is_memory)
+        config_warning(work->load->doc, member_or_self(work->load->doc->root, "quotas"),
+                       "no route learns tokens (\"learns\": \"token_project\"): "
+                       "\"token_project\" is always missing");
+}
+
 void plan_check(struct plan_work *work)
 {
     check_addresses(work);
@@ -261,5 +290,6 @@ void plan_check(struct plan_work *work)
     check_secret(work);
     check_hidden_routes(work);
     check_forgeable(work);
+    check_learning(work);
     plan_check_limits(work);
 }

@@ -15,6 +15,7 @@ struct plan_route_draft {
     struct plan_cost cost;
     struct plan_addresses addresses;
     struct span upstream;
+    bool learns;
     struct http_upgrade_list upgrades;
     struct reply_headers headers;
     struct span errors;

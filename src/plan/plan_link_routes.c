@@ -96,6 +96,21 @@ static void check_cost(struct plan_work *work, const struct plan_route *route,
     }
 }
 
+/* What its requests need beside counts. */
+static void link_lookups(const struct plan *plan, struct plan_route *route,
+                         const struct quota *quota)
+{
+    bool has_project = false;
+    for (unsigned i = 0; i < quota->key_count; i++)
+        has_project = has_project ||
+                      identity_has_kind(&plan->identities[quota->key[i]], IDENTITY_TOKEN_PROJECT);
+    route->looks_up_project = route->looks_up_project || has_project;
+    route->may_wait_project =
+        route->may_wait_project || (has_project && quota->mode != QUOTA_SHADOW);
+    route->looks_up_members =
+        route->looks_up_members || (quota->tiers != NULL && quota->tiers->is_live);
+}
+
 static void link_route_quotas(struct plan_work *work, struct plan_route *route,
                               const struct config_node *node)
 {
@@ -122,8 +137,7 @@ static void link_route_quotas(struct plan_work *work, struct plan_route *route,
         check_path_names(work, quota, route->rule, child);
         check_cost(work, route, quota, node);
         route->quotas[route->quota_count++] = quota;
-        route->looks_up_members =
-            route->looks_up_members || (quota->tiers != NULL && quota->tiers->is_live);
+        link_lookups(plan, route, quota);
     }
 }
 
@@ -255,6 +269,7 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
         find_name(work, &work->names.listeners, listener, "listener", all);
     }
     route->rule = rule;
+    route->learns_tokens = draft->learns;
     route->cost = draft->cost;
     route->upgrades = draft->upgrades;
     if (plan_addresses_link(&route->addresses, &draft->addresses, work->load->arena) != ERR_OK)

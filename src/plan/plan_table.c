@@ -244,6 +244,17 @@ static const struct config_table cost_table = {
     .check = check_plan_cost,
 };
 
+static const char *const learns_words[] = {"token_project", NULL};
+
+static const char *take_learns(const struct config_take *take)
+{
+    struct plan_route_draft *route = take->base;
+    if (!span_eq(take->text, span_of(learns_words[0])))
+        return "only \"token_project\" can be learned";
+    route->learns = true;
+    return NULL;
+}
+
 static const struct config_directive route_rows[] = {
     {.key = "",
      .type = CONFIG_MERGE,
@@ -291,6 +302,16 @@ static const struct config_directive route_rows[] = {
      .max = 64,
      .absent = "`errors.default`",
      .doc = "The dialect of the bodies with which Sluice answers by itself."},
+    {.key = "learns",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct plan_route_draft, learns),
+     .min = 1,
+     .words = learns_words,
+     .take = take_learns,
+     .pattern = "^token_project$",
+     .absent = "nothing",
+     .doc = "\"token_project\": a 201 response with X-Subject-Token tells the project of the token "
+            "that it issues, for the source of that name."},
     {.key = "upgrade",
      .type = CONFIG_TEXTS,
      .min = 0,
@@ -301,8 +322,8 @@ static const struct config_directive route_rows[] = {
             "an opaque tunnel."},
 };
 
-static const struct config_pair route_pairs[] = {{"upstream", "respond", true},
-                                                 {"upgrade", "respond", false}};
+static const struct config_pair route_pairs[] = {
+    {"upstream", "respond", true}, {"learns", "respond", false}, {"upgrade", "respond", false}};
 
 static const struct config_table route_table = {
     .title = "A route",
@@ -311,7 +332,7 @@ static const struct config_table route_table = {
     .size = sizeof(struct plan_route_draft),
     .name_key = "name",
     .pairs = route_pairs,
-    .pair_count = 2,
+    .pair_count = 3,
 };
 
 static const char *const request_id_words[] = {"documented", "short", NULL};

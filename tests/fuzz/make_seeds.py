@@ -143,6 +143,15 @@ CONFIGS = [
 ]
 
 
+TOKENS = [
+    b'{"token":{"expires_at":"2026-11-29T12:00:00.000000Z","project":{"id":"p1"}}}',
+    b'{"token": {"methods": ["password"], "user": {"domain": {"id": "default", "name": "Default"}, "id": "u", "name": "n", "password_expires_at": null}, "audit_ids": ["a"], "expires_at": "2027-01-01T00:00:00.000000Z", "issued_at": "2026-11-28T12:00:00.000000Z", "project": {"domain": {"id": "default", "name": "Default"}, "id": "a6944d763bf64ee6a275f1263fae0352", "name": "admin"}, "is_domain": false, "roles": [{"id": "r", "name": "admin"}], "catalog": [{"endpoints": [{"id": "e", "interface": "public", "url": "http://127.0.0.1/"}], "type": "identity", "id": "c", "name": "keystone"}]}}\n',
+    b'{"token":{"expires_at":"2026-11-29T12:00:00+00:00","project":{"id":"p\\u0031"}}}', b'{"token":{"expires_at":"2026-11-29T12:00:00Z","domain":{"id":"d"}}}',
+    b'{"token":{"expires_at":"2026-02-30T12:00:00Z","project":{"id":"p\\u0000"}}}', b'{"token":{"project":null}}', b"2026-11-28T12:00:00.000000Z", b"1999-12-31T23:59:60Z",
+    b'{"token":' * 100, b'{"token":{"token":1,"token":2}}', b"",
+]
+
+
 def configurations():
     texts = [path.read_bytes() for path in sorted((ROOT / "conf").glob("*.json"))]
     texts += [text.encode() for text in re.findall(r"```json\w*\n(\{.*?)```", (ROOT / "docs" / "configuration.md").read_text(), re.DOTALL)]
@@ -171,6 +180,7 @@ def main():
     write("http_path", PATHS)
     write("store_redis_reply", [bytes([i & 15, 5]) + data for i, data in enumerate(REPLIES)])
     write("identity", IDENTITIES)
+    write("identity_token", TOKENS)
     write("route_pattern", ROUTES)
     write("record_access", RECORDS)
     write("base_fmt", FORMATS)

@@ -104,6 +104,39 @@ def test_keystoneauth_gets_a_token_and_understands_a_refusal(start, upstream):
     assert server.requests[1]["X-Auth-Token"] == TOKEN
 
 
+def test_keystoneauth_tokens_of_one_project_share_its_quota(start, upstream):
+    """Two logins to a project and one to another, as keystoneauth1 does them."""
+    issued = []
+
+    def scoped(message):
+        reply = keystone(message)
+        if message.target != "/v3/auth/tokens":
+            return reply
+        project = json.loads(message.body)["auth"]["scope"]["project"]["id"]
+        issued.append(f"{TOKEN}{len(issued)}")
+        reply = reply.replace(TOKEN.encode(), issued[-1].encode())
+        head, body = reply.split(b"\r\n\r\n", 1)
+        body = json.loads(body)
+        body["token"]["project"] = {"id": project, "name": "n", "domain": {"id": "d", "name": "d"}}
+        lines = [line for line in head.decode().split("\r\n")[1:] if not line.startswith("Content-Length")]
+        return http.response(201, "Created", [tuple(line.split(": ", 1)) for line in lines], json.dumps(body).encode())
+
+    server = upstream(answer=scoped)
+    config = forward(server, quotas={"project": {"key": ["token_project"], "limits": {"hour": 50}}}, subject_secret={"env": "SECRET"})
+    config["routes"].insert(0, {"name": "token", "methods": ["POST"], "path": "/v3/auth/tokens", "upstream": "app", "learns": "token_project"})
+    proxy = start(config, env={"SECRET": "s" * 32})
+    wait_for_room(3600, 15)
+
+    def left(project):
+        with requests.Session() as inner:
+            inner.trust_env = False
+            auth = v3.Password(auth_url=proxy.url + "/v3", username="u", password="p", user_domain_id="d", project_id=project)
+            return int(keystone_session.Session(auth=auth, session=inner).get(proxy.url + "/v2/servers").headers["X-ratelimit-used"])
+
+    assert [left("p1"), left("p1"), left("p2"), left("p1")] == [49, 48, 49, 47]
+    assert len(set(issued)) == 4
+
+
 def test_openstacksdk_shows_the_sentence(start, upstream):
     proxy = start(forward(upstream(), quotas=ip_quota(0), errors={"default": "openstack"}))
     with requests.Session() as session:

@@ -16,6 +16,8 @@ static void test_sources(void **state)
         {"query:a:b", true},
         {"bearer", true},
         {"access_key", true},
+        {"token_project", true},
+        {"token_project:X-Auth-Token", false},
         {"basic_user", true},
         {"basic_user:x", false},
         {"path:project_id", true},
@@ -61,7 +63,8 @@ static void test_clear_kinds(void **state)
     (void)state;
     for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
         bool is_secret = kind == IDENTITY_HEADER || kind == IDENTITY_COOKIE ||
-                         kind == IDENTITY_QUERY || kind == IDENTITY_BEARER || kind == IDENTITY_JWT;
+                         kind == IDENTITY_QUERY || kind == IDENTITY_BEARER ||
+                         kind == IDENTITY_JWT || kind == IDENTITY_TOKEN_PROJECT;
         assert_true(identity_is_clear(kind) == !is_secret);
     }
 }
@@ -371,6 +374,35 @@ static void test_exhausted_arena(void **state)
 }
 
 /* Bytes that no parser of ours lets through still stay inside their value. */
+/* What a token was learned to be of counts where the request has exactly one. */
+static void test_token_project(void **state)
+{
+    static const struct {
+        const char *lines, *project;
+        enum identity_result result;
+    } rows[] = {
+        {"X-Auth-Token: T\r\n", "alpha", IDENTITY_FOUND},
+        {"x-auth-token: T\r\n", "alpha", IDENTITY_FOUND},
+        {"X-Auth-Token: T\r\n", "", IDENTITY_SKIPPED},
+        {"", "alpha", IDENTITY_SKIPPED},
+        {"X-Auth-Token: T\r\nX-Auth-Token: T\r\n", "alpha", IDENTITY_REPEATED},
+        {"X-Auth-Token: T\r\nX-Auth-Token: U\r\n", "", IDENTITY_REPEATED},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct request request;
+        struct identity_value value;
+        request_parse(&request, "/", "h", rows[i].lines);
+        request.input.project = span_of(rows[i].project);
+        struct identity identity = identity_of("token_project", IDENTITY_MISSING_SKIP);
+        assert_int_equal(identity_extract(&identity, &request.input, &value), rows[i].result);
+        if (rows[i].result == IDENTITY_FOUND)
+            assert_true(value.kind == IDENTITY_TOKEN_PROJECT && value.source_name.len == 0 &&
+                        span_eq(value.value, SPAN("alpha")));
+        request_free(&request);
+    }
+}
+
 static void test_raw_bytes(void **state)
 {
     (void)state;
@@ -414,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_missing_rules),
         cmocka_unit_test(test_ip_text),
         cmocka_unit_test(test_exhausted_arena),
+        cmocka_unit_test(test_token_project),
         cmocka_unit_test(test_raw_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,7 +116,7 @@ struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index)
         .path_name_count = x->match.name_count,
         .arena = &x->arena,
         .now_s = x->env->loop->wall_us / 1000000,
-        .project = exchange_project(x),
+        .project = x->lookups == NULL ? SPAN_NONE : exchange_project(x),
         .cache = x->env->identities,
     };
     struct exchange_subject *subject = &x->subjects[x->subject_count++];
@@ -302,7 +302,7 @@ enum step_result exchange_step_decide(struct exchange *x)
     if (!x->is_decided && x->ask.count != 0) {
         x->ask.done = exchange_on_decided;
         x->ask.arg = x;
-        x->ask.since_us = exchange_waits_since(x);
+        x->ask.since_us = x->lookups == NULL ? 0 : exchange_waits_since(x);
         x->is_deciding = true;
         if (!lease_decide(x->env->lease, &x->ask))
             return STEP_WAIT;

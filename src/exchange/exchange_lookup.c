@@ -30,13 +30,12 @@ struct exchange_lookups {
 
 struct span exchange_project(const struct exchange *x)
 {
-    return x->lookups == NULL ? SPAN_NONE
-                              : (struct span){x->lookups->token.text, x->lookups->token.len};
+    return (struct span){x->lookups->token.text, x->lookups->token.len};
 }
 
 uint64_t exchange_waits_since(const struct exchange *x)
 {
-    return x->lookups == NULL ? 0 : x->lookups->since_us;
+    return x->lookups->since_us;
 }
 
 void exchange_cancel_lookups(struct exchange *x)

@@ -107,11 +107,11 @@ bool exchange_make_subjects(struct exchange *x);
 /* The identity of that number, extracted when it is first needed. */
 struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index);
 
-/* The project that the request's token is of; empty: unknown. */
+/* Where something was looked up (x->lookups): the project that the request's token is of; empty: unknown. */
 struct span exchange_project(const struct exchange *x);
 /* The tier that the store names for the caller, in a quota with live members; NULL: none. */
 const struct quota_tier *exchange_live_tier(struct exchange *x, const struct quota *quota);
-/* When the request began to wait for the store; 0: it has not. */
+/* Likewise: when the request began to wait for the store. */
 uint64_t exchange_waits_since(const struct exchange *x);
 /* Nobody waits for the answers any longer. */
 void exchange_cancel_lookups(struct exchange *x);

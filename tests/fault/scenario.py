@@ -21,6 +21,7 @@ from harness.upstream import Upstream
 from state import FaultState
 
 LIMIT = 3              # of quota "user"
+LOGIN = json.dumps({"token": {"expires_at": "2099-01-01T00:00:00.000000Z", "project": {"id": "p1"}}}).encode()
 BIG = bytes(range(256)) * 4096  # 1 MiB
 HANG_S = 15            # nothing in the scenario waits so long on purpose
 RECOVERY_S = 10
@@ -62,6 +63,9 @@ def serve(link):
                 return
             if "/big" in message.target:
                 link.send(http.response(body=BIG))
+            elif message.target == "/login":
+                fields = [("Content-Type", "application/json"), ("X-Subject-Token", "T")]
+                link.send(http.response(201, "Created", fields, LOGIN))
             elif "/echo" in message.target:
                 fields = [("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum")]
                 sums = [("X-Sum", value) for name, value in message.trailers if name == "X-Sum"]
@@ -103,13 +107,18 @@ class Scenario:
             "listen": listen, "workers": 1, "store": store,
             "upstreams": {"app": {"servers": [self.upstream.address], "timeouts": {"first_byte": "2s"}}},
             "quotas": {"user": {"key": ["header:X-User"], "limits": {"day": LIMIT}},
-                       "all": {"key": ["route"], "limits": {"minute": 1000000}}},
-            "routes": [{"name": "counted", "prefix": "/counted", "upstream": "app", "quotas": ["user", "all"]},
+                       "all": {"key": ["route"], "limits": {"minute": 1000000}},
+                       "project": {"key": ["token_project"], "limits": {"day": 1000000}}},
+            "routes": [{"name": "counted", "prefix": "/counted", "upstream": "app", "quotas": ["user", "all", "project"]},
+                       {"name": "login", "path": "/login", "upstream": "app", "learns": "token_project"},
                        {"name": "free", "prefix": "/", "upstream": "app"}],
             "subject_secret": "5f1e0c9b7a3d48e2", "limits": {"drain_timeout": "2s"},
             "log": {"access": str(self.access), "error": "stderr"},
             "admin": {"address": f"unix:{self.admin}"},
         }
+        if self.redis:  # nobody is a member: the limit is the same, and is looked up
+            config["tiers"] = {"t": {"day": LIMIT}}
+            config["quotas"]["user"] = {"key": ["header:X-User"], "limits": "tier", "default_tier": "t", "members": "redis"}
         (self.folder / "sluice.json").write_text(json.dumps(config))
 
     def _start(self):
@@ -173,7 +182,7 @@ class Scenario:
         return statuses + [None] * (len(checks) - len(statuses))
 
     def _judge(self, reply, check):
-        if reply.status == 200:
+        if reply.status in (200, 201):
             if not check(reply):
                 raise Violation(f"a 200 with wrong content: {reply!r} {reply.trailers}")
             return
@@ -203,10 +212,11 @@ class Scenario:
 
     def _traffic(self):
         port = self.ports[0]
+        self._talk(self._connect(port), http.request("POST", "/login"), [lambda r: r.body == LOGIN])
         client = self._connect(port)
         self.statuses = []
         for _ in range(LIMIT + 1):
-            status = self._get(client, "/counted/a", [("X-User", self.user)])
+            status = self._get(client, "/counted/a", [("X-User", self.user), ("X-Auth-Token", "T")])
             self.statuses.append(status)
             if status is None:
                 client = self._connect(port)

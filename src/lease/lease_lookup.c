@@ -9,7 +9,8 @@
  *                                      |                        remembered when it comes
  *                                      `-------------cancelled  likewise
  *
- * Of a key one query is in the air per worker, and nobody refreshes what another worker refreshes. */
+ * Of a key one query is in the air per worker, and nobody refreshes what another worker refreshes.  What was learned and
+ * could not be told to Redis is owed: it is told when it is used, and when a link comes up. */
 #include "lease/lease_lookup.h"
 
 #include <assert.h>
@@ -26,6 +27,7 @@
 #define MEMBERS_HEAD    "members:"
 #define TOKEN_HEAD      "t:"
 #define OWED_AGAIN_US   1000000 /* between two tries to give the fleet what was learned */
+#define PAY_PER_TURN    256     /* notes that are looked at for what is owed */
 #define TOKEN_VALUE_MAX (FMT_U64_MAX + 1 + STORE_NOTE_TEXT)
 
 _Static_assert(LEASE_FIELD_MAX <= STORE_REDIS_QUERY_VALUE_MAX, "a member's name fits a query");
@@ -302,15 +304,29 @@ static struct store_note remember(const struct lease_query *query, enum store_re
     return copy;
 }
 
+/* Look for what the fleet has to be told, in some worker. */
+static void begin_paying(struct lease_lookups *lookups)
+{
+    if (!atomic_exchange(&lookups->lease->notes.has_owed, false))
+        return;
+    lookups->paid = 0;
+    loop_task_schedule(lookups->loop, &lookups->pay);
+}
+
 /* The fleet has got what was learned, or will have to be told again. */
 static void on_learned(struct lease_query *query, enum store_redis_found found)
 {
+    struct lease_lookups *lookups = query->lookups;
     struct store_note *note = store_notes_find(notes_of(query->lookups, query->kind), query->key);
     if (note != NULL) {
         note->is_owed = note->is_owed && found != STORE_REDIS_VALUE;
         store_notes_leave(note);
     }
     query_return(query);
+    if (found == STORE_REDIS_VALUE)
+        begin_paying(lookups);
+    else
+        atomic_store(&lookups->lease->notes.has_owed, true);
 }
 
 static void on_answer(struct store_redis_query *answered, enum store_redis_found found,
@@ -382,8 +398,10 @@ void lease_lookup_cancel(struct lease_lookup *lookup)
         stop_waiting(lookup);
 }
 
-void lease_lookups_on_change(struct lease_lookups *lookups)
+void lease_lookups_on_change(struct lease_lookups *lookups, bool is_up)
 {
+    if (is_up)
+        begin_paying(lookups);
     for (unsigned i = 0; i < LEASE_LOOKUP_BUCKETS && lookups->parked_count != 0; i++) {
         struct list *node = lookups->buckets[i].next;
         while (node != &lookups->buckets[i]) {
@@ -403,15 +421,18 @@ void lease_lookups_on_change(struct lease_lookups *lookups)
 
 /* ---- asking ---- */
 
-static void send_learned(struct lease_lookups *lookups, const uint8_t key[16], struct span project,
+/* False: it was not sent, and stays owed. */
+static bool send_learned(struct lease_lookups *lookups, const uint8_t key[16], struct span project,
                          uint64_t until_s)
 {
     uint64_t now_s = now_s_of(lookups);
     struct lease_query *query = NULL;
-    if (until_s > now_s && store_redis_link_is_open(lookups->link))
+    if (until_s <= now_s)
+        return true; /* of no use to anybody */
+    if (store_redis_link_is_open(lookups->link))
         query = query_take(lookups, LEASE_TOKEN, key);
     if (query == NULL)
-        return; /* it stays owed */
+        return false;
     name_token(query);
     char *end = fmt_u64(query->value, until_s);
     *end++ = ' ';
@@ -419,8 +440,10 @@ static void send_learned(struct lease_lookups *lookups, const uint8_t key[16], s
     query->query.verb = STORE_REDIS_SET;
     query->query.value = (struct span){query->value, (size_t)(end - query->value)};
     query->query.ttl_s = (uint32_t)(until_s - now_s);
-    if (!query_send(query))
+    bool is_sent = query_send(query);
+    if (!is_sent)
         query_return(query);
+    return is_sent;
 }
 
 enum standing {
@@ -459,7 +482,28 @@ static void pay_owed(struct lease_lookups *lookups, struct store_note *note, con
     if (!note->is_owed || since(lookups, note->asked_at_us) < OWED_AGAIN_US)
         return;
     note->asked_at_us = lookups->loop->mono_us;
-    send_learned(lookups, key, (struct span){note->text, note->len}, note->until_s);
+    (void)send_learned(lookups, key, (struct span){note->text, note->len}, note->until_s);
+}
+
+/* All that is owed, a part of the notes each turn. */
+static void pay_all(void *arg)
+{
+    struct lease_lookups *lookups = arg;
+    uint8_t key[16];
+    for (unsigned i = 0; i < PAY_PER_TURN; i++) {
+        struct store_note *note =
+            store_notes_next(notes_of(lookups, LEASE_TOKEN), &lookups->paid, key);
+        if (note == NULL)
+            return;
+        struct span project = {note->text, note->len};
+        bool is_done = !note->is_owed || send_learned(lookups, key, project, note->until_s);
+        store_notes_leave(note);
+        if (!is_done) {
+            atomic_store(&lookups->lease->notes.has_owed, true); /* when others are paid */
+            return;
+        }
+    }
+    loop_task_schedule(lookups->loop, &lookups->pay);
 }
 
 static bool ask_redis(struct lease_lookups *lookups, struct lease_lookup *lookup)
@@ -525,9 +569,9 @@ bool lease_lookup_learn(struct lease_worker *worker, const uint8_t key[16], stru
         note->asked_at_us = worker->loop->mono_us;
         store_notes_leave(note);
     }
-    bool is_sent = lookups != NULL && store_redis_link_is_open(lookups->link);
-    if (lookups != NULL)
-        send_learned(lookups, key, project, until_s);
+    bool is_sent = lookups != NULL && send_learned(lookups, key, project, until_s);
+    if (lookups != NULL && !is_sent)
+        atomic_store(&lookups->lease->notes.has_owed, true);
     return note != NULL || is_sent;
 }
 
@@ -544,6 +588,7 @@ struct lease_lookups *lease_lookups_new(struct lease *lease, struct loop *loop,
     lookups->link = link;
     list_init(&lookups->waiting);
     list_init(&lookups->spare);
+    loop_task_init(&lookups->pay, pay_all, lookups);
     for (unsigned i = 0; i < LEASE_LOOKUP_BUCKETS; i++)
         list_init(&lookups->buckets[i]);
     lookups->alarm = loop_alarm_new(loop, on_decision_time, lookups);
@@ -566,6 +611,7 @@ void lease_lookups_free(struct lease_lookups *lookups)
     for (unsigned i = 0; i < LEASE_LOOKUP_BUCKETS; i++)
         free_queries(&lookups->buckets[i]);
     free_queries(&lookups->spare);
+    loop_task_cancel(&lookups->pay);
     loop_alarm_free(lookups->alarm);
     free(lookups);
 }

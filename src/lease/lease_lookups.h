@@ -4,6 +4,8 @@
 #ifndef SLUICE_LEASE_LOOKUPS_H
 #define SLUICE_LEASE_LOOKUPS_H
 
+#include <stdatomic.h>
+
 #include "lease/lease_lookup.h"
 
 #define LEASE_LOOKUP_BUCKETS 64 /* a power of two */
@@ -15,6 +17,7 @@ struct lease_notes {
     void *memory;
     size_t memory_bytes;
     struct store_notes kinds[LEASE_LOOKUP_KINDS];
+    atomic_bool has_owed; /* something that was learned could not be told to the fleet */
 };
 
 MUST_USE enum err lease_notes_init(struct lease_notes *notes);
@@ -30,6 +33,8 @@ struct lease_lookups {
     struct list buckets[LEASE_LOOKUP_BUCKETS]; /* struct lease_query, by key */
     struct list spare;
     unsigned parked_count; /* not sent: the link's first handshake goes on */
+    struct loop_task pay;  /* tell the fleet what is owed */
+    uint64_t paid;         /* position in the notes */
 };
 
 struct lease_lookups *lease_lookups_new(struct lease *lease, struct loop *loop,
@@ -38,6 +43,6 @@ struct lease_lookups *lease_lookups_new(struct lease *lease, struct loop *loop,
 void lease_lookups_free(struct lease_lookups *lookups);
 
 /* The link is up or down: send, or give up, what was not sent. */
-void lease_lookups_on_change(struct lease_lookups *lookups);
+void lease_lookups_on_change(struct lease_lookups *lookups, bool is_up);
 
 #endif

@@ -558,7 +558,7 @@ static void on_change(void *arg, bool is_up)
     struct lease_worker *worker = arg;
     leave_parking(worker);
     if (worker->lookups != NULL)
-        lease_lookups_on_change(worker->lookups);
+        lease_lookups_on_change(worker->lookups, is_up);
     if (is_up)
         loop_task_schedule(worker->loop, &worker->settle);
 }

@@ -57,6 +57,22 @@ void store_notes_leave(struct store_note *note)
     store_cell_unlock((struct store_cell *)(void *)note - 1);
 }
 
+struct store_note *store_notes_next(const struct store_notes *notes, uint64_t *position,
+                                    uint8_t key[16])
+{
+    const struct store_cells *cells = &notes->cells;
+    struct store_cell *cell;
+    while ((cell = store_cells_next(cells, position)) != NULL) {
+        store_cell_lock(cells, cell);
+        if (store_cells_is_held(cells, cell)) {
+            store_cell_key(cell, key);
+            return store_cell_body(cell);
+        }
+        store_cell_unlock(cell);
+    }
+    return NULL;
+}
+
 void store_note_set(struct store_note *note, struct span text, uint64_t until_s, uint64_t mono_us)
 {
     assert(text.len <= STORE_NOTE_TEXT);

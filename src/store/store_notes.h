@@ -43,6 +43,10 @@ struct store_note *store_notes_take(const struct store_notes *notes, const uint8
                                     uint64_t now_s);
 void store_notes_leave(struct store_note *note);
 
+/* Walk all: begin with position 0, stop at NULL.  The cell is locked as above, and *key is what it holds. */
+struct store_note *store_notes_next(const struct store_notes *notes, uint64_t *position,
+                                    uint8_t key[16]);
+
 /* What the key is found to be; an empty text: nothing.  The text has at most STORE_NOTE_TEXT bytes. */
 void store_note_set(struct store_note *note, struct span text, uint64_t until_s, uint64_t mono_us);
 

@@ -303,6 +303,24 @@ static bool is_in_redis(void *arg)
     return redis_testing_number(&redis, "EXISTS test:t:AQcAAAAAAAAAAAAAAAAAAA") == 1;
 }
 
+static bool are_all_in_redis(void *arg)
+{
+    (void)arg;
+    return redis_testing_number(&redis, "EVAL return(#redis.call('KEYS','test:t:*')) 0") == 199;
+}
+
+static bool is_nothing_owed(void *arg)
+{
+    struct proxy *proxy = arg;
+    bool is_owed = false;
+    for (uint8_t i = 1; i < 200; i++) {
+        struct store_note *note = note_of(proxy, LEASE_TOKEN, i);
+        is_owed = is_owed || note->is_owed;
+        store_notes_leave(note);
+    }
+    return !is_owed;
+}
+
 static void test_tokens(void **state)
 {
     struct proxy proxies[2];
@@ -363,8 +381,45 @@ static void test_owed(void **state)
     assert_true(loop_testing_until(&proxy.loop, is_down, &proxy));
     assert_true(teach(&proxy, 1, "alpha", 1000));
     assert_string_equal(look_up(&proxy, NULL, 1, &asked), "alpha");
+    for (uint8_t i = 2; i < 200; i++)
+        assert_true(teach(&proxy, i, "beta", 1000));
+    struct store_note *note = note_of(&proxy, LEASE_TOKEN, 1);
+    assert_true(note->is_owed);
+    store_notes_leave(note);
+    /* Nobody asks for them here. */
     assert_true(redis_testing_start(&redis, NULL));
     wait_up(&proxy);
+    assert_true(loop_testing_until(&proxy.loop, are_all_in_redis, NULL));
+    assert_true(is_in_redis(NULL));
+    assert_true(loop_testing_until(&proxy.loop, is_nothing_owed, &proxy));
+    end(&proxy);
+}
+
+/* A token is learned before the first handshake has ended. */
+static void test_learned_at_once(void **state)
+{
+    struct proxy proxy;
+    struct store_redis_conf conf = conf_of(&redis);
+    (void)state;
+    flush();
+    begin(&proxy, &conf);
+    assert_true(teach(&proxy, 1, "alpha", 1000));
+    assert_true(loop_testing_until(&proxy.loop, is_in_redis, NULL));
+    end(&proxy);
+}
+
+/* A server that refused it once gets it when the token is used. */
+static void test_refused_once(void **state)
+{
+    struct proxy proxy;
+    struct lookup asked;
+    (void)state;
+    flush();
+    begin_up(&proxy);
+    redis_testing_do(&redis, "ACL SETUSER default -set");
+    assert_true(teach(&proxy, 1, "alpha", 1000));
+    assert_string_equal(look_up(&proxy, NULL, 2, &asked), ""); /* the answer to SET came before */
+    redis_testing_do(&redis, "ACL SETUSER default +set");
     assert_false(is_in_redis(NULL));
     struct store_note *note = note_of(&proxy, LEASE_TOKEN, 1);
     assert_true(note->is_owed);
@@ -399,10 +454,16 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_members),        cmocka_unit_test(test_answers_age),
-        cmocka_unit_test(test_one_flight),     cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_away),           cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_strange_values), cmocka_unit_test(test_owed),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_answers_age),
+        cmocka_unit_test(test_one_flight),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_away),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_strange_values),
+        cmocka_unit_test(test_owed),
+        cmocka_unit_test(test_learned_at_once),
+        cmocka_unit_test(test_refused_once),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, setup_redis, teardown_redis);

@@ -18,7 +18,7 @@ struct lease_pending;
 struct lease_ask {
     struct quota_charge charges[QUOTA_MAX_PER_ROUTE];
     unsigned count;
-    bool has_gates;                                 /* one of the charges is of a gate */
+    bool has_gates; /* one of the charges is of a gate */
     uint64_t
         since_us; /* monotonic: when the request began to wait for the store; 0: it does not yet */
     void (*done)(struct lease_ask *ask, void *arg); /* never called from inside lease_decide */

@@ -351,7 +351,7 @@ static void check_pair(struct config_load *load, const struct config_pair *pair,
 {
     const struct config_node *one = config_find(node, pair->one);
     const struct config_node *other = config_find(node, pair->other);
-    if (one != NULL && other != NULL)
+    if (one != NULL && other != NULL && !pair->may_both)
         config_key_error(load->doc, other->index > one->index ? other : one,
                          "\"%s\" and \"%s\" cannot stand together", pair->one, pair->other);
     else if (one == NULL && other == NULL && pair->is_required)

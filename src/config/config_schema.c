@@ -255,7 +255,7 @@ static json_t *pair_schema(const struct config_pair *keys)
     }
     if (keys->is_required) {
         json_decref(both);
-        return pair("oneOf", each);
+        return pair(keys->may_both ? "anyOf" : "oneOf", each);
     }
     json_decref(each);
     return pair("not", pair("required", both));

@@ -42,10 +42,11 @@ enum {
     CONFIG_INHERITED = 4, /* the same, and what is absent within it is inherited, not a default */
 };
 
-/* Two keys that exclude each other. */
+/* Two keys that exclude each other, unless they may stand together. */
 struct config_pair {
     const char *one, *other;
-    bool is_required; /* exactly one of the two; else at most one */
+    bool is_required; /* at least one of the two */
+    bool may_both;
 };
 
 /* The items of a CONFIG_LIST or CONFIG_MAP, structs of the nested table's size, in file order. */

@@ -148,7 +148,7 @@ static const struct config_directive respond_rows[] = {
      .doc = "The body as plain text; not together with json."},
 };
 
-static const struct config_pair respond_pairs[] = {{"json", "text", false}};
+static const struct config_pair respond_pairs[] = {{"json", "text", false, false}};
 
 static void check_respond(struct config_doc *doc, const struct config_node *node, void *base)
 {
@@ -322,8 +322,9 @@ static const struct config_directive route_rows[] = {
             "an opaque tunnel."},
 };
 
-static const struct config_pair route_pairs[] = {
-    {"upstream", "respond", true}, {"learns", "respond", false}, {"upgrade", "respond", false}};
+static const struct config_pair route_pairs[] = {{"upstream", "respond", true, false},
+                                                 {"learns", "respond", false, false},
+                                                 {"upgrade", "respond", false, false}};
 
 static const struct config_table route_table = {
     .title = "A route",

@@ -134,8 +134,9 @@ static const struct config_directive dialect_rows[] = {
      .doc = "The media type of a template."},
 };
 
-static const struct config_pair dialect_pairs[] = {
-    {"like", "template", true}, {"template", "request_id", false}, {"like", "content_type", false}};
+static const struct config_pair dialect_pairs[] = {{"like", "template", true, false},
+                                                   {"template", "request_id", false, false},
+                                                   {"like", "content_type", false, false}};
 
 /* Every ${...} of a template's texts must be known; keys are texts too. */
 static void check_references(struct config_doc *doc, const struct config_node *node,

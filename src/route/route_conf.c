@@ -124,7 +124,7 @@ static const struct config_directive rows[] = {
          "this route's servers read as Sluice does."},
 };
 
-static const struct config_pair pairs[] = {{"path", "prefix", false}};
+static const struct config_pair pairs[] = {{"path", "prefix", false, false}};
 
 const struct config_table ROUTE_CONF = {
     .title = "What a route matches",

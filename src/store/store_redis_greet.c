@@ -13,6 +13,7 @@
 #include "base/base_parse.h"
 #include "store/store_redis_fault.h"
 #include "store/store_redis_script.h"
+#include "store/store_redis_slots.h"
 
 #define OLDEST_MAJOR 6 /* SET ... EXAT came with 6.2 */
 #define OLDEST_MINOR 2
@@ -104,6 +105,9 @@ static void say_step(struct words *words, enum store_redis_step step,
         break;
     case STORE_REDIS_LOAD_BEAT:
         say_script(words, STORE_REDIS_BEAT_LUA);
+        break;
+    case STORE_REDIS_LOAD_SLOTS:
+        say_script(words, STORE_REDIS_SLOTS_LUA);
         break;
     default:
         say(words, SPAN("PING"));
@@ -239,6 +243,8 @@ const char *store_redis_greet_judge(enum store_redis_step step, const struct sto
         return judge_sha(reply, server->charge_sha);
     case STORE_REDIS_LOAD_BEAT:
         return judge_sha(reply, server->beat_sha);
+    case STORE_REDIS_LOAD_SLOTS:
+        return judge_sha(reply, server->slots_sha);
     case STORE_REDIS_PING:
         return span_eq(text, SPAN("PONG")) ? NULL : "PING was not answered with PONG";
     default:

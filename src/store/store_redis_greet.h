@@ -32,6 +32,7 @@ enum store_redis_step {
     STORE_REDIS_SECRET_GET,
     STORE_REDIS_LOAD_CHARGE,
     STORE_REDIS_LOAD_BEAT,
+    STORE_REDIS_LOAD_SLOTS,
     STORE_REDIS_PING,
     STORE_REDIS_STEPS
 };
@@ -40,7 +41,8 @@ enum store_redis_step {
 struct store_redis_server {
     uint32_t epoch; /* hash of its run id */
     char version[16];
-    char charge_sha[STORE_REDIS_SHA_BYTES], beat_sha[STORE_REDIS_SHA_BYTES];
+    char charge_sha[STORE_REDIS_SHA_BYTES], beat_sha[STORE_REDIS_SHA_BYTES],
+        slots_sha[STORE_REDIS_SHA_BYTES];
     char policy[32]; /* maxmemory-policy; empty: not told */
 };
 

@@ -40,6 +40,7 @@ enum flight_kind {
     FLIGHT_GREET,
     FLIGHT_CHARGE,
     FLIGHT_BEAT,
+    FLIGHT_SLOTS,
     FLIGHT_PING,
     FLIGHT_QUERY,
 };
@@ -48,8 +49,9 @@ enum flight_kind {
 struct flight {
     uint8_t kind, step; /* enum flight_kind; enum store_redis_step of FLIGHT_GREET */
     uint64_t sent_at_us;
-    struct store_redis_op *op;       /* FLIGHT_CHARGE */
-    struct store_redis_query *query; /* FLIGHT_QUERY */
+    struct store_redis_op *op;          /* FLIGHT_CHARGE */
+    struct store_redis_slots_op *slots; /* FLIGHT_SLOTS */
+    struct store_redis_query *query;    /* FLIGHT_QUERY */
 };
 
 /* Owner: a worker's lease.  Freed by: store_redis_link_free.  Thread: the loop's. */
@@ -71,7 +73,7 @@ struct store_redis_link {
 
     struct flight *flights; /* ring of FLIGHTS */
     uint64_t first, next;   /* numbers of the oldest and of the next command */
-    uint64_t whole[2];      /* number of the last EVAL, by charge and beat */
+    uint64_t whole[3];      /* number of the last EVAL, by charge, beat and slots */
     unsigned failures;      /* attempts in a row, for the back-off */
     unsigned errors;        /* error replies in a row */
     uint64_t graced;        /* number of a command that got a second timeout */
@@ -144,6 +146,19 @@ static void link_send_beat(struct store_redis_link *link, bool is_whole)
         link_add_flight(link, FLIGHT_BEAT);
 }
 
+static enum err link_send_slots(struct store_redis_link *link, struct store_redis_slots_op *op,
+                                bool is_whole)
+{
+    enum err err =
+        store_redis_wire_slots(&link->wire, link->redis, &link->server, is_whole, &op->claim);
+    if (err != ERR_OK)
+        return err;
+    struct flight *flight = link_add_flight(link, FLIGHT_SLOTS);
+    flight->slots = op;
+    op->sent_at_us = flight->sent_at_us;
+    return ERR_OK;
+}
+
 static void link_send_ping(struct store_redis_link *link)
 {
     if (store_redis_wire_add(&link->wire, SPAN("*1\r\n$4\r\nPING\r\n")) == ERR_OK)
@@ -193,6 +208,8 @@ static void link_end_flights(struct store_redis_link *link)
             flight.op->done(flight.op, STORE_AWAY, NULL);
         else if (flight.kind == FLIGHT_QUERY)
             flight.query->done(flight.query, STORE_REDIS_UNKNOWN, SPAN_NONE);
+        else if (flight.kind == FLIGHT_SLOTS)
+            flight.slots->done(flight.slots, NULL);
     }
     metrics_set(link->loop->metrics, METRICS_STORE_INFLIGHT, 0);
 }
@@ -252,7 +269,7 @@ static void link_greet(struct store_redis_link *link)
 {
     link_set_state(link, LINK_GREETING);
     link->server = (struct store_redis_server){0};
-    link->whole[0] = link->whole[1] = 0;
+    memset(link->whole, 0, sizeof(link->whole));
     if (store_redis_parser_init(&link->parser) != ERR_OK)
         goto fail;
     for (unsigned step = 0; step < STORE_REDIS_STEPS; step++) {
@@ -345,14 +362,16 @@ static void link_on_error(struct store_redis_link *link, struct store_redis_op *
 static bool link_again(struct store_redis_link *link, const struct flight *flight, uint64_t number)
 {
     const struct store_redis_reply *reply = &link->parser.reply;
-    unsigned script = flight->kind == FLIGHT_BEAT;
-    bool has_script = flight->kind == FLIGHT_CHARGE || flight->kind == FLIGHT_BEAT;
+    bool has_script = flight->kind >= FLIGHT_CHARGE && flight->kind <= FLIGHT_SLOTS;
+    unsigned script = flight->kind - FLIGHT_CHARGE;
     if (reply->types[0] != STORE_REDIS_ERROR || !has_script || link->whole[script] == number ||
         !store_redis_fault_is_noscript(store_redis_reply_text(reply, 0)))
         return false;
     bool is_whole = link_is_whole(link, script, number);
     if (flight->kind == FLIGHT_CHARGE)
         return link_send_charge(link, flight->op, is_whole) == ERR_OK;
+    if (flight->kind == FLIGHT_SLOTS)
+        return link_send_slots(link, flight->slots, is_whole) == ERR_OK;
     link_send_beat(link, is_whole);
     return true;
 }
@@ -393,6 +412,23 @@ static void link_on_query(struct store_redis_link *link, struct store_redis_quer
     query->done(query, found, text);
 }
 
+static void link_on_slots(struct store_redis_link *link, struct store_redis_slots_op *op)
+{
+    const struct store_redis_reply *reply = &link->parser.reply;
+    struct store_redis_slots_answer answer;
+    if (reply->types[0] == STORE_REDIS_ERROR) {
+        link_on_error(link, NULL, false);
+        op->done(op, NULL);
+    } else if (!store_redis_reply_is_numbers(reply) ||
+               !store_redis_slots_read(&answer, reply->numbers + 1, reply->count - 1, &op->claim)) {
+        link_fail(link, "it answered a claim of slots with something else");
+        op->done(op, NULL);
+    } else {
+        link->failures = link->errors = 0;
+        op->done(op, &answer);
+    }
+}
+
 static void link_on_beat(struct store_redis_link *link)
 {
     const struct store_redis_reply *reply = &link->parser.reply;
@@ -425,6 +461,8 @@ static void link_on_reply(struct store_redis_link *link)
         link_on_charge(link, flight.op);
     else if (flight.kind == FLIGHT_QUERY)
         link_on_query(link, flight.query);
+    else if (flight.kind == FLIGHT_SLOTS)
+        link_on_slots(link, flight.slots);
     else if (flight.kind == FLIGHT_BEAT)
         link_on_beat(link);
     else if (link->parser.reply.types[0] == STORE_REDIS_ERROR)
@@ -649,6 +687,25 @@ enum store_answer store_redis_link_query(struct store_redis_link *link,
         return STORE_AWAY;
     link_add_flight(link, FLIGHT_QUERY)->query = query;
     return STORE_PENDING;
+}
+
+enum store_answer store_redis_link_slots(struct store_redis_link *link,
+                                         struct store_redis_slots_op *op)
+{
+    if (!store_redis_link_is_open(link) || link_send_slots(link, op, false) != ERR_OK)
+        return STORE_AWAY;
+    return STORE_PENDING;
+}
+
+uint32_t store_redis_link_epoch(const struct store_redis_link *link)
+{
+    return link->server.epoch;
+}
+
+void store_redis_link_flush(struct store_redis_link *link)
+{
+    if (link->state == LINK_UP)
+        link_write(link);
 }
 
 void store_redis_link_poll(struct store_redis_link *link)

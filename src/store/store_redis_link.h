@@ -17,6 +17,7 @@
 #include "store/store_redis.h"
 #include "store/store_redis_query.h"
 #include "store/store_redis_script.h"
+#include "store/store_redis_slots.h"
 
 #define STORE_REDIS_INFLIGHT_MAX 4096
 #define STORE_REDIS_UNSENT_MAX   (1u << 20)
@@ -53,6 +54,15 @@ MUST_USE enum store_answer store_redis_link_charge(struct store_redis_link *link
 /* The same for a command beside the counting. */
 MUST_USE enum store_answer store_redis_link_query(struct store_redis_link *link,
                                                   struct store_redis_query *query);
+/* The same for slots of exchanges in flight. */
+MUST_USE enum store_answer store_redis_link_slots(struct store_redis_link *link,
+                                                  struct store_redis_slots_op *op);
+
+/* Which life of the server this is; changes when it was started again or another one has taken over. */
+uint32_t store_redis_link_epoch(const struct store_redis_link *link);
+
+/* Send now what would leave at the end of the turn, as far as it goes: before the link is freed. */
+void store_redis_link_flush(struct store_redis_link *link);
 
 /* Read what has come.  Before a deadline is judged: it may be us who were late. */
 void store_redis_link_poll(struct store_redis_link *link);

@@ -145,3 +145,22 @@ enum err store_redis_wire_beat(struct store_redis_wire *wire, const struct store
     wire->end = (size_t)(out - wire->bytes);
     return ERR_OK;
 }
+
+enum err store_redis_wire_slots(struct store_redis_wire *wire, const struct store_redis *redis,
+                                const struct store_redis_server *server, bool is_whole,
+                                const struct store_redis_slots_claim *claim)
+{
+    struct span script = is_whole ? span_of(STORE_REDIS_SLOTS_LUA) : SPAN_NONE;
+    char key[STORE_REDIS_KEY_TEXT_BYTES + 3] = ":f:";
+    _Static_assert(STORE_REDIS_SLOTS_CLAIM_BYTES <= STORE_REDIS_CLAIM_BYTES_MAX,
+                   "KEY_MAX is enough");
+    if (reserve(wire, CALL_MAX + script.len + KEY_MAX) != ERR_OK)
+        return ERR_NOMEM;
+    char *out = put_call(wire->bytes + wire->end, is_whole, script, server->slots_sha, 1, 1);
+    fmt_base64url(key + 3, claim->key, sizeof(claim->key));
+    out = put_name(out, redis, (struct span){key, sizeof(key)});
+    out = put_length(out, '$', STORE_REDIS_SLOTS_CLAIM_BYTES);
+    out = FMT_LIT(store_redis_slots_write(out, claim), "\r\n");
+    wire->end = (size_t)(out - wire->bytes);
+    return ERR_OK;
+}

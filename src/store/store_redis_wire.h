@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store_redis_wire.h - commands as bytes, waiting to be sent: the buffer of one link, and the two
+/* store_redis_wire.h - commands as bytes, waiting to be sent: the buffer of one link, and the
  * scripts' calls written by hand into it (no formatting, no allocation per command).  Never sends. */
 #ifndef SLUICE_STORE_REDIS_WIRE_H
 #define SLUICE_STORE_REDIS_WIRE_H
@@ -8,6 +8,7 @@
 #include "store/store_redis.h"
 #include "store/store_redis_greet.h"
 #include "store/store_redis_script.h"
+#include "store/store_redis_slots.h"
 
 /* Owner: a link.  Freed by: store_redis_wire_fini.  Thread: the link's. */
 struct store_redis_wire {
@@ -35,5 +36,9 @@ MUST_USE enum err store_redis_wire_charge(struct store_redis_wire *wire,
 MUST_USE enum err store_redis_wire_beat(struct store_redis_wire *wire,
                                         const struct store_redis *redis,
                                         const struct store_redis_server *server, bool is_whole);
+MUST_USE enum err store_redis_wire_slots(struct store_redis_wire *wire,
+                                         const struct store_redis *redis,
+                                         const struct store_redis_server *server, bool is_whole,
+                                         const struct store_redis_slots_claim *claim);
 
 #endif

@@ -15,6 +15,10 @@ struct lease *lease_new(struct store_memory *memory, const struct store_redis_co
     if (lease == NULL)
         return NULL;
     lease->memory = memory;
+    if (lease_slots_init(&lease->slots, LEASE_SLOTS_SUBJECTS) != ERR_OK) {
+        lease_free(lease);
+        return NULL;
+    }
     if (memory != NULL)
         return lease;
     lease->redis = store_redis_new(redis);
@@ -30,6 +34,7 @@ void lease_free(struct lease *lease)
 {
     if (lease == NULL)
         return;
+    lease_slots_fini(&lease->slots);
     lease_table_fini(&lease->table);
     lease_notes_fini(&lease->notes);
     store_redis_free(lease->redis);

@@ -13,12 +13,14 @@ struct store_redis_conf;
 struct lease;
 struct lease_worker;
 struct lease_pending;
+struct lease_hold;
 
 /* One request's question.  Owner: the exchange; it must stay until `done` has run or lease_cancel has. */
 struct lease_ask {
     struct quota_charge charges[QUOTA_MAX_PER_ROUTE];
     unsigned count;
-    bool has_gates; /* one of the charges is of a gate */
+    bool has_gates;          /* one of the charges is of a gate */
+    struct lease_hold *hold; /* slots that it needs too (lease_hold.h); NULL: none */
     uint64_t
         since_us; /* monotonic: when the request began to wait for the store; 0: it does not yet */
     void (*done)(struct lease_ask *ask, void *arg); /* never called from inside lease_decide */

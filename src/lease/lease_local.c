@@ -10,7 +10,7 @@
 
 #define UNAVAILABLE_RETRY_S 5
 
-static uint32_t proxies(const struct lease *lease)
+uint32_t lease_proxies(const struct lease *lease)
 {
     uint32_t seen = atomic_load(&lease->redis->fleet);
     uint32_t stated = lease->redis->conf.fleet_size;
@@ -29,7 +29,7 @@ static void clear_charge(struct quota_charge *charge)
         charge->outlooks[w] = (struct quota_outlook){0};
 }
 
-static void decide_unavailable(struct loop *loop, struct lease_ask *ask)
+void lease_decide_unavailable(struct loop *loop, struct lease_ask *ask)
 {
     ask->decision = (struct quota_decision){
         .verdict = QUOTA_UNAVAILABLE,
@@ -138,7 +138,7 @@ static bool charge_all(struct lease_worker *worker, struct lease_ask *ask, const
                        struct lease_held *held, unsigned held_count, const uint8_t *held_of)
 {
     uint64_t now_us = lease_now_us(worker->lease, worker->loop);
-    uint32_t count = proxies(worker->lease);
+    uint32_t count = lease_proxies(worker->lease);
     bool has_room = true;
     for (unsigned h = 0; h < held_count; h++)
         lease_cell_settle(store_cell_body(held[h].cell), held[h].quota, now_us / 1000000);
@@ -172,7 +172,7 @@ void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask)
     uint8_t held_of[QUOTA_MAX_PER_ROUTE];
     bool wanted[QUOTA_MAX_PER_ROUTE] = {false};
     uint64_t now_us = lease_now_us(worker->lease, worker->loop);
-    bool knows_fleet = proxies(worker->lease) != 0;
+    bool knows_fleet = lease_proxies(worker->lease) != 0;
     bool has_deny = false, has_local = false;
     atomic_store_explicit(&worker->lease->table.is_away, true, memory_order_relaxed);
 
@@ -185,16 +185,17 @@ void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask)
         has_deny |= charge->quota->on_failure == QUOTA_FAIL_DENY || (wanted[i] && !knows_fleet);
     }
     if (has_deny) {
-        decide_unavailable(worker->loop, ask);
+        lease_decide_unavailable(worker->loop, ask);
         return;
     }
-    if (ask->has_gates && lease_gate_refuses_locally(worker, ask, wanted, proxies(worker->lease)))
+    if (ask->has_gates &&
+        lease_gate_refuses_locally(worker, ask, wanted, lease_proxies(worker->lease)))
         return;
     if (has_local) {
         unsigned held_count = lease_table_hold(&worker->lease->table, ask->charges, ask->count,
                                                wanted, now_us / 1000000, held, held_of);
         if (held_count == 0) {
-            decide_unavailable(worker->loop, ask);
+            lease_decide_unavailable(worker->loop, ask);
             return;
         }
         charge_all(worker, ask, wanted, held, held_count, held_of);

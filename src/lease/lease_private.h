@@ -8,6 +8,7 @@
 #include "base/base_list.h"
 #include "lease/lease.h"
 #include "lease/lease_lookups.h"
+#include "lease/lease_slots.h"
 #include "lease/lease_table.h"
 #include "store/store_redis.h"
 #include "store/store_redis_link.h"
@@ -23,6 +24,7 @@ struct lease {
     struct store_redis *redis;
     struct lease_table table;
     struct lease_notes notes;
+    struct lease_slots slots;
     atomic_uint workers;        /* over the memory store */
     _Atomic int64_t clock_us;   /* store's clock - monotonic at the last answer: never ahead */
     atomic_bool has_clock;      /* the store has answered */
@@ -76,6 +78,7 @@ struct lease_worker {
     unsigned settling;
     uint8_t (*debtors)[16]; /* ring of keys */
     unsigned debtor_first, debtor_next;
+    struct lease_seats *seats; /* over Redis */
 };
 
 /* The store's clock as far as is known, else ours. */
@@ -89,7 +92,17 @@ static inline uint64_t lease_now_us(const struct lease *lease, const struct loop
 struct lease_pending *lease_pending_take(struct lease_worker *worker);
 void lease_pending_return(struct lease_pending *pending);
 
-/* lease_local.c: decide without the store. */
+/* lease_worker.c: the charges alone, as lease_decide; asked_at_us is set. */
+bool lease_decide_charges(struct lease_worker *worker, struct lease_ask *ask);
+/* Has the store refused some of them so lately that it need not be asked?  Then ask->decision stands. */
+bool lease_is_refused_lately(struct lease_worker *worker, struct lease_ask *ask);
+
+/* lease_hold.c: the same with slots; and without waiting any longer. */
+bool lease_hold_decide(struct lease_worker *worker, struct lease_ask *ask);
+
+/* lease_local.c: decide without the store.  How many proxies share it, 0: nobody knows. */
+void lease_decide_unavailable(struct loop *loop, struct lease_ask *ask);
+uint32_t lease_proxies(const struct lease *lease);
 void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask);
 /* The windows of one charge in a cell that is held.  True: there is room for all that the request takes from it. */
 bool lease_local_look(const struct lease_held *held, struct quota_charge *charge, uint32_t proxies,

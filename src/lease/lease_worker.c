@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "base/base_log.h"
+#include "lease/lease_hold.h"
 #include "lease/lease_private.h"
+#include "lease/lease_seats.h"
 #include "store/store_memory.h"
 
 #define CLOCK_TOLERANCE_US 2000000
@@ -317,7 +319,7 @@ static void wait_for_answer(struct lease_pending *pending, struct list *list)
     uint64_t asked_at_us = pending->ask->asked_at_us;
     struct list *before = list->prev;
     pending->ask->pending = pending;
-    /* Who has waited before, for its tier or its project, is due earlier. */
+    /* Who has waited before, for its tier, its project or its slots, is due earlier. */
     while (before != list &&
            LIST_OF(before, struct lease_pending, node)->ask->asked_at_us > asked_at_us)
         before = before->prev;
@@ -456,7 +458,7 @@ bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, u
 }
 
 /* A flood over the limit costs the store nothing. */
-static bool is_refused_lately(struct lease_worker *worker, struct lease_ask *ask)
+bool lease_is_refused_lately(struct lease_worker *worker, struct lease_ask *ask)
 {
     uint64_t now_us = lease_now_us(worker->lease, worker->loop);
     bool is_refused = false;
@@ -488,13 +490,20 @@ bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
     ask->pending = NULL;
     ask->asked_at_us = ask->since_us != 0 ? ask->since_us : worker->loop->mono_us;
     ask->decision = (struct quota_decision){.verdict = QUOTA_NONE};
+    if (ask->hold != NULL)
+        return lease_hold_decide(worker, ask);
+    return lease_decide_charges(worker, ask);
+}
+
+bool lease_decide_charges(struct lease_worker *worker, struct lease_ask *ask)
+{
     if (ask->count == 0)
         return true;
     if (worker->lease->memory != NULL) {
         decide_in_memory(worker, ask);
         return true;
     }
-    if (is_refused_lately(worker, ask))
+    if (lease_is_refused_lately(worker, ask))
         return true;
     if (ask_store(worker, ask))
         return false;
@@ -538,6 +547,8 @@ void lease_cancel(struct lease_worker *worker, struct lease_ask *ask)
 {
     struct lease_pending *pending = ask->pending;
     (void)worker;
+    if (ask->hold != NULL)
+        lease_release(ask->hold);
     if (pending == NULL)
         return;
     ask->pending = NULL;
@@ -559,6 +570,7 @@ static void on_change(void *arg, bool is_up)
     leave_parking(worker);
     if (worker->lookups != NULL)
         lease_lookups_on_change(worker->lookups, is_up);
+    lease_seats_on_change(worker->seats, is_up);
     if (is_up)
         loop_task_schedule(worker->loop, &worker->settle);
 }
@@ -581,7 +593,9 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     }
     worker->debtors = malloc(LEASE_DEBTORS_MAX * sizeof(*worker->debtors));
     worker->alarm = loop_alarm_new(loop, on_decision_time, worker);
-    worker->link = store_redis_link_new(lease->redis, loop, on_change, worker);
+    worker->seats = lease_seats_new(worker);
+    if (worker->seats != NULL)
+        worker->link = store_redis_link_new(lease->redis, loop, on_change, worker);
     if (worker->link != NULL)
         worker->lookups = lease_lookups_new(lease, loop, worker->link);
     if (worker->debtors == NULL || worker->alarm == NULL || worker->lookups == NULL) {
@@ -597,8 +611,10 @@ void lease_worker_free(struct lease_worker *worker)
         return;
     if (worker->lease->memory != NULL)
         atomic_fetch_sub(&worker->lease->workers, 1);
+    lease_seats_leave(worker->seats);
     store_redis_link_free(worker->link);
     lease_lookups_free(worker->lookups);
+    lease_seats_free(worker->seats);
     loop_task_cancel(&worker->settle);
     loop_alarm_free(worker->alarm);
     LIST_EACH_SAFE (node, &worker->spare) {

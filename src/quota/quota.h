@@ -82,6 +82,7 @@ struct quota {
     uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
     const struct quota_tiers *tiers;                 /* NULL: the same limits for everybody */
     bool is_gate; /* judged before a request's others, shown only when it refuses; fixed windows */
+    uint32_t in_flight; /* exchanges of one subject at a time; 0: not counted */
 };
 
 /* "minute", "5 minutes", "1 day" -> unit, count and period; at most 366 days.  NULL or what is wrong.  A
@@ -161,6 +162,20 @@ struct quota_charge {
     struct quota_outlook outlooks[QUOTA_WINDOWS_MAX]; /* not of fixed windows */
 };
 
+/* A place among the exchanges of a subject that may be in flight at once, as one exchange asked for it and was
+ * told.  No store keeps it in a window, no header shows it. */
+struct quota_slot {
+    const struct quota *quota;
+    uint8_t key[16];
+    uint8_t source;  /* enum quota_source */
+    bool is_granted; /* stays set when the exchange is over */
+    bool is_refused;
+    bool is_degraded; /* decided without the store */
+    bool is_skipped;  /* on_failure allow, or in shadow while the store was away: no numbers */
+    uint32_t used;    /* slots that are taken, this one too; when refused, without it */
+    uint32_t limit;   /* the one that counted */
+};
+
 enum quota_verdict {
     QUOTA_NONE, /* no quota applied */
     QUOTA_ALLOW,
@@ -177,9 +192,10 @@ struct quota_decision {
     bool has_binding;       /* headers are shown */
     uint8_t charge, window; /* the binding one: charges[charge].quota->limits[window] */
     uint32_t limit, remaining, reset_s /* seconds from now, >= 1 */;
-    uint32_t retry_after_s; /* refusals: >= 1, never early; 0: waiting does not help */
-    bool is_near;           /* some window is at 80 % or more */
-    uint64_t now_s;         /* when it was made, by the store's clock */
+    uint32_t retry_after_s;        /* refusals: >= 1, never early; 0: waiting does not help */
+    bool is_near;                  /* some window is at 80 % or more */
+    const struct quota *in_flight; /* refused: all its slots, `limit` of them, are taken; or NULL */
+    uint64_t now_s;                /* when it was made, by the store's clock */
 };
 
 /* Binding window: (a) refused: of the windows that refused, the one that resets last; retry_after is its

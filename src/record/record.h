@@ -53,6 +53,8 @@ struct record_access {
     unsigned charge_count;
     const struct quota_charge *const *shadows; /* of quotas in shadow */
     unsigned shadow_count;
+    const struct quota_slot *const *slots; /* of quotas with in_flight, those in shadow too */
+    unsigned slot_count;
     uint32_t cost;
     const struct record_subject *subjects;
     unsigned subject_count;

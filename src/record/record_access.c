@@ -193,12 +193,33 @@ static char *put_refusers(struct fmt_json *json, char *out, const struct quota_c
     return out;
 }
 
+/* The same for a slot: "quota/in_flight". */
+static char *put_slot_refuser(struct fmt_json *json, char *out, const struct quota_slot *slot,
+                              bool is_away)
+{
+    bool is_refuser = is_away ? slot->is_degraded : slot->is_refused;
+    if (!is_refuser || slot->quota->mode == QUOTA_SHADOW)
+        return out;
+    if (!has_room(json, out, NAME_MAX_BYTES + ENTRY_MAX)) {
+        json->cut = true;
+        return out;
+    }
+    *out++ = '"';
+    out = fmt_json_value(json, out, slot->quota->name, NAME_MAX_BYTES);
+    if (!is_away)
+        out = FMT_LIT(out - 1, "/in_flight\"");
+    *out++ = ',';
+    return out;
+}
+
 static char *put_refused_by(struct fmt_json *json, char *out, const struct record_access *record)
 {
     bool is_away = record->decision->verdict == QUOTA_UNAVAILABLE;
     char *begin = out, *first = out = FMT_LIT(out, ",\"refused_by\":[");
     for (unsigned i = 0; i < record->charge_count; i++)
         out = put_refusers(json, out, &record->charges[i], is_away);
+    for (unsigned i = 0; i < record->slot_count; i++)
+        out = put_slot_refuser(json, out, record->slots[i], is_away);
     return out == first ? begin : close_list(out, first, ']');
 }
 
@@ -303,6 +324,35 @@ static char *put_windows(struct fmt_json *json, char *out, const struct quota_ch
     return out;
 }
 
+/* The entry of a slot; it has no beginning and no end. */
+static char *put_slot(struct fmt_json *json, char *out, const struct quota_slot *slot)
+{
+    static const struct span sources[] = {
+        [QUOTA_SOURCE_STORE] = {",\"source\":\"store\"", 17},
+        [QUOTA_SOURCE_LEASE] = {",\"source\":\"lease\"", 17},
+        [QUOTA_SOURCE_LOCAL] = {",\"source\":\"local\"", 17},
+    };
+    if (!has_room(json, out, NAME_MAX_BYTES + ENTRY_MAX)) {
+        json->cut = true;
+        return out;
+    }
+    out = FMT_LIT(out, "{\"q\":\"");
+    out = fmt_json_value(json, out, slot->quota->name, NAME_MAX_BYTES);
+    out = FMT_LIT(out, ",\"w\":\"in_flight\",\"charged\":");
+    *out++ = slot->is_granted ? '1' : '0';
+    if (!slot->is_skipped && slot->limit != 0) {
+        out = FMT_LIT(out, ",\"used\":");
+        out = fmt_u64(out, slot->used);
+        out = FMT_LIT(out, ",\"limit\":");
+        out = fmt_u64(out, slot->limit);
+        out = fmt_span(out, sources[slot->source]);
+    }
+    if (slot->quota->mode == QUOTA_SHADOW)
+        out = slot->is_refused ? FMT_LIT(out, ",\"refused\":true,\"mode\":\"shadow\"")
+                               : FMT_LIT(out, ",\"mode\":\"shadow\"");
+    return FMT_LIT(out, "},");
+}
+
 static char *put_quotas(struct fmt_json *json, char *out, const struct record_access *record)
 {
     uint64_t now_s = decided_at_s(record);
@@ -311,6 +361,8 @@ static char *put_quotas(struct fmt_json *json, char *out, const struct record_ac
         out = put_windows(json, out, &record->charges[i], now_s);
     for (unsigned i = 0; i < record->shadow_count; i++)
         out = put_windows(json, out, record->shadows[i], now_s);
+    for (unsigned i = 0; i < record->slot_count; i++)
+        out = put_slot(json, out, record->slots[i]);
     return close_list(out, first, ']');
 }
 
@@ -318,7 +370,7 @@ static char *put_decision(struct line *line, char *out, const struct record_acce
 {
     const struct quota_decision *decision = record->decision;
     out = put_verdict(out, decision == NULL ? QUOTA_NONE : decision->verdict);
-    bool is_counted = decision != NULL && record->charge_count != 0;
+    bool is_counted = decision != NULL && (record->charge_count != 0 || record->slot_count != 0);
     bool is_refusal = is_counted && (decision->verdict == QUOTA_REFUSE ||
                                      decision->verdict == QUOTA_DEGRADED_REFUSE ||
                                      decision->verdict == QUOTA_UNAVAILABLE);
@@ -374,6 +426,8 @@ static size_t quotas_bytes(const struct record_access *record)
         const struct quota *quota = record->shadows[i]->quota;
         bytes += quota->limit_count * (ENTRY_MAX + quota->name.len);
     }
+    for (unsigned i = 0; i < record->slot_count; i++)
+        bytes += ENTRY_MAX + 2 * record->slots[i]->quota->name.len;
     return bytes < QUOTAS_MAX ? bytes : QUOTAS_MAX;
 }
 

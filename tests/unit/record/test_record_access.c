@@ -438,6 +438,8 @@ static void test_worst_line(void **state)
     static const unsigned char fillings[] = {1, 'x', 0xff, '"', 0xc3};
     struct quota quota = {.limit_count = QUOTA_WINDOWS_MAX};
     struct quota_charge charges[QUOTA_MAX_PER_ROUTE];
+    struct quota_slot slots[QUOTA_MAX_PER_ROUTE];
+    const struct quota_slot *slot_list[QUOTA_MAX_PER_ROUTE];
     struct record_subject subjects[16];
     for (size_t f = 0; f < COUNT(fillings); f++) {
         memset(dirt, fillings[f], sizeof(dirt));
@@ -453,10 +455,24 @@ static void test_worst_line(void **state)
                 charges[i].readings[w] =
                     (struct quota_reading){UINT32_MAX, UINT32_MAX, UINT32_MAX, true};
         }
+        for (size_t i = 0; i < COUNT(slots); i++) {
+            slots[i] = (struct quota_slot){
+                .quota = &quota, .is_refused = true, .used = UINT32_MAX, .limit = UINT32_MAX};
+            slot_list[i] = &slots[i];
+        }
         for (size_t i = 0; i < COUNT(subjects); i++)
             subjects[i] = (struct record_subject){all, all};
-        bench->decision = (struct quota_decision){
-            QUOTA_DEGRADED_REFUSE, true, 7, 3, UINT32_MAX, UINT32_MAX, 1, UINT32_MAX, true, 0};
+        bench->decision = (struct quota_decision){QUOTA_DEGRADED_REFUSE,
+                                                  true,
+                                                  7,
+                                                  3,
+                                                  UINT32_MAX,
+                                                  UINT32_MAX,
+                                                  1,
+                                                  UINT32_MAX,
+                                                  true,
+                                                  NULL,
+                                                  0};
         struct record_access *r = &bench->record;
         *r = (struct record_access){
             .wall_us = UINT64_MAX, .generation = UINT32_MAX, .tries = UINT32_MAX};
@@ -471,6 +487,8 @@ static void test_worst_line(void **state)
         r->decision = &bench->decision;
         r->charges = charges;
         r->charge_count = COUNT(charges);
+        r->slots = slot_list;
+        r->slot_count = COUNT(slots);
         r->subjects = subjects;
         r->subject_count = COUNT(subjects);
         r->cost = UINT32_MAX;
@@ -484,6 +502,55 @@ static void test_worst_line(void **state)
         r->path = r->query = r->host = SPAN_NONE;
         quota.name = SPAN("user");
         assert_has(write_line(bench), "{\"q\":\"user\",\"w\":\"4294967295 second\",\"start\":");
+    }
+}
+
+static void test_slots(void **state)
+{
+    struct bench *bench = *state;
+    struct quota quota = {.name = SPAN("con\"c"), .in_flight = 7};
+    struct quota shadow = {.name = SPAN("next"), .in_flight = 3, .mode = QUOTA_SHADOW};
+    const struct {
+        struct quota_slot slot;
+        const char *want, *refused_by;
+    } rows[] = {
+        {{&quota, .is_granted = true, .used = 4, .limit = 7},
+         "{\"q\":\"con\\\"c\",\"w\":\"in_flight\",\"charged\":1,\"used\":4,\"limit\":7,\"source\":"
+         "\"store\"}]",
+         NULL},
+        {{&quota, .is_refused = true, .used = 7, .limit = 7},
+         "\"w\":\"in_flight\",\"charged\":0,\"used\":7,\"limit\":7,\"source\":\"store\"}]",
+         "\"refused_by\":[\"con\\\"c/in_flight\"]"},
+        {{&quota, .is_granted = true, .is_degraded = true, .used = 1, .limit = 3,
+          .source = QUOTA_SOURCE_LOCAL},
+         "\"charged\":1,\"used\":1,\"limit\":3,\"source\":\"local\"}]",
+         NULL},
+        {{&quota, .is_granted = true, .is_degraded = true, .is_skipped = true, .used = 1},
+         "\"w\":\"in_flight\",\"charged\":1}]",
+         NULL},
+        {{.quota = &quota}, "\"w\":\"in_flight\",\"charged\":0}]", NULL},
+        {{&shadow, .is_granted = true, .used = 1, .limit = 3},
+         "\"charged\":1,\"used\":1,\"limit\":3,\"source\":\"store\",\"mode\":\"shadow\"}]",
+         NULL},
+        {{&shadow, .is_refused = true, .used = 3, .limit = 3},
+         "\"used\":3,\"limit\":3,\"source\":\"store\",\"refused\":true,\"mode\":\"shadow\"}]",
+         NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct quota_slot *slots[] = {&rows[i].slot};
+        struct quota_decision decision = {.verdict = rows[i].refused_by != NULL ? QUOTA_REFUSE
+                                                                                : QUOTA_ALLOW};
+        bench->record.decision = &decision;
+        bench->record.charge_count = 0;
+        bench->record.slots = slots;
+        bench->record.slot_count = 1;
+        const char *line = write_line(bench);
+        assert_has(line, rows[i].want);
+        if (rows[i].refused_by != NULL)
+            assert_has(line, rows[i].refused_by);
+        else
+            assert_lacks(line, "refused_by");
+        assert_lacks(line, "\"cut\"");
     }
 }
 
@@ -544,6 +611,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_query_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_query, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_worst_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_slots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_client_cannot_hide_its_charges, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_random_bytes, set_up, tear_down),
     };

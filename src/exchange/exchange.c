@@ -130,6 +130,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     arena_init(&x->arena, x->first, sizeof(x->first), EXCHANGE_ARENA_MAX_BYTES);
     x->ask.count = 0;
     x->ask.has_gates = false;
+    x->ask.hold = NULL;
     x->ask.decision = (struct quota_decision){0};
     x->framing = (struct http_framing){0};
     if (request->head != NULL && !exchange_keep_head(x, request)) {
@@ -173,6 +174,8 @@ static void exchange_close(struct exchange *x)
     loop_task_cancel(&x->task);
     exchange_settle(x);
     exchange_leave_shadows(x);
+    if (x->ask.hold != NULL || x->shadow_hold != NULL)
+        exchange_give_slots_back(x);
     exchange_record(x);
     exchange_snapshot_unref(&x->snapshot);
     arena_fini(&x->arena);

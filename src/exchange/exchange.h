@@ -157,10 +157,11 @@ struct exchange {
     struct span tier;             /* of the first quota that has tiers */
     struct lease_shadow *shadows; /* quotas in shadow */
     unsigned shadow_count;
-    bool is_exempt;  /* some quota of the route does not count this request */
-    bool is_settled; /* what was charged is corrected */
-    bool has_cost;   /* the response said what it cost */
-    bool has_claims; /* a subject is claimed */
+    struct lease_hold *shadow_hold; /* slots of quotas in shadow; NULL: none */
+    bool is_exempt;                 /* some quota of the route does not count this request */
+    bool is_settled;                /* what was charged is corrected */
+    bool has_cost;                  /* the response said what it cost */
+    bool has_claims;                /* a subject is claimed */
     uint32_t cost;
     unsigned id_line_len;
 

@@ -211,6 +211,12 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
         return END_INTERNAL;
     }
     const struct quota *counted = tier == NULL ? quota : tier->quota;
+    uint8_t of_quota[IDENTITY_KEY_BYTES];
+    identity_quota_key(key, quota->id, of_quota);
+    if (counted->in_flight != 0 && !exchange_add_slot(x, counted, of_quota))
+        return END_SHED;
+    if (counted->limit_count == 0)
+        return END_OK;
     struct quota_charge *charge = exchange_next_charge(x, counted);
     if (charge == NULL)
         return END_SHED;
@@ -218,7 +224,7 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
                                     .cost = x->route->cost.estimate,
                                     .is_claimed = claims.has_any,
                                     .is_guarded = claims.is_guarded};
-    identity_quota_key(key, quota->id, charge->key);
+    memcpy(charge->key, of_quota, sizeof(charge->key));
     return END_OK;
 }
 
@@ -274,6 +280,8 @@ static void exchange_count_decision(struct exchange *x)
     metrics_add(metrics, VERDICT_SLOTS[decision->verdict], 1);
     if (decision->is_near)
         metrics_add(metrics, METRICS_DECISION_NEAR, 1);
+    if (x->ask.hold != NULL)
+        exchange_count_slots(x);
     for (unsigned i = 0; i < x->ask.count; i++) {
         const struct quota_charge *charge = &x->ask.charges[i];
         const struct quota *quota = charge->quota;
@@ -299,7 +307,7 @@ enum step_result exchange_step_decide(struct exchange *x)
 {
     if (x->is_deciding)
         return STEP_WAIT;
-    if (!x->is_decided && x->ask.count != 0) {
+    if (!x->is_decided && (x->ask.count != 0 || x->ask.hold != NULL)) {
         x->ask.done = exchange_on_decided;
         x->ask.arg = x;
         x->ask.since_us = x->lookups == NULL ? 0 : exchange_waits_since(x);

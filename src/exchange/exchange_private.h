@@ -93,6 +93,15 @@ enum exchange_exemption exchange_exempt_request(const struct exchange *x,
 enum exchange_exemption exchange_exempt_subject(struct exchange *x, const struct quota *quota,
                                                 struct exchange_subject *const *parts);
 
+/* A slot of this quota belongs to what the request needs; false: no memory. */
+bool exchange_add_slot(struct exchange *x, const struct quota *quota, const uint8_t key[16]);
+/* Of an exchange with ask.hold: the metrics of the quotas that decided by slots. */
+void exchange_count_slots(struct exchange *x);
+/* What the log says of them; at most QUOTA_MAX_PER_ROUTE. */
+unsigned exchange_list_slots(const struct exchange *x, const struct quota_slot **slots);
+/* The exchange is over. */
+void exchange_give_slots_back(struct exchange *x);
+
 /* Try the quotas in shadow, once the request is admitted. */
 void exchange_ask_shadows(struct exchange *x);
 /* The response's own word about what the request cost, where the route listens to it. */

@@ -82,6 +82,7 @@ static void record_line(struct exchange *x)
         return;
     struct record_subject subjects[QUOTA_MAX_PER_ROUTE * IDENTITY_VALUES_MAX];
     const struct quota_charge *shadows[QUOTA_MAX_PER_ROUTE];
+    const struct quota_slot *slots[QUOTA_MAX_PER_ROUTE];
     for (unsigned i = 0; i < x->shadow_count; i++)
         shadows[i] = &x->shadows[i].charge;
     struct record_access record = {
@@ -93,6 +94,7 @@ static void record_line(struct exchange *x)
         .charge_count = x->is_decided ? x->ask.count : 0,
         .shadows = shadows,
         .shadow_count = x->shadow_count,
+        .slots = slots,
         .subjects = subjects,
         .subject_count = x->subject_count,
         .status = x->status,
@@ -102,6 +104,8 @@ static void record_line(struct exchange *x)
         record.reason = span_of(http_fault_name(x->fault.id));
     if (x->is_last)
         record.close = SPAN("requests");
+    if (x->ask.hold != NULL || x->shadow_hold != NULL)
+        record.slot_count = exchange_list_slots(x, slots);
     record_subjects(x, subjects);
     record_request(x, &record);
     record_routing(x, &record);

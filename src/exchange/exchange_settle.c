@@ -4,6 +4,7 @@
  * charge twice. */
 #include "base/base_parse.h"
 #include "exchange/exchange_private.h"
+#include "lease/lease_hold.h"
 
 void exchange_ask_shadows(struct exchange *x)
 {
@@ -16,6 +17,8 @@ void exchange_ask_shadows(struct exchange *x)
         shadow->charge.is_skipped = true;
         metrics_add(x->env->loop->metrics, shadow->charge.quota->slot_degraded, 1);
     }
+    if (x->shadow_hold != NULL)
+        lease_hold_try(x->env->lease, x->shadow_hold);
 }
 
 void exchange_note_cost(struct exchange *x, const struct http_head *head)

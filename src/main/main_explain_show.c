@@ -173,6 +173,8 @@ static void text_quota(FILE *out, const struct main_explain_quota *quota)
             fprintf(out, ", at once %u", quota->quota->burst);
         fputc('\n', out);
     }
+    if (quota->quota->in_flight != 0)
+        fprintf(out, "              %u in flight\n", quota->quota->in_flight);
 }
 
 static void text_errors(FILE *out, const struct reply_body_dialect *dialect)
@@ -291,6 +293,8 @@ static void json_quota(FILE *out, const struct main_explain_quota *quota)
             fprintf(out, "\",\"limit\":%u}", quota->quota->limits[i].limit);
         }
         fputc(']', out);
+        if (quota->quota->in_flight != 0)
+            fprintf(out, ",\"in_flight\":%u", quota->quota->in_flight);
     }
     fputc('}', out);
 }

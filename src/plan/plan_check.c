@@ -215,7 +215,9 @@ static void check_forgeable(struct plan_work *work)
         for (unsigned j = 0; j < route->quota_count; j++) {
             if (route->quotas[j]->mode == QUOTA_SHADOW)
                 continue; /* bounds nobody, and there is nothing to escape */
-            is_bounded = is_bounded || quota_is_by_address(plan, route->quotas[j]);
+            bool has_windows =
+                route->quotas[j]->limit_count != 0 || route->quotas[j]->tiers != NULL;
+            is_bounded = is_bounded || (has_windows && quota_is_by_address(plan, route->quotas[j]));
             if (forgeable == NULL && quota_is_forgeable(plan, route->quotas[j]))
                 forgeable = route->quotas[j];
         }

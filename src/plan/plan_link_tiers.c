@@ -244,6 +244,8 @@ static struct quota_tiers *make_tiers(struct plan_work *work, const struct quota
         quotas[i] = *quota;
         quotas[i].limit_count = drafts[i].limits.limit_count;
         memcpy(quotas[i].limits, drafts[i].limits.limits, sizeof(quotas[i].limits));
+        if (drafts[i].limits.in_flight != 0)
+            quotas[i].in_flight = drafts[i].limits.in_flight;
         rows[i].quota = &quotas[i];
         const char *sentence = quota_conf_fault(&quotas[i]);
         if (sentence != NULL)

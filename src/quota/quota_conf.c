@@ -20,6 +20,8 @@ const char *const QUOTA_CONF_ON_FAILURE[] = {
 #define UNITS_PATTERN          "^[0-9]+ (seconds?|minutes?|hours?|days?)$"
 
 static const char *const units[] = {"second", "minute", "hour", "day", NULL};
+static const char *const tier_units[] = {"second", "minute", "hour", "day", "in_flight", NULL};
+
 static const char *add_limit(struct quota *quota, const struct config_take *take)
 {
     if (quota->limit_count == QUOTA_WINDOWS_MAX)
@@ -135,7 +137,12 @@ static const char *take_limit(const struct config_take *take)
 static const char *take_tier_limit(const struct config_take *take)
 {
     struct quota_tier_draft *draft = take->base;
-    return add_limit(&draft->limits, take);
+    if (!span_eq(take->text, SPAN("in_flight")))
+        return add_limit(&draft->limits, take);
+    if (take->number == 0)
+        return "at least 1";
+    draft->limits.in_flight = take->number;
+    return NULL;
 }
 
 static const struct config_directive members_row = {
@@ -160,7 +167,7 @@ static const struct config_directive tier_row = {
     .min = 0,
     .max = QUOTA_LIMIT_MAX,
     .unit = "requests",
-    .words = units,
+    .words = tier_units,
     .word = "unlimited",
     .word_value = true,
     .take = take_tier_limit,
@@ -186,7 +193,6 @@ static const struct config_directive rows[] = {
             "subject."},
     {.key = "limits",
      .type = CONFIG_AMOUNTS,
-     .flags = CONFIG_REQUIRED,
      CONFIG_AT(struct quota_draft, is_by_tier),
      .min = 0,
      .max = QUOTA_LIMIT_MAX,
@@ -196,6 +202,7 @@ static const struct config_directive rows[] = {
      .word_value = true,
      .take = take_limit,
      .pattern = UNITS_PATTERN,
+     .absent = "required without \"in_flight\"",
      .doc = "How many requests per window: \"second\", \"minute\", \"hour\", \"day\" or \"5 "
             "minutes\"; at most 4, charged all or none.  \"tier\": those of the subject's tier."},
     {.key = "default_tier",
@@ -261,7 +268,15 @@ static const struct config_directive rows[] = {
      .nested = &charge_table,
      .absent = "every request",
      .doc = "Which requests stay charged once their response is known."},
-    {.key = "in_flight", .type = CONFIG_LATER},
+    {.key = "in_flight",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct quota, in_flight),
+     .min = 1,
+     .max = QUOTA_LIMIT_MAX,
+     .unit = "requests",
+     .absent = "as many as come",
+     .doc = "How many requests of one subject may be in flight at once, each until its response is "
+            "sent or its connection is gone.  Alone, or beside \"limits\"."},
     {.key = "durable", .type = CONFIG_LATER},
 };
 
@@ -285,11 +300,25 @@ const char *quota_conf_fault(const struct quota *quota)
         return "with \"algorithm\": \"sliding\" a quota has at most 2 windows";
     if (quota->burst != 0 && quota->limit_count > 1)
         return "with \"burst\" a quota has a single limit";
+    if (quota->mode == QUOTA_SHADOW && quota->in_flight != 0 && quota->limit_count != 0)
+        return "with \"mode\": \"shadow\" a quota has windows or \"in_flight\", not both: write "
+               "two";
     for (unsigned i = 0; quota->algorithm == QUOTA_BUCKET && i < quota->limit_count; i++) {
         if (sentence == NULL)
             sentence = bucket_fault(quota, &quota->limits[i]);
     }
     return sentence;
+}
+
+/* What says something about windows needs some. */
+static void check_without_limits(struct config_doc *doc, const struct config_node *node)
+{
+    static const char *const keys[] = {"algorithm", "charge"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const struct config_node *at = config_find(node, keys[i]);
+        if (at != NULL)
+            config_key_error(doc, at, "only with \"limits\"");
+    }
 }
 
 static void check_quota(struct config_doc *doc, const struct config_node *node, void *base)
@@ -298,18 +327,26 @@ static void check_quota(struct config_doc *doc, const struct config_node *node, 
     const struct quota *quota = &draft->quota;
     const struct config_node *limits = config_find(node, "limits"),
                              *burst = config_find(node, "burst");
+    if (limits == NULL)
+        check_without_limits(doc, node);
     if (burst != NULL && quota->algorithm != QUOTA_BUCKET)
         config_key_error(doc, burst, "only with \"algorithm\": \"token_bucket\"");
     else if (burst != NULL && quota->limit_count > 1)
         config_key_error(doc, burst, "only with a single limit");
     else if (quota_conf_fault(quota) != NULL)
-        config_error(doc, limits, "%s", quota_conf_fault(quota));
+        config_error(doc, limits != NULL ? limits : node, "%s", quota_conf_fault(quota));
 }
+
+static const struct config_pair pairs[] = {
+    {.one = "limits", .other = "in_flight", .is_required = true, .may_both = true},
+};
 
 const struct config_table QUOTA_CONF = {
     .title = "A quota",
     .noun = "quota",
     CONFIG_ROWS_OF(rows),
+    .pairs = pairs,
+    .pair_count = sizeof(pairs) / sizeof(pairs[0]),
     .size = sizeof(struct quota_draft),
     .has_name = true,
     .name_offset = offsetof(struct quota_draft, quota.name),

@@ -168,7 +168,7 @@ char *reply_error_body(char *out, const struct reply_body_dialect *dialect, bool
 bool reply_prefers_xml(const struct http_head *request, struct span type);
 
 /* "The throttling threshold has been reached: policy NAME over ratelimit,limit:N,time:K unit" for the
- * binding window of a refusal; without one the sentence alone.  Not escaped.  At most
+ * binding window of a refusal, "time:in flight" when all slots are taken; without either the sentence alone.  Not escaped.  At most
  * REPLY_MESSAGE_MAX bytes (a longer quota name is cut). */
 #define REPLY_MESSAGE_MAX 320
 char *reply_throttle_message(char *out, const struct quota_decision *decision,

@@ -81,13 +81,16 @@ char *reply_throttle_message(char *out, const struct quota_decision *decision,
                            " over ratelimit,limit:,time:") +
                     FMT_U64_MAX + QUOTA_WINDOW_TEXT_MAX,
     };
-    if (!decision->has_binding)
+    if (!decision->has_binding && decision->in_flight == NULL)
         return FMT_LIT(out, "The throttling threshold has been reached.");
-    struct span name = charges[decision->charge].quota->name;
+    struct span name = decision->in_flight != NULL ? decision->in_flight->name
+                                                   : charges[decision->charge].quota->name;
     out = FMT_LIT(out, "The throttling threshold has been reached: policy ");
     out = fmt_span(out, cut_text(name, REPLY_MESSAGE_MAX - FIXED_MAX));
     out = FMT_LIT(out, " over ratelimit,limit:");
     out = fmt_u64(out, decision->limit);
     out = FMT_LIT(out, ",time:");
+    if (decision->in_flight != NULL)
+        return FMT_LIT(out, "in flight");
     return out + quota_window_text(out, binding_limit(decision, charges), true);
 }

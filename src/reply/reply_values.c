@@ -39,11 +39,21 @@ static char *put_number(const struct writing *writing, char *out, uint64_t numbe
 
 static bool has_binding(const struct writing *writing)
 {
-    return writing->error->decision != NULL && writing->error->decision->has_binding;
+    const struct quota_decision *decision = writing->error->decision;
+    return decision != NULL && (decision->has_binding || decision->in_flight != NULL);
+}
+
+/* All slots of this quota are taken; NULL: a window refused, or something else did. */
+static const struct quota *full_quota(const struct writing *writing)
+{
+    const struct quota_decision *decision = writing->error->decision;
+    return decision != NULL ? decision->in_flight : NULL;
 }
 
 static const struct quota *binding_quota(const struct writing *writing)
 {
+    if (full_quota(writing) != NULL)
+        return full_quota(writing);
     return writing->error->charges[writing->error->decision->charge].quota;
 }
 
@@ -96,6 +106,8 @@ static char *put_WINDOW(const struct writing *writing, char *out)
 {
     if (!has_binding(writing))
         return out;
+    if (full_quota(writing) != NULL)
+        return FMT_LIT(out, "in flight");
     const struct quota_limit *limit =
         &binding_quota(writing)->limits[writing->error->decision->window];
     return out + quota_window_text(out, limit, false);
@@ -122,6 +134,28 @@ static const struct {
     [REPLY_ESCAPE_XML] = {SPAN("<item>"), SPAN("</item>"), SPAN(""), SPAN(""), SPAN("")},
 };
 
+/* One policy of a list, whose name is no longer than REPLY_POLICY_MAX. */
+static char *put_policy(const struct writing *writing, char *out, const char *end,
+                        struct span policy, bool is_first)
+{
+    enum reply_escape form = writing->is_whole ? writing->escape : REPLY_ESCAPE_NONE;
+    out = is_first ? out : fmt_span(out, lists[form].between);
+    out = fmt_span(out, lists[form].begin);
+    out = reply_put_escaped(out, end, policy, writing->escape);
+    return fmt_span(out, lists[form].end);
+}
+
+/* "quota/in_flight", as the log's "refused_by" says it. */
+static char *put_full(const struct writing *writing, char *out, const char *end)
+{
+    char name[REPLY_POLICY_MAX];
+    struct span quota = full_quota(writing)->name;
+    if (quota.len > REPLY_POLICY_NAME_MAX)
+        quota.len = REPLY_POLICY_NAME_MAX;
+    char *at = FMT_LIT(fmt_span(name, quota), "/in_flight");
+    return put_policy(writing, out, end, (struct span){name, (size_t)(at - name)}, true);
+}
+
 /* The windows that refused, as the log's "refused_by" and the RateLimit fields call them. */
 static char *put_POLICIES(const struct writing *writing, char *out)
 {
@@ -130,6 +164,8 @@ static char *put_POLICIES(const struct writing *writing, char *out)
     enum reply_escape form = writing->is_whole ? writing->escape : REPLY_ESCAPE_NONE;
     bool is_first = true;
     out = fmt_span(out, lists[form].first);
+    if (full_quota(writing) != NULL)
+        out = put_full(writing, out, end);
     for (unsigned i = 0; i < error->charge_count; i++) {
         const struct quota_charge *charge = &error->charges[i];
         for (unsigned w = 0; w < charge->quota->limit_count && !charge->is_skipped; w++) {
@@ -139,10 +175,7 @@ static char *put_POLICIES(const struct writing *writing, char *out)
             if (end - out < 6 * REPLY_POLICY_MAX + 32)
                 break;
             struct span policy = {name, (size_t)(reply_policy_name(name, charge, w) - name)};
-            out = is_first ? out : fmt_span(out, lists[form].between);
-            out = fmt_span(out, lists[form].begin);
-            out = reply_put_escaped(out, end, policy, writing->escape);
-            out = fmt_span(out, lists[form].end);
+            out = put_policy(writing, out, end, policy, is_first);
             is_first = false;
         }
     }

@@ -36,21 +36,20 @@ endforeach()
 
 include(${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz.cmake OPTIONAL)
 
-# The backend of scripts/bench; built on demand.
-add_executable(bench_upstream EXCLUDE_FROM_ALL tests/bench/upstream.c)
-target_link_libraries(bench_upstream PRIVATE sluice_flags)
+# Load, backend and floor of scripts/bench.
+foreach(name load upstream relay)
+  add_executable(bench_${name} tests/bench/${name}.c)
+  target_link_libraries(bench_${name} PRIVATE sluice_flags)
+endforeach()
+target_link_libraries(bench_load PRIVATE m)
 
-# Nanoseconds per route with 1, 100 and 10,000 routes; built on demand.
-add_executable(bench_route EXCLUDE_FROM_ALL tests/bench/bench_route.c)
-link_modules(bench_route route)
-
-# Instructions and nanoseconds to read and write one typical head; built on demand.
-add_executable(bench_http_head EXCLUDE_FROM_ALL tests/bench/bench_http_head.c)
-link_modules(bench_http_head http)
-
-# Nanoseconds and instructions per charge of the embedded store, bytes per subject; built on demand.
-add_executable(bench_store_memory EXCLUDE_FROM_ALL tests/bench/bench_store_memory.c)
-link_modules(bench_store_memory store)
+# What single functions cost (scripts/bench --micro), and the embedded store in depth; built on demand.
+foreach(row "http_head http" "route route" "quota store" "lines record reply" "store_memory store")
+  separate_arguments(words UNIX_COMMAND "${row}")
+  list(POP_FRONT words name)
+  add_executable(bench_${name} EXCLUDE_FROM_ALL tests/bench/bench_${name}.c)
+  link_modules(bench_${name} ${words})
+endforeach()
 
 # Load and backend of scripts/chaos and scripts/soak; built on demand.
 add_executable(chaos_load EXCLUDE_FROM_ALL tests/chaos/load.c tests/chaos/load_request.c tests/chaos/message.c)

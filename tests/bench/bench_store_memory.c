@@ -2,9 +2,8 @@
 /* bench_store_memory - what a charge of the embedded store costs: nanoseconds and user instructions for 1
  * and 3 quotas of 3 windows each, on one hot subject and on random ones of a million (which is the
  * price of memory, not of code), for newcomers, refusals and a flood into a full table; and the bytes a
- * subject takes.  Arguments: subjects (1000000), charges per line (2000000), quotas (only: one hot
- * subject with 1, 2 or 3, for machines without counters, under valgrind --tool=callgrind
- * --toggle-collect=store_memory_charge). */
+ * subject takes.  Arguments: subjects (1000000), charges per line (2000000), windows (only: bytes of a
+ * subject of a quota with so many; 1 to 3). */
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,18 +99,18 @@ int main(int argc, char **argv)
     struct store_memory *store = store_memory_new((uint32_t)subjects);
     if (store == NULL)
         return 1;
-    if (argc > 3) {
-        unsigned asked = (unsigned)strtoul(argv[3], NULL, 10);
-        if (asked >= 1 && asked <= 3)
-            measure(store, &(struct line){"one hot subject", asked, 1, 7, NOW_US}, charges);
-        store_memory_free(store);
-        return 0;
-    }
+    unsigned windows = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 3;
+    if (windows >= 1 && windows <= 3)
+        quotas[0].limit_count = (uint8_t)windows;
     measure(store, &(struct line){"newcomers, 1 quota", 1, 0, 0, NOW_US}, subjects);
     uint64_t count = store_memory_subjects(store, &max);
     printf("%-34s %8.1f bytes (%llu subjects, room for %llu)\n", "memory per subject",
            (double)(resident_bytes() - before) / (double)count, (unsigned long long)count,
            (unsigned long long)max);
+    if (argc > 3) {
+        store_memory_free(store);
+        return 0;
+    }
     measure(store, &(struct line){"one hot subject, 1 quota", 1, 1, 7, NOW_US}, charges);
     measure(store, &(struct line){"random subjects, 1 quota", 1, subjects, 0, NOW_US}, charges);
     measure(store, &(struct line){"newcomers into the full table", 1, 0, subjects, NOW_US},

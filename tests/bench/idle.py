@@ -90,12 +90,17 @@ def measure(peer, request):
     return {"each": (full - before) / CONNECTIONS, "before": before, "full": full, "cpu": cpu, "fresh": fresh_ms}
 
 
+def each(rounds):
+    """KiB a connection, the middle of the rounds."""
+    return statistics.median(r["each"] for r in rounds)
+
+
 def table(figures, versions):
     lines = ["### idle", "", f"{CONNECTIONS:,} keep-alive connections that have each had one answer.", "",
              "| proxy | " + " | ".join(TITLES) + " |", "|---|" + "---|" * len(TITLES)]
     for name, rounds in figures.items():
         middle = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
-        each = [r["each"] for r in rounds]
-        lines.append(f"| {versions[name]} | {middle['each']:.2f} | {min(each):.2f} to {max(each):.2f} | {middle['before']:,.0f} | "
+        costs = [r["each"] for r in rounds]
+        lines.append(f"| {versions[name]} | {middle['each']:.2f} | {min(costs):.2f} to {max(costs):.2f} | {middle['before']:,.0f} | "
                      f"{middle['full']:,.0f} | {middle['cpu']:.1f} | {middle['fresh']:.1f} |")
     return "\n".join(lines) + "\n"

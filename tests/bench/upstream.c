@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* upstream.c - the server behind the proxies under measurement: answers every bodiless request head on a
+/* upstream.c - the server behind the proxies under measurement: answers every request on a
  * keep-alive connection with the same bytes, from one thread.  Not a web server: it looks only for the
- * end of heads.
- * usage: upstream PORT [BODY_BYTES] */
+ * end of heads, and is told how many bytes of body stand behind each of them.
+ * usage: upstream PORT [BODY_BYTES [REQUEST_BODY_BYTES]] */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,6 +18,9 @@
 
 /* What is known of a connection, by descriptor: how many bytes of CR LF CR LF have been seen in a row. */
 static unsigned char seen[CONNECTIONS_MAX];
+/* How many bytes of the request's body are still to come. */
+static size_t body_left[CONNECTIONS_MAX];
+static size_t request_body_bytes;
 
 struct answer {
     char *bytes; /* one response, repeated for pipelined requests */
@@ -45,21 +48,30 @@ static int answer_init(struct answer *answer, size_t body_bytes)
     return 0;
 }
 
-static unsigned count_heads(int fd, const char *data, size_t len)
+/* How many requests end in these bytes. */
+static unsigned count_requests(int fd, const char *data, size_t len)
 {
-    unsigned state = seen[fd], heads = 0;
+    unsigned state = seen[fd], requests = 0;
     for (size_t i = 0; i < len; i++) {
+        if (body_left[fd] > 0) {
+            size_t part = len - i < body_left[fd] ? len - i : body_left[fd];
+            body_left[fd] -= part;
+            i += part - 1;
+            requests += body_left[fd] == 0;
+            continue;
+        }
         if (data[i] == ((state & 1) ? '\n' : '\r'))
             state++;
         else
             state = data[i] == '\r';
         if (state == 4) {
-            heads++;
+            body_left[fd] = request_body_bytes;
+            requests += request_body_bytes == 0;
             state = 0;
         }
     }
     seen[fd] = (unsigned char)state;
-    return heads;
+    return requests;
 }
 
 /* Blocking sends: responses are small against the socket buffer, and the peer reads. */
@@ -86,7 +98,7 @@ static int serve(int fd, const struct answer *answer)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     if (n == 0)
         return -1;
-    for (unsigned heads = count_heads(fd, buf, (size_t)n); heads > 0; heads--)
+    for (unsigned left = count_requests(fd, buf, (size_t)n); left > 0; left--)
         if (send_all(fd, answer->bytes, answer->len))
             return -1;
     return 0;
@@ -119,6 +131,7 @@ static void accept_one(int epoll, int listener)
         return;
     }
     seen[fd] = 0;
+    body_left[fd] = 0;
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
@@ -130,8 +143,9 @@ int main(int argc, char **argv)
 {
     int port = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0;
     long body_bytes = argc > 2 ? strtol(argv[2], NULL, 10) : 128;
+    request_body_bytes = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
     if (port <= 0 || body_bytes < 0) {
-        fprintf(stderr, "usage: upstream PORT [BODY_BYTES]\n");
+        fprintf(stderr, "usage: upstream PORT [BODY_BYTES [REQUEST_BODY_BYTES]]\n");
         return 2;
     }
     struct answer answer;

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From figures to tables: a table per scenario, and first of all what must hold and whether it does."""
+import dataclasses
+import statistics
+
+import scenarios
+
+COLUMNS = (  # name in the figures, title, digits
+    ("rps", "requests/s", 0), ("us", "CPU µs/{unit}", 2), ("us_user", "of it user", 2), ("us_kernel", "kernel", 2),
+    ("insn_u", "instr user/{unit}", 0), ("insn_k", "instr kernel/{unit}", 0), ("kcycles", "kcycles/{unit}", 1),
+    ("syscalls", "syscalls/{unit}", 2), ("allocations", "allocations/{unit}", 2), ("redis", "Redis scripts/req", 2),
+    ("p50", "p50 µs", 0), ("p99", "p99 µs", 0))
+
+STEADY_MAX = 0.05  # allocations: connections are opened in the long run and in the short one, not always as many
+
+
+@dataclasses.dataclass
+class Result:
+    """What was measured of a scenario.  figures: of each peer, a dict per round; likewise latencies."""
+    scenario: scenarios.Scenario
+    figures: dict
+    latencies: dict
+    rate: float
+    voids: list
+    versions: dict
+
+    def values(self, peer, column):
+        return [row[column] for row in (*self.figures.get(peer, ()), *self.latencies.get(peer, ())) if column in row]
+
+    def median(self, peer, column):
+        values = self.values(peer, column)
+        return statistics.median(values) if values else None
+
+    def rivals(self):
+        return [peer for peer in self.figures if peer not in ("sluice", "sluice1", "forward", "relay")]
+
+    def best(self, column, is_most=False):
+        """The best of the other proxies in a column."""
+        return (max if is_most else min)(self.rivals(), key=lambda peer: self.median(peer, column))
+
+    def paired(self, peer, column):
+        """Ratios of Sluice to a peer within each round."""
+        return [mine / theirs for mine, theirs in zip(self.values("sluice", column), self.values(peer, column)) if theirs]
+
+    def instructions(self, peer):
+        """User and kernel; the user's alone where the machine does not count the kernel's."""
+        user, kernel = self.median(peer, "insn_u"), self.median(peer, "insn_k")
+        return user + kernel if kernel else user
+
+
+def number(value, digits):
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def spread(ratios):
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "-"
+
+
+def table(result):
+    columns = [c for c in COLUMNS if any(result.values(peer, c[0]) for peer in result.figures)]
+    titles = [title.format(unit=result.scenario.unit()) for _, title, _ in columns]
+    titles += ["CPU time: Sluice against it (paired)", "instructions: Sluice against it"]
+    lines = [f"### {result.scenario.name}", "", result.scenario.job[0].upper() + result.scenario.job[1:] + "."
+             + (f"  Latencies at {result.rate:,.0f} requests a second for each." if result.rate else ""), ""]
+    lines += [f"Void and repeated: {void}.\n" for void in result.voids]
+    lines += ["| proxy | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
+    for peer in result.figures:
+        cells = [number(result.median(peer, column), digits) for column, _, digits in columns]
+        mine, theirs = result.instructions("sluice"), result.instructions(peer)
+        cells += [spread(result.paired(peer, "us")) if peer != "sluice" else "1",
+                  f"{mine / theirs:.2f}" if peer != "sluice" and theirs else "1" if peer == "sluice" else "-"]
+        lines.append(f"| {result.versions[peer]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+# ---- what must hold ----
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    scenario: str
+    what: str
+    must: str
+    measured: str
+    met: str
+
+
+def verdict(is_met):
+    return "yes" if is_met else "**no**"
+
+
+def at_most(scenario, what, limit, value, digits=2, unit=""):
+    return Row(scenario, what, f"≤ {limit:,}{unit}", f"{value:,.{digits}f}{unit}", verdict(value <= limit))
+
+
+def instructions_against(results, scenario, peer, limit):
+    """Where the kernel's are not counted, the user's alone flatter, and CPU time, which has both, decides with them."""
+    result = results[scenario]
+    ratio = result.instructions("sluice") / result.instructions(peer)
+    what = f"instructions against {result.versions[peer]}"
+    if result.median("sluice", "insn_k"):
+        return at_most(scenario, what, limit, ratio, unit=" ×")
+    cpu = statistics.median(result.paired(peer, "us"))
+    met = "yes" if max(ratio, cpu) <= limit else "**no**" if min(ratio, cpu) > limit else "open: kernel instructions are not counted here"
+    return Row(scenario, what, f"≤ {limit} ×", f"user alone {ratio:.2f} ×; CPU time {cpu:.2f} ×", met)
+
+
+def cpu_against(results, scenario, peer, limit):
+    result = results[scenario]
+    peer = peer or result.best("us")
+    return at_most(scenario, f"CPU time a {'MiB' if result.scenario.per_mib else 'request'} against {result.versions[peer]} (paired)", limit,
+                   statistics.median(result.paired(peer, "us")), unit=" ×")
+
+
+def user_instructions(results, scenario, limit):
+    return at_most(scenario, "Sluice's own user instructions", limit, results[scenario].median("sluice", "insn_u"), 0)
+
+
+def throughput(results, scenario):
+    result = results[scenario]
+    peer = result.best("rps", True)
+    ratio = statistics.median(result.paired(peer, "rps"))
+    return Row(scenario, f"throughput against {result.versions[peer]} (paired)", "> 1 ×", f"{ratio:.2f} ×", verdict(ratio > 1))
+
+
+def tail(results, scenario):
+    result = results[scenario]
+    peer = result.best("p99")
+    return at_most(scenario, f"p99 latency against {result.versions[peer]}", 1.15,
+                   result.median("sluice", "p99") / result.median(peer, "p99"), unit=" ×")
+
+
+def limits_and_log(results):
+    """What a quota and the log add to forwarding, in the same rounds."""
+    return instructions_against(results, "local", "forward", 1.12)
+
+
+def token(results):
+    return at_most("token", "instructions against local", 1.3,
+                   results["token"].instructions("sluice") / results["local"].instructions("sluice"), unit=" ×")
+
+
+def two_workers(results):
+    result = results["two"]
+    return at_most("two", "user instructions against one worker", 1.05,
+                   result.median("sluice", "insn_u") / result.median("sluice1", "insn_u"), unit=" ×")
+
+
+def floor(results):
+    ratio = statistics.median(results["plain"].paired("relay", "us"))
+    return Row("plain", "CPU time against the do-nothing relay (paired)", "-", f"{ratio:.2f} ×", "-")
+
+
+def rows(results, idle_kib, window_bytes):
+    """Every row whose scenarios were measured; idle_kib and window_bytes: None when they were not."""
+    wanted = [
+        ("plain", lambda: instructions_against(results, "plain", "nginx", 0.70)),
+        ("plain", lambda: cpu_against(results, "plain", "nginx", 0.80)),
+        ("plain", lambda: user_instructions(results, "plain", 7000)),
+        ("plain", lambda: at_most("plain", "system calls a request", 4.3, results["plain"].median("sluice", "syscalls"))
+         if results["plain"].median("sluice", "syscalls") else None),
+        ("plain", lambda: floor(results)),
+        ("local", lambda: instructions_against(results, "local", "nginx", 0.60)),
+        ("local", lambda: cpu_against(results, "local", "nginx", 0.75)),
+        ("local", lambda: user_instructions(results, "local", 8500)),
+        ("local", lambda: limits_and_log(results)),
+        ("redis", lambda: instructions_against(results, "redis", "lua", 0.45)),
+        ("refuse", lambda: instructions_against(results, "refuse", "haproxy", 0.45)),
+        ("refuse", lambda: cpu_against(results, "refuse", None, 0.65)),
+        ("refuse", lambda: user_instructions(results, "refuse", 4000)),
+        ("large", lambda: cpu_against(results, "large", "haproxy", 0.65)),
+        ("many", lambda: at_most("many", "bytes a subject-window at a million subjects", 96, window_bytes, 1)),
+        ("two", lambda: two_workers(results)),
+    ]
+    found = [make() for scenario, make in wanted if scenario in results]
+    if {"token", "local"} <= set(results):
+        found.append(token(results))
+    if idle_kib is not None:
+        found.append(at_most("idle", "KiB a connection", 0.50, idle_kib))
+    for scenario in results:
+        allocations = results[scenario].median("sluice", "allocations")
+        found += [Row(scenario, "allocations a request, steady", "0", f"{allocations:.2f}", verdict(allocations < STEADY_MAX)),
+                  throughput(results, scenario), tail(results, scenario)]
+    return [row for row in found if row]
+
+
+def summary(found):
+    order = {name: index for index, name in enumerate(scenarios.SCENARIOS)}
+    lines = ["### What must hold", "", "| scenario | what | must | measured | met |", "|---|---|---|---|---|"]
+    lines += [f"| {row.scenario} | {row.what} | {row.must} | {row.measured} | {row.met} |"
+              for row in sorted(found, key=lambda row: order[row.scenario])]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scenarios of scripts/bench as a table: what is asked, what each proxy has to do, what the answer is."""
+import dataclasses
+
+HIGH = 2_000_000_000  # never reached in a burst, but counted: the price of limiting, not of refusing
+PATH = "/v1/projects/42/images?limit=10&marker=abc"
+USER_MARK = "@" * 12  # the load generator puts a user's number there
+HEADERS = {
+    "User-Agent": "bench/1.0 (load generator)",
+    "Accept": "application/json, text/plain, */*",
+    "Accept-Encoding": "gzip, deflate, br",
+    "Accept-Language": "en-US,en;q=0.9",
+    "X-Api-Key": f"key-{USER_MARK}cdef0123456789",
+    "X-Project-Id": "0123456789abcdef0123456789abcdef",
+    "Cookie": "session=8f14e45fceea167a5a36dedd4bea2543",
+}
+SOURCES = {"user": "X-Api-Key", "token": "X-Auth-Token", "ip": None}  # by which header callers are told apart
+PERIODS_S = {"minute": 60, "hour": 3600, "day": 86400}
+MIB = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Quota:
+    """Requests of one caller in each of the windows."""
+    source: str = "user"
+    windows: tuple = ("minute",)
+    limit: int = HIGH
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    name: str
+    job: str  # for docs/performance.md
+    peers: tuple = ("sluice", "nginx", "haproxy")
+    status: int = 200
+    quotas: tuple = ()
+    store: str = "memory"
+    has_log: bool = False
+    workers: int = 1
+    subjects: int = 100_000  # for which tables have room
+    users: int = 1
+    zipf: float = 0.0
+    connections: int = 64
+    answer_bytes: int = 128
+    body_bytes: int = 0
+    is_churning: bool = False
+    per_mib: bool = False
+    max_connections: int = 4096  # what a proxy reserves for more would be no fair price
+    headers: tuple = ()
+
+    def request(self):
+        """The bytes of its request, without the body."""
+        lines = [f"{'POST' if self.body_bytes else 'GET'} {PATH} HTTP/1.1", "Host: bench"]
+        lines += [f"{name}: {value}" for name, value in (*HEADERS.items(), *self.headers)]
+        if self.body_bytes:
+            lines += ["Content-Type: application/octet-stream", f"Content-Length: {self.body_bytes}"]
+        if self.is_churning:
+            lines.append("Connection: close")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def unit(self):
+        return "MiB" if self.per_mib else "req"
+
+
+LOCAL = {"quotas": (Quota(),), "has_log": True}
+SCENARIOS = {scenario.name: scenario for scenario in (
+    Scenario("plain", "forward, no limit, no log", peers=("sluice", "nginx", "haproxy", "relay")),
+    Scenario("local", "forward, one limit per user counted in the proxy (never reached), a JSON line per request in the access log",
+             peers=("sluice", "forward", "nginx", "haproxy"), **LOCAL),
+    Scenario("redis", "the same, counted in one Redis, which is asked for every request", peers=("sluice", "lua"), store="redis", **LOCAL),
+    Scenario("refuse", "the same as local with the limit passed: every answer is a 429", status=429, has_log=True,
+             quotas=(Quota(windows=("day",), limit=1),)),
+    Scenario("many", "the same as local for a million users, of whom the k-th asks a k-th as often as the first", users=1_000_000,
+             zipf=1.0, subjects=1_100_000, **LOCAL),
+    Scenario("three", "the same as local with limits a minute, an hour and a day, for the user and for the address", has_log=True,
+             quotas=(Quota("user", ("minute", "hour", "day")), Quota("ip", ("minute", "hour", "day")))),
+    Scenario("token", "the same as local, the user told by a header of 4 KiB", has_log=True, quotas=(Quota("token"),),
+             headers=(("X-Auth-Token", "t" * (4096 - len(USER_MARK)) + USER_MARK),)),
+    Scenario("large", "forward responses of 1 MiB; no limit, no log", peers=("sluice", "nginx", "haproxy", "splice"), connections=16,
+             answer_bytes=MIB, per_mib=True),
+    Scenario("upload", "forward requests with a body of 1 MiB; no limit, no log", connections=16, body_bytes=MIB, per_mib=True),
+    Scenario("churn", "the same as plain, a client connection for each request", is_churning=True),
+    Scenario("two", "the same as local with two workers on both processors (which they share with load and backend)",
+             peers=("sluice", "sluice1", "nginx", "haproxy"), workers=2, **LOCAL),
+    Scenario("idle", "hold 8,000 keep-alive connections that have each had one answer; nothing else", max_connections=9000),
+)}

@@ -46,7 +46,7 @@ def choose_base(root, wanted=None):
     the last commit while there are changes that are not committed."""
     head = git(root, "rev-parse", "--verify", "HEAD")
     if head is None or not pathlib.Path(git(root, "rev-parse", "--show-toplevel") or "/").samefile(root):
-        raise Skip("this is no clone of a git repository")
+        raise Skip("this is no clone of a git repository, or git does not trust it")
     if wanted:
         base = git(root, "rev-parse", "--verify", f"{wanted}^{{commit}}")
         if base is None:

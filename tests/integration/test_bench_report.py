@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scripts/bench says about what it has measured: the verdicts, on made-up figures, and a picture that can be read."""
+import pathlib
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+import plot  # noqa: E402
+import report  # noqa: E402
+import scenarios  # noqa: E402
+
+
+def result(name, columns, more=None):
+    """columns: {proxy: CPU µs}; user instructions are a thousand times that, unless `more` has others."""
+    figures = {peer: [{"us": us * phase, "rps": 1e6 / us / phase, "insn_u": us * 1000, "syscalls": 4.1, "allocations": 0.0} | (more or {}).get(peer, {})
+                      for phase in (1, 2, 1)] for peer, us in columns.items()}
+    latencies = {peer: [{"p50": us * 10, "p99": us * 100}] * 3 for peer, us in columns.items()}
+    return report.Result(scenarios.SCENARIOS[name], figures, latencies, 1000, [], {peer: f"{peer} 1.0" for peer in columns})
+
+
+def met(results, what, idle_kib=None):
+    (row,) = [row for row in report.rows(results, idle_kib, 75.9) if row.what.startswith(what)]
+    return row.met
+
+
+PLAIN = {"sluice": 6, "nginx": 10, "haproxy": 9, "relay": 4}
+
+
+def test_phases_of_the_machine_fall_out_of_paired_ratios():
+    assert report.spread(result("plain", PLAIN).paired("nginx", "us")) == "0.60 (0.60 to 0.60)"
+
+
+@pytest.mark.parametrize("sluice, cpu, expected", [
+    (7000, 6, "yes"), (7001, 6, "open: kernel instructions are not counted here"),
+    (6000, 7.1, "open: kernel instructions are not counted here"), (7001, 7.1, "**no**")])
+def test_instructions_without_the_kernels_are_judged_with_cpu_time(sluice, cpu, expected):
+    found = result("plain", PLAIN | {"sluice": cpu}, {"sluice": {"insn_u": sluice}})
+    assert met({"plain": found}, "instructions against nginx") == expected
+
+
+@pytest.mark.parametrize("kernel, expected", [(8000, "yes"), (8001, "**no**")])
+def test_instructions_with_the_kernels_are_judged_alone(kernel, expected):
+    found = result("plain", PLAIN, {"sluice": {"insn_u": 6000, "insn_k": kernel}, "nginx": {"insn_k": 10000}})
+    assert met({"plain": found}, "instructions against nginx") == expected
+
+
+def test_the_best_other_proxy_counts_and_never_the_relay_or_ourselves():
+    found = result("plain", PLAIN)
+    assert (found.best("us"), found.best("rps", True), found.best("p99")) == ("haproxy", "haproxy", "haproxy")
+    assert met({"plain": found}, "throughput against haproxy") == "yes"
+    assert met({"plain": result("plain", PLAIN | {"sluice": 9})}, "throughput") == "**no**"
+    assert met({"plain": result("plain", PLAIN | {"sluice": 10.4})}, "p99 latency") == "**no**"
+    assert set(result("local", {"sluice": 1, "forward": 1, "nginx": 2}).rivals()) == {"nginx"}
+
+
+def test_allocations_are_none():
+    assert met({"plain": result("plain", PLAIN)}, "allocations") == "yes"
+    assert met({"plain": result("plain", PLAIN, {"sluice": {"allocations": 1.0}})}, "allocations") == "**no**"
+
+
+def test_rows_of_several_scenarios():
+    results = {"local": result("local", {"sluice": 6, "forward": 5.5, "nginx": 10, "haproxy": 12}),
+               "token": result("token", {"sluice": 7.9, "nginx": 10, "haproxy": 12}),
+               "two": result("two", {"sluice": 6.4, "sluice1": 6, "nginx": 10, "haproxy": 12})}
+    assert met(results, "instructions against local") == "**no**"
+    assert met(results, "user instructions against one worker") == "**no**"
+    assert met(results, "instructions against forward") == "yes"
+    assert met(results, "KiB a connection", 0.34) == "yes"
+    assert met(results, "KiB a connection", 0.51) == "**no**"
+    text = report.summary(report.rows(results, 0.34, 75.9))
+    assert text.index("| local |") < text.index("| token |") < text.index("| two |") < text.index("| idle |")
+
+
+def test_tables_and_picture():
+    results = {"plain": result("plain", PLAIN), "large": result("large", {"sluice": 1, "nginx": 9, "haproxy": 2, "splice": 3})}
+    table = report.table(results["plain"])
+    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+    assert "| sluice 1.0 | " in table
+    picture = ElementTree.fromstring(plot.draw(results, "a <note> & more"))
+    bars = picture.findall("{http://www.w3.org/2000/svg}rect")
+    assert len(bars) == 2 * 8
+    assert all(float(bar.get("x")) + float(bar.get("width")) <= plot.WIDTH for bar in bars)
+    assert any("9.0 ×, cut" in (text.text or "") for text in picture.iter("{http://www.w3.org/2000/svg}text"))

@@ -212,34 +212,84 @@ static COLD enum http_parse field_line(const char *buf, size_t stop, size_t off,
     return HTTP_PARSE_OK;
 }
 
-/* The same for the lines that nearly all are: whole, good, with a plain name of less than 32 bytes.
- * Returns where the next line begins, 0 when this is another kind of line. */
-static ALWAYS_INLINE size_t plain_field_line(const char *buf, size_t len, size_t off,
-                                             struct http_field *field)
+#define PLAIN_BYTES 16 /* that are looked at in one go, where SSE2 is */
+
+/* Where a plain name of less than 32 bytes ends that begins at `at`: at its colon, else somewhere else.  `last` is
+ * PLAIN_BYTES before the end of what may be read, and not before `at`. */
+static ALWAYS_INLINE const char *plain_name_end(const char *at, const char *last)
 {
-    if (off + 16 > len)
-        return 0;
 #ifdef __SSE2__
-    unsigned stops = http_scan_not_plain(http_scan_load(buf + off));
-    size_t colon = off;
-    if (stops == 0) {
-        if (off + 32 > len)
-            return 0;
-        stops = http_scan_not_plain(http_scan_load(buf + off + 16)) | 1U << 15;
-        colon += 16;
-    }
-    colon += http_scan_first(stops);
+    unsigned stops = http_scan_not_plain(http_scan_load(at));
+    if (stops != 0)
+        return at + http_scan_first(stops);
+    if (at + PLAIN_BYTES > last)
+        return at;
+    stops = http_scan_not_plain(http_scan_load(at + PLAIN_BYTES)) | 1U << 15;
+    return at + PLAIN_BYTES + http_scan_first(stops);
 #else
-    size_t window = len - off < 32 ? len : off + 32;
-    size_t colon = http_scan_plain_portable(buf, off, window - 1);
+    size_t room = (size_t)(last - at) + PLAIN_BYTES;
+    return at + http_scan_plain_portable(at, 0, room < 32 ? room - 1 : 31);
 #endif
-    if (buf[colon] != ':' || colon == off)
-        return 0;
-    size_t end = http_scan_value(buf, colon + 1, len);
-    if (end + 2 > len || !is_crlf(buf + end))
-        return 0;
-    keep_field(buf, off, colon, end, field);
-    return end + 2;
+}
+
+/* Where a value ends that has no HTAB and no byte from 0x80 on; the end of all when it goes on there. */
+static ALWAYS_INLINE const char *plain_value_end(const char *at, const char *last)
+{
+#ifdef __SSE2__
+    for (; at <= last; at += PLAIN_BYTES) {
+        unsigned stops = http_scan_maybe_not_value(http_scan_load(at));
+        if (stops != 0)
+            return at + http_scan_first(stops);
+    }
+    unsigned stops = http_scan_maybe_not_value(http_scan_load(last)) >> (at - last);
+    return stops != 0 ? at + http_scan_first(stops) : last + PLAIN_BYTES;
+#else
+    return at + http_scan_value_portable(at, 0, (size_t)(last - at + PLAIN_BYTES));
+#endif
+}
+
+/* Reads the lines that nearly all are: whole, good, with a plain name of less than 32 bytes and a plain value,
+ * from *off on.  *off moves behind the last of them.  A function of its own, which calls nothing, so that all stays
+ * in registers (measured: 40 instructions less per line). */
+static __attribute__((noinline)) void plain_lines(struct http_head *head, const char *buf,
+                                                  size_t stop, size_t *off, unsigned max)
+{
+    if (stop < PLAIN_BYTES)
+        return;
+    const char *at = buf + *off, *const last = buf + stop - PLAIN_BYTES;
+    uint64_t present = head->present, repeated = head->repeated;
+    struct http_field *field = head->fields + head->field_count, *const end = head->fields + max;
+    for (; at <= last && field != end; field++) {
+        const char *colon = plain_name_end(at, last);
+        if (*colon != ':' || colon == at)
+            break;
+        const char *value = colon + 1, *value_end = plain_value_end(value, last);
+        if (value_end > last + PLAIN_BYTES - 2 || !is_crlf(value_end))
+            break;
+        const size_t name_len = (size_t)(colon - at);
+        const enum http_field_id id = http_field_lookup(at, name_len);
+        field->name_off = (uint32_t)(at - buf);
+        field->name_len = (uint16_t)name_len;
+        field->id = (uint8_t)id;
+        at = value_end + 2;
+        while ((unsigned char)value_end[-1] <= ' ') /* the colon stops it */
+            value_end--;
+        while ((unsigned char)*value <= ' ' && value < value_end)
+            value++;
+        field->value_off = (uint32_t)(value - buf);
+        field->value_len = (uint32_t)(value_end - value);
+        if (id == HTTP_FIELD_OTHER)
+            continue;
+        const uint64_t bit = HTTP_FIELD_BIT(id);
+        repeated |= present & bit;
+        if ((present & bit) == 0)
+            head->first[id] = (uint16_t)(field - head->fields);
+        present |= bit;
+    }
+    head->field_count = (uint16_t)(field - head->fields);
+    head->present = present;
+    head->repeated = repeated;
+    *off = (size_t)(at - buf);
 }
 
 /* Where field lines are read to: the most that one line and all together may take. */
@@ -300,6 +350,18 @@ static COLD enum http_parse excess_lines(const char *buf, size_t len, size_t at,
                                                  : parse;
 }
 
+static void count_field(struct http_head *head, unsigned index)
+{
+    const unsigned id = head->fields[index].id;
+    if (id == HTTP_FIELD_OTHER)
+        return;
+    if (head->present & HTTP_FIELD_BIT(id))
+        head->repeated |= HTTP_FIELD_BIT(id);
+    else
+        head->first[id] = (uint16_t)index;
+    head->present |= HTTP_FIELD_BIT(id);
+}
+
 /* Reads field lines from *off until the empty line. */
 static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const char *buf,
                                                  size_t len, size_t *off, bool is_request,
@@ -313,41 +375,29 @@ static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const c
     if (plain_stop > *off + bounds.line_bytes)
         plain_stop = *off + bounds.line_bytes;
 
-    uint64_t present = 0, repeated = 0;
+    const unsigned max = limits->field_max < head->field_max ? limits->field_max : head->field_max;
     head->has_underscore = false;
-    size_t at = *off;
-    struct http_field *field = head->fields;
-    const struct http_field *const field_end =
-        field + (limits->field_max < head->field_max ? limits->field_max : head->field_max);
-    for (;; field++) {
-        size_t next = field != field_end ? plain_field_line(buf, plain_stop, at, field) : 0;
-        if (__builtin_expect(next == 0, 0)) {
-            next = at;
-            enum http_parse parse =
-                field != field_end ? other_line(buf, len, &next, is_request, &bounds, field, fault)
-                                   : excess_lines(buf, len, at, is_request, &bounds, fault);
-            *off = at;
-            if (parse != HTTP_PARSE_OK)
-                return parse;
-            if (next == at)
-                break;
-            if (memchr(buf + at, '_', field->name_len) != NULL) /* no such name is plain */
-                head->has_underscore = true;
-        }
-        at = next;
-        if (field->id == HTTP_FIELD_OTHER)
-            continue;
-        uint64_t bit = HTTP_FIELD_BIT(field->id);
-        if (present & bit)
-            repeated |= bit;
-        else
-            head->first[field->id] = (uint16_t)(field - head->fields);
-        present |= bit;
+    head->present = head->repeated = 0;
+    head->field_count = 0;
+    for (;;) {
+        plain_lines(head, buf, plain_stop, off, max);
+        size_t at = *off, next = at;
+        if (len - at >= 2 && is_crlf(buf + at))
+            break;
+        const unsigned i = head->field_count;
+        struct http_field *field = &head->fields[i];
+        enum http_parse parse = i < max
+                                    ? other_line(buf, len, &next, is_request, &bounds, field, fault)
+                                    : excess_lines(buf, len, at, is_request, &bounds, fault);
+        if (parse != HTTP_PARSE_OK)
+            return parse;
+        if (memchr(buf + at, '_', field->name_len) != NULL) /* no such name is plain */
+            head->has_underscore = true;
+        count_field(head, i);
+        head->field_count++;
+        *off = next;
     }
-    head->bytes = (uint32_t)(at + 2);
-    head->field_count = (uint16_t)(field - head->fields);
-    head->present = present;
-    head->repeated = repeated;
+    head->bytes = (uint32_t)(*off + 2);
     return HTTP_PARSE_OK;
 }
 

@@ -55,13 +55,6 @@ static inline __m128i http_scan_load(const char *at)
     return _mm_loadu_si128((const __m128i *)(const void *)at);
 }
 
-/* 0xff where low <= byte <= low + span. */
-static inline __m128i http_scan_range(__m128i bytes, char low, char span)
-{
-    __m128i above = _mm_sub_epi8(bytes, _mm_set1_epi8(low));
-    return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(span)), above);
-}
-
 static inline __m128i http_scan_equal(__m128i bytes, char byte)
 {
     return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte));
@@ -69,44 +62,49 @@ static inline __m128i http_scan_equal(__m128i bytes, char byte)
 
 static inline size_t http_scan_first(unsigned stops)
 {
-    return (unsigned)__builtin_ctz(stops);
+    return (size_t)__builtin_ctzl(stops);
+}
+
+/* The highest bit of each byte: is it not within low .. high < 0x80?  Moved up so that high becomes the largest
+ * signed byte; then what lies below low stays below 0 when low is taken away, with saturation. */
+static inline __m128i http_scan_outside(__m128i bytes, char low, char high)
+{
+    __m128i up = _mm_add_epi8(bytes, _mm_set1_epi8((char)(0x7f - high)));
+    return _mm_subs_epi8(up, _mm_set1_epi8((char)(0x7f - high + low)));
 }
 
 /* One bit per byte that is not HTTP_BYTE_PLAIN. */
 static inline unsigned http_scan_not_plain(__m128i bytes)
 {
-    __m128i letter = http_scan_range(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 25);
-    __m128i digit = http_scan_range(bytes, '0', 9);
-    __m128i plain = _mm_or_si128(_mm_or_si128(letter, digit), http_scan_equal(bytes, '-'));
-    return (unsigned)_mm_movemask_epi8(plain) ^ 0xffffU;
+    __m128i no_letter = http_scan_outside(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+    __m128i no_digit = http_scan_outside(bytes, '0', '9');
+    __m128i neither = _mm_and_si128(no_letter, no_digit);
+    return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(http_scan_equal(bytes, '-'), neither));
 }
 
 /* One bit per byte that may not be HTTP_BYTE_VALUE: controls, DEL, and also HTAB and bytes from 0x80
- * on, which are rare.  One up, all of them are below 0x21 as signed bytes. */
+ * on, which are rare. */
 static inline unsigned http_scan_maybe_not_value(__m128i bytes)
 {
-    __m128i up = _mm_add_epi8(bytes, _mm_set1_epi8(1));
-    return (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(up, _mm_set1_epi8(0x21)));
+    return (unsigned)_mm_movemask_epi8(http_scan_outside(bytes, 0x20, 0x7e));
 }
 
 /* One bit per byte that is not HTTP_BYTE_TARGET. */
 static inline unsigned http_scan_not_target(__m128i bytes)
 {
-    __m128i good = http_scan_range(bytes, 0x21, 0x7e - 0x21);
+    __m128i invisible = http_scan_outside(bytes, 0x21, 0x7e);
     __m128i quotes = _mm_or_si128(http_scan_equal(bytes, '"'), http_scan_equal(bytes, '#'));
     __m128i angles = _mm_or_si128(http_scan_equal(bytes, '<'), http_scan_equal(bytes, '>'));
-    __m128i bad = _mm_or_si128(quotes, angles);
-    return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(bad, good)) ^ 0xffffU;
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(invisible, _mm_or_si128(quotes, angles)));
 }
 
 /* The scan that the sets share.  The last bytes are looked at through a window that ends
  * at len, so that nothing past it is read. */
 #define HTTP_SCAN_BODY(not_in_set, portable)                                                       \
-    while (off + 16 <= len) {                                                                      \
+    for (; off + 16 <= len; off += 16) {                                                           \
         unsigned stops = not_in_set(http_scan_load(buf + off));                                    \
         if (stops != 0)                                                                            \
             return off + http_scan_first(stops);                                                   \
-        off += 16;                                                                                 \
     }                                                                                              \
     if (len < 16)                                                                                  \
         return portable(buf, off, len);                                                            \
@@ -170,6 +168,11 @@ static inline size_t http_scan_token(const char *buf, size_t off, size_t len, bo
 }
 
 static inline size_t http_scan_value(const char *buf, size_t off, size_t len)
+{
+    return http_scan_value_portable(buf, off, len);
+}
+
+static inline size_t http_scan_maybe_value(const char *buf, size_t off, size_t len)
 {
     return http_scan_value_portable(buf, off, len);
 }

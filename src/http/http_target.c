@@ -50,10 +50,7 @@ static size_t literal_len(struct span text)
 static size_t name_len(struct span text)
 {
     size_t label = 0, at = 0;
-    for (;; at++) {
-        at = http_scan_plain(text.ptr, at, text.len);
-        if (at == text.len || !http_byte_is(text.ptr[at], HTTP_BYTE_HOST))
-            break;
+    for (; at < text.len && http_byte_is(text.ptr[at], HTTP_BYTE_HOST); at++) {
         if (text.ptr[at] != '.')
             continue;
         if (at == label)

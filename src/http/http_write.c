@@ -58,8 +58,17 @@ static unsigned next_dropped(const struct dropped *dropped, const struct http_he
     return i;
 }
 
+static char *write_run(char *out, const struct http_head *head, uint32_t begin, uint32_t end)
+{
+    memcpy(out, head->base + begin, end - begin);
+    return out + (end - begin);
+}
+
 char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)
 {
+    if ((head->present & (drop | HTTP_HOP_BY_HOP)) ==
+        0) /* Connection is one: it nominates nothing */
+        return write_run(out, head, head->fields_off, head->bytes - 2);
     struct dropped dropped;
     dropped.connection.nominated = 0;
     dropped.connection.other_count = 0;
@@ -73,8 +82,7 @@ char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)
     for (unsigned i = 0;; i++) {
         i = next_dropped(&dropped, head, i);
         uint32_t run_end = i < head->field_count ? head->fields[i].name_off : end;
-        memcpy(out, head->base + run, run_end - run);
-        out += run_end - run;
+        out = write_run(out, head, run, run_end);
         if (i >= head->field_count)
             return out;
         run = i + 1 < head->field_count ? head->fields[i + 1].name_off : end;

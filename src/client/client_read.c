@@ -172,7 +172,9 @@ static void client_parse_head(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     struct exchange_env *env = conn->env->exchanges;
-    struct http_head head = {.fields = env->fields, .field_max = EXCHANGE_FIELDS_MAX};
+    struct http_head head; /* the parser sets the rest, when there is a head */
+    head.fields = env->fields;
+    head.field_max = EXCHANGE_FIELDS_MAX;
     struct exchange_request request = client_request(conn);
     switch (http_head_parse_request(&head, work->at, work->left, &work->scanned,
                                     &env->snapshot->plan->limits.head, &request.fault)) {

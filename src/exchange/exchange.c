@@ -92,6 +92,23 @@ static bool exchange_keep_head(struct exchange *x, const struct exchange_request
     return true;
 }
 
+/* "-<unix milliseconds>-<hostname>\r\n", the same for all requests of a millisecond. */
+static struct span exchange_id_tail(const struct exchange *x)
+{
+    const struct plan *plan = x->snapshot->plan;
+    struct exchange_id_tail *tail = &x->env->id_tail;
+    const uint64_t wall_ms = x->env->loop->wall_us / 1000;
+    if (tail->wall_ms != wall_ms || tail->generation != plan->generation) {
+        char *end =
+            record_id_write(tail->text, &x->id, x->env->loop->wall_us, plan->request_id_host);
+        end = FMT_LIT(end, "\r\n");
+        tail->len = (unsigned)(end - tail->text) - RECORD_ID_HEX;
+        tail->wall_ms = wall_ms;
+        tail->generation = plan->generation;
+    }
+    return (struct span){tail->text + RECORD_ID_HEX, tail->len};
+}
+
 /* The id that a trusted proxy gave is kept; anything else is replaced, and logged as the parent's. */
 static void exchange_identify_request(struct exchange *x)
 {
@@ -108,11 +125,11 @@ static void exchange_identify_request(struct exchange *x)
     }
     if (!is_kept)
         record_id_make(&x->id, &x->env->loop->rng);
+    at = fmt_span(at, (struct span){x->id.hex, RECORD_ID_HEX});
     if (plan->request_id_short)
-        at = fmt_span(at, (struct span){x->id.hex, RECORD_ID_HEX});
+        at = FMT_LIT(at, "\r\n");
     else
-        at = record_id_write(at, &x->id, x->env->loop->wall_us, plan->request_id_host);
-    at = FMT_LIT(at, "\r\n");
+        at = fmt_span(at, exchange_id_tail(x));
     x->id_line_len = (unsigned)(at - x->id_line);
 }
 

@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 #include "loop/loop_log.h"
 #include "plan/plan.h"
+#include "record/record.h"
 #include "upstream/upstream.h"
 
 #define EXCHANGE_OUT_BYTES  32768 /* room to compose a head; larger ones take the arena */
@@ -30,6 +31,13 @@ struct exchange_snapshot {
 struct exchange_snapshot *exchange_snapshot_new(struct plan *plan, struct upstream_set *set);
 void exchange_snapshot_unref(struct exchange_snapshot **snapshot);
 
+/* What follows the 32 digits in the X-request-id lines of one millisecond. */
+struct exchange_id_tail {
+    uint64_t wall_ms, generation; /* of the plan */
+    unsigned len;
+    char text[RECORD_ID_MAX + 2]; /* a whole line; the tail begins behind its digits */
+};
+
 /* Owner: the worker.  Freed by: exchange_env_fini.  Thread: the worker's. */
 struct exchange_env {
     struct loop *loop; /* borrowed, like the next four */
@@ -46,6 +54,7 @@ struct exchange_env {
     struct http_field *fields; /* EXCHANGE_FIELDS_MAX, for responses */
     uint64_t date_s;           /* what date says */
     char date[FMT_DATE_MAX];
+    struct exchange_id_tail id_tail;
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
 };

@@ -54,12 +54,6 @@ static void exchange_say_connect_failed(const struct exchange *x, int error)
              (int)server.len, server.ptr, strerror(error));
 }
 
-/* The name of the server outlives its connection in the log line. */
-static void exchange_note_server(struct exchange *x)
-{
-    x->server = arena_copy(&x->arena, upstream_server_name(x->conn));
-}
-
 static enum step_result exchange_established(struct exchange *x)
 {
     switch (upstream_conn_established(x->conn)) {
@@ -103,12 +97,12 @@ enum step_result exchange_step_connect(struct exchange *x)
     case UPSTREAM_KEPT:
         x->was_reused = true;
         x->tries++;
-        exchange_note_server(x);
+        x->server = upstream_server_name(x->conn);
         return STEP_NEXT;
     case UPSTREAM_CONNECTING:
         x->was_reused = false;
         x->tries++;
-        exchange_note_server(x);
+        x->server = upstream_server_name(x->conn);
         upstream_conn_set_deadline(x->conn, x->env->loop->mono_us + pool->conf->connect_timeout_us);
         return STEP_WAIT;
     default:
@@ -120,6 +114,8 @@ enum step_result exchange_step_connect(struct exchange *x)
 
 static char *send_request_line(struct exchange *x, char *at)
 {
+    if (!x->target.is_absolute && x->head.minor != 0)
+        return fmt_span(at, (struct span){x->head.base, x->head.fields_off});
     at = fmt_span(at, http_head_span(&x->head, x->head.method));
     *at++ = ' ';
     if (x->target.is_absolute) {

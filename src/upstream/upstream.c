@@ -358,17 +358,18 @@ static struct upstream_conn *server_connect(struct upstream_server *server)
     return conn;
 }
 
-/* The next server in turn; those that just failed only when there is no other. */
-static struct upstream_server *pool_next(struct upstream_pool *pool)
+/* The index of the next server in turn; those that just failed only when there is no other. */
+static unsigned pool_next(struct upstream_pool *pool)
 {
     uint64_t now_us = pool->set->loop->mono_us;
-    struct upstream_server *server = NULL;
+    unsigned index = 0;
     for (unsigned i = 0; i < pool->server_count; i++) {
-        server = pool->servers[pool->next++ % pool->server_count];
-        if (server->down_until_us <= now_us)
+        index = pool->next;
+        pool->next = index + 1 < pool->server_count ? index + 1 : 0;
+        if (pool->servers[index]->down_until_us <= now_us)
             break;
     }
-    return server;
+    return index;
 }
 
 enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool careful,
@@ -378,7 +379,8 @@ enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool ca
     struct metrics_block *metrics = pool->set->loop->metrics;
     errno = EHOSTUNREACH;
     while (*tried < pool->server_count) {
-        struct upstream_server *server = pool_next(pool);
+        const unsigned index = pool_next(pool);
+        struct upstream_server *server = pool->servers[index];
         ++*tried;
         struct upstream_conn *conn = fresh ? NULL : server_take_idle(server, careful);
         bool is_kept = conn != NULL;
@@ -387,6 +389,7 @@ enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool ca
         if (conn == NULL)
             continue;
         conn->user = *user;
+        conn->server_name = pool->conf->servers[index].address_text;
         *taken = conn;
         if (!is_kept)
             return UPSTREAM_CONNECTING;
@@ -398,5 +401,5 @@ enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool ca
 
 struct span upstream_server_name(const struct upstream_conn *conn)
 {
-    return span_of(conn->server->name);
+    return conn->server_name;
 }

@@ -64,26 +64,27 @@ static ssize_t conn_write(struct upstream_conn *conn, const struct iovec *iov, i
     return net_stream_write(&conn->stream, cork, len);
 }
 
+/* What the kernel did not take, if that is why n is short, waits. */
+static bool conn_wrote(struct upstream_conn *conn, const struct iovec *iov, int count, ssize_t n)
+{
+    if (n < 0 && errno != EAGAIN) {
+        conn->is_broken = true;
+        return false;
+    }
+    return conn_keep_rest(conn, iov, count, n < 0 ? 0 : (size_t)n);
+}
+
 static bool conn_put(struct upstream_conn *conn, const struct iovec *iov, int count)
 {
     size_t total = 0;
-    ssize_t n = 0;
     if (conn->is_broken)
         return false;
+    if (upstream_conn_is_blocked(conn))
+        return conn_keep_rest(conn, iov, count, 0);
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
-    if (!upstream_conn_is_blocked(conn)) {
-        n = conn_write(conn, iov, count, total);
-        if (n < 0 && errno != EAGAIN) {
-            conn->is_broken = true;
-            return false;
-        }
-        if (n < 0)
-            n = 0;
-        if ((size_t)n == total)
-            return true;
-    }
-    return conn_keep_rest(conn, iov, count, (size_t)n);
+    ssize_t n = conn_write(conn, iov, count, total);
+    return n == (ssize_t)total || conn_wrote(conn, iov, count, n);
 }
 
 static void iov_add(struct iovec *iov, int *count, const char *ptr, size_t len)
@@ -95,8 +96,20 @@ static void iov_add(struct iovec *iov, int *count, const char *ptr, size_t len)
     ++*count;
 }
 
+/* Mostly there is only a head, and the kernel takes it. */
+static bool conn_put_one(struct upstream_conn *conn, struct span text)
+{
+    const struct iovec iov = {(char *)(uintptr_t)text.ptr, text.len};
+    if (conn->is_broken || upstream_conn_is_blocked(conn))
+        return conn_put(conn, &iov, 1);
+    ssize_t n = net_stream_write(&conn->stream, text.ptr, text.len);
+    return n == (ssize_t)text.len || conn_wrote(conn, &iov, 1, n);
+}
+
 bool upstream_conn_send(struct upstream_conn *conn, struct span head, struct span data)
 {
+    if (data.len == 0 && head.len != 0)
+        return conn_put_one(conn, head);
     char chunk[HTTP_CHUNK_HEAD_MAX];
     struct iovec iov[4];
     int count = 0;

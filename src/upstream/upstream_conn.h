@@ -27,6 +27,7 @@ struct upstream_conn {
     struct list node;               /* in the server's idle list */
     struct loop_timer timer;
     struct upstream_user user;
+    struct span server_name; /* in the configuration of the pool that it was taken from last */
     enum upstream_conn_state state;
     bool is_reused;
     bool is_broken;    /* a write failed: what the server said before is still read */
@@ -79,7 +80,7 @@ enum upstream_event {
 };
 
 struct upstream_reading {
-    struct http_head head; /* the caller sets fields and field_max */
+    struct http_head head; /* the caller sets fields and field_max; UPSTREAM_HEAD sets the rest */
     struct http_framing framing;
     struct http_fault fault;
     struct span data;

@@ -187,7 +187,8 @@ static void exchange_close(struct exchange *x)
     if (x->is_deciding)
         lease_cancel(env->lease, &x->ask);
     exchange_cancel_lookups(x);
-    exchange_leave_upstream(x);
+    if (x->conn != NULL)
+        exchange_leave_upstream(x);
     loop_task_cancel(&x->task);
     exchange_settle(x);
     exchange_leave_shadows(x);

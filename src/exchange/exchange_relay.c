@@ -191,6 +191,9 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
 /* A head and its data count as one buffer: the data was read with it. */
 static enum relay relay_response(struct exchange *x, enum step_result *result)
 {
+    if (!upstream_conn_may_have_event(
+            x->conn)) /* behind SEND: nothing was said, nothing waits to be flushed */
+        return RELAY_IDLE;
     const struct plan_limits *limits = &x->snapshot->plan->limits;
     struct upstream_reading
         reading; /* not cleared: each event sets what it says (80 instructions) */

@@ -214,21 +214,21 @@ static COLD enum http_parse field_line(const char *buf, size_t stop, size_t off,
 
 #define PLAIN_BYTES 16 /* that are looked at in one go, where SSE2 is */
 
-/* Where a plain name of less than 32 bytes ends that begins at `at`: at its colon, else somewhere else.  `last` is
+/* How long the plain name of less than 32 bytes is that begins at `at`; what follows need not be a colon.  `last` is
  * PLAIN_BYTES before the end of what may be read, and not before `at`. */
-static ALWAYS_INLINE const char *plain_name_end(const char *at, const char *last)
+static ALWAYS_INLINE size_t plain_name_len(const char *at, const char *last)
 {
 #ifdef __SSE2__
     unsigned stops = http_scan_not_plain(http_scan_load(at));
     if (stops != 0)
-        return at + http_scan_first(stops);
+        return http_scan_first(stops);
     if (at + PLAIN_BYTES > last)
-        return at;
+        return 0;
     stops = http_scan_not_plain(http_scan_load(at + PLAIN_BYTES)) | 1U << 15;
-    return at + PLAIN_BYTES + http_scan_first(stops);
+    return PLAIN_BYTES + http_scan_first(stops);
 #else
     size_t room = (size_t)(last - at) + PLAIN_BYTES;
-    return at + http_scan_plain_portable(at, 0, room < 32 ? room - 1 : 31);
+    return http_scan_plain_portable(at, 0, room < 32 ? room - 1 : 31);
 #endif
 }
 
@@ -248,6 +248,15 @@ static ALWAYS_INLINE const char *plain_value_end(const char *at, const char *las
 #endif
 }
 
+/* What was scanned has no control byte but HTAB, and the colon before it stops the search from the end. */
+static ALWAYS_INLINE void trim_value(const char **begin, const char **end)
+{
+    while ((unsigned char)(*end)[-1] <= ' ')
+        --*end;
+    while (*begin < *end && (unsigned char)**begin <= ' ')
+        ++*begin;
+}
+
 /* Reads the lines that nearly all are: whole, good, with a plain name of less than 32 bytes and a plain value,
  * from *off on.  *off moves behind the last of them.  A function of its own, which calls nothing, so that all stays
  * in registers (measured: 40 instructions less per line). */
@@ -260,22 +269,21 @@ static __attribute__((noinline)) void plain_lines(struct http_head *head, const 
     uint64_t present = head->present, repeated = head->repeated;
     struct http_field *field = head->fields + head->field_count, *const end = head->fields + max;
     for (; at <= last && field != end; field++) {
-        const char *colon = plain_name_end(at, last);
-        if (*colon != ':' || colon == at)
+        const size_t name_len = plain_name_len(at, last);
+        if (name_len == 0 || at[name_len] != ':')
             break;
-        const char *value = colon + 1, *value_end = plain_value_end(value, last);
+        const char *value = at + name_len + 1, *value_end = plain_value_end(value, last);
         if (value_end > last + PLAIN_BYTES - 2 || !is_crlf(value_end))
             break;
-        const size_t name_len = (size_t)(colon - at);
         const enum http_field_id id = http_field_lookup(at, name_len);
         field->name_off = (uint32_t)(at - buf);
         field->name_len = (uint16_t)name_len;
         field->id = (uint8_t)id;
         at = value_end + 2;
-        while ((unsigned char)value_end[-1] <= ' ') /* the colon stops it */
-            value_end--;
-        while ((unsigned char)*value <= ' ' && value < value_end)
-            value++;
+        if (value[0] == ' ' && (unsigned char)value[1] > ' ' && value_end[-1] != ' ')
+            value++; /* as nearly all write it */
+        else
+            trim_value(&value, &value_end);
         field->value_off = (uint32_t)(value - buf);
         field->value_len = (uint32_t)(value_end - value);
         if (id == HTTP_FIELD_OTHER)

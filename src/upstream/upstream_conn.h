@@ -70,6 +70,13 @@ static inline bool upstream_conn_is_blocked(const struct upstream_conn *conn)
     return conn->out.end != conn->out.begin;
 }
 
+/* Could upstream_conn_read say anything but UPSTREAM_WAIT?  Before an answer begins: only when the kernel has told of
+ * something. */
+static inline bool upstream_conn_may_have_event(const struct upstream_conn *conn)
+{
+    return conn->got_bytes || conn->left != 0 || conn->stream.is_readable;
+}
+
 enum upstream_event {
     UPSTREAM_WAIT,
     UPSTREAM_HEAD, /* *head, *framing */

@@ -258,7 +258,8 @@ static void client_on_timer_busy(struct client_conn *conn)
 
 static void client_begin_refusal(struct client_conn *conn, enum exchange_end end)
 {
-    struct exchange_request request = client_request(conn);
+    struct exchange_request request;
+    client_request(conn, &request);
     request.refuse = end;
     client_refuse(conn, &request);
     client_drive(conn);

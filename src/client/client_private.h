@@ -68,15 +68,17 @@ static inline const struct plan_limits *client_limits(const struct client_conn *
     return &conn->env->exchanges->snapshot->plan->limits;
 }
 
-/* What every request of this connection brings to its exchange. */
-static inline struct exchange_request client_request(const struct client_conn *conn)
+/* What every request of this connection brings to its exchange, and that it has no head. */
+static inline void client_request(const struct client_conn *conn, struct exchange_request *request)
 {
-    return (struct exchange_request){
-        .listener = &conn->door->listener,
-        .peer_ip = conn->peer_ip,
-        .peer_is_unix = conn->peer_is_unix,
-        .began_us = conn->work->began_us,
-    };
+    request->head = NULL;
+    request->fault = (struct http_fault){HTTP_FAULT_NONE, 0};
+    request->refuse = END_OK;
+    request->listener = &conn->door->listener;
+    request->peer_ip = conn->peer_ip;
+    request->peer_is_unix = conn->peer_is_unix;
+    request->is_last = false;
+    request->began_us = conn->work->began_us;
 }
 
 void client_set_state(struct client_conn *conn, enum client_state state);

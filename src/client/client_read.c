@@ -123,8 +123,12 @@ static void client_begin_request(struct client_conn *conn, struct http_head *hea
     client_take_head(conn, head);
     request->head = head;
     conn->framing = head->method_id == HTTP_METHOD_HEAD ? CLIENT_NOTHING : CLIENT_RAW;
-    if (http_framing_request(head, &request->framing, &request->fault) != HTTP_PARSE_OK ||
-        http_target_parse(head, &request->target, &request->fault) != HTTP_PARSE_OK) {
+    if (http_framing_request(head, &request->framing, &request->fault) != HTTP_PARSE_OK) {
+        request->target = (struct http_target){.authority = SPAN_NONE};
+        client_refuse(conn, request);
+        return;
+    }
+    if (http_target_parse(head, &request->target, &request->fault) != HTTP_PARSE_OK) {
         client_refuse(conn, request);
         return;
     }
@@ -175,7 +179,8 @@ static void client_parse_head(struct client_conn *conn)
     struct http_head head; /* the parser sets the rest, when there is a head */
     head.fields = env->fields;
     head.field_max = EXCHANGE_FIELDS_MAX;
-    struct exchange_request request = client_request(conn);
+    struct exchange_request request;
+    client_request(conn, &request);
     switch (http_head_parse_request(&head, work->at, work->left, &work->scanned,
                                     &env->snapshot->plan->limits.head, &request.fault)) {
     case HTTP_PARSE_OK:

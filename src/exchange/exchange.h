@@ -65,10 +65,10 @@ struct exchange_client {
 
 struct exchange_request {
     const struct http_head *head; /* NULL when none could be parsed; copied */
-    struct http_framing framing;
-    struct http_target target;
-    struct http_fault fault;  /* id != NONE: refuse it */
-    enum exchange_end refuse; /* END_OK, or how to refuse at once what is not malformed */
+    struct http_framing framing;  /* where there is a head */
+    struct http_target target;    /* the same */
+    struct http_fault fault;      /* id != NONE: refuse it */
+    enum exchange_end refuse;     /* END_OK, or how to refuse at once what is not malformed */
     const struct plan_listener *listener;
     struct ip peer_ip;
     bool peer_is_unix;

@@ -199,7 +199,7 @@ static enum relay relay_response(struct exchange *x, enum step_result *result)
         reading; /* not cleared: each event sets what it says (80 instructions) */
     reading.head.fields = x->env->fields;
     reading.head.field_max = EXCHANGE_FIELDS_MAX;
-    reading.fault.id = HTTP_FAULT_NONE;
+    reading.fault = (struct http_fault){HTTP_FAULT_NONE, 0};
     reading.head_limits = &limits->head;
     reading.body_limits = &limits->chunks;
     reading.arena = &x->arena;
@@ -262,7 +262,8 @@ enum step_result exchange_step_relay(struct exchange *x)
 {
     enum step_result result = STEP_WAIT;
     uint64_t before = relay_progress(x);
-    enum relay up = relay_request(x, &result);
+    bool is_sent = x->request_done && !upstream_conn_is_blocked(x->conn);
+    enum relay up = is_sent ? RELAY_IDLE : relay_request(x, &result);
     if (up == RELAY_FAILED)
         return result;
     enum relay down = relay_response(x, &result);

@@ -114,8 +114,6 @@ enum step_result exchange_step_connect(struct exchange *x)
 
 static char *send_request_line(struct exchange *x, char *at)
 {
-    if (!x->target.is_absolute && x->head.minor != 0)
-        return fmt_span(at, (struct span){x->head.base, x->head.fields_off});
     at = fmt_span(at, http_head_span(&x->head, x->head.method));
     *at++ = ' ';
     if (x->target.is_absolute) {
@@ -216,18 +214,26 @@ static struct span send_host(const struct exchange *x)
     return span_starts_with(x->server, SPAN("unix:")) ? SPAN("localhost") : x->server;
 }
 
-static struct span send_head(struct exchange *x)
+/* The request line and the fields that are kept; those of an HTTP/1.1 request with a path go as they came. */
+static char *send_lines(struct exchange *x, char *at)
 {
-    char *out = exchange_room(x, send_head_bytes(x));
-    if (out == NULL)
-        return SPAN_NONE;
-    char *at = send_request_line(x, out);
+    if (!x->target.is_absolute && x->head.minor != 0)
+        return http_write_lines(at, &x->head, send_dropped(x));
+    at = send_request_line(x, at);
     if (!http_head_has(&x->head, HTTP_FIELD_HOST)) { /* HTTP/1.0: HTTP/1.1 servers insist on one */
         at = FMT_LIT(at, "Host: ");
         at = fmt_span(at, send_host(x));
         at = FMT_LIT(at, "\r\n");
     }
-    at = http_write_fields(at, &x->head, send_dropped(x));
+    return http_write_fields(at, &x->head, send_dropped(x));
+}
+
+static struct span send_head(struct exchange *x)
+{
+    char *out = exchange_room(x, send_head_bytes(x));
+    if (out == NULL)
+        return SPAN_NONE;
+    char *at = send_lines(x, out);
     if (x->framing.kind == HTTP_BODY_CHUNKED)
         at = FMT_LIT(at, "Transfer-Encoding: chunked\r\n");
     at = send_hops(x, at);

@@ -20,8 +20,7 @@ static enum http_parse bad(struct http_fault *fault, enum http_fault_id id, uint
 static enum http_parse bad_field(const struct http_head *head, struct http_fault *fault,
                                  enum http_fault_id fault_id, enum http_field_id field_id)
 {
-    unsigned from = 0;
-    const struct http_field *field = http_head_next(head, field_id, &from);
+    const struct http_field *field = http_head_first(head, field_id);
     return bad(fault, fault_id, field != NULL ? field->name_off : 0);
 }
 
@@ -49,8 +48,7 @@ static bool has_two(const struct http_head *head, enum http_field_id id)
 /* The value of the one field with this id, empty when there are two or it stands between HTABs. */
 static struct span value_of(const struct http_head *head, enum http_field_id id)
 {
-    unsigned from = 0;
-    const struct http_field *field = http_head_next(head, id, &from);
+    const struct http_field *field = http_head_first(head, id);
     if (has_two(head, id) || !http_field_is_plain(head, field))
         return SPAN_NONE;
     return http_field_value(head, field);

@@ -145,6 +145,13 @@ static inline bool http_head_has(const struct http_head *head, enum http_field_i
     return (head->present & HTTP_FIELD_BIT(id)) != 0;
 }
 
+/* The first field with this id, NULL when there is none. */
+static inline const struct http_field *http_head_first(const struct http_head *head,
+                                                       enum http_field_id id)
+{
+    return http_head_has(head, id) ? &head->fields[head->first[id]] : NULL;
+}
+
 /* The first field with this id at or after *from (0 at first), NULL when there is none; *from moves
  * behind it. */
 const struct http_field *http_head_next(const struct http_head *head, enum http_field_id id,

@@ -143,8 +143,7 @@ enum http_parse http_target_parse(const struct http_head *head, struct http_targ
     if (!read_target(http_head_span(head, head->target), method, target))
         return bad(fault, HTTP_FAULT_BAD_TARGET, head->target.off);
 
-    unsigned from = 0;
-    const struct http_field *field = http_head_next(head, HTTP_FIELD_HOST, &from);
+    const struct http_field *field = http_head_first(head, HTTP_FIELD_HOST);
     if (field == NULL) {
         if (head->minor != 0)
             return bad(fault, HTTP_FAULT_BAD_HOST, head->fields_off);

@@ -64,11 +64,12 @@ static char *write_run(char *out, const struct http_head *head, uint32_t begin, 
     return out + (end - begin);
 }
 
-char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)
+/* From the byte `run` on, which is where a line begins. */
+static char *write_from(char *out, const struct http_head *head, uint32_t run, uint64_t drop)
 {
     if ((head->present & (drop | HTTP_HOP_BY_HOP)) ==
         0) /* Connection is one: it nominates nothing */
-        return write_run(out, head, head->fields_off, head->bytes - 2);
+        return write_run(out, head, run, head->bytes - 2);
     struct dropped dropped;
     dropped.connection.nominated = 0;
     dropped.connection.other_count = 0;
@@ -78,7 +79,6 @@ char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)
                   ~HTTP_FIELD_BIT(HTTP_FIELD_OTHER);
 
     const uint32_t end = head->bytes - 2;
-    uint32_t run = head->fields_off;
     for (unsigned i = 0;; i++) {
         i = next_dropped(&dropped, head, i);
         uint32_t run_end = i < head->field_count ? head->fields[i].name_off : end;
@@ -87,6 +87,16 @@ char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)
             return out;
         run = i + 1 < head->field_count ? head->fields[i + 1].name_off : end;
     }
+}
+
+char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)
+{
+    return write_from(out, head, head->fields_off, drop);
+}
+
+char *http_write_lines(char *out, const struct http_head *head, uint64_t drop)
+{
+    return write_from(out, head, 0, drop);
 }
 
 struct span http_status_reason(unsigned status)

@@ -13,6 +13,8 @@ extern const uint64_t HTTP_HOP_BY_HOP;
 /* Copy every field line that is kept: not in `drop` (HTTP_FIELD_BITs), not hop-by-hop, not nominated
  * by Connection.  At most head->bytes bytes.  Returns the byte after. */
 char *http_write_fields(char *out, const struct http_head *head, uint64_t drop);
+/* The same behind the start line as it came: mostly all of it is one run. */
+char *http_write_lines(char *out, const struct http_head *head, uint64_t drop);
 
 /* "200 OK" reasons that we give; "Unknown" never appears. */
 struct span http_status_reason(unsigned status);

@@ -49,6 +49,7 @@ struct route_table {
     uint32_t listener_count;
     uint32_t depth; /* most segments of a rule */
     uint32_t segment_max_bytes, method_max_bytes;
+    bool has_names; /* some rule has {names} */
 };
 
 static inline uint64_t parent_of(enum space space, uint32_t number)
@@ -135,6 +136,7 @@ static uint32_t tree_of(struct route_table *table, const struct route_rule *rule
 static uint32_t segment_child(struct route_table *table, uint32_t node, struct span segment)
 {
     if (route_segment_is_name(segment)) {
+        table->has_names = true;
         uint32_t child = table->nodes[node].name_child;
         if (child == 0) {
             child = add_node(table);
@@ -324,15 +326,12 @@ static void walk_host(struct search *search, enum space space, uint32_t listener
         walk(search, tree);
 }
 
-/* Walk the trees that one listener's rules have for the host. */
-static void walk_listener(struct search *search, uint32_t number, struct span host)
+/* Walk the trees of one listener's rules that name the host.  Not inlined: many plans name none, and its frame would
+ * burden them. */
+static __attribute__((noinline)) void walk_hosts(struct search *search, uint32_t number,
+                                                 struct span host)
 {
     const struct listener *listener = &search->table->listeners[number];
-    if (listener->any_host != 0)
-        walk(search, listener->any_host);
-    if (host.len == 0 || (listener->host_max_bytes | listener->wild_max_bytes) == 0)
-        return;
-
     /* The end of the host in lower case: no rule has a longer one. */
     char lower[ROUTE_HOST_MAX_BYTES];
     size_t len = host.len < sizeof(lower) ? host.len : sizeof(lower);
@@ -348,6 +347,16 @@ static void walk_listener(struct search *search, uint32_t number, struct span ho
         if (lower[i] == '.')
             walk_host(search, SPACE_WILD, number, (struct span){lower + i, len - i});
     }
+}
+
+/* Walk the trees that one listener's rules have for the host. */
+static inline void walk_listener(struct search *search, uint32_t number, struct span host)
+{
+    const struct listener *listener = &search->table->listeners[number];
+    if (listener->any_host != 0)
+        walk(search, listener->any_host);
+    if (host.len != 0 && (listener->host_max_bytes | listener->wild_max_bytes) != 0)
+        walk_hosts(search, number, host);
 }
 
 static void fill_names(struct route_match *match, const struct route_rule *rule, struct span path)
@@ -391,6 +400,7 @@ bool route_table_find(const struct route_table *table, const struct route_query 
 
     match->index = search.best;
     match->name_count = 0;
-    fill_names(match, &table->rules[search.best], query->path);
+    if (table->has_names)
+        fill_names(match, &table->rules[search.best], query->path);
     return true;
 }

@@ -191,9 +191,6 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
 /* A head and its data count as one buffer: the data was read with it. */
 static enum relay relay_response(struct exchange *x, enum step_result *result)
 {
-    if (!upstream_conn_may_have_event(
-            x->conn)) /* behind SEND: nothing was said, nothing waits to be flushed */
-        return RELAY_IDLE;
     const struct plan_limits *limits = &x->snapshot->plan->limits;
     struct upstream_reading
         reading; /* not cleared: each event sets what it says (80 instructions) */
@@ -266,7 +263,9 @@ enum step_result exchange_step_relay(struct exchange *x)
     enum relay up = is_sent ? RELAY_IDLE : relay_request(x, &result);
     if (up == RELAY_FAILED)
         return result;
-    enum relay down = relay_response(x, &result);
+    /* Behind SEND mostly nothing has been said, and then nothing waits to be flushed. */
+    bool has_event = upstream_conn_may_have_event(x->conn);
+    enum relay down = has_event ? relay_response(x, &result) : RELAY_IDLE;
     if (down == RELAY_FAILED)
         return result;
     if (x->response_done) {

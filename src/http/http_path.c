@@ -87,17 +87,30 @@ static inline bool is_good_at(struct span path, size_t at)
     return at + 1 >= path.len || (path.ptr[at + 1] != '/' && path.ptr[at + 1] != '.');
 }
 
+#ifdef __SSE2__
+/* One bit per byte of the sixteen from `base` on that has to be looked at alone: it is neither HTTP_BYTE_PLAIN nor a
+ * "/" with something else than "/" or "." behind it. */
+static inline unsigned not_good_at_once(struct span path, size_t base)
+{
+    __m128i bytes = http_scan_load(path.ptr + base);
+    unsigned slashes = (unsigned)_mm_movemask_epi8(http_scan_equal(bytes, '/'));
+    unsigned dots = (unsigned)_mm_movemask_epi8(http_scan_equal(bytes, '.'));
+    unsigned good =
+        slashes & ~((slashes | dots) >> 1) & 0x7fff; /* behind the last is another look */
+    return http_scan_not_plain(bytes) & ~good;
+}
+#endif
+
 /* How much at the beginning is spelled as it would be written: no escape, no empty and no dot
  * segment, no byte that is refused. */
 static size_t plain_len(struct span path)
 {
     size_t at = 0;
 #ifdef __SSE2__
-    /* Sixteen bytes in one look, the last ones in a look that ends with them (measured: a third of the instructions). */
+    /* The last look ends with the path.  (Measured: a third of what a search for each separator takes.) */
     while (path.len >= 16 && at < path.len) {
         size_t base = path.len - at >= 16 ? at : path.len - 16;
-        unsigned seen = (1U << (at - base)) - 1;
-        unsigned others = http_scan_not_plain(http_scan_load(path.ptr + base)) & ~seen;
+        unsigned others = not_good_at_once(path, base) & (~0U << (at - base));
         for (; others != 0; others &= others - 1) {
             if (!is_good_at(path, base + http_scan_first(others)))
                 return base + http_scan_first(others);

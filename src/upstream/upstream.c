@@ -377,7 +377,8 @@ enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool ca
                                  struct upstream_conn **taken)
 {
     struct metrics_block *metrics = pool->set->loop->metrics;
-    errno = EHOSTUNREACH;
+    if (*tried >= pool->server_count)
+        errno = EHOSTUNREACH;
     while (*tried < pool->server_count) {
         const unsigned index = pool_next(pool);
         struct upstream_server *server = pool->servers[index];

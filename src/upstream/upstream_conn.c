@@ -273,7 +273,7 @@ static enum upstream_event conn_read_head(struct upstream_conn *conn,
     return conn_begin_body(conn, reading);
 }
 
-static enum upstream_event conn_end(struct upstream_conn *conn, struct upstream_reading *reading)
+enum upstream_event upstream_conn_end(struct upstream_conn *conn, struct upstream_reading *reading)
 {
     reading->data = (struct span){conn->body.trailers, conn->body.trailers_len};
     if (conn->left != 0) /* bytes beyond the response: nothing on this connection can be trusted */
@@ -298,15 +298,14 @@ static enum upstream_event conn_read_body(struct upstream_conn *conn,
         reading->data = (struct span){at, data_len};
         return UPSTREAM_DATA;
     }
-    return state == HTTP_BODY_DONE ? conn_end(conn, reading) : UPSTREAM_WAIT;
+    return state == HTTP_BODY_DONE ? upstream_conn_end(conn, reading) : UPSTREAM_WAIT;
 }
 
-enum upstream_event upstream_conn_read(struct upstream_conn *conn, struct upstream_reading *reading)
+enum upstream_event upstream_conn_read_on(struct upstream_conn *conn,
+                                          struct upstream_reading *reading)
 {
     for (;;) {
         enum upstream_event event;
-        if (conn->in_body && http_body_is_done(&conn->body))
-            return conn_end(conn, reading);
         ssize_t n = conn_fill(conn);
         if (n == CONN_FILL_WAIT)
             return UPSTREAM_WAIT;
@@ -314,7 +313,7 @@ enum upstream_event upstream_conn_read(struct upstream_conn *conn, struct upstre
             bool is_end =
                 n == CONN_FILL_END && conn->in_body &&
                 (conn->body.kind == HTTP_BODY_CLOSE || conn->body.kind == HTTP_BODY_TUNNEL);
-            return is_end ? conn_end(conn, reading) : UPSTREAM_GONE;
+            return is_end ? upstream_conn_end(conn, reading) : UPSTREAM_GONE;
         }
         event = conn->in_body ? conn_read_body(conn, reading) : conn_read_head(conn, reading);
         if (event != UPSTREAM_WAIT)

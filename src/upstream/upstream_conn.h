@@ -99,9 +99,19 @@ struct upstream_reading {
 /* Bytes that were read but not looked at move out of the scratch, which is everybody's.  False: no memory. */
 MUST_USE bool upstream_conn_keep_rest(struct upstream_conn *conn);
 
+/* The two halves of upstream_conn_read: the response is complete, and it is not. */
+enum upstream_event upstream_conn_end(struct upstream_conn *conn, struct upstream_reading *reading);
+enum upstream_event upstream_conn_read_on(struct upstream_conn *conn,
+                                          struct upstream_reading *reading);
+
 /* The next event of the response. */
-enum upstream_event upstream_conn_read(struct upstream_conn *conn,
-                                       struct upstream_reading *reading);
+static inline enum upstream_event upstream_conn_read(struct upstream_conn *conn,
+                                                     struct upstream_reading *reading)
+{
+    if (conn->in_body && http_body_is_done(&conn->body))
+        return upstream_conn_end(conn, reading);
+    return upstream_conn_read_on(conn, reading);
+}
 
 /* May it serve another exchange?  The response is complete, the request was sent whole, nothing was
  * sent beyond it, and both sides agreed to go on. */

@@ -27,6 +27,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -270,6 +271,27 @@ WRAP(ssize_t, recv, PARAMS(int fd, void *bytes, size_t len, int flags), (fd, byt
      FAULT_NET, -1, ERRORS(ECONNRESET, ENOMEM, EINTR, ETIMEDOUT))
 WRAP(ssize_t, send, PARAMS(int fd, const void *bytes, size_t len, int flags),
      (fd, bytes, len, flags), FAULT_NET, -1, ERRORS(ECONNRESET, EPIPE, ENOBUFS, ENOMEM, EINTR))
+/* How the program itself receives and sends. */
+PUBLIC long syscall(long number, ...)
+{
+    REAL(long, syscall, long, ...);
+    long words[6];
+    va_list args;
+    va_start(args, number);
+    for (int i = 0; i < 6; i++)
+        words[i] = va_arg(args, long);
+    va_end(args);
+    int error = 0;
+    if (number == SYS_recvfrom && fault_is_due(FAULT_NET))
+        error = fault_choose("recv", ERRORS(ECONNRESET, ENOMEM, EINTR, ETIMEDOUT));
+    if (number == SYS_sendto && fault_is_due(FAULT_NET))
+        error = fault_choose("send", ERRORS(ECONNRESET, EPIPE, ENOBUFS, ENOMEM, EINTR));
+    if (error == 0)
+        return real(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+    errno = error;
+    return -1;
+}
+
 /* A channel of datagrams to the other process: it is not reset while that one lives. */
 WRAP(ssize_t, recvmsg, PARAMS(int fd, struct msghdr *message, int flags), (fd, message, flags),
      FAULT_NET, -1, ERRORS(ENOMEM, EINTR))

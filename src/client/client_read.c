@@ -128,7 +128,8 @@ static void client_begin_request(struct client_conn *conn, struct http_head *hea
         client_refuse(conn, request);
         return;
     }
-    if (http_target_parse(head, &request->target, &request->fault) != HTTP_PARSE_OK) {
+    if (http_target_parse_next(head, &conn->env->exchanges->host_memo, &request->target,
+                               &request->fault) != HTTP_PARSE_OK) {
         client_refuse(conn, request);
         return;
     }

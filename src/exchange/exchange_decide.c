@@ -70,7 +70,8 @@ enum step_result exchange_step_route(struct exchange *x)
 {
     const struct plan *plan = x->snapshot->plan;
     if (x->has_head) {
-        x->client_ip = identity_client_ip(&plan->trust, &x->head, &x->peer_ip, x->peer_is_unix);
+        if (x->is_trusted)
+            x->client_ip = identity_client_ip(&plan->trust, &x->head, &x->peer_ip, x->peer_is_unix);
         if (x->end == END_OK && !exchange_judge_head(x))
             x->end = exchange_end_of_fault(x->fault.id);
     }

@@ -30,12 +30,8 @@ fail:
     return NULL;
 }
 
-void exchange_snapshot_unref(struct exchange_snapshot **taken)
+void exchange_snapshot_free(struct exchange_snapshot *snapshot)
 {
-    struct exchange_snapshot *snapshot = *taken;
-    *taken = NULL;
-    if (snapshot == NULL || --snapshot->refs != 0)
-        return;
     for (unsigned i = 0; i < snapshot->pool_count; i++)
         upstream_pool_free(snapshot->pools[i]);
     free(snapshot->pools);

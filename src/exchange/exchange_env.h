@@ -8,6 +8,7 @@
 #include "base/base_list.h"
 #include "exchange/exchange_end.h"
 #include "exchange/exchange_verified.h"
+#include "http/http_framing.h"
 #include "identity/identity.h"
 #include "lease/lease.h"
 #include "loop/loop.h"
@@ -29,7 +30,14 @@ struct exchange_snapshot {
 };
 
 struct exchange_snapshot *exchange_snapshot_new(struct plan *plan, struct upstream_set *set);
-void exchange_snapshot_unref(struct exchange_snapshot **snapshot);
+void exchange_snapshot_free(struct exchange_snapshot *snapshot);
+static inline void exchange_snapshot_unref(struct exchange_snapshot **taken)
+{
+    struct exchange_snapshot *snapshot = *taken;
+    *taken = NULL;
+    if (snapshot != NULL && --snapshot->refs == 0)
+        exchange_snapshot_free(snapshot);
+}
 
 /* What follows the 32 digits in the X-request-id lines of one millisecond. */
 struct exchange_id_tail {
@@ -55,6 +63,7 @@ struct exchange_env {
     uint64_t date_s;           /* what date says */
     char date[FMT_DATE_MAX];
     struct exchange_id_tail id_tail;
+    struct http_host_memo host_memo; /* for those who parse requests */
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
 };

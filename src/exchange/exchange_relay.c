@@ -255,17 +255,20 @@ static void relay_set_deadline(struct exchange *x, bool has_progress)
         x->conn, waits == EXCHANGE_WAITS_CLIENT ? 0 : x->env->loop->mono_us + timeouts_us[waits]);
 }
 
-enum step_result exchange_step_relay(struct exchange *x)
+static inline bool relay_request_is_over(const struct exchange *x)
+{
+    return x->request_done && !upstream_conn_is_blocked(x->conn);
+}
+
+/* Not inlined: its frame would burden the first look, behind SEND. */
+static __attribute__((noinline)) enum step_result relay_both(struct exchange *x)
 {
     enum step_result result = STEP_WAIT;
     uint64_t before = relay_progress(x);
-    bool is_sent = x->request_done && !upstream_conn_is_blocked(x->conn);
-    enum relay up = is_sent ? RELAY_IDLE : relay_request(x, &result);
+    enum relay up = relay_request_is_over(x) ? RELAY_IDLE : relay_request(x, &result);
     if (up == RELAY_FAILED)
         return result;
-    /* Behind SEND mostly nothing has been said, and then nothing waits to be flushed. */
-    bool has_event = upstream_conn_may_have_event(x->conn);
-    enum relay down = has_event ? relay_response(x, &result) : RELAY_IDLE;
+    enum relay down = relay_response(x, &result);
     if (down == RELAY_FAILED)
         return result;
     if (x->response_done) {
@@ -280,5 +283,13 @@ enum step_result exchange_step_relay(struct exchange *x)
     if (up == RELAY_BUDGETED || down == RELAY_BUDGETED)
         loop_task_schedule(x->env->loop, &x->task);
     relay_set_deadline(x, before != relay_progress(x));
+    return STEP_WAIT;
+}
+
+enum step_result exchange_step_relay(struct exchange *x)
+{
+    if (!relay_request_is_over(x) || upstream_conn_may_have_event(x->conn))
+        return relay_both(x);
+    relay_set_deadline(x, false);
     return STEP_WAIT;
 }

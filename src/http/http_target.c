@@ -133,8 +133,25 @@ static bool read_target(struct span text, enum http_method method, struct http_t
     return read_absolute(text, method, target);
 }
 
-enum http_parse http_target_parse(const struct http_head *head, struct http_target *target,
-                                  struct http_fault *fault)
+/* As read_authority. */
+static bool read_host(struct span value, struct http_host_memo *memo, struct span *host)
+{
+    if (value.len == memo->len && value.len != 0 && memcmp(value.ptr, memo->text, value.len) == 0) {
+        *host = (struct span){value.ptr, memo->host_len};
+        return true;
+    }
+    if (!read_authority(value, host))
+        return false;
+    if (value.ptr != NULL && value.len <= sizeof(memo->text)) {
+        memcpy(memo->text, value.ptr, value.len);
+        memo->len = (uint8_t)value.len;
+        memo->host_len = (uint8_t)host->len;
+    }
+    return true;
+}
+
+enum http_parse http_target_parse_next(const struct http_head *head, struct http_host_memo *memo,
+                                       struct http_target *target, struct http_fault *fault)
 {
     *target = (struct http_target){.authority = SPAN_NONE};
     enum http_method method = (enum http_method)head->method_id;
@@ -151,7 +168,7 @@ enum http_parse http_target_parse(const struct http_head *head, struct http_targ
     }
     struct span value = http_field_value(head, field), host;
     if ((head->repeated & HTTP_FIELD_BIT(HTTP_FIELD_HOST)) != 0 ||
-        !http_field_is_plain(head, field) || !read_authority(value, &host))
+        !http_field_is_plain(head, field) || !read_host(value, memo, &host))
         return bad(fault, HTTP_FAULT_BAD_HOST, field->name_off);
     if (target->is_absolute) {
         if (!span_eq_nocase(value, target->authority))
@@ -161,4 +178,12 @@ enum http_parse http_target_parse(const struct http_head *head, struct http_targ
     target->authority = value;
     target->host = host;
     return HTTP_PARSE_OK;
+}
+
+enum http_parse http_target_parse(const struct http_head *head, struct http_target *target,
+                                  struct http_fault *fault)
+{
+    struct http_host_memo none;
+    none.len = 0;
+    return http_target_parse_next(head, &none, target, fault);
 }

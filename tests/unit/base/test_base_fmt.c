@@ -78,6 +78,25 @@ static void test_hex_and_base64(void **state)
     }
 }
 
+/* Every byte at every place of every length. */
+static void test_hex_of_every_byte(void **state)
+{
+    (void)state;
+    unsigned char bytes[40];
+    char text[2 * sizeof(bytes) + 1], want[2 * sizeof(bytes) + 1];
+    for (unsigned first = 0; first < 256; first++) {
+        for (size_t len = 0; len <= sizeof(bytes); len++) {
+            for (size_t i = 0; i < len; i++) {
+                bytes[i] = (unsigned char)(first + i);
+                snprintf(want + 2 * i, 3, "%02x", bytes[i]);
+            }
+            want[2 * len] = '\0';
+            *fmt_hex(text, bytes, len) = '\0';
+            assert_string_equal(text, want);
+        }
+    }
+}
+
 static void test_times(void **state)
 {
     (void)state;
@@ -280,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_u64),
         cmocka_unit_test(test_hex_and_base64),
+        cmocka_unit_test(test_hex_of_every_byte),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_every_day_of_400_years),
         cmocka_unit_test(test_json),

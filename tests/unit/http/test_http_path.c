@@ -304,6 +304,53 @@ static void test_doubts(void **state)
     }
 }
 
+/* The same piece between runs of letters of every length: wherever looks at several bytes begin and end, the judgement
+ * is that of the short path. */
+static void check_piece(const char *piece, unsigned before, unsigned behind)
+{
+    char text[2][160], out[2][160];
+    const unsigned lens[2][2] = {{1, 1}, {before, behind}};
+    struct http_path results[2];
+    struct http_fault faults[2] = {{HTTP_FAULT_NONE, 0}, {HTTP_FAULT_NONE, 0}};
+    enum http_parse parses[2];
+    for (unsigned i = 0; i < 2; i++) {
+        memset(text[i], 0, sizeof(text[i]));
+        text[i][0] = '/';
+        memset(text[i] + 1, 'g', lens[i][0]);
+        memcpy(text[i] + 1 + lens[i][0], piece, strlen(piece));
+        memset(text[i] + strlen(text[i]), 'h', lens[i][1]);
+        size_t len = strlen(text[i]);
+        char *copy = test_copy(text[i], len); /* so that the sanitizer sees a look beyond it */
+        parses[i] = http_path_judge((struct span){copy, len}, out[i], &results[i], &faults[i]);
+        if (parses[i] == HTTP_PARSE_OK)
+            memcpy(text[i], results[i].judged.ptr, results[i].judged.len);
+        free(copy);
+    }
+    if (parses[0] != parses[1] || faults[0].id != faults[1].id)
+        fail_msg("%s between %u and %u", piece, before, behind);
+    if (parses[0] != HTTP_PARSE_OK)
+        return;
+    assert_int_equal(results[0].doubts, results[1].doubts);
+    /* Dot segments take the first run away, parameters the second. */
+    const size_t lead = memchr(text[0], 'g', results[0].judged.len) != NULL ? before - 1 : 0;
+    const size_t tail = memchr(text[0], 'h', results[0].judged.len) != NULL ? behind - 1 : 0;
+    assert_int_equal(results[0].judged.len + lead + tail, results[1].judged.len);
+}
+
+static void test_pieces_at_every_place(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"//",  "/./", "/../", "/.a", "/.", "/",
+                                         "/..", "///", "%41",  "%2f", ";a", "\\",
+                                         "_",   "~.~", "\x01", "%",   "?",  "/_/"};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        for (unsigned before = 1; before < 40; before++) {
+            for (unsigned behind = 1; behind < 40; behind++)
+                check_piece(pieces[i], before, behind);
+        }
+    }
+}
+
 /* The fault is that of the first doubt that is left. */
 static void test_first_doubt(void **state)
 {
@@ -390,6 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_doubts),
+        cmocka_unit_test(test_pieces_at_every_place),
         cmocka_unit_test(test_first_doubt),
         cmocka_unit_test(test_judging_twice),
     };

@@ -167,6 +167,61 @@ static void check_row(const char *version, const struct row *row)
                      strstr(row->line, " /") == NULL && strchr(row->line, '*') == NULL);
 }
 
+/* A Host like the last good one is not judged again: the answer must be the same, and of this request's bytes. */
+static void test_hosts_one_after_the_other(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *host; /* host NULL: bad */
+    } hosts[] = {
+        {"a.example:80", "a.example"},
+        {"a.example:80", "a.example"},
+        {"a.example:8", "a.example"},
+        {"a.example:80", "a.example"},
+        {"a.example:0", NULL},
+        {"a.example:80", "a.example"},
+        {"A.example:80", "A.example"},
+        {"a.example", "a.example"},
+        {"", NULL},
+        {"a.example", "a.example"},
+        {"a..example", NULL},
+        {"a", "a"},
+        {"b", "b"},
+        {"[::1]:80", "[::1]"},
+        {"[::1]:80", "[::1]"},
+        {"a2345678901234567890123456789012345678901234567890123456789012", /* the longest that is kept */
+         "a2345678901234567890123456789012345678901234567890123456789012"},
+        {"a2345678901234567890123456789012345678901234567890123456789013",
+         "a2345678901234567890123456789012345678901234567890123456789013"},
+        {"a23456789012345678901234567890123456789012345678901234567890123",
+         "a23456789012345678901234567890123456789012345678901234567890123"},
+        {"a23456789012345678901234567890123456789012345678901234567890123.",
+         "a23456789012345678901234567890123456789012345678901234567890123."},
+        {"a2345678901234567890123456789012345678901234567890123456789013",
+         "a2345678901234567890123456789012345678901234567890123456789013"},
+    };
+    struct http_host_memo memo = {.len = 0};
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", hosts[i].value);
+        struct test_head t;
+        test_request(&t, text);
+        struct http_target target;
+        struct http_fault fault = {HTTP_FAULT_NONE, 0};
+        enum http_parse parse = http_target_parse_next(&t.head, &memo, &target, &fault);
+        if (hosts[i].host == NULL) {
+            assert_int_equal(parse, HTTP_PARSE_BAD);
+            assert_int_equal(fault.id, HTTP_FAULT_BAD_HOST);
+            continue;
+        }
+        assert_int_equal(parse, HTTP_PARSE_OK);
+        test_span_is(target.authority, hosts[i].value);
+        test_span_is(target.host, hosts[i].host);
+        assert_ptr_equal(target.host.ptr,
+                         http_head_first(&t.head, HTTP_FIELD_HOST)->value_off + t.head.base);
+    }
+}
+
 static void test_targets(void **state)
 {
     (void)state;
@@ -180,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_hosts_one_after_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

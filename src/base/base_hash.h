@@ -18,4 +18,7 @@ struct hash128 {
 uint64_t hash_sip64(struct hash_key key, const void *bytes, size_t len);
 struct hash128 hash_sip128(struct hash_key key, const void *bytes, size_t len);
 
+/* Three rounds, the end of SipHash-1-3, over 256 bits that are secret themselves: hides how they came about. */
+uint64_t hash_sip_end(struct hash_key key, const uint64_t words[4]);
+
 #endif

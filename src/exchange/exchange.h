@@ -96,14 +96,13 @@ enum exchange_waits {
 struct exchange_subject {
     uint16_t identity; /* index in the plan */
     enum identity_result result;
-    bool has_mac;
+    bool has_mark;
     bool is_claimed;  /* where its identity has a bucket: a client can make it up */
     bool is_verified; /* a server has accepted it from this address */
     int8_t gate;      /* the bucket's charge; -1: not asked */
     struct hash128 pair;
     struct identity_value value;
-    uint8_t mac[IDENTITY_KEY_BYTES]; /* of this value alone */
-    char text[IDENTITY_TEXT_LEN];
+    struct identity_mark mark; /* of this value alone */
 };
 
 /* Who has ended its side of a tunnel, and whether the client has been told of the server's end. */

@@ -122,23 +122,23 @@ struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index)
     };
     struct exchange_subject *subject = &x->subjects[x->subject_count++];
     subject->identity = index;
-    subject->has_mac = subject->is_claimed = false;
+    subject->has_mark = subject->is_claimed = false;
     subject->result = identity_extract(&plan->identities[index], &input, &subject->value);
     return subject;
 }
 
-bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject)
+bool exchange_subject_mark(struct exchange *x, struct exchange_subject *subject)
 {
-    if (subject->has_mac)
+    if (subject->has_mark)
         return true;
-    subject->has_mac = identity_cache_mac(x->env->identities, x->snapshot->plan->secret,
-                                          &subject->value, 1, subject->mac) == ERR_OK;
-    return subject->has_mac;
+    subject->has_mark = identity_cache_mark(x->env->identities, x->snapshot->plan->secret,
+                                            &subject->value, 1, &subject->mark) == ERR_OK;
+    return subject->has_mark;
 }
 
 /* The key of several identities together: a mac over all their values. */
-static bool exchange_combined_mac(struct exchange *x, struct exchange_subject *const *parts,
-                                  unsigned count, uint8_t mac[IDENTITY_KEY_BYTES])
+static bool exchange_combined_mark(struct exchange *x, struct exchange_subject *const *parts,
+                                   unsigned count, struct identity_mark *mark)
 {
     struct identity_value values[IDENTITY_VALUES_MAX];
     for (unsigned i = 0; i < count; i++) {
@@ -147,8 +147,8 @@ static bool exchange_combined_mac(struct exchange *x, struct exchange_subject *c
         if (parts[i]->value.value.ptr == parts[i]->value.text)
             values[i].value.ptr = values[i].text;
     }
-    return identity_cache_mac(x->env->identities, x->snapshot->plan->secret, values, count, mac) ==
-           ERR_OK;
+    return identity_cache_mark(x->env->identities, x->snapshot->plan->secret, values, count,
+                               mark) == ERR_OK;
 }
 
 /* Room for another charge: in the question that decides, or in shadow.  NULL: no memory. */
@@ -172,7 +172,7 @@ static struct quota_charge *exchange_next_charge(struct exchange *x, const struc
 static enum exchange_end exchange_add_charge(struct exchange *x, const struct quota *quota)
 {
     struct exchange_subject *parts[IDENTITY_VALUES_MAX];
-    uint8_t mac[IDENTITY_KEY_BYTES];
+    struct identity_mark combined;
     if (exchange_exempt_request(x, quota) == EXCHANGE_EXEMPT) {
         x->is_exempt = true;
         return END_OK;
@@ -203,17 +203,17 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
         x->is_exempt = true;
         return END_OK;
     }
-    const uint8_t *key = mac;
+    const struct identity_mark *mark = &combined;
     if (quota->key_count == 1) {
-        if (!exchange_subject_mac(x, parts[0]))
+        if (!exchange_subject_mark(x, parts[0]))
             return END_INTERNAL;
-        key = parts[0]->mac;
-    } else if (!exchange_combined_mac(x, parts, quota->key_count, mac)) {
+        mark = &parts[0]->mark;
+    } else if (!exchange_combined_mark(x, parts, quota->key_count, &combined)) {
         return END_INTERNAL;
     }
     const struct quota *counted = tier == NULL ? quota : tier->quota;
     uint8_t of_quota[IDENTITY_KEY_BYTES];
-    identity_quota_key(key, quota->id, of_quota);
+    identity_cache_key(x->env->identities, mark, quota->id, of_quota);
     if (counted->in_flight != 0 && !exchange_add_slot(x, counted, of_quota))
         return END_SHED;
     if (counted->limit_count == 0)

@@ -43,9 +43,9 @@ enum exchange_exemption exchange_exempt_subject(struct exchange *x, const struct
 {
     const struct quota_exempt *exempt = &quota->exempt;
     for (unsigned i = 0; exempt->subjects != NULL && i < quota->key_count; i++) {
-        if (!exchange_subject_mac(x, parts[i]))
+        if (!exchange_subject_mark(x, parts[i]))
             return EXCHANGE_EXEMPT_UNKNOWN;
-        if (exchange_exempt_by_subject(exempt, parts[i]->mac))
+        if (exchange_exempt_by_subject(exempt, parts[i]->mark.mac))
             return EXCHANGE_EXEMPT;
     }
     return EXCHANGE_COUNTED;

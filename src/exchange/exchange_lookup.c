@@ -119,7 +119,7 @@ static bool add_member(struct exchange *x, const struct quota *quota, uint16_t i
     struct exchange_subject *subject = exchange_subject(x, index);
     if (subject->result != IDENTITY_FOUND)
         return true; /* IDENTIFY judges that */
-    if (!exchange_subject_mac(x, subject))
+    if (!exchange_subject_mark(x, subject))
         return false;
     struct member_lookup *member = &lookups->members[lookups->member_count++];
     *member = (struct member_lookup){.quota = quota};
@@ -127,11 +127,9 @@ static bool add_member(struct exchange *x, const struct quota *quota, uint16_t i
     member->lookup.may_wait = quota->mode != QUOTA_SHADOW;
     member->lookup.quota = quota->name;
     member->lookup.member = subject->value.value;
-    if (!is_clear_name(&subject->value)) {
-        fmt_base64url(subject->text, subject->mac, IDENTITY_KEY_BYTES);
-        member->lookup.member = (struct span){subject->text, IDENTITY_TEXT_LEN};
-    }
-    identity_quota_key(subject->mac, quota->id, member->lookup.key);
+    if (!is_clear_name(&subject->value))
+        member->lookup.member = (struct span){subject->mark.text, IDENTITY_TEXT_LEN};
+    identity_cache_key(x->env->identities, &subject->mark, quota->id, member->lookup.key);
     ask(x, &member->lookup);
     return true;
 }

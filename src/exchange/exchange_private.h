@@ -131,7 +131,7 @@ void exchange_learn_data(struct exchange *x, struct span data);
 void exchange_learn_end(struct exchange *x);
 
 /* The keyed hash of one subject, made when it is first needed. */
-bool exchange_subject_mac(struct exchange *x, struct exchange_subject *subject);
+bool exchange_subject_mark(struct exchange *x, struct exchange_subject *subject);
 
 /* The tier of the caller in a quota that has tiers; NULL: no memory. */
 const struct quota_tier *exchange_find_tier(struct exchange *x, const struct quota *quota,

@@ -17,11 +17,8 @@ static void record_subjects(struct exchange *x, struct record_subject *subjects)
             out->text = SPAN("shared");
         } else if (identity_is_clear(subject->value.kind)) {
             out->text = subject->value.value;
-        } else if (subject->has_mac ||
-                   identity_cache_mac(x->env->identities, plan->secret, &subject->value, 1,
-                                      subject->mac) == ERR_OK) {
-            fmt_base64url(subject->text, subject->mac, IDENTITY_KEY_BYTES);
-            out->text = (struct span){subject->text, IDENTITY_TEXT_LEN};
+        } else if (exchange_subject_mark(x, subject)) {
+            out->text = (struct span){subject->mark.text, IDENTITY_TEXT_LEN};
         }
     }
 }

@@ -10,9 +10,9 @@ const struct quota_tier *exchange_find_tier(struct exchange *x, const struct quo
     const struct quota_tiers *tiers = quota->tiers;
     const struct quota_tier *tier = tiers->is_live ? exchange_live_tier(x, quota) : NULL;
     for (unsigned i = 0; tiers->members != NULL && tier == NULL && i < quota->key_count; i++) {
-        if (!exchange_subject_mac(x, parts[i]))
+        if (!exchange_subject_mark(x, parts[i]))
             return NULL;
-        tier = quota_tiers_find(tiers, parts[i]->mac);
+        tier = quota_tiers_find(tiers, parts[i]->mark.mac);
     }
     if (tier == NULL)
         tier = &tiers->tiers[tiers->otherwise];

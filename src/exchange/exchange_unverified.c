@@ -20,9 +20,9 @@ static bool hash_pair(struct exchange *x, struct exchange_subject *subject,
         struct ip address;
         uint8_t upstream[IDENTITY_KEY_BYTES];
     } bytes = {.address = *address};
-    if (!exchange_subject_mac(x, subject))
+    if (!exchange_subject_mark(x, subject))
         return false;
-    memcpy(bytes.subject, subject->mac, sizeof(bytes.subject));
+    memcpy(bytes.subject, subject->mark.mac, sizeof(bytes.subject));
     memcpy(bytes.upstream, x->route->upstream_id, sizeof(bytes.upstream));
     subject->pair = exchange_verified_pair(x->env->verified, &bytes, sizeof(bytes));
     return true;
@@ -33,13 +33,14 @@ static enum exchange_end ask_bucket(struct exchange *x, struct exchange_subject 
                                     const struct quota *bucket, const struct ip *address)
 {
     struct identity_value value = {.kind = IDENTITY_IP};
-    uint8_t mac[IDENTITY_KEY_BYTES];
+    struct identity_mark mark;
     struct quota_charge *charge = &x->ask.charges[x->ask.count];
     identity_value_set_ip(&value, &x->snapshot->plan->identities[subject->identity], address);
-    if (identity_cache_mac(x->env->identities, x->snapshot->plan->secret, &value, 1, mac) != ERR_OK)
+    if (identity_cache_mark(x->env->identities, x->snapshot->plan->secret, &value, 1, &mark) !=
+        ERR_OK)
         return END_INTERNAL;
     *charge = (struct quota_charge){.quota = bucket, .cost = 1, .is_hidden = true};
-    identity_quota_key(mac, bucket->id, charge->key);
+    identity_cache_key(x->env->identities, &mark, bucket->id, charge->key);
     subject->gate = (int8_t)x->ask.count++;
     x->ask.has_gates = true;
     return END_OK;

@@ -134,15 +134,26 @@ MUST_USE enum err identity_mac(const struct identity_secret *secret,
                                const struct identity_value *values, unsigned count,
                                uint8_t mac[IDENTITY_KEY_BYTES]);
 
-/* A worker's cache of identity_mac and of proven tokens: fixed size, direct-mapped, found by a SipHash-128 under a
- * random key and verified by all of it.  One cache serves any number of secrets.
+/* A worker's cache of identity_mac, of what follows from it and of proven tokens: fixed size, direct-mapped,
+ * found by a keyed hash of 256 bits (base_nh.h) and verified by all of it.  One cache serves any number of secrets.
  * Owner: a worker.  Freed by: identity_cache_free.  Thread: the worker's. */
 struct identity_cache *identity_cache_new(unsigned entries /* a power of two */);
 void identity_cache_free(struct identity_cache *cache);
-MUST_USE enum err identity_cache_mac(struct identity_cache *cache,
-                                     const struct identity_secret *secret,
-                                     const struct identity_value *values, unsigned count,
-                                     uint8_t mac[IDENTITY_KEY_BYTES]);
+
+/* A subject, ready for use. */
+struct identity_mark {
+    uint8_t mac[IDENTITY_KEY_BYTES];
+    char text[IDENTITY_TEXT_LEN]; /* the mac as logs show it */
+    uint32_t place;               /* the cache's */
+};
+MUST_USE enum err identity_cache_mark(struct identity_cache *cache,
+                                      const struct identity_secret *secret,
+                                      const struct identity_value *values, unsigned count,
+                                      struct identity_mark *mark);
+/* identity_quota_key of a mark of this cache. */
+void identity_cache_key(struct identity_cache *cache, const struct identity_mark *mark,
+                        const uint8_t quota_id[IDENTITY_KEY_BYTES],
+                        uint8_t key[IDENTITY_KEY_BYTES]);
 
 /* The key of a quota's subject: the subject's mac combined with the quota's own 128 bits.  quota_id
  * comes from identity_quota_id(name) once, at load.  So one subject has unrelated keys in two quotas. */

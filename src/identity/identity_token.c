@@ -146,5 +146,9 @@ enum err identity_token_mac(struct identity_cache *cache, const struct identity_
     /* Beside a name no value of this kind is a project: no subject shares a mac with a token. */
     struct identity_value value = {
         .kind = IDENTITY_TOKEN_PROJECT, .source_name = SPAN("token"), .value = token};
-    return identity_cache_mac(cache, secret, &value, 1, mac);
+    struct identity_mark mark;
+    enum err err = identity_cache_mark(cache, secret, &value, 1, &mark);
+    if (err == ERR_OK)
+        memcpy(mac, mark.mac, IDENTITY_KEY_BYTES);
+    return err;
 }

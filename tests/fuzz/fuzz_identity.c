@@ -70,11 +70,12 @@ static void check_extract(const struct request *request, const char *source, con
         struct identity_secret *secret = identity_secret_new(SPAN("secret"));
         struct identity_cache *cache = identity_cache_new(1);
         FUZZ_CHECK(secret != NULL && cache != NULL);
-        uint8_t mac[IDENTITY_KEY_BYTES], cached[IDENTITY_KEY_BYTES];
+        uint8_t mac[IDENTITY_KEY_BYTES];
+        struct identity_mark cached;
         FUZZ_CHECK(identity_mac(secret, &value, 1, mac) == ERR_OK);
         for (unsigned i = 0; i < 2; i++) {
-            FUZZ_CHECK(identity_cache_mac(cache, secret, &value, 1, cached) == ERR_OK);
-            FUZZ_CHECK(memcmp(mac, cached, sizeof(mac)) == 0);
+            FUZZ_CHECK(identity_cache_mark(cache, secret, &value, 1, &cached) == ERR_OK);
+            FUZZ_CHECK(memcmp(mac, cached.mac, sizeof(mac)) == 0);
         }
         identity_cache_free(cache);
         identity_secret_free(secret);

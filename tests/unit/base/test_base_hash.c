@@ -71,11 +71,26 @@ static void test_key_and_length_matter(void **state)
     assert_int_equal(hash_sip64(key, NULL, 0), hash_sip64(key, "", 0));
 }
 
+static void test_end(void **state)
+{
+    (void)state;
+    struct hash_key key = vector_key(), other = {key.k0 ^ 1, key.k1};
+    uint64_t words[4] = {1, 2, 3, 4}, before = hash_sip_end(key, words);
+    assert_int_equal(before, hash_sip_end(key, words));
+    assert_int_not_equal(before, hash_sip_end(other, words));
+    for (unsigned i = 0; i < 4; i++) {
+        words[i] ^= UINT64_C(1) << 63;
+        assert_int_not_equal(before, hash_sip_end(key, words));
+        words[i] ^= UINT64_C(1) << 63;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_key_and_length_matter),
+        cmocka_unit_test(test_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,31 @@ static void test_eq(void **state)
     assert_false(span_eq_nocase(SPAN("\xc4"), SPAN("\xe4")));
 }
 
+static int lower(int byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? byte + 'a' - 'A' : byte;
+}
+
+/* Every two bytes at every place of short and long texts. */
+static void test_eq_nocase_bytes(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len <= 18; len++) {
+        for (size_t at = 0; at < len; at++) {
+            char a[18], b[18];
+            memset(a, 'n', sizeof(a));
+            memset(b, 'N', sizeof(b));
+            for (unsigned pair = 0; pair < 65536; pair++) {
+                a[at] = (char)(pair >> 8);
+                b[at] = (char)pair;
+                bool is_same = lower((int)(pair >> 8)) == lower((int)(pair & 255));
+                if (span_eq_nocase((struct span){a, len}, (struct span){b, len}) != is_same)
+                    fail_msg("bytes %04x at %zu of %zu", pair, at, len);
+            }
+        }
+    }
+}
+
 static void test_trim(void **state)
 {
     (void)state;
@@ -95,11 +120,9 @@ static void test_err_sentences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_eq),
-        cmocka_unit_test(test_trim),
-        cmocka_unit_test(test_find_and_prefix),
-        cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_err_sentences),
+        cmocka_unit_test(test_eq),   cmocka_unit_test(test_eq_nocase_bytes),
+        cmocka_unit_test(test_trim), cmocka_unit_test(test_find_and_prefix),
+        cmocka_unit_test(test_utf8), cmocka_unit_test(test_err_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

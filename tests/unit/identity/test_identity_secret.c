@@ -5,6 +5,8 @@
 
 #include <pthread.h>
 
+#include "base/base_fmt.h"
+
 static struct identity_value value_of(enum identity_kind kind, struct span name, struct span value)
 {
     return (struct identity_value){.kind = kind, .source_name = name, .value = value};
@@ -23,6 +25,19 @@ static void assert_hex(const uint8_t bytes[IDENTITY_KEY_BYTES], const char *want
     for (unsigned i = 0; i < IDENTITY_KEY_BYTES; i++)
         snprintf(got + 2 * i, 3, "%02x", bytes[i]);
     assert_string_equal(got, want);
+}
+
+static enum err cached_mac(struct identity_cache *cache, const struct identity_secret *secret,
+                           const struct identity_value *values, unsigned count,
+                           uint8_t mac[IDENTITY_KEY_BYTES])
+{
+    struct identity_mark mark;
+    enum err err = identity_cache_mark(cache, secret, values, count, &mark);
+    char text[IDENTITY_TEXT_LEN];
+    fmt_base64url(text, mark.mac, IDENTITY_KEY_BYTES);
+    assert_memory_equal(mark.text, text, IDENTITY_TEXT_LEN);
+    memcpy(mac, mark.mac, IDENTITY_KEY_BYTES);
+    return err;
 }
 
 static void test_known_answers(void **state)
@@ -59,8 +74,7 @@ static void test_known_answers(void **state)
         assert_hex(mac, rows[i].want);
         for (unsigned again = 0; again < 2; again++) {
             memset(mac, 0, sizeof(mac));
-            assert_int_equal(identity_cache_mac(cache, secret, rows[i].values, rows[i].count, mac),
-                             ERR_OK);
+            assert_int_equal(cached_mac(cache, secret, rows[i].values, rows[i].count, mac), ERR_OK);
             assert_hex(mac, rows[i].want);
         }
     }
@@ -93,7 +107,7 @@ static void test_secrets(void **state)
     assert_memory_not_equal(want[0], want[1], IDENTITY_KEY_BYTES);
     for (unsigned i = 0; i < 6; i++) {
         const struct identity_secret *secret = i % 3 == 0 ? one : i % 3 == 1 ? two : same;
-        assert_int_equal(identity_cache_mac(cache, secret, &value, 1, got), ERR_OK);
+        assert_int_equal(cached_mac(cache, secret, &value, 1, got), ERR_OK);
         assert_memory_equal(got, want[i % 3 == 1], IDENTITY_KEY_BYTES);
     }
     identity_cache_free(cache);
@@ -139,7 +153,7 @@ static void test_no_two_share_a_key(void **state)
         struct identity_value pair[] = {ones[i / ONES], ones[i % ONES]};
         uint8_t mac[IDENTITY_KEY_BYTES];
         assert_int_equal(identity_mac(secret, pair, 2, seen[count].mac), ERR_OK);
-        assert_int_equal(identity_cache_mac(cache, secret, pair, 2, mac), ERR_OK);
+        assert_int_equal(cached_mac(cache, secret, pair, 2, mac), ERR_OK);
         assert_memory_equal(mac, seen[count].mac, IDENTITY_KEY_BYTES);
         count++;
     }
@@ -173,7 +187,7 @@ static void test_lengths(void **state)
             };
             uint8_t mac[IDENTITY_KEY_BYTES], cached[IDENTITY_KEY_BYTES];
             assert_int_equal(identity_mac(secret, values, 2, mac), ERR_OK);
-            assert_int_equal(identity_cache_mac(cache, secret, values, 2, cached), ERR_OK);
+            assert_int_equal(cached_mac(cache, secret, values, 2, cached), ERR_OK);
             assert_memory_equal(mac, cached, IDENTITY_KEY_BYTES);
             if (len > 0)
                 assert_memory_not_equal(mac, before, IDENTITY_KEY_BYTES);
@@ -200,8 +214,7 @@ static void test_largest_key(void **state)
     struct identity_cache *cache = identity_cache_new(2);
     uint8_t mac[IDENTITY_KEY_BYTES], cached[IDENTITY_KEY_BYTES];
     assert_int_equal(identity_mac(secret, values, IDENTITY_VALUES_MAX, mac), ERR_OK);
-    assert_int_equal(identity_cache_mac(cache, secret, values, IDENTITY_VALUES_MAX, cached),
-                     ERR_OK);
+    assert_int_equal(cached_mac(cache, secret, values, IDENTITY_VALUES_MAX, cached), ERR_OK);
     assert_memory_equal(mac, cached, IDENTITY_KEY_BYTES);
     identity_cache_free(cache);
     identity_secret_free(secret);
@@ -324,6 +337,37 @@ static void test_quota_keys(void **state)
         assert_memory_not_equal(&keys[i - 1], &keys[i], sizeof(keys[0]));
 }
 
+/* The keys that a cache keeps beside a mac are those of identity_quota_key: for more quotas than it keeps, and
+ * when the place has gone to somebody else. */
+static void test_cached_quota_keys(void **state)
+{
+    (void)state;
+    static const struct span names[] = {SPAN("a"), SPAN("b"), SPAN("c"), SPAN_NONE};
+    static const struct span users[] = {SPAN("one"), SPAN("two")};
+    struct identity_secret *secret = secret_of("s");
+    struct identity_cache *cache = identity_cache_new(1);
+    for (unsigned round = 0; round < 40; round++) {
+        uint8_t id[IDENTITY_KEY_BYTES], want[IDENTITY_KEY_BYTES], got[IDENTITY_KEY_BYTES];
+        struct identity_value value = value_of(IDENTITY_HEADER, SPAN("x"), users[round / 2 % 2]);
+        struct identity_value other = value_of(IDENTITY_HEADER, SPAN("x"), users[round % 2]);
+        struct identity_mark mark, ignored;
+        assert_int_equal(identity_cache_mark(cache, secret, &value, 1, &mark), ERR_OK);
+        if (round % 5 == 0) /* takes the place, or is the same */
+            assert_int_equal(identity_cache_mark(cache, secret, &other, 1, &ignored), ERR_OK);
+        for (unsigned i = 0; i < 6; i++) {
+            if ((round + i) % 4 == 3)
+                memset(id, 0, sizeof(id));
+            else
+                identity_quota_id(names[(round + i) % 4], id);
+            identity_quota_key(mark.mac, id, want);
+            identity_cache_key(cache, &mark, id, got);
+            assert_memory_equal(got, want, sizeof(want));
+        }
+    }
+    identity_cache_free(cache);
+    identity_secret_free(secret);
+}
+
 #define THREADS 4
 
 static void *compute_many(void *arg)
@@ -367,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_one_network_is_one_subject),
         cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_quota_keys),
+        cmocka_unit_test(test_cached_quota_keys),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_nh.h - NH (Black, Halevi, Krawczyk, Krovetz, Rogaway, "UMAC: fast and secure message authentication",
+ * 1999) over 64-bit words, in two Toeplitz passes.  Takes: pairs of words and random words as key.  Gives: 256
+ * bits, equal for two different inputs with a chance of at most 2^-128 (theorem 4.2 there, twice 2^-64), as long as
+ * whoever chose them knows nothing of the key.  So: for tables that stay in one process and show nobody the
+ * result, nor a function of it that could be turned back.  A tenth of SipHash-2-4's instructions a byte.
+ *
+ * Inputs that differ in length must differ in their first pair too: put the lengths there. */
+#ifndef SLUICE_BASE_NH_H
+#define SLUICE_BASE_NH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define NH_BLOCK            16 /* bytes of a pair */
+
+/* How many key words `pairs` pairs need. */
+#define NH_KEY_WORDS(pairs) (2 * (pairs) + 2)
+
+/* The sums on their way.  Owner: whoever embeds it. */
+struct nh {
+    const uint64_t *key; /* of the next pair */
+    unsigned __int128 first, second;
+};
+
+static inline void nh_pair(struct nh *nh, uint64_t a, uint64_t b)
+{
+    nh->first += (unsigned __int128)(a + nh->key[0]) * (b + nh->key[1]);
+    nh->second += (unsigned __int128)(a + nh->key[2]) * (b + nh->key[3]);
+    nh->key += 2;
+}
+
+static inline uint64_t nh_load8(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+static inline uint32_t nh_load4(const char *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/* One pair for every 16 bytes begun.  The last one may overlap those before: for a length that is known, still
+ * no two texts give the same words. */
+static inline void nh_bytes(struct nh *nh, const char *bytes, size_t len)
+{
+    if (len >= NH_BLOCK) {
+        size_t at = 0;
+        for (; at + NH_BLOCK < len; at += NH_BLOCK)
+            nh_pair(nh, nh_load8(bytes + at), nh_load8(bytes + at + 8));
+        nh_pair(nh, nh_load8(bytes + len - 16), nh_load8(bytes + len - 8));
+    } else if (len >= 8) {
+        nh_pair(nh, nh_load8(bytes), nh_load8(bytes + len - 8));
+    } else if (len >= 4) {
+        nh_pair(nh, nh_load4(bytes), nh_load4(bytes + len - 4));
+    } else if (len > 0) {
+        const unsigned char *text = (const unsigned char *)bytes;
+        nh_pair(nh, text[0] | (uint64_t)text[len / 2] << 8 | (uint64_t)text[len - 1] << 16, 0);
+    }
+}
+
+#endif

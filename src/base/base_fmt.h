@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* base_fmt.h - writing text without printf.  Each function writes at `out` and returns the byte
- * after the last one; the caller has made sure of the room that the name's MAX states. */
+ * after the last one; the caller has made sure of the room that the name's MAX states, and what stands there behind
+ * the text may be written over. */
 #ifndef SLUICE_BASE_FMT_H
 #define SLUICE_BASE_FMT_H
 
@@ -10,8 +11,11 @@
 #include "base/base_span.h"
 
 #define FMT_U64_MAX     20
+#define FMT_U32_MAX     10
 #define FMT_RFC3339_MAX 24 /* 2026-11-22T14:02:11.482Z */
 #define FMT_DATE_MAX    29 /* Sun, 06 Nov 1994 08:49:37 GMT (RFC 9110 section 5.6.7) */
+
+extern const char fmt_pairs[]; /* "00", "01" and so on to "99" */
 
 char *fmt_u64_long(char *out, uint64_t value); /* from 10 on */
 

@@ -163,6 +163,7 @@ struct exchange {
     bool has_claims;                /* a subject is claimed */
     uint32_t cost;
     unsigned id_line_len;
+    uint8_t peer_text_len; /* 0: not made yet */
 
     /* set before use */
     struct lease_ask ask;
@@ -171,6 +172,7 @@ struct exchange {
     struct http_framing framing;
     struct http_target target;
     struct record_id id;
+    char peer_text[IP_TEXT_MAX];
     char id_line[RECORD_ID_MAX + 20]; /* "X-request-id: ...\r\n" */
     struct arena arena;
     _Alignas(16) char first[EXCHANGE_ARENA_FIRST_BYTES];

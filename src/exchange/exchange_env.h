@@ -64,6 +64,7 @@ struct exchange_env {
     char date[FMT_DATE_MAX];
     struct exchange_id_tail id_tail;
     struct http_host_memo host_memo; /* for those who parse requests */
+    struct record_memo lines;        /* of the access log */
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
 };

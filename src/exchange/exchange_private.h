@@ -45,6 +45,16 @@ static inline size_t exchange_own_fields_max(const struct exchange *x)
     return EXCHANGE_OWN_FIELDS_MAX + reply_limits_max(dialects);
 }
 
+/* The peer's address as the server and the log are told it. */
+static inline struct span exchange_peer_text(struct exchange *x)
+{
+    if (x->peer_is_unix)
+        return SPAN("unix");
+    if (x->peer_text_len == 0)
+        x->peer_text_len = (uint8_t)ip_format(x->peer_text, &x->peer_ip);
+    return (struct span){x->peer_text, x->peer_text_len};
+}
+
 /* The dialects of headers that this request gets: those of its route, x-apig only when it asks for it. */
 bool exchange_asks_debug(const struct exchange *x);
 static inline uint32_t exchange_dialects(const struct exchange *x)

@@ -28,48 +28,14 @@ static uint64_t record_since(uint64_t from_us, uint64_t to_us)
     return from_us == 0 || to_us < from_us ? UINT64_MAX : to_us - from_us;
 }
 
-static void record_request(struct exchange *x, struct record_access *record)
+static struct span record_proto(const struct exchange *x)
 {
-    record->id = x->id;
-    record->parent_id = x->parent_id;
-    record->client_ip = x->client_ip;
-    record->peer_ip = x->peer_ip;
-    record->peer_is_unix = x->peer_is_unix;
-    record->bytes_in = x->bytes_in;
-    record->bytes_out = x->bytes_out;
-    record->listener = x->listener->name;
-    if (!x->has_head)
-        return;
-    record->proto = x->head.minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
-    record->method = http_head_span(&x->head, x->head.method);
-    record->host = x->target.authority;
-    record->path = x->judged.len != 0 ? x->judged : x->target.path;
-    record->query = x->target.query;
+    return x->head.minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
 }
 
-static void record_routing(struct exchange *x, struct record_access *record)
+static struct span record_path(const struct exchange *x)
 {
-    if (x->route == NULL)
-        return;
-    record->route = x->route->rule->name;
-    record->cost = x->route->cost.estimate;
-    if (x->tries == 0)
-        return;
-    record->upstream = x->snapshot->plan->upstreams[x->route->upstream].name;
-    record->server = x->server;
-    record->tries = x->tries;
-    record->reused = x->was_reused;
-    record->upstream_id = x->upstream_id;
-}
-
-static void record_times(struct exchange *x, struct record_access *record)
-{
-    uint64_t now_us = x->env->loop->mono_us;
-    record->t_header_us = record_since(x->began_us, x->headed_us);
-    record->t_store_us = x->is_decided ? x->store_us : UINT64_MAX;
-    record->t_connect_us = record_since(x->connect_us, x->connected_us);
-    record->t_first_us = record_since(x->sent_us, x->first_us);
-    record->t_total_us = record_since(x->began_us, now_us);
+    return x->judged.len != 0 ? x->judged : x->target.path;
 }
 
 static void record_line(struct exchange *x)
@@ -77,14 +43,42 @@ static void record_line(struct exchange *x)
     char *line = loop_log_begin(x->env->ring, RECORD_LINE_MAX);
     if (line == NULL)
         return;
+    const struct plan *plan = x->snapshot->plan;
+    const struct plan_route *route = x->route;
+    const bool has_head = x->has_head, is_sent = route != NULL && x->tries != 0;
+    const bool has_slots = x->ask.hold != NULL || x->shadow_hold != NULL;
+    uint64_t now_us = x->env->loop->mono_us;
     struct record_subject subjects[QUOTA_MAX_PER_ROUTE * IDENTITY_VALUES_MAX];
     const struct quota_charge *shadows[QUOTA_MAX_PER_ROUTE];
     const struct quota_slot *slots[QUOTA_MAX_PER_ROUTE];
     for (unsigned i = 0; i < x->shadow_count; i++)
         shadows[i] = &x->shadows[i].charge;
-    struct record_access record = {
+    record_subjects(x, subjects);
+    /* All members: what is left out here is cleared first, and with it the rest. */
+    const struct record_access record = {
+        .memo = &x->env->lines,
         .wall_us = x->env->loop->wall_us,
-        .generation = x->snapshot->plan->generation,
+        .generation = plan->generation,
+        .id = x->id,
+        .parent_id = x->parent_id,
+        .client_ip = x->client_ip,
+        .peer_ip = x->peer_ip,
+        .peer_is_unix = x->peer_is_unix,
+        .peer_text = exchange_peer_text(x),
+        .proto = has_head ? record_proto(x) : SPAN_NONE,
+        .method = has_head ? http_head_span(&x->head, x->head.method) : SPAN_NONE,
+        .host = has_head ? x->target.authority : SPAN_NONE,
+        .path = has_head ? record_path(x) : SPAN_NONE,
+        .query = has_head ? x->target.query : SPAN_NONE,
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+        .listener = x->listener->name,
+        .route = route == NULL ? SPAN_NONE : route->rule->name,
+        .upstream = is_sent ? plan->upstreams[route->upstream].name : SPAN_NONE,
+        .server = x->server,
+        .upstream_id = x->upstream_id,
+        .tries = x->tries,
+        .reused = x->was_reused,
         .tier = x->tier,
         .decision = &x->ask.decision,
         .charges = x->ask.charges,
@@ -92,21 +86,21 @@ static void record_line(struct exchange *x)
         .shadows = shadows,
         .shadow_count = x->shadow_count,
         .slots = slots,
+        .slot_count = has_slots ? exchange_list_slots(x, slots) : 0,
+        .cost = route == NULL ? 0 : route->cost.estimate,
         .subjects = subjects,
         .subject_count = x->subject_count,
         .status = x->status,
         .end = exchange_ending(x->end)->name,
+        .reason =
+            x->fault.id == HTTP_FAULT_NONE ? SPAN_NONE : span_of(http_fault_name(x->fault.id)),
+        .close = x->is_last ? SPAN("requests") : SPAN_NONE,
+        .t_header_us = record_since(x->began_us, x->headed_us),
+        .t_store_us = x->is_decided ? x->store_us : UINT64_MAX,
+        .t_connect_us = record_since(x->connect_us, x->connected_us),
+        .t_first_us = record_since(x->sent_us, x->first_us),
+        .t_total_us = record_since(x->began_us, now_us),
     };
-    if (x->fault.id != HTTP_FAULT_NONE)
-        record.reason = span_of(http_fault_name(x->fault.id));
-    if (x->is_last)
-        record.close = SPAN("requests");
-    if (x->ask.hold != NULL || x->shadow_hold != NULL)
-        record.slot_count = exchange_list_slots(x, slots);
-    record_subjects(x, subjects);
-    record_request(x, &record);
-    record_routing(x, &record);
-    record_times(x, &record);
     loop_log_commit(x->env->ring, (size_t)(record_access_write(line, &record) - line));
 }
 

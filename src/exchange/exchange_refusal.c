@@ -53,6 +53,7 @@ void exchange_refusal_record(struct exchange_env *env, const struct exchange_ref
     if (line == NULL)
         return;
     const struct record_access record = {
+        .memo = &env->lines,
         .wall_us = env->loop->wall_us,
         .generation = plan->generation,
         .id = refusal->id,

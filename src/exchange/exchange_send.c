@@ -161,10 +161,7 @@ static char *send_forwarded(struct exchange *x, char *at)
     at = FMT_LIT(at, "X-Forwarded-For: ");
     if (x->is_trusted)
         at = send_joined(x, at, HTTP_FIELD_X_FORWARDED_FOR);
-    if (x->peer_is_unix)
-        at = FMT_LIT(at, "unix");
-    else
-        at += ip_format(at, &x->peer_ip);
+    at = fmt_span(at, exchange_peer_text(x));
     at = FMT_LIT(at, "\r\n");
     at = send_kept_or(x, at, SPAN("X-Forwarded-Proto: "), HTTP_FIELD_X_FORWARDED_PROTO,
                       SPAN("http"));

@@ -5,7 +5,7 @@
 #ifndef SLUICE_RECORD_RECORD_H
 #define SLUICE_RECORD_RECORD_H
 
-#include "base/base_fmt.h"
+#include "base/base_fmt_memo.h"
 #include "base/base_ip.h"
 #include "base/base_rng.h"
 #include "http/http_head.h"
@@ -34,14 +34,26 @@ struct record_subject {
     struct span text;     /* clear value or 22 characters */
 };
 
+/* What lines of one worker have in common: the text of this millisecond, and numbers that come again.  Owner: the
+ * worker.  All zeroes is an empty one. */
+struct record_memo {
+    uint64_t wall_ms;
+    uint32_t generation;
+    uint32_t begin_len; /* 0: none yet */
+    char begin[64];     /* ,"ts":"...","gen":N,"id":" */
+    struct fmt_memo numbers;
+};
+
 /* Everything borrowed; empty spans and UINT64_MAX numbers are left out of the line. */
 struct record_access {
-    uint64_t wall_us; /* when the exchange ended */
+    struct record_memo *memo; /* the writer's; changed */
+    uint64_t wall_us;         /* when the exchange ended */
     uint32_t generation;
     struct record_id id;
     struct span parent_id;
     struct ip client_ip, peer_ip;
     bool peer_is_unix;
+    struct span peer_text; /* of peer_ip, or "unix"; empty: it is made here */
     struct span proto, method, host, path /* as judged */, query /* raw; only names are written */;
     uint64_t bytes_in, bytes_out;
     struct span listener, route, upstream, server, upstream_id;

@@ -25,6 +25,7 @@
 struct line {
     struct fmt_json text;   /* what clients and upstreams may fill */
     struct fmt_json quotas; /* what "refused_by" and "quotas" may */
+    struct fmt_memo *numbers;
 };
 
 static inline bool has_room(const struct fmt_json *json, const char *out, size_t bytes)
@@ -55,20 +56,38 @@ static inline char *close_list(char *out, const char *first, char close)
     return out + 1;
 }
 
+/* The first '&' or `other`, or the end.  Eight bytes at once: names and values are mostly short, so that a call costs
+ * more than the look, and byte by byte it was a tenth of a line. */
+static inline const char *find_either(const char *next, const char *end, char other)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    for (; end - next >= 8; next += 8) {
+        uint64_t word = fmt_json_load8(next);
+        uint64_t one = word ^ ones * '&', two = word ^ ones * (unsigned char)other;
+        /* A borrow can only make a hit behind a real one. */
+        uint64_t hits = (((one - ones) & ~one) | ((two - ones) & ~two)) & tops;
+        if (hits != 0)
+            return next + __builtin_ctzll(hits) / 8;
+    }
+#endif
+    while (next < end && *next != '&' && *next != other)
+        next++;
+    return next;
+}
+
 /* ["name",...]: what stands before a '=', as it was sent.  Values never reach the log. */
 static char *put_query(struct fmt_json *json, char *out, struct span query)
 {
     char *begin = out, *first = out = FMT_LIT(out, ",\"query\":[");
-    while (query.len > 0) {
-        size_t len = span_find(query, '&');
-        struct span param = {query.ptr, len};
-        query.ptr += len;
-        query.len -= len;
-        if (query.len > 0) {
-            query.ptr++;
-            query.len--;
-        }
-        param.len = span_find(param, '=');
+    const char *next = query.ptr, *end = query.ptr + query.len;
+    while (next < end) {
+        struct span param = {next, 0};
+        next = find_either(next, end, '=');
+        param.len = (size_t)(next - param.ptr);
+        next = find_either(next, end, '&');
+        if (next < end)
+            next++;
         if (param.len == 0)
             continue;
         if (out - first > QUERY_MAX_BYTES || !has_room(json, out, PARAM_MAX_BYTES + 4)) {
@@ -82,38 +101,74 @@ static char *put_query(struct fmt_json *json, char *out, struct span query)
     return out == first ? begin : close_list(out, first, ']');
 }
 
+static inline bool is_same_ip(const struct ip *a, const struct ip *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
 static bool is_zero(const struct ip *ip)
 {
     static const struct ip zero;
-    return memcmp(ip, &zero, sizeof(zero)) == 0;
+    return is_same_ip(ip, &zero);
+}
+
+/* An address is rarely longer, and then costs a call. */
+static inline char *put_short(char *out, struct span text)
+{
+    if (text.len < 8 || text.len > 16)
+        return fmt_span(out, text);
+    uint64_t first = fmt_json_load8(text.ptr), last = fmt_json_load8(text.ptr + text.len - 8);
+    memcpy(out, &first, 8);
+    memcpy(out + text.len - 8, &last, 8);
+    return out + text.len;
 }
 
 static char *put_addresses(char *out, const struct record_access *record)
 {
-    char *client = out = FMT_LIT(out, ",\"client_ip\":\"");
-    if (record->peer_is_unix && is_zero(&record->client_ip))
-        out = FMT_LIT(out, "unix");
+    char room[IP_TEXT_MAX];
+    struct span peer = record->peer_text;
+    bool is_same = record->peer_is_unix ? is_zero(&record->client_ip)
+                                        : is_same_ip(&record->client_ip, &record->peer_ip);
+    if (peer.len == 0)
+        peer = record->peer_is_unix ? SPAN("unix")
+                                    : (struct span){room, ip_format(room, &record->peer_ip)};
+    out = FMT_LIT(out, ",\"client_ip\":\"");
+    if (is_same)
+        out = put_short(out, peer);
     else
         out += ip_format(out, &record->client_ip);
-    size_t client_len = (size_t)(out - client);
     out = FMT_LIT(out, "\",\"peer_ip\":\"");
-    if (record->peer_is_unix)
-        out = FMT_LIT(out, "unix");
-    else if (memcmp(&record->peer_ip, &record->client_ip, sizeof(record->peer_ip)) == 0)
-        out = fmt_span(out, (struct span){client, client_len});
-    else
-        out += ip_format(out, &record->peer_ip);
+    out = put_short(out, peer);
     *out++ = '"';
     return out;
 }
 
+static void begin_anew(struct record_memo *memo, uint64_t wall_ms, uint32_t generation)
+{
+    char *out = FMT_LIT(memo->begin, ",\"ts\":\"");
+    out = fmt_rfc3339_ms(out, wall_ms * 1000);
+    out = FMT_LIT(out, "\",\"gen\":");
+    out = fmt_u64(out, generation);
+    out = FMT_LIT(out, ",\"id\":\"");
+    memo->wall_ms = wall_ms;
+    memo->generation = generation;
+    memo->begin_len = (uint32_t)(out - memo->begin);
+}
+
+/* Lines of one millisecond begin alike, and one turn of the loop ends many requests. */
+static inline char *put_begin(char *out, const struct record_access *record)
+{
+    struct record_memo *memo = record->memo;
+    uint64_t wall_ms = record->wall_us / 1000;
+    if (memo->wall_ms != wall_ms || memo->generation != record->generation || memo->begin_len == 0)
+        begin_anew(memo, wall_ms, record->generation);
+    memcpy(out, memo->begin, sizeof(memo->begin));
+    return out + memo->begin_len;
+}
+
 static char *put_request(struct fmt_json *json, char *out, const struct record_access *record)
 {
-    out = FMT_LIT(out, ",\"ts\":\"");
-    out = fmt_rfc3339_ms(out, record->wall_us);
-    out = FMT_LIT(out, "\",\"gen\":");
-    out = fmt_u64(out, record->generation);
-    out = FMT_LIT(out, ",\"id\":\"");
+    out = put_begin(out, record);
     out = fmt_span(out, (struct span){record->id.hex, RECORD_ID_HEX});
     *out++ = '"';
     out = put_text(json, out, SPAN(",\"parent_id\":\""), record->parent_id, NAME_MAX_BYTES);
@@ -274,8 +329,8 @@ static char *put_window_end(char *out, const struct quota_charge *charge, bool i
 }
 
 /* One window of "quotas", with a comma; without numbers when nothing was read (the store was away). */
-static char *put_window(struct fmt_json *json, char *out, const struct quota_charge *charge,
-                        unsigned w, uint64_t now_s)
+static char *put_window(struct line *line, char *out, const struct quota_charge *charge, unsigned w,
+                        uint64_t now_s)
 {
     static const struct {
         char text[24];
@@ -288,7 +343,7 @@ static char *put_window(struct fmt_json *json, char *out, const struct quota_cha
     const struct quota_limit *limit = &charge->quota->limits[w];
     const struct quota_reading *reading = &charge->readings[w];
     out = FMT_LIT(out, "{\"q\":\"");
-    out = fmt_json_value(json, out, charge->quota->name, NAME_MAX_BYTES);
+    out = fmt_json_value(&line->quotas, out, charge->quota->name, NAME_MAX_BYTES);
     out = FMT_LIT(out, ",\"w\":\"");
     out += quota_window_text(out, limit, false);
     if (charge->is_skipped || reading->start_s == 0)
@@ -297,13 +352,13 @@ static char *put_window(struct fmt_json *json, char *out, const struct quota_cha
     if (charge->quota->algorithm != QUOTA_FIXED)
         end_s = (charge->outlooks[w].end_us + 999999) / 1000000;
     out = FMT_LIT(out, "\",\"start\":");
-    out = fmt_u64(out, reading->start_s);
+    out = fmt_u32_memo(line->numbers, out, reading->start_s);
     out = FMT_LIT(out, ",\"charged\":");
     out = fmt_u64(out, charge->is_charged ? charge->cost : 0);
     out = FMT_LIT(out, ",\"used\":");
     out = fmt_u64(out, reading->used);
     out = FMT_LIT(out, ",\"limit\":");
-    out = fmt_u64(out, reading->limit);
+    out = fmt_u32_memo(line->numbers, out, reading->limit);
     out = FMT_LIT(out, ",\"reset_s\":");
     out = fmt_u64(out, end_s > now_s ? end_s - now_s : 1);
     memcpy(out, sources[charge->source].text, sizeof(sources[0].text));
@@ -311,15 +366,15 @@ static char *put_window(struct fmt_json *json, char *out, const struct quota_cha
     return FMT_LIT(out, "},");
 }
 
-static char *put_windows(struct fmt_json *json, char *out, const struct quota_charge *charge,
+static char *put_windows(struct line *line, char *out, const struct quota_charge *charge,
                          uint64_t now_s)
 {
     for (unsigned w = 0; w < charge->quota->limit_count; w++) {
-        if (!has_room(json, out, NAME_MAX_BYTES + ENTRY_MAX)) {
-            json->cut = true;
+        if (!has_room(&line->quotas, out, NAME_MAX_BYTES + ENTRY_MAX)) {
+            line->quotas.cut = true;
             break;
         }
-        out = put_window(json, out, charge, w, now_s);
+        out = put_window(line, out, charge, w, now_s);
     }
     return out;
 }
@@ -353,16 +408,16 @@ static char *put_slot(struct fmt_json *json, char *out, const struct quota_slot 
     return FMT_LIT(out, "},");
 }
 
-static char *put_quotas(struct fmt_json *json, char *out, const struct record_access *record)
+static char *put_quotas(struct line *line, char *out, const struct record_access *record)
 {
     uint64_t now_s = decided_at_s(record);
     char *first = out = FMT_LIT(out, ",\"quotas\":[");
     for (unsigned i = 0; i < record->charge_count; i++)
-        out = put_windows(json, out, &record->charges[i], now_s);
+        out = put_windows(line, out, &record->charges[i], now_s);
     for (unsigned i = 0; i < record->shadow_count; i++)
-        out = put_windows(json, out, record->shadows[i], now_s);
+        out = put_windows(line, out, record->shadows[i], now_s);
     for (unsigned i = 0; i < record->slot_count; i++)
-        out = put_slot(json, out, record->slots[i]);
+        out = put_slot(&line->quotas, out, record->slots[i]);
     return close_list(out, first, ']');
 }
 
@@ -387,7 +442,7 @@ static char *put_decision(struct line *line, char *out, const struct record_acce
     if (record->subject_count != 0)
         out = put_subjects(&line->text, out, record);
     if (has_quotas)
-        out = put_quotas(&line->quotas, out, record);
+        out = put_quotas(line, out, record);
     if (is_refusal && decision->retry_after_s != 0) {
         out = FMT_LIT(out, ",\"retry_after\":");
         out = fmt_u64(out, decision->retry_after_s);
@@ -435,6 +490,7 @@ char *record_access_write(char *out, const struct record_access *record)
 {
     const char *end = out + RECORD_LINE_MAX - RECORD_PREFIX_MAX - FIXED_MAX;
     struct line line = {.text.end = end - quotas_bytes(record), .quotas.end = end};
+    line.numbers = &record->memo->numbers;
     out = put_request(&line.text, out, record);
     out = put_routing(&line.text, out, record);
     out = put_decision(&line, out, record);

@@ -221,6 +221,7 @@ static void check_quotas(const json_t *root, const struct record_access *record)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct sample sample;
+    static struct record_memo memo; /* of all lines, as a worker's is */
     if (size > 16384)
         return 0;
     char *copy = fuzz_copy(data, size);
@@ -230,6 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* In a block of exactly the stated length, so that a sanitizer sees the first byte behind it. */
     char *line = malloc(LINE_MAX);
     FUZZ_CHECK(line != NULL);
+    sample.record.memo = &memo;
     char *end = record_access_write(line, &sample.record);
     size_t len = (size_t)(end - line);
     FUZZ_CHECK(len <= LINE_MAX && line[0] == ',' && memchr(line, '\n', len) == end - 1);

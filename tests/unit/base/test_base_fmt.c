@@ -48,6 +48,22 @@ static void test_u64(void **state)
     }
 }
 
+/* Every number of digits, and the numbers around each step. */
+static void test_u64_steps(void **state)
+{
+    (void)state;
+    uint64_t step = 1;
+    for (unsigned digits = 0; digits < 20; digits++, step *= 10) {
+        for (uint64_t more = 0; more < 2200; more++) {
+            uint64_t value = step - 1100 + more; /* below 0 it is a number of twenty digits */
+            char out[FMT_U64_MAX], want[32];
+            int len = snprintf(want, sizeof(want), "%llu", (unsigned long long)value);
+            assert_int_equal(fmt_u64(out, value) - out, len);
+            assert_memory_equal(out, want, (size_t)len);
+        }
+    }
+}
+
 static void test_hex_and_base64(void **state)
 {
     (void)state;
@@ -298,6 +314,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_u64),
+        cmocka_unit_test(test_u64_steps),
         cmocka_unit_test(test_hex_and_base64),
         cmocka_unit_test(test_hex_of_every_byte),
         cmocka_unit_test(test_times),

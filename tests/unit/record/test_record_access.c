@@ -125,6 +125,7 @@ struct bench {
     struct quota_charge charges[2];
     struct quota_decision decision;
     struct record_subject subjects[2];
+    struct record_memo memo;
     char *line;
 };
 
@@ -133,6 +134,7 @@ static const char *write_line(struct bench *bench)
 {
     static const char begin[] = "{\"v\":1,\"boot\":\"c3f10a2b\",\"seq\":18446744073709551615";
     _Static_assert(sizeof(begin) - 1 <= RECORD_PREFIX_MAX, "the beginning has room");
+    bench->record.memo = &bench->memo;
     char *tail = malloc(LINE_MAX); /* exactly: the sanitizer sees a byte too many */
     size_t len = (size_t)(record_access_write(tail, &bench->record) - tail);
     assert_in_range(len, 2, LINE_MAX);

@@ -173,7 +173,8 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
 {
     struct exchange_subject *parts[IDENTITY_VALUES_MAX];
     struct identity_mark combined;
-    if (exchange_exempt_request(x, quota) == EXCHANGE_EXEMPT) {
+    const bool has_exempt = quota_has_exempt(quota);
+    if (has_exempt && exchange_exempt_request(x, quota) == EXCHANGE_EXEMPT) {
         x->is_exempt = true;
         return END_OK;
     }
@@ -194,7 +195,8 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
         if (end != END_OK)
             return end;
     }
-    enum exchange_exemption exemption = exchange_exempt_subject(x, quota, parts);
+    enum exchange_exemption exemption =
+        has_exempt ? exchange_exempt_subject(x, quota, parts) : EXCHANGE_COUNTED;
     const struct quota_tier *tier =
         quota->tiers == NULL ? NULL : exchange_find_tier(x, quota, parts);
     if (exemption == EXCHANGE_EXEMPT_UNKNOWN || (quota->tiers != NULL && tier == NULL))

@@ -489,6 +489,10 @@ bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
 {
     ask->pending = NULL;
     ask->asked_at_us = ask->since_us != 0 ? ask->since_us : worker->loop->mono_us;
+    if (ask->hold == NULL && ask->count != 0 && worker->lease->memory != NULL) {
+        decide_in_memory(worker, ask); /* the usual case; fills the decision */
+        return true;
+    }
     ask->decision = (struct quota_decision){.verdict = QUOTA_NONE};
     if (ask->hold != NULL)
         return lease_hold_decide(worker, ask);

@@ -116,6 +116,13 @@ static inline uint32_t quota_window_settle(uint32_t period_s, uint64_t now_s, ui
     return quota_window_start(period_s, now_s);
 }
 
+/* Is there anything that it does not count? */
+static inline bool quota_has_exempt(const struct quota *quota)
+{
+    return quota->exempt.net_count != 0 || quota->exempt.subjects != NULL ||
+           quota->exempt.has_preflight;
+}
+
 /* "2xx" or "404": NULL, or what is wrong with it. */
 const char *quota_status_add(struct quota_statuses *statuses, struct span text);
 

@@ -14,6 +14,11 @@ struct candidate {
     uint8_t charge, window;
 };
 
+/* What all windows together have said. */
+struct summary {
+    bool is_refused, is_hopeless, is_degraded, is_near;
+};
+
 static uint64_t end_us(const struct candidate *c)
 {
     if (c->quota->algorithm != QUOTA_FIXED)
@@ -84,17 +89,56 @@ static void show(struct quota_decision *decision, const struct candidate *bindin
     decision->reset_s = (uint32_t)left_s;
 }
 
+/* The verdict, once the binding window (NULL: none is shown) and what all said are known. */
+static inline void conclude(struct quota_decision *decision, const struct quota_charge *charges,
+                            const struct candidate *best, struct summary said, uint64_t now_us)
+{
+    decision->is_near = said.is_near;
+    if (best != NULL)
+        show(decision, best, now_us);
+    if (said.is_refused) {
+        /* Of the binding window: a refusal by the store is a plain one, whatever else was away. */
+        bool is_local = charges[best->charge].is_degraded;
+        decision->verdict = is_local ? QUOTA_DEGRADED_REFUSE : QUOTA_REFUSE;
+        decision->retry_after_s = said.is_hopeless ? 0 : decision->reset_s;
+    } else {
+        decision->verdict = said.is_degraded ? QUOTA_DEGRADED_ALLOW : QUOTA_ALLOW;
+    }
+}
+
+/* One quota with one window: nothing to compare, a third of the instructions. */
+static inline void decide_one(struct quota_decision *decision, const struct quota_charge *charge,
+                              uint64_t now_us)
+{
+    const struct candidate only = {
+        charge->quota, charge->quota->limits, charge->readings, charge->outlooks, 0, 0};
+    bool is_refused = only.reading->refused;
+    const struct summary said = {
+        .is_refused = is_refused,
+        .is_hopeless = is_refused && is_hopeless(charge, &only),
+        .is_degraded = charge->is_degraded,
+        .is_near = is_near(&only),
+    };
+    conclude(decision, charge, &only, said, now_us);
+}
+
 void quota_decide(struct quota_decision *decision, const struct quota_charge *charges,
                   unsigned count, uint64_t now_us)
 {
     struct candidate best = {0};
-    bool is_refused = false, is_hopeless_now = false, is_degraded = false;
+    struct summary said = {0};
     *decision = (struct quota_decision){.verdict = QUOTA_NONE, .now_s = now_us / US_PER_S};
-
+    if (count == 0)
+        return;
+    bool is_mute = charges->is_skipped || charges->is_hidden;
+    if (count == 1 && charges->quota->limit_count == 1 && !is_mute) {
+        decide_one(decision, charges, now_us);
+        return;
+    }
     for (unsigned i = 0; i < count; i++) {
         const struct quota_charge *charge = &charges[i];
-        is_degraded = is_degraded || charge->is_degraded || charge->is_skipped;
-        bool is_mute = charge->is_skipped || charge->is_hidden;
+        said.is_degraded = said.is_degraded || charge->is_degraded || charge->is_skipped;
+        is_mute = charge->is_skipped || charge->is_hidden;
         unsigned windows = is_mute ? 0 : charge->quota->limit_count;
         for (unsigned w = 0; w < windows; w++) {
             struct candidate here = {charge->quota,        &charge->quota->limits[w],
@@ -102,28 +146,19 @@ void quota_decide(struct quota_decision *decision, const struct quota_charge *ch
                                      (uint8_t)i,           (uint8_t)w};
             const struct quota_reading *reading = here.reading;
             if (is_near(&here))
-                decision->is_near = true;
+                said.is_near = true;
             if (reading->refused && is_hopeless(charge, &here))
-                is_hopeless_now = true;
-            bool is_better = best.limit == NULL || (reading->refused && !is_refused);
-            if (!is_better && reading->refused == is_refused)
-                is_better = is_refused ? refuses_longer(&here, &best) : is_tighter(&here, &best);
+                said.is_hopeless = true;
+            bool is_better = best.limit == NULL || (reading->refused && !said.is_refused);
+            if (!is_better && reading->refused == said.is_refused)
+                is_better =
+                    said.is_refused ? refuses_longer(&here, &best) : is_tighter(&here, &best);
             if (is_better)
                 best = here;
-            is_refused = is_refused || reading->refused;
+            said.is_refused = said.is_refused || reading->refused;
         }
     }
-
-    if (best.limit != NULL)
-        show(decision, &best, now_us);
-    if (is_refused) {
-        /* Of the binding window: a refusal by the store is a plain one, whatever else was away. */
-        bool is_local = charges[best.charge].is_degraded;
-        decision->verdict = is_local ? QUOTA_DEGRADED_REFUSE : QUOTA_REFUSE;
-        decision->retry_after_s = is_hopeless_now ? 0 : decision->reset_s;
-    } else if (count != 0) {
-        decision->verdict = is_degraded ? QUOTA_DEGRADED_ALLOW : QUOTA_ALLOW;
-    }
+    conclude(decision, charges, best.limit == NULL ? NULL : &best, said, now_us);
 }
 
 static bool has_refused(const struct quota_charge *charge)

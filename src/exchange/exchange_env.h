@@ -65,6 +65,7 @@ struct exchange_env {
     struct exchange_id_tail id_tail;
     struct http_host_memo host_memo; /* for those who parse requests */
     struct record_memo lines;        /* of the access log */
+    struct reply_memo refusal;       /* the last body of a 429 */
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
 };

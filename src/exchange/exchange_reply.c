@@ -124,9 +124,8 @@ static enum step_result exchange_reply_error(struct exchange *x, enum reply_erro
     const struct reply_body_dialect *dialect =
         x->route != NULL ? x->route->errors : x->snapshot->plan->errors;
     struct quota_decision *decision = &x->ask.decision;
-    char body[REPLY_BODY_MAX];
-    char message[REPLY_MESSAGE_MAX];
-    struct span type;
+    char room[REPLY_BODY_MAX];
+    struct span type, body;
     struct reply_error error = {.id = id, .request_id = x->id.hex};
     if (x->is_decided && decision->retry_after_s != 0) {
         /* Once, so that header, body and log say the same. */
@@ -135,16 +134,18 @@ static enum step_result exchange_reply_error(struct exchange *x, enum reply_erro
     } else if (reply_error_status(id) == 503) {
         error.retry_after_s = x->retry_after_s = exchange_jitter(x, 1);
     }
+    bool prefers_xml = exchange_prefers_xml(x, dialect);
     if (id == REPLY_ERROR_THROTTLED) {
-        char *end = reply_throttle_message(message, decision, x->ask.charges);
-        error.message = (struct span){message, (size_t)(end - message)};
         error.decision = decision;
         error.charges = x->ask.charges;
         error.charge_count = x->ask.count;
+        body = reply_refusal_body(&x->env->refusal, x->snapshot->plan->generation, room, dialect,
+                                  prefers_xml, &error, &type);
+    } else {
+        char *end = reply_error_body(room, dialect, prefers_xml, &error, &type);
+        body = (struct span){room, (size_t)(end - room)};
     }
-    char *end = reply_error_body(body, dialect, exchange_prefers_xml(x, dialect), &error, &type);
-    return exchange_reply(x, reply_error_status(id), type,
-                          (struct span){body, (size_t)(end - body)});
+    return exchange_reply(x, reply_error_status(id), type, body);
 }
 
 enum step_result exchange_fail(struct exchange *x, enum exchange_end end)

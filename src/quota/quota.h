@@ -21,6 +21,7 @@ enum quota_unit {
     QUOTA_MINUTE,
     QUOTA_HOUR,
     QUOTA_DAY,
+    QUOTA_UNITS
 };
 
 enum quota_on_failure {
@@ -92,7 +93,20 @@ const char *quota_limit_parse(struct quota_limit *limit, struct span unit_text);
 /* "minute", "5 minute": as X-ratelimit-window and the throttling text spell it ("1 minute" there).
  * Returns the length, at most QUOTA_WINDOW_TEXT_MAX. */
 #define QUOTA_WINDOW_TEXT_MAX 24
-size_t quota_window_text(char *out, const struct quota_limit *limit, bool always_count);
+extern const struct quota_unit_text {
+    char text[8];
+    size_t len;
+} QUOTA_UNIT_TEXTS[QUOTA_UNITS];
+size_t quota_window_text_long(char *out, const struct quota_limit *limit); /* with the count */
+static inline size_t quota_window_text(char *out, const struct quota_limit *limit,
+                                       bool always_count)
+{
+    if (always_count || limit->count != 1)
+        return quota_window_text_long(out, limit);
+    const struct quota_unit_text *unit = &QUOTA_UNIT_TEXTS[limit->unit % QUOTA_UNITS];
+    memcpy(out, unit->text, sizeof(unit->text));
+    return unit->len;
+}
 
 /* Start of the UTC calendar window that holds now_s: floor(now / period) * period. */
 static inline uint32_t quota_window_start(uint32_t period_s, uint64_t now_s)

@@ -11,13 +11,12 @@
 static const struct {
     struct span one, many;
     uint32_t seconds;
-} units[] = {
+} units[QUOTA_UNITS] = {
     [QUOTA_SECOND] = {SPAN("second"), SPAN("seconds"), 1},
     [QUOTA_MINUTE] = {SPAN("minute"), SPAN("minutes"), 60},
     [QUOTA_HOUR] = {SPAN("hour"), SPAN("hours"), 3600},
     [QUOTA_DAY] = {SPAN("day"), SPAN("days"), 86400},
 };
-#define UNITS (sizeof(units) / sizeof(units[0]))
 
 static const char *const fault_form =
     "must be second, minute, hour or day, or several of them (\"5 minutes\")";
@@ -33,7 +32,7 @@ const char *quota_limit_parse(struct quota_limit *limit, struct span unit_text)
             return fault_form;
         unit = (struct span){unit_text.ptr + space + 1, unit_text.len - space - 1};
     }
-    for (unsigned i = 0; i < UNITS; i++) {
+    for (unsigned i = 0; i < QUOTA_UNITS; i++) {
         if (!span_eq(unit, units[i].one) && !(has_count && span_eq(unit, units[i].many)))
             continue;
         if (count == 0)
@@ -48,13 +47,18 @@ const char *quota_limit_parse(struct quota_limit *limit, struct span unit_text)
     return fault_form;
 }
 
-size_t quota_window_text(char *out, const struct quota_limit *limit, bool always_count)
+/* Eight bytes, so that a copy needs no call. */
+const struct quota_unit_text QUOTA_UNIT_TEXTS[QUOTA_UNITS] = {
+    [QUOTA_SECOND] = {"second", 6},
+    [QUOTA_MINUTE] = {"minute", 6},
+    [QUOTA_HOUR] = {"hour", 4},
+    [QUOTA_DAY] = {"day", 3},
+};
+
+size_t quota_window_text_long(char *out, const struct quota_limit *limit)
 {
-    char *end = out;
-    if (always_count || limit->count != 1) {
-        end = fmt_u64(end, limit->count);
-        *end++ = ' ';
-    }
-    end = fmt_span(end, units[limit->unit % UNITS].one);
+    char *end = fmt_u64(out, limit->count);
+    *end++ = ' ';
+    end = fmt_span(end, units[limit->unit % QUOTA_UNITS].one);
     return (size_t)(end - out);
 }

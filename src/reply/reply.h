@@ -114,6 +114,7 @@ struct reply_template {
     const struct reply_part *parts;
     unsigned count;
     enum reply_escape escape;
+    bool is_steady; /* of all refusals by one window: only the request's id differs */
     size_t max_bytes;
 };
 
@@ -162,6 +163,30 @@ const char *reply_dialect_compile(struct reply_body_dialect *dialect,
 #define REPLY_BODY_MAX 8192
 char *reply_error_body(char *out, const struct reply_body_dialect *dialect, bool prefers_xml,
                        const struct reply_error *error, struct span *type);
+
+/* Where the request's id stands in a body. */
+#define REPLY_IDS_MAX 4
+struct reply_ids {
+    unsigned count; /* above REPLY_IDS_MAX: there are more */
+    uint16_t at[REPLY_IDS_MAX];
+};
+
+/* The refusal that was written last.  Owner: a worker.  All zeroes is an empty one. */
+struct reply_memo {
+    const struct reply_template *template; /* NULL: none */
+    const struct quota *quota;
+    uint32_t generation, limit, len;
+    uint8_t window;
+    struct reply_ids ids;
+    char body[1024];
+};
+
+/* reply_error_body of a refusal by a quota, with reply_throttle_message: REPLY_ERROR_THROTTLED with a decision, its message
+ * empty.  The templates and quotas of one generation stay where they are.  The body stands in the memo or in `room`
+ * (REPLY_BODY_MAX bytes) until the next call. */
+struct span reply_refusal_body(struct reply_memo *memo, uint32_t generation, char *room,
+                               const struct reply_body_dialect *dialect, bool prefers_xml,
+                               struct reply_error *error, struct span *type);
 
 /* Does the client prefer application/xml to this media type (RFC 9110 section 12.5.1)?  A malformed Accept says
  * nothing. */

@@ -43,5 +43,5 @@ char *reply_error_body(char *out, const struct reply_body_dialect *dialect, bool
     const struct reply_body *body = prefers_xml && dialect->has_xml ? &dialect->xml : &dialect->own;
     *type = body->content_type;
     return reply_template_write(
-        out, error->id == REPLY_ERROR_THROTTLED ? &body->throttled : &body->plain, error);
+        out, error->id == REPLY_ERROR_THROTTLED ? &body->throttled : &body->plain, error, NULL);
 }

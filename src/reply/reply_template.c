@@ -261,6 +261,17 @@ static bool is_wrapped(struct span json)
     return at + 1 == json.len;
 }
 
+/* Is every value but the request's id known from the window that refused? */
+static bool is_steady(const struct reply_part *parts, unsigned count)
+{
+    const unsigned changing = 1U << REPLY_VARIABLE_REMAINING | 1U << REPLY_VARIABLE_RETRY_AFTER |
+                              1U << REPLY_VARIABLE_POLICIES;
+    unsigned named = 0;
+    for (unsigned i = 0; i < count; i++)
+        named |= 1U << parts[i].variable;
+    return (named & changing) == 0;
+}
+
 /* Make what was put together permanent. */
 static const char *finish(struct builder *builder, struct reply_template *template)
 {
@@ -284,7 +295,13 @@ static const char *finish(struct builder *builder, struct reply_template *templa
         parts[i].before.ptr = at;
         at += parts[i].before.len;
     }
-    *template = (struct reply_template){parts, builder->count, builder->escape, max_bytes};
+    *template = (struct reply_template){
+        .parts = parts,
+        .count = builder->count,
+        .escape = builder->escape,
+        .is_steady = is_steady(parts, builder->count),
+        .max_bytes = max_bytes,
+    };
     return NULL;
 }
 

@@ -32,8 +32,8 @@ struct reply_reference {
 struct span reply_variable_name(enum reply_variable variable);
 bool reply_template_next(struct span text, size_t from, struct reply_reference *reference);
 
-/* At most template->max_bytes. */
+/* At most template->max_bytes.  ids (may be NULL): where the request's id was written. */
 char *reply_template_write(char *out, const struct reply_template *template,
-                           const struct reply_error *error);
+                           const struct reply_error *error, struct reply_ids *ids);
 
 #endif

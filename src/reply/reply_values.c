@@ -182,9 +182,21 @@ static char *put_POLICIES(const struct writing *writing, char *out)
     return fmt_span(out, lists[form].last);
 }
 
-char *reply_template_write(char *out, const struct reply_template *template,
-                           const struct reply_error *error)
+static inline void note_id(struct reply_ids *ids, size_t at)
 {
+    if (ids == NULL)
+        return;
+    if (ids->count < REPLY_IDS_MAX)
+        ids->at[ids->count] = (uint16_t)at;
+    ids->count++;
+}
+
+char *reply_template_write(char *out, const struct reply_template *template,
+                           const struct reply_error *error, struct reply_ids *ids)
+{
+    const char *begin = out;
+    if (ids != NULL)
+        ids->count = 0;
     static char *(*const writers[REPLY_VARIABLES])(const struct writing *, char *) = {
 #define VARIABLE(id, name, form, max) [REPLY_VARIABLE_##id] = put_##id,
 #include "reply/reply_variables.def"
@@ -200,6 +212,7 @@ char *reply_template_write(char *out, const struct reply_template *template,
             out = put_CODE(&writing, out);
             break;
         case REPLY_VARIABLE_REQUEST_ID:
+            note_id(ids, (size_t)(out - begin));
             out = put_REQUEST_ID(&writing, out);
             break;
         default:

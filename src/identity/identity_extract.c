@@ -28,7 +28,7 @@ static enum identity_read only_field(const struct reading *reading, enum http_fi
         return IDENTITY_READ_MISSING;
     for (const struct http_field *field = head->fields, *end = field + head->field_count;
          field < end; field++) {
-        if (field->id != id || field->name_len != name.len)
+        if (field->name_len != name.len || field->id != id)
             continue;
         if (id == HTTP_FIELD_OTHER && !span_eq_nocase(http_field_name(head, field), name))
             continue;

@@ -14,6 +14,7 @@
 
 #define LINE_PREFIX     "{\"v\":1,\"boot\":\""
 #define LINE_PREFIX_MAX 64
+#define BOOT_ID_LEN     (sizeof(((struct loop_log_boot *)0)->id) - 1)
 #define LINE_NOTE_MAX   512 /* our own lines: start, dropped */
 
 /* A pass in the making. */
@@ -69,8 +70,8 @@ static void pass_took(struct pass *pass, unsigned out, const char *end)
 static char *pass_prefix(struct pass *pass, char *at)
 {
     at = FMT_LIT(at, LINE_PREFIX);
-    at = fmt_span(at, span_of(pass->boot->id));
-    at = FMT_LIT(at, "\",\"seq\":");
+    memcpy(at, pass->boot->id, BOOT_ID_LEN); /* of a known size: no call */
+    at = FMT_LIT(at + BOOT_ID_LEN, "\",\"seq\":");
     return fmt_u64(at, ++pass->intent->seq);
 }
 
@@ -298,8 +299,7 @@ void loop_log_recover(struct loop_log *log)
 /* The number in a line that pass_prefix began; 0 for any other line. */
 static uint64_t line_seq(struct span line)
 {
-    const size_t skip = sizeof(LINE_PREFIX) - 1 + sizeof(((struct loop_log_boot *)0)->id) - 1 +
-                        sizeof("\",\"seq\":") - 1;
+    const size_t skip = sizeof(LINE_PREFIX) - 1 + BOOT_ID_LEN + sizeof("\",\"seq\":") - 1;
     uint64_t seq = 0;
     if (!span_starts_with(line, SPAN(LINE_PREFIX)))
         return 0;

@@ -35,6 +35,9 @@ void metrics_observe_us(struct metrics_block *block, metrics_slot slot, uint64_t
         metrics_add(block, METRICS_SLOT_LOST, 1);
         return;
     }
-    metrics_add(block, slot + bucket_of(us), 1);
+    if (us <= metrics_bucket_us[0]) /* every decision that was made here */
+        metrics_add(block, slot, 1);
+    else
+        metrics_add(block, slot + bucket_of(us), 1);
     metrics_add(block, slot + METRICS_SUM, us);
 }

@@ -3,7 +3,7 @@
  * 1999) over 64-bit words, in two Toeplitz passes.  Takes: pairs of words and random words as key.  Gives: 256
  * bits, equal for two different inputs with a chance of at most 2^-128 (theorem 4.2 there, twice 2^-64), as long as
  * whoever chose them knows nothing of the key.  So: for tables that stay in one process and show nobody the
- * result, nor a function of it that could be turned back.  A tenth of SipHash-2-4's instructions a byte.
+ * result, nor a function of it that could be turned back.
  *
  * Inputs that differ in length must differ in their first pair too: put the lengths there. */
 #ifndef SLUICE_BASE_NH_H

@@ -106,7 +106,7 @@ static inline void conclude(struct quota_decision *decision, const struct quota_
     }
 }
 
-/* One quota with one window: nothing to compare, a third of the instructions. */
+/* One quota with one window: nothing to compare. */
 static inline void decide_one(struct quota_decision *decision, const struct quota_charge *charge,
                               uint64_t now_us)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reply_memo.c - takes: a refusal by a quota.  Gives: its body, written anew only when it says something else than the
- * one before.  A flood over a limit gets the same body again and again but for the request's id: that costs 60
- * instructions instead of 600.  Never: keeps a body in which more than the id may change. */
+ * one before.  A flood over a limit gets the same body again and again but for the request's id: only
+ * that is written again.  Never: keeps a body in which more than the id may change. */
 #include <assert.h>
 
 #include "base/base_fmt.h"

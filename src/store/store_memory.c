@@ -334,8 +334,8 @@ static bool resolve_all(const struct store_memory *store, struct held *held, uns
     return true;
 }
 
-/* One charge of a subject that has its cell, which nearly all are: nothing to make, sort or try again.  Half the
- * instructions of the long way.  False: go the long way; nothing has happened. */
+/* One charge of a subject that has its cell, which nearly all are: nothing to make, sort or try
+ * again.  False: go the long way; nothing has happened. */
 static inline bool charge_known(const struct store_memory *store, struct quota_charge *charge,
                                 uint64_t now_s, uint64_t now_us, enum store_answer *answer)
 {

@@ -31,7 +31,7 @@ foreach(name format layers names sizes shell cppcheck docs tidy instructions)
   set_tests_properties(check.${name} PROPERTIES
     LABELS check
     SKIP_RETURN_CODE 77
-    TIMEOUT 600
+    TIMEOUT 900
     ENVIRONMENT "BUILD=${CMAKE_BINARY_DIR}")
 endforeach()
 

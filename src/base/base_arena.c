@@ -35,7 +35,7 @@ void arena_init(struct arena *arena, void *first, size_t first_bytes, size_t max
 {
     char *end = first == NULL ? NULL : (char *)first + first_bytes;
     *arena = (struct arena){
-        .next = aligned(first, end),
+        .next = first == NULL ? NULL : aligned(first, end),
         .end = end,
         .max_bytes = max_bytes,
     };

@@ -47,6 +47,11 @@ static bool exchange_judge_head(struct exchange *x)
         x->fault = (struct http_fault){HTTP_FAULT_BAD_FIELD_NAME, alias->name_off};
         return false;
     }
+    const struct http_field *taker = identity_find_taken(headers, &x->head);
+    if (taker != NULL) {
+        x->fault = (struct http_fault){HTTP_FAULT_BAD_CONNECTION, taker->name_off};
+        return false;
+    }
     return http_hops_read(&x->head, &x->hops, &x->fault) == HTTP_PARSE_OK;
 }
 

@@ -3,6 +3,7 @@
 #include "http/http_connection.h"
 
 #include "http/http_fields.h"
+#include "http/http_framing.h"
 
 bool http_list_next(struct span *rest, struct span *element)
 {
@@ -63,4 +64,18 @@ bool http_connection_read(const struct http_head *head, struct http_connection *
             break;
     }
     return true;
+}
+
+bool http_connection_names(const struct http_head *head, const struct span *names, unsigned count)
+{
+    struct http_connection connection;
+    if (!http_head_has(head, HTTP_FIELD_CONNECTION) || !http_connection_read(head, &connection))
+        return false;
+    for (unsigned i = 0; i < connection.other_count; i++) {
+        for (unsigned k = 0; k < count; k++) {
+            if (span_eq_nocase(connection.others[i], names[k]))
+                return true;
+        }
+    }
+    return false;
 }

@@ -68,6 +68,9 @@ enum http_parse http_framing_request(const struct http_head *head, struct http_f
 enum http_parse http_framing_response(const struct http_head *head, enum http_method request_method,
                                       struct http_framing *framing, struct http_fault *fault);
 
+/* Does Connection name one of these fields, which http_field_id_of does not know?  Known ones are judged with the framing. */
+bool http_connection_names(const struct http_head *head, const struct span *names, unsigned count);
+
 /* The request's Host and target checked together (RFC 9112 sections 3.2 and 3.3).
  * Target: origin-form; absolute-form of http and https without userinfo; "*" only for OPTIONS; CONNECT
  * refused.  Host: exactly one in HTTP/1.1, at most one in HTTP/1.0; a name (letters, digits, "-", "_",

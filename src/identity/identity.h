@@ -182,6 +182,11 @@ struct identity_headers {
 const struct http_field *identity_find_alias(const struct identity_headers *headers,
                                              const struct http_head *head);
 
+/* The line of Connection, when Connection takes one of these from the request: the server would judge somebody else
+ * than who is counted.  NULL when it takes none. */
+const struct http_field *identity_find_taken(const struct identity_headers *headers,
+                                             const struct http_head *head);
+
 /* Is one of these trailer lines (each whole, with its CRLF) named like one of the headers, in whatever spelling?
  * A server that merges trailers would take its value for the caller's, and it came too late to be counted. */
 bool identity_names_trailer(const struct identity_headers *headers, struct span trailers);

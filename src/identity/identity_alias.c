@@ -40,3 +40,11 @@ const struct http_field *identity_find_alias(const struct identity_headers *head
     }
     return NULL;
 }
+
+const struct http_field *identity_find_taken(const struct identity_headers *headers,
+                                             const struct http_head *head)
+{
+    if (headers->count == 0 || !http_connection_names(head, headers->names, headers->count))
+        return NULL;
+    return http_head_first(head, HTTP_FIELD_CONNECTION);
+}

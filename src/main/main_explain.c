@@ -42,6 +42,11 @@ static bool find_route(struct main_explanation *explanation)
         explanation->fault = (struct http_fault){HTTP_FAULT_BAD_FIELD_NAME, alias->name_off};
         return fail_fault(explanation);
     }
+    const struct http_field *taker = identity_find_taken(&plan->identity_headers, &request->head);
+    if (taker != NULL) {
+        explanation->fault = (struct http_fault){HTTP_FAULT_BAD_CONNECTION, taker->name_off};
+        return fail_fault(explanation);
+    }
     if (http_hops_read(&request->head, &hops, &explanation->fault) != HTTP_PARSE_OK ||
         http_path_judge(request->target.path, explanation->path_room, &explanation->path,
                         &explanation->fault) != HTTP_PARSE_OK)

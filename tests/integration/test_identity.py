@@ -367,3 +367,26 @@ def test_odd_values_are_counted_and_break_nothing(start, upstream, connect):
     for value in ("\xff\xfe", "{}", "a:b:c", "a}b{c", "x" * 20000, "%00", "\xe2\x80\xae"):
         assert used(client.ask(fields=[("X-Key", value)])) == 1
         assert used(client.ask(fields=[("X-Key", value)])) == 2
+
+
+# -- a header that the server would not see
+
+NOMINATING = ["X-Api-Key", "x-api-KEY", "close, X-Api-Key", ",x-other , X-Api-Key,", "x-other\r\nConnection: X-Api-Key"]
+
+
+@both_stores
+@pytest.mark.parametrize("connection", NOMINATING)
+def test_who_is_counted_is_who_the_server_sees(start, upstream, connect, connection):
+    """Connection takes what it names from the request: the server would judge somebody else than who is counted."""
+    seen = upstream()
+    proxy = start(counting(seen, "header:X-Api-Key"))
+    for fields in ([("X-Api-Key", "victim"), ("Connection", connection)], [("Connection", connection), ("X-Api-Key", "victim")]):
+        with connect(proxy) as client:
+            client.send(http.request(fields=fields))
+            check_error(client.read(), 400, "0201", "API request error.")
+            client.expect_end()
+    assert [line["reason"] for line in proxy.requests(2)] == ["bad_connection"] * 2
+    client = connect(proxy)
+    assert used(client.ask(fields=[("X-Api-Key", "victim")])) == 1
+    assert used(client.ask(fields=[("X-Api-Key", "victim"), ("Connection", "X-Api-Keys, X-Api, keep-alive")])) == 2
+    assert seen.requests[-1]["X-Api-Key"] == "victim"

@@ -65,10 +65,40 @@ static void test_trailers(void **state)
     }
 }
 
+static void test_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fields;
+        bool dashed, underscored;
+    } rows[] = {
+        {"", false, false},
+        {"X-Api-Key: a\r\n", false, false},
+        {"X-Api-Key: a\r\nConnection: close\r\n", false, false},
+        {"X-Api-Key: a\r\nConnection: X-Api-Key\r\n", true, true},
+        {"X-Api-Key: a\r\nConnection: x, , x-API-key\r\n", true, true},
+        {"Connection: x\r\nX-Api-Key: a\r\nConnection: keep-alive,TENANT\r\n", true, false},
+        {"Connection: X-Api-Keys, X-Api, X-User\r\n", false, false},
+        {"Connection: x_user\r\nx_user: a\r\n", false, true},
+    };
+    const struct identity_headers dashed = {DASHED, 2, false}, underscored = {UNDERSCORED, 2, true};
+    const struct identity_headers none = {NULL, 0, false};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct request request;
+        request_parse(&request, "/", "a", rows[i].fields);
+        const struct http_head *head = &request.head;
+        assert_int_equal(identity_find_taken(&dashed, head) != NULL, rows[i].dashed);
+        assert_int_equal(identity_find_taken(&underscored, head) != NULL, rows[i].underscored);
+        assert_null(identity_find_taken(&none, head));
+        request_free(&request);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alias),
+        cmocka_unit_test(test_taken),
         cmocka_unit_test(test_trailers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,8 @@
  * with them.  Never: copies a name. */
 #include "identity/identity_source.h"
 
+#include "http/http_write.h"
+
 static const struct kind_row {
     struct span spelling;
     bool takes_name, is_clear;
@@ -64,6 +66,15 @@ static const char *name_fault(enum identity_kind kind, struct span name)
     return NULL;
 }
 
+/* A server could not tell whether such a header is made up: it ends here, or is written anew. */
+static bool ends_here(enum http_field_id id)
+{
+    return id != HTTP_FIELD_OTHER &&
+           ((HTTP_HOP_BY_HOP | HTTP_FIELD_BIT(HTTP_FIELD_TRANSFER_ENCODING) |
+             HTTP_FIELD_BIT(HTTP_FIELD_X_REQUEST_ID)) &
+            HTTP_FIELD_BIT(id)) != 0;
+}
+
 const char *identity_source_parse(struct identity_source *source, struct span text)
 {
     size_t colon = span_find(text, ':');
@@ -90,5 +101,8 @@ const char *identity_source_parse(struct identity_source *source, struct span te
     source->name = name;
     if (kind == IDENTITY_HEADER)
         source->field_id = (uint8_t)http_field_id_of(name);
+    if (kind == IDENTITY_HEADER && ends_here((enum http_field_id)source->field_id))
+        return "this header is not passed on as the client sends it: no server would know who is "
+               "counted";
     return NULL;
 }

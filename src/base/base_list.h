@@ -49,6 +49,17 @@ static inline void list_push_front(struct list *head, struct list *node)
     list_push_back(head->next, node);
 }
 
+/* Behind all that come no later than it, in a list that is in order.  Most come last. */
+static inline void list_push_ordered(struct list *head, struct list *node,
+                                     bool (*is_later)(const struct list *one,
+                                                      const struct list *other))
+{
+    struct list *before = head->prev;
+    while (before != head && is_later(before, node))
+        before = before->prev;
+    list_push_front(before, node);
+}
+
 /* All nodes of `from` go to `to`, which need not be a list yet. */
 static inline void list_take_all(struct list *to, struct list *from)
 {

@@ -360,15 +360,16 @@ static uint64_t due_us(const struct lease_lookups *lookups, const struct lease_l
     return lookup->since_us + lookups->lease->redis->conf.decision_timeout_us;
 }
 
-/* Most come in order. */
+static bool is_due_later(const struct list *one, const struct list *other)
+{
+    return LIST_OF(one, struct lease_lookup, due)->since_us >
+           LIST_OF(other, struct lease_lookup, due)->since_us;
+}
+
 static void wait_for(struct lease_lookups *lookups, struct lease_lookup *lookup,
                      struct lease_query *query)
 {
-    struct list *before = lookups->waiting.prev;
-    while (before != &lookups->waiting &&
-           LIST_OF(before, struct lease_lookup, due)->since_us > lookup->since_us)
-        before = before->prev;
-    list_push_front(before, &lookup->due);
+    list_push_ordered(&lookups->waiting, &lookup->due, is_due_later);
     list_push_back(&query->waiters, &lookup->node);
     lookup->query = query;
     if (lookups->waiting.next == &lookup->due)

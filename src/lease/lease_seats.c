@@ -299,11 +299,17 @@ static void set_alarm(struct lease_seats *seats)
         loop_alarm_set(seats->alarm, hold->ask->asked_at_us + timeout_us);
 }
 
+/* Who has waited before, for its tier or its project, is due earlier. */
+static bool is_due_later(const struct list *one, const struct list *other)
+{
+    return LIST_OF(one, struct lease_hold, node)->ask->asked_at_us >
+           LIST_OF(other, struct lease_hold, node)->ask->asked_at_us;
+}
+
 void lease_seats_wait(struct lease_seats *seats, struct lease_hold *hold)
 {
-    bool is_first = list_is_empty(&seats->waiting);
-    list_push_back(&seats->waiting, &hold->node);
-    if (is_first)
+    list_push_ordered(&seats->waiting, &hold->node, is_due_later);
+    if (seats->waiting.next == &hold->node)
         set_alarm(seats);
 }
 

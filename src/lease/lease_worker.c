@@ -312,20 +312,21 @@ void lease_claim(struct lease_pending *pending, unsigned i, const struct quota_c
     claim->cost = charge->cost;
 }
 
+/* Who has waited before, for its tier, its project or its slots, is due earlier. */
+static bool is_due_later(const struct list *one, const struct list *other)
+{
+    return LIST_OF(one, struct lease_pending, node)->ask->asked_at_us >
+           LIST_OF(other, struct lease_pending, node)->ask->asked_at_us;
+}
+
 static void wait_for_answer(struct lease_pending *pending, struct list *list)
 {
     struct lease_worker *worker = pending->worker;
     uint64_t timeout_us = worker->lease->redis->conf.decision_timeout_us;
-    uint64_t asked_at_us = pending->ask->asked_at_us;
-    struct list *before = list->prev;
     pending->ask->pending = pending;
-    /* Who has waited before, for its tier, its project or its slots, is due earlier. */
-    while (before != list &&
-           LIST_OF(before, struct lease_pending, node)->ask->asked_at_us > asked_at_us)
-        before = before->prev;
-    if (before == list)
-        loop_alarm_set(worker->alarm, asked_at_us + timeout_us);
-    list_push_front(before, &pending->node);
+    list_push_ordered(list, &pending->node, is_due_later);
+    if (list->next == &pending->node)
+        loop_alarm_set(worker->alarm, pending->ask->asked_at_us + timeout_us);
 }
 
 /* False: it was not sent. */

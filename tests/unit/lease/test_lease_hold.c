@@ -60,6 +60,13 @@ static void cancel(void *arg)
     lease_cancel(request->question.proxy->worker, &request->question.ask);
 }
 
+static void ask_and_cancel(void *arg)
+{
+    struct request *request = arg;
+    decide(&request->question);
+    cancel(request);
+}
+
 static enum quota_verdict get(struct request *request, struct proxy *proxy,
                               const struct quota *quota, uint64_t subject)
 {
@@ -237,8 +244,13 @@ static void test_cancelled(void **state)
                 requests[i].question.ask.count = 1;
                 requests[i].question.ask.charges[0] = testing_charge(&HOUR_1000, 1, 1);
             }
+            bool is_cancelled = (i + round) % 3 == 0, is_at_once = i % 2 == 0;
+            if (is_cancelled && is_at_once) {
+                loop_testing_call(&proxy.loop, ask_and_cancel, &requests[i]);
+                continue;
+            }
             loop_testing_call(&proxy.loop, decide, &requests[i].question);
-            if ((i + round) % 3 == 0)
+            if (is_cancelled)
                 loop_testing_call(&proxy.loop, cancel, &requests[i]);
         }
         for (unsigned i = 0; i < 20; i++) {
@@ -326,6 +338,64 @@ static void test_late(void **state)
     end(&proxy);
 }
 
+struct waiter {
+    struct request request;
+    unsigned *ended, place; /* in the order in which they are answered */
+};
+
+static void on_waiter(struct lease_ask *ask, void *arg)
+{
+    struct waiter *waiter = arg;
+    (void)ask;
+    waiter->place = ++*waiter->ended;
+}
+
+/* The second has waited for its tier before. */
+static void ask_both(void *arg)
+{
+    struct waiter *waiters = arg;
+    for (unsigned i = 0; i < 2; i++) {
+        struct question *question = &waiters[i].request.question;
+        question->ask.since_us = question->proxy->loop.loop->mono_us - i * 400000;
+        question->ask.done = on_waiter;
+        question->ask.arg = &waiters[i];
+        assert_false(lease_decide(question->proxy->worker, &question->ask));
+    }
+}
+
+static bool have_both_ended(void *arg)
+{
+    return *((struct waiter *)arg)->ended == 2;
+}
+
+/* The decision timeout runs from when a request began to wait for the store, for whatever. */
+static void test_who_waits_longest_is_due_first(void **state)
+{
+    struct proxy proxy;
+    struct store_redis_conf conf = conf_of(&redis);
+    unsigned ended = 0;
+    struct waiter waiters[2];
+    (void)state;
+    flush();
+    conf.decision_timeout_us = 500000;
+    conf.command_timeout_us = 5000000;
+    begin(&proxy, &conf);
+    wait_up(&proxy);
+    kill(redis.pid, SIGSTOP);
+    for (unsigned i = 0; i < 2; i++) {
+        waiters[i] = (struct waiter){.ended = &ended};
+        begin_request(&waiters[i].request, &proxy, &CON_3, i + 1);
+    }
+    loop_testing_call(&proxy.loop, ask_both, waiters);
+    assert_true(loop_testing_until(&proxy.loop, have_both_ended, waiters));
+    kill(redis.pid, SIGCONT);
+    assert_int_equal(waiters[1].place, 1);
+    for (unsigned i = 0; i < 2; i++)
+        drop(&waiters[i].request);
+    wait_for_no_keys();
+    end(&proxy);
+}
+
 static void test_shadow(void **state)
 {
     struct proxy proxy;
@@ -399,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_all_or_nothing),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_late),
+        cmocka_unit_test(test_who_waits_longest_is_due_first),
         cmocka_unit_test(test_shadow),
         cmocka_unit_test(test_an_orderly_end),
         cmocka_unit_test(test_embedded),

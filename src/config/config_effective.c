@@ -221,7 +221,7 @@ static void diff_row(struct diff *diff, const struct config_directive *row,
     if (row->type == CONFIG_MAP && !json_is_string(old) && !json_is_string(next))
         diff_named(diff, row, place, old, next);
     else if (row->type == CONFIG_AMOUNTS && !json_is_string(old) && !json_is_string(next))
-        diff_named(diff, row, place, old, next);
+        diff_named(diff, row, &inner, old, next);
     else if (row->type == CONFIG_LIST)
         diff_lists(diff, row, place, old, next);
     else if (row->type == CONFIG_OBJECT && old != NULL && next != NULL)

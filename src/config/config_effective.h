@@ -21,7 +21,7 @@ struct config_version {
 /* Indented JSON, secrets as "***"; malloc'ed, NULL when out of memory. */
 char *config_dump(const struct config_table *table, const struct config_version *version);
 
-/* "quota ip: minute 100 -> 200": a line for each difference; malloc'ed, NULL when out of memory. */
+/* "quota ip: limits minute 100 -> 200": a line for each difference; malloc'ed, NULL when out of memory. */
 char *config_diff(const struct config_table *table, const struct config_version *old,
                   const struct config_version *next);
 

@@ -156,7 +156,7 @@ void plan_unref(struct plan **plan);
  * cannot change without a restart"). */
 const char *plan_change_fault(const struct plan *old, const struct plan *next);
 
-/* What changed, a line each, for people ("quota ip: minute 100 -> 200"); empty when nothing did;
+/* What changed, a line each, for people ("quota ip: limits minute 100 -> 200"); empty when nothing did;
  * malloc'ed, NULL when out of memory. */
 char *plan_diff(const struct plan *old, const struct plan *next);
 

@@ -34,7 +34,7 @@ struct plan_draft {
 };
 
 /* The table of the whole file; fills a struct plan_draft. */
-extern const struct config_table PLAN_TABLE;
+extern const struct config_table PLAN_TABLE, PLAN_TABLE_ROUTE, PLAN_TABLE_LIMITS;
 
 /* Names to indices of the arrays below; filled by plan_link. */
 struct plan_names {

@@ -24,11 +24,8 @@ static const metrics_slot RESULT_SLOTS[IDENTITY_TOKEN_RESULTS] = {
 /* The field's value when it stands there exactly once. */
 static struct span only_value(const struct http_head *head, enum http_field_id id, struct span name)
 {
-    unsigned from = 0;
-    const struct http_field *field = http_head_next_named(head, id, name, &from);
-    if (field == NULL || http_head_next_named(head, id, name, &from) != NULL)
-        return SPAN_NONE;
-    return http_field_value(head, field);
+    const struct http_field *field = http_head_only(head, id, name);
+    return field == NULL ? SPAN_NONE : http_field_value(head, field);
 }
 
 /* application/json, whatever its parameters (RFC 8259 section 11 has none that counts). */

@@ -68,9 +68,9 @@ static void ask(struct exchange *x, struct lease_lookup *lookup)
 
 static bool ask_token(struct exchange *x)
 {
-    unsigned from = 0;
-    const struct http_field *field = http_head_next(&x->head, HTTP_FIELD_X_AUTH_TOKEN, &from);
-    if (field == NULL || http_head_next(&x->head, HTTP_FIELD_X_AUTH_TOKEN, &from) != NULL)
+    const struct http_field *field =
+        http_head_only(&x->head, HTTP_FIELD_X_AUTH_TOKEN, SPAN("x-auth-token"));
+    if (field == NULL)
         return true; /* IDENTIFY judges that */
     struct span token = http_field_value(&x->head, field);
     struct lease_lookup *lookup = &x->lookups->token;

@@ -24,16 +24,14 @@ void exchange_ask_shadows(struct exchange *x)
 void exchange_note_cost(struct exchange *x, const struct http_head *head)
 {
     const struct plan_cost *cost = &x->route->cost;
-    enum http_field_id id = (enum http_field_id)cost->header_id;
-    unsigned from = 0;
     uint64_t said;
     if (cost->header.len == 0)
         return;
-    const struct http_field *field = http_head_next_named(head, id, cost->header, &from);
+    /* said twice: believed not at all */
+    const struct http_field *field =
+        http_head_only(head, (enum http_field_id)cost->header_id, cost->header);
     if (field == NULL || !parse_u64(http_field_value(head, field), &said))
         return;
-    if (http_head_next_named(head, id, cost->header, &from) != NULL)
-        return; /* said twice: believed not at all */
     x->has_cost = true;
     x->cost = said < cost->max ? (uint32_t)said : cost->max;
 }

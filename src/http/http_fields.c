@@ -209,6 +209,15 @@ const struct http_field *http_head_next_named(const struct http_head *head, enum
     return NULL;
 }
 
+const struct http_field *http_head_only(const struct http_head *head, enum http_field_id id,
+                                        struct span name)
+{
+    unsigned from = 0;
+    const struct http_field *field = http_head_next_named(head, id, name, &from);
+    bool is_only = field != NULL && http_head_next_named(head, id, name, &from) == NULL;
+    return is_only ? field : NULL;
+}
+
 void http_head_mark(struct http_head *head, struct span prefix, enum http_field_id id)
 {
     for (unsigned i = 0; i < head->field_count; i++) {

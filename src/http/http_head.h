@@ -161,6 +161,10 @@ const struct http_field *http_head_next(const struct http_head *head, enum http_
 const struct http_field *http_head_next_named(const struct http_head *head, enum http_field_id id,
                                               struct span name, unsigned *from);
 
+/* The field of this name that stands there exactly once; NULL: none does, or several.  Arguments as above. */
+const struct http_field *http_head_only(const struct http_head *head, enum http_field_id id,
+                                        struct span name);
+
 /* Give every field whose name begins with `prefix`, and which has no id, this one, so that it can be dropped with one
  * bit. */
 void http_head_mark(struct http_head *head, struct span prefix, enum http_field_id id);

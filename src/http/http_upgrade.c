@@ -84,16 +84,6 @@ static struct span upgrade_value(const struct http_head *head)
     return http_field_value(head, http_head_next(head, HTTP_FIELD_UPGRADE, &from));
 }
 
-/* The field of this name when there is exactly one. */
-static const struct http_field *only_field(const struct http_head *head, struct span name)
-{
-    unsigned from = 0;
-    const struct http_field *field = http_head_next_named(head, HTTP_FIELD_OTHER, name, &from);
-    if (http_head_next_named(head, HTTP_FIELD_OTHER, name, &from) != NULL)
-        return NULL;
-    return field;
-}
-
 /* ---- WebSocket ---- */
 
 static bool is_base64_digit(char c)
@@ -123,13 +113,13 @@ static enum http_parse bad_websocket(struct http_fault *fault, uint32_t offset)
 static enum http_parse read_websocket(const struct http_head *head, bool *is_13,
                                       struct http_fault *fault)
 {
-    const struct http_field *version = only_field(head, WEBSOCKET_VERSION);
+    const struct http_field *version = http_head_only(head, HTTP_FIELD_OTHER, WEBSOCKET_VERSION);
     if (version == NULL)
         return bad_websocket(fault, 0);
     *is_13 = span_eq(http_field_value(head, version), SPAN("13"));
     if (!*is_13)
         return HTTP_PARSE_OK;
-    const struct http_field *key = only_field(head, WEBSOCKET_KEY);
+    const struct http_field *key = http_head_only(head, HTTP_FIELD_OTHER, WEBSOCKET_KEY);
     if (key == NULL || !is_websocket_key(http_field_value(head, key)))
         return bad_websocket(fault, key == NULL ? 0 : key->name_off);
     return HTTP_PARSE_OK;
@@ -137,8 +127,8 @@ static enum http_parse read_websocket(const struct http_head *head, bool *is_13,
 
 static bool is_accepted(const struct http_head *response, const struct http_head *request)
 {
-    const struct http_field *key = only_field(request, WEBSOCKET_KEY);
-    const struct http_field *accept = only_field(response, WEBSOCKET_ACCEPT);
+    const struct http_field *key = http_head_only(request, HTTP_FIELD_OTHER, WEBSOCKET_KEY);
+    const struct http_field *accept = http_head_only(response, HTTP_FIELD_OTHER, WEBSOCKET_ACCEPT);
     if (key == NULL || key->value_len != WEBSOCKET_KEY_CHARS || accept == NULL)
         return false;
     char text[WEBSOCKET_KEY_CHARS + sizeof(WEBSOCKET_GUID)], expected[BASE64_OF_SHA1];

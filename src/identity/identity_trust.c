@@ -257,14 +257,10 @@ static struct ip walk_lists(const struct identity_trust *trust, const struct htt
 static struct ip read_header(const struct identity_trust *trust, const struct http_head *head,
                              const struct ip *peer)
 {
-    unsigned from = 0;
-    const struct http_field *field =
-        http_head_next_named(head, trust->header_id, trust->header_name, &from);
+    const struct http_field *field = http_head_only(head, trust->header_id, trust->header_name);
     struct ip ip;
-    if (field == NULL || !parse_hop(&ip, http_field_value(head, field)) ||
-        http_head_next_named(head, trust->header_id, trust->header_name, &from) != NULL)
-        return *peer;
-    return ip;
+    bool is_good = field != NULL && parse_hop(&ip, http_field_value(head, field));
+    return is_good ? ip : *peer;
 }
 
 struct ip identity_client_ip(const struct identity_trust *trust, const struct http_head *head,

@@ -33,7 +33,7 @@ struct plan_draft {
     const struct config_secret *secrets; /* the same */
 };
 
-/* The table of the whole file; fills a struct plan_draft. */
+/* The table of the whole file; fills a struct plan_draft.  And of what it nests that is long. */
 extern const struct config_table PLAN_TABLE, PLAN_TABLE_ROUTE, PLAN_TABLE_LIMITS;
 
 /* Names to indices of the arrays below; filled by plan_link. */

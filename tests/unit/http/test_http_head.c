@@ -402,7 +402,15 @@ static void test_slices(void **state)
     assert_ptr_equal(
         http_head_next_named(head, HTTP_FIELD_CONTENT_LENGTH, SPAN("content-length"), &from),
         &head->fields[2]);
+    assert_ptr_equal(http_head_only(head, HTTP_FIELD_OTHER, SPAN("X-Other")), &head->fields[3]);
+    assert_ptr_equal(http_head_only(head, HTTP_FIELD_CONTENT_LENGTH, SPAN("content-length")),
+                     &head->fields[2]);
+    assert_null(http_head_only(head, HTTP_FIELD_HOST, SPAN("host")));
+    assert_null(http_head_only(head, HTTP_FIELD_TE, SPAN("te")));
+    assert_null(http_head_only(head, HTTP_FIELD_OTHER, SPAN("x-othe")));
 
+    test_response(&t, "HTTP/1.1 200 OK\r\nX-Cost: 1\r\nx-cost: 1\r\n\r\n");
+    assert_null(http_head_only(&t.head, HTTP_FIELD_OTHER, SPAN("x-cost")));
     test_response(&t, "HTTP/1.0 503  Go away \r\nRetry-After: 1\r\n\r\n");
     assert_int_equal(t.head.status, 503);
     assert_int_equal(t.head.minor, 0);

@@ -52,19 +52,6 @@ void lease_slots_fini(struct lease_slots *slots)
     slots->memory = NULL;
 }
 
-/* The key's cell, locked; NULL: it has none. */
-static struct store_cell *find_locked(const struct store_cells *cells, const uint8_t key[16])
-{
-    struct store_cell *cell = store_cells_find(cells, key, store_cells_hash(cells, key));
-    if (cell == NULL)
-        return NULL;
-    store_cell_lock(cells, cell);
-    if (store_cell_has(cell, key))
-        return cell;
-    store_cell_unlock(cell);
-    return NULL;
-}
-
 static uint32_t capped(uint64_t count)
 {
     return count > INT32_MAX ? INT32_MAX : (uint32_t)count;
@@ -83,7 +70,7 @@ static bool take_one(struct quota_slot *slot, struct body *body, uint64_t others
 static enum lease_slots_place take_own(const struct lease_slots *slots, struct quota_slot *slot,
                                        uint32_t limit, struct store_cell *own)
 {
-    struct store_cell *bucket = find_locked(&slots->overflow, slot->quota->id);
+    struct store_cell *bucket = store_cells_find_locked(&slots->overflow, slot->quota->id);
     bool is_taken = take_one(slot, body_of(own), bucket == NULL ? 0 : body_of(bucket)->held, limit);
     if (bucket != NULL)
         store_cell_unlock(bucket);
@@ -123,8 +110,8 @@ void lease_slots_give_back(const struct lease_slots *slots, const struct quota_s
     if (place == LEASE_SLOTS_NOWHERE)
         return;
     bool is_own = place == LEASE_SLOTS_SUBJECT;
-    struct store_cell *cell = is_own ? find_locked(&slots->subjects, slot->key)
-                                     : find_locked(&slots->overflow, slot->quota->id);
+    struct store_cell *cell = is_own ? store_cells_find_locked(&slots->subjects, slot->key)
+                                     : store_cells_find_locked(&slots->overflow, slot->quota->id);
     if (cell == NULL)
         return; /* cannot be: what holds a slot is busy */
     if (body_of(cell)->held != 0)

@@ -49,15 +49,7 @@ struct store_cell *lease_table_take(const struct lease_table *table, const uint8
 
 struct store_cell *lease_table_find(const struct lease_table *table, const uint8_t key[16])
 {
-    struct store_cell *cell =
-        store_cells_find(&table->subjects, key, store_cells_hash(&table->subjects, key));
-    if (cell == NULL)
-        return NULL;
-    store_cell_lock(&table->subjects, cell);
-    if (store_cell_has(cell, key))
-        return cell;
-    store_cell_unlock(cell);
-    return NULL;
+    return store_cells_find_locked(&table->subjects, key);
 }
 
 /* The charge's cell, not locked.  False: there is none for it. */

@@ -343,6 +343,18 @@ struct store_cell *store_cells_make(const struct store_cells *cells, const uint8
     return cell;
 }
 
+struct store_cell *store_cells_find_locked(const struct store_cells *cells, const uint8_t key[16])
+{
+    struct store_cell *cell = store_cells_find(cells, key, store_cells_hash(cells, key));
+    if (cell == NULL)
+        return NULL;
+    store_cell_lock(cells, cell);
+    if (store_cell_has(cell, key))
+        return cell;
+    store_cell_unlock(cell);
+    return NULL;
+}
+
 struct store_cell *store_cells_take(const struct store_cells *cells, const uint8_t key[16],
                                     uint64_t now_s)
 {

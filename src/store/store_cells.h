@@ -109,6 +109,9 @@ struct store_cell *store_cells_find(const struct store_cells *cells, const uint8
 struct store_cell *store_cells_make(const struct store_cells *cells, const uint8_t key[16],
                                     uint64_t hash, uint64_t now_s);
 
+/* Find and lock.  NULL: the key has no cell. */
+struct store_cell *store_cells_find_locked(const struct store_cells *cells, const uint8_t key[16]);
+
 /* Find or make, and lock.  NULL as above. */
 struct store_cell *store_cells_take(const struct store_cells *cells, const uint8_t key[16],
                                     uint64_t now_s);

@@ -392,23 +392,16 @@ enum store_answer store_memory_charge(struct store_memory *store, struct quota_c
 bool store_memory_refuses(const struct store_memory *store, struct quota_charge *charge,
                           uint64_t now_us)
 {
-    struct held held = {.charge = charge, .hash = store_cells_hash(&store->subjects, charge->key)};
-    const uint8_t *key = charge->key;
-    const struct store_cells *cells = &store->subjects;
-    held.cell = store_cells_find(cells, key, held.hash);
-    if (held.cell == NULL) { /* what the overflow cell has counted is at least what it spent */
-        key = charge->quota->id;
-        cells = &store->overflow;
-        held.cell = overflow_find(store, charge->quota);
-    }
+    struct held held = {.charge = charge};
+    held.cell = store_cells_find_locked(&store->subjects, charge->key);
+    if (held.cell == NULL) /* what the overflow cell has counted is at least what it spent */
+        held.cell = store_cells_find_locked(&store->overflow, charge->quota->id);
     if (held.cell == NULL)
         return false;
-    store_cell_lock(cells, held.cell);
     uint64_t now_s = store_memory_now_s(store, now_us / 1000000);
     if (now_s != now_us / 1000000)
         now_us = now_s * 1000000;
-    bool is_refused =
-        store_cell_has(held.cell, key) && look(store, &held, now_s, now_us) == STORE_REFUSED;
+    bool is_refused = look(store, &held, now_s, now_us) == STORE_REFUSED;
     store_cell_unlock(held.cell);
     return is_refused;
 }

@@ -13,17 +13,10 @@ static struct store_cell *take_cell(const struct store_memory *store,
         const struct store_cells *cells;
         const uint8_t *key;
     } places[] = {{&store->subjects, charge->key}, {&store->overflow, charge->quota->id}};
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t hash = store_cells_hash(places[i].cells, places[i].key);
-        struct store_cell *cell = store_cells_find(places[i].cells, places[i].key, hash);
-        if (cell == NULL)
-            continue;
-        store_cell_lock(places[i].cells, cell);
-        if (store_cell_has(cell, places[i].key))
-            return cell;
-        store_cell_unlock(cell);
-    }
-    return NULL;
+    struct store_cell *cell = NULL;
+    for (unsigned i = 0; cell == NULL && i < 2; i++)
+        cell = store_cells_find_locked(places[i].cells, places[i].key);
+    return cell;
 }
 
 static int32_t correct_window(const struct store_memory *store, struct store_windows *windows,

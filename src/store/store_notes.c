@@ -34,15 +34,8 @@ void store_notes_recover(struct store_notes *notes)
 
 struct store_note *store_notes_find(const struct store_notes *notes, const uint8_t key[16])
 {
-    const struct store_cells *cells = &notes->cells;
-    struct store_cell *cell = store_cells_find(cells, key, store_cells_hash(cells, key));
-    if (cell == NULL)
-        return NULL;
-    store_cell_lock(cells, cell);
-    if (store_cell_has(cell, key))
-        return store_cell_body(cell);
-    store_cell_unlock(cell);
-    return NULL;
+    struct store_cell *cell = store_cells_find_locked(&notes->cells, key);
+    return cell == NULL ? NULL : store_cell_body(cell);
 }
 
 struct store_note *store_notes_take(const struct store_notes *notes, const uint8_t key[16],

@@ -82,6 +82,25 @@ static void test_room_for_all(void **state)
     }
 }
 
+static void test_found_and_locked(void **state)
+{
+    (void)state;
+    struct table table;
+    uint8_t here[16], not_here[16];
+    make_table(&table, 100);
+    testing_key(here, 0, 1);
+    testing_key(not_here, 0, 2);
+    struct store_cell *made = store_cells_take(&table.cells, here, 100);
+    assert_non_null(made);
+    store_cell_unlock(made);
+    assert_null(store_cells_find_locked(&table.cells, not_here));
+    assert_ptr_equal(store_cells_find_locked(&table.cells, here), made);
+    assert_true(atomic_load(&made->lock) != 0);
+    store_cell_unlock(made);
+    assert_int_equal(store_cells_count(&table.cells, &(uint64_t){0}), 1);
+    free(table.memory);
+}
+
 /* Every cell busy: newcomers are refused, and nobody is forgotten.  Then one becomes idle: exactly that
  * one goes, to a newcomer whose block it is in. */
 static void test_full(void **state)
@@ -239,13 +258,10 @@ static void test_poor_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_room_for_all),
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_look_ahead_is_bounded),
-        cmocka_unit_test(test_walk),
-        cmocka_unit_test(test_recover),
-        cmocka_unit_test(test_forgotten_time),
-        cmocka_unit_test(test_poor_keys),
+        cmocka_unit_test(test_room_for_all),   cmocka_unit_test(test_found_and_locked),
+        cmocka_unit_test(test_full),           cmocka_unit_test(test_look_ahead_is_bounded),
+        cmocka_unit_test(test_walk),           cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_forgotten_time), cmocka_unit_test(test_poor_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,6 +101,7 @@ def check(everybody):
     for name, waiters in everybody.items():
         assert all(waiter.statuses[:-1] == [200] * (len(waiter.statuses) - 1) and len(waiter.statuses) >= 2 for waiter in waiters), name
         assert all(waiter.told >= 1 for waiter in waiters), name
+        # One in a thousand may come back early: they wait by the monotonic clock, windows end by the wall clock, which is slewed.
         late = [waiter.told for waiter in waiters if waiter.after != 200]
         assert len(late) <= len(waiters) // 1000, f"{name}: {len(late)} of {len(waiters)} came back as told and were refused: {late[:9]}"
 

@@ -18,6 +18,22 @@ const char fmt_pairs[] = "00010203040506070809101112131415161718192021222324"
                          "50515253545556575859606162636465666768697071727374"
                          "75767778798081828384858687888990919293949596979899";
 
+#define ONE(h, t, o)                                                                               \
+    {                                                                                              \
+        {'0' + (h), '0' + (t), '0' + (o)}, (h) != 0 ? 0 : (t) != 0 ? 1 : 2                         \
+    }
+#define TEN(h, t)                                                                                  \
+    ONE(h, t, 0), ONE(h, t, 1), ONE(h, t, 2), ONE(h, t, 3), ONE(h, t, 4), ONE(h, t, 5),            \
+        ONE(h, t, 6), ONE(h, t, 7), ONE(h, t, 8), ONE(h, t, 9)
+#define HUNDRED(h)                                                                                 \
+    TEN(h, 0), TEN(h, 1), TEN(h, 2), TEN(h, 3), TEN(h, 4), TEN(h, 5), TEN(h, 6), TEN(h, 7),        \
+        TEN(h, 8), TEN(h, 9)
+
+const struct fmt_thousand fmt_thousands[1000] = {
+    HUNDRED(0), HUNDRED(1), HUNDRED(2), HUNDRED(3), HUNDRED(4),
+    HUNDRED(5), HUNDRED(6), HUNDRED(7), HUNDRED(8), HUNDRED(9),
+};
+
 static inline char *put_pair(char *out, unsigned value)
 {
     memcpy(out, fmt_pairs + 2 * value, 2);
@@ -46,16 +62,15 @@ static inline char *put_word(char *out, uint64_t digits)
 
 #define ZEROS UINT64_C(0x3030303030303030)
 
-/* Most numbers of a log line are short; the branches stand in that order.  From four digits on all are made alike,
- * with eight bytes written whatever is used of them. */
+/* Times of up to a second are two moves.  From there on all are made alike, with eight bytes written whatever is used
+ * of them. */
 char *fmt_u64_long(char *out, uint64_t value)
 {
-    if (value < 100)
-        return put_pair(out, (unsigned)value);
-    if (value < 1000) {
-        unsigned high = (unsigned)value / 100;
-        *out = (char)('0' + high);
-        return put_pair(out + 1, (unsigned)value - high * 100);
+    if (value < 1000000) {
+        unsigned high = (unsigned)value / 1000;
+        out = fmt_u64_short(out, high);
+        memcpy(out, &fmt_thousands[(unsigned)value - high * 1000], 4);
+        return out + 3;
     }
     if (value < 100000000) {
         uint64_t digits = eight_digits((uint32_t)value);

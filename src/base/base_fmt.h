@@ -15,16 +15,36 @@
 #define FMT_RFC3339_MAX 24 /* 2026-11-22T14:02:11.482Z */
 #define FMT_DATE_MAX    29 /* Sun, 06 Nov 1994 08:49:37 GMT (RFC 9110 section 5.6.7) */
 
+/* The three digits of a number below 1000, and how many zeros stand in front of it (7: 0, 0, 7 and 2). */
+struct fmt_thousand {
+    char digits[3];
+    uint8_t zeros;
+};
+extern const struct fmt_thousand fmt_thousands[1000];
 extern const char fmt_pairs[]; /* "00", "01" and so on to "99" */
 
-char *fmt_u64_long(char *out, uint64_t value); /* from 10 on */
+char *fmt_u64_long(char *out, uint64_t value); /* from 1000 on */
+
+/* Most numbers of a log line are short: three digits are one move, of which the zeros in front are shifted out. */
+static inline char *fmt_u64_short(char *out, unsigned value)
+{
+    const struct fmt_thousand *three = &fmt_thousands[value];
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint32_t word;
+    memcpy(&word, three, sizeof(word));
+    unsigned zeros = word >> 24;
+    word >>= 8 * zeros;
+    memcpy(out, &word, sizeof(word));
+#else
+    unsigned zeros = three->zeros;
+    memcpy(out, three->digits + zeros, 3 - zeros);
+#endif
+    return out + 3 - zeros;
+}
 
 static inline char *fmt_u64(char *out, uint64_t value)
 {
-    if (value >= 10)
-        return fmt_u64_long(out, value);
-    *out = (char)('0' + value);
-    return out + 1;
+    return value < 1000 ? fmt_u64_short(out, (unsigned)value) : fmt_u64_long(out, value);
 }
 
 char *fmt_hex(char *out, const void *bytes, size_t len); /* lower case, 2 * len characters */

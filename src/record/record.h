@@ -5,11 +5,11 @@
 #ifndef SLUICE_RECORD_RECORD_H
 #define SLUICE_RECORD_RECORD_H
 
-#include "base/base_fmt_memo.h"
 #include "base/base_ip.h"
 #include "base/base_rng.h"
 #include "http/http_head.h"
 #include "quota/quota.h"
+#include "record/record_memo.h"
 
 #define RECORD_ID_HEX     32
 #define RECORD_ID_MAX     (RECORD_ID_HEX + 1 + FMT_U64_MAX + 1 + 64) /* <hex>-<ms>-<host> */
@@ -34,17 +34,9 @@ struct record_subject {
     struct span text;     /* clear value or 22 characters */
 };
 
-/* What lines of one worker have in common: the text of this millisecond, and numbers that come again.  Owner: the
- * worker.  All zeroes is an empty one. */
-struct record_memo {
-    uint64_t wall_ms;
-    uint32_t generation;
-    uint32_t begin_len; /* 0: none yet */
-    char begin[64];     /* ,"ts":"...","gen":N,"id":" */
-    struct fmt_memo numbers;
-};
-
-/* Everything borrowed; empty spans and UINT64_MAX numbers are left out of the line. */
+/* Everything borrowed; empty spans and UINT64_MAX numbers are left out of the line.  Within a generation the quotas and
+ * the names of listener, route, upstream, identities stay where they are, and nothing else comes to stand there; the
+ * memo counts on it. */
 struct record_access {
     struct record_memo *memo; /* the writer's; changed */
     uint64_t wall_us;         /* when the exchange ended */

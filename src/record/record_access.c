@@ -4,7 +4,7 @@
  * exchange comes through here. */
 #include "record/record.h"
 
-#include "base/base_fmt_json.h"
+#include "record/record_run.h"
 
 /* Kept at the line's end for the fields of bounded size (numbers, times, words), so that these need no look
  * at the room. */
@@ -25,7 +25,9 @@
 struct line {
     struct fmt_json text;   /* what clients and upstreams may fill */
     struct fmt_json quotas; /* what "refused_by" and "quotas" may */
+    struct record_memo *memo;
     struct fmt_memo *numbers;
+    uint32_t generation;
 };
 
 static inline bool has_room(const struct fmt_json *json, const char *out, size_t bytes)
@@ -169,7 +171,8 @@ static inline char *put_begin(char *out, const struct record_access *record)
 static char *put_request(struct fmt_json *json, char *out, const struct record_access *record)
 {
     out = put_begin(out, record);
-    out = fmt_span(out, (struct span){record->id.hex, RECORD_ID_HEX});
+    memcpy(out, record->id.hex, RECORD_ID_HEX);
+    out += RECORD_ID_HEX;
     *out++ = '"';
     out = put_text(json, out, SPAN(",\"parent_id\":\""), record->parent_id, NAME_MAX_BYTES);
     out = put_addresses(out, record);
@@ -182,7 +185,7 @@ static char *put_request(struct fmt_json *json, char *out, const struct record_a
     return put_number(out, SPAN(",\"bytes_in\":"), record->bytes_in);
 }
 
-static char *put_routing(struct fmt_json *json, char *out, const struct record_access *record)
+static char *put_route(struct fmt_json *json, char *out, const struct record_access *record)
 {
     out = put_text(json, out, SPAN(",\"listener\":\""), record->listener, NAME_MAX_BYTES);
     out = put_text(json, out, SPAN(",\"route\":\""), record->route, NAME_MAX_BYTES);
@@ -192,8 +195,46 @@ static char *put_routing(struct fmt_json *json, char *out, const struct record_a
     out = put_text(json, out, SPAN(",\"server\":\""), record->server, NAME_MAX_BYTES);
     out = FMT_LIT(out, ",\"tries\":");
     out = fmt_u64(out, record->tries);
-    out = record->reused ? FMT_LIT(out, ",\"reused\":true") : FMT_LIT(out, ",\"reused\":false");
-    return put_text(json, out, SPAN(",\"upstream_id\":\""), record->upstream_id, NAME_MAX_BYTES);
+    return record->reused ? FMT_LIT(out, ",\"reused\":true") : FMT_LIT(out, ",\"reused\":false");
+}
+
+/* A server may come, go and stand elsewhere within a generation: its text is compared with the kept one, which ends
+ * in it, "tries" of one digit and "reused". */
+static inline bool is_same_server(const struct record_run *run, const struct record_access *record)
+{
+    size_t behind = sizeof("\",\"tries\":1,\"reused\":true") - 1 + !record->reused;
+    return run->len > behind + record->server.len &&
+           record_run_has(run->text + run->len - behind - record->server.len, record->server);
+}
+
+/* A worker serves few pairs of a route and a server. */
+static inline char *put_routing(struct line *line, char *out, const struct record_access *record)
+{
+    const bool is_sent = record->upstream.len != 0;
+    struct fmt_json *json = &line->text;
+    struct record_made of = {
+        .names = {record->listener.ptr, record->route.ptr, record->upstream.ptr},
+        .key = is_sent ? record->tries | (uint64_t)record->reused << 32 : 0,
+        .more = is_sent ? record->server.len : 0,
+        .generation = record->generation,
+    };
+    struct record_run *run = NULL;
+    if (record->server.len < 64 && record->tries < 10 && has_room(json, out, RECORD_RUN_BYTES)) {
+        unsigned server = 0;
+        if (is_sent && record->server.len != 0)
+            server = (unsigned char)record->server.ptr[record->server.len - 1];
+        run = line->memo->routings + record_run_place(record->route.ptr, server + record->reused);
+        if (record_run_is(run, &of) && (!is_sent || is_same_server(run, record)))
+            return record_run_copy(out, run);
+    }
+    char *begin = out;
+    out = put_route(json, out, record);
+    if (run != NULL) {
+        record_run_keep(run, &of, json, begin, out);
+        if (is_sent && !is_same_server(run, record)) /* escaped */
+            run->len = 0;
+    }
+    return out;
 }
 
 /* The words of the decision field.  Copied whole: a copy of a known size needs no call. */
@@ -278,10 +319,11 @@ static char *put_refused_by(struct fmt_json *json, char *out, const struct recor
     return out == first ? begin : close_list(out, first, ']');
 }
 
-static char *put_subjects(struct fmt_json *json, char *out, const struct record_access *record)
+/* Those from number `from` on, each with a comma. */
+static char *put_subjects_from(struct fmt_json *json, char *out, const struct record_access *record,
+                               unsigned from)
 {
-    char *begin = out, *first = out = FMT_LIT(out, ",\"subjects\":{");
-    for (unsigned i = 0; i < record->subject_count; i++) {
+    for (unsigned i = from; i < record->subject_count; i++) {
         const struct record_subject *subject = &record->subjects[i];
         if (subject->text.len == 0)
             continue;
@@ -295,6 +337,13 @@ static char *put_subjects(struct fmt_json *json, char *out, const struct record_
         out = fmt_json_value(json, out, subject->text, NAME_MAX_BYTES);
         *out++ = ',';
     }
+    return out;
+}
+
+static char *put_subjects(struct fmt_json *json, char *out, const struct record_access *record)
+{
+    char *begin = out, *first = out = FMT_LIT(out, ",\"subjects\":{");
+    out = put_subjects_from(json, out, record, 0);
     return out == first ? begin : close_list(out, first, '}');
 }
 
@@ -328,41 +377,90 @@ static char *put_window_end(char *out, const struct quota_charge *charge, bool i
     return FMT_LIT(out, ",\"mode\":\"shadow\"");
 }
 
-/* One window of "quotas", with a comma; without numbers when nothing was read (the store was away). */
-static char *put_window(struct line *line, char *out, const struct quota_charge *charge, unsigned w,
-                        uint64_t now_s)
+static const struct {
+    char text[24];
+    unsigned len;
+} window_sources[] = {
+    [QUOTA_SOURCE_STORE] = {",\"source\":\"store\"", 17},
+    [QUOTA_SOURCE_LEASE] = {",\"source\":\"lease\"", 17},
+    [QUOTA_SOURCE_LOCAL] = {",\"source\":\"local\"", 17},
+};
+
+/* Up to its start and "used": the same for all callers of a fixed window. */
+static inline char *put_window_begin(struct line *line, char *out,
+                                     const struct quota_charge *charge, unsigned w)
 {
-    static const struct {
-        char text[24];
-        unsigned len;
-    } sources[] = {
-        [QUOTA_SOURCE_STORE] = {",\"source\":\"store\"", 17},
-        [QUOTA_SOURCE_LEASE] = {",\"source\":\"lease\"", 17},
-        [QUOTA_SOURCE_LOCAL] = {",\"source\":\"local\"", 17},
+    const struct quota *quota = charge->quota;
+    uint32_t start_s = charge->readings[w].start_s, charged = charge->is_charged ? charge->cost : 0;
+    struct record_made of = {
+        .names = {quota},
+        .key = (uint64_t)w << 32 | start_s,
+        .more = charged,
+        .generation = line->generation,
     };
-    const struct quota_limit *limit = &charge->quota->limits[w];
-    const struct quota_reading *reading = &charge->readings[w];
+    struct record_run *run = &line->memo->windows[record_run_place(quota->name.ptr, w)];
+    if (record_run_is(run, &of))
+        return record_run_copy(out, run);
+    char *begin = out;
+    out = FMT_LIT(out, "{\"q\":\"");
+    out = fmt_json_value(&line->quotas, out, quota->name, NAME_MAX_BYTES);
+    out = FMT_LIT(out, ",\"w\":\"");
+    out += quota_window_text(out, &quota->limits[w], false);
+    out = FMT_LIT(out, "\",\"start\":");
+    out = fmt_u32_memo(line->numbers, out, start_s);
+    out = FMT_LIT(out, ",\"charged\":");
+    out = fmt_u64(out, charged);
+    out = FMT_LIT(out, ",\"used\":");
+    record_run_keep(run, &of, &line->quotas, begin, out);
+    return out;
+}
+
+/* Behind "used": the same for all callers within a second. */
+static inline char *put_window_limit(struct line *line, char *out, uint32_t limit, uint64_t reset_s,
+                                     unsigned source)
+{
+    struct record_made of = {.key = (uint64_t)source << 32 | limit, .more = reset_s};
+    struct record_run *run = &line->memo->limits[(limit ^ reset_s) % RECORD_RUNS];
+    if (record_run_is(run, &of))
+        return record_run_copy(out, run);
+    char *begin = out;
+    out = FMT_LIT(out, ",\"limit\":");
+    out = fmt_u32_memo(line->numbers, out, limit);
+    out = FMT_LIT(out, ",\"reset_s\":");
+    out = fmt_u64(out, reset_s);
+    memcpy(out, window_sources[source].text, sizeof(window_sources[0].text));
+    out += window_sources[source].len;
+    record_run_keep(run, &of, &line->quotas, begin, out);
+    return out;
+}
+
+/* A window that nothing was read of: the store was away, or a gate refused before. */
+static char *put_window_skipped(struct line *line, char *out, const struct quota_charge *charge,
+                                unsigned w)
+{
     out = FMT_LIT(out, "{\"q\":\"");
     out = fmt_json_value(&line->quotas, out, charge->quota->name, NAME_MAX_BYTES);
     out = FMT_LIT(out, ",\"w\":\"");
-    out += quota_window_text(out, limit, false);
+    out += quota_window_text(out, &charge->quota->limits[w], false);
+    return FMT_LIT(put_window_end(FMT_LIT(out, "\",\"charged\":0"), charge, false), "},");
+}
+
+/* One window of "quotas", with a comma. */
+static inline char *put_window(struct line *line, char *out, const struct quota_charge *charge,
+                               unsigned w, uint64_t now_s)
+{
+    const struct quota_reading *reading = &charge->readings[w];
     if (charge->is_skipped || reading->start_s == 0)
-        return FMT_LIT(put_window_end(FMT_LIT(out, "\",\"charged\":0"), charge, false), "},");
-    uint64_t end_s = (uint64_t)reading->start_s + limit->period_s;
+        return put_window_skipped(line, out, charge, w);
+    uint64_t end_s = (uint64_t)reading->start_s + charge->quota->limits[w].period_s;
     if (charge->quota->algorithm != QUOTA_FIXED)
         end_s = (charge->outlooks[w].end_us + 999999) / 1000000;
-    out = FMT_LIT(out, "\",\"start\":");
-    out = fmt_u32_memo(line->numbers, out, reading->start_s);
-    out = FMT_LIT(out, ",\"charged\":");
-    out = fmt_u64(out, charge->is_charged ? charge->cost : 0);
-    out = FMT_LIT(out, ",\"used\":");
+    out = put_window_begin(line, out, charge, w);
     out = fmt_u64(out, reading->used);
-    out = FMT_LIT(out, ",\"limit\":");
-    out = fmt_u32_memo(line->numbers, out, reading->limit);
-    out = FMT_LIT(out, ",\"reset_s\":");
-    out = fmt_u64(out, end_s > now_s ? end_s - now_s : 1);
-    memcpy(out, sources[charge->source].text, sizeof(sources[0].text));
-    out = put_window_end(out + sources[charge->source].len, charge, reading->refused);
+    out = put_window_limit(line, out, reading->limit, end_s > now_s ? end_s - now_s : 1,
+                           charge->source);
+    if (charge->corrected != 0 || charge->quota->mode == QUOTA_SHADOW)
+        out = put_window_end(out, charge, reading->refused);
     return FMT_LIT(out, "},");
 }
 
@@ -421,31 +519,96 @@ static char *put_quotas(struct line *line, char *out, const struct record_access
     return close_list(out, first, ']');
 }
 
-static char *put_decision(struct line *line, char *out, const struct record_access *record)
+static inline bool is_refusal(const struct record_access *record)
+{
+    const struct quota_decision *decision = record->decision;
+    return decision->verdict == QUOTA_REFUSE || decision->verdict == QUOTA_DEGRADED_REFUSE ||
+           decision->verdict == QUOTA_UNAVAILABLE;
+}
+
+static inline bool is_counted(const struct record_access *record)
+{
+    return record->decision != NULL && (record->charge_count != 0 || record->slot_count != 0);
+}
+
+/* Up to the subjects. */
+static char *put_outcome(struct line *line, char *out, const struct record_access *record)
 {
     const struct quota_decision *decision = record->decision;
     out = put_verdict(out, decision == NULL ? QUOTA_NONE : decision->verdict);
-    bool is_counted = decision != NULL && (record->charge_count != 0 || record->slot_count != 0);
-    bool is_refusal = is_counted && (decision->verdict == QUOTA_REFUSE ||
-                                     decision->verdict == QUOTA_DEGRADED_REFUSE ||
-                                     decision->verdict == QUOTA_UNAVAILABLE);
-    if (is_refusal)
+    if (is_counted(record) && is_refusal(record))
         out = put_refused_by(&line->quotas, out, record);
     out = put_text(&line->text, out, SPAN(",\"tier\":\""), record->tier, WORD_MAX_BYTES);
-    bool has_quotas = is_counted || record->shadow_count != 0;
-    if (has_quotas) {
-        if (decision != NULL && decision->is_near)
-            out = FMT_LIT(out, ",\"near\":true");
-        out = FMT_LIT(out, ",\"cost\":");
-        out = fmt_u64(out, record->cost);
+    if (!is_counted(record) && record->shadow_count == 0)
+        return out;
+    if (decision != NULL && decision->is_near)
+        out = FMT_LIT(out, ",\"near\":true");
+    out = FMT_LIT(out, ",\"cost\":");
+    return fmt_u64(out, record->cost);
+}
+
+/* The usual decision: admitted, or refused by the only window there is, without a tier, with a subject. */
+static inline bool is_usual(const struct record_access *record)
+{
+    const struct quota_decision *decision = record->decision;
+    if (!is_counted(record) || record->tier.len != 0 || record->subject_count == 0 ||
+        record->subjects[0].text.len == 0)
+        return false;
+    if (decision->verdict == QUOTA_ALLOW)
+        return true;
+    const struct quota_charge *charge = record->charges;
+    return decision->verdict == QUOTA_REFUSE && record->charge_count == 1 &&
+           record->slot_count == 0 && charge->quota->limit_count == 1 && !charge->is_skipped &&
+           charge->readings[0].refused;
+}
+
+/* Up to the first subject's text, which has room. */
+static inline char *put_usual(struct line *line, char *out, const struct record_access *record)
+{
+    const struct quota_decision *decision = record->decision;
+    const struct span identity = record->subjects[0].identity;
+    const bool is_refused = decision->verdict == QUOTA_REFUSE;
+    struct record_made of = {
+        .names = {identity.ptr, is_refused ? record->charges[0].quota : NULL},
+        .key = decision->verdict | (uint64_t)decision->is_near << 32,
+        .more = record->cost,
+        .generation = record->generation,
+    };
+    unsigned place = record_run_place(identity.ptr, decision->verdict + record->cost);
+    struct record_run *run = &line->memo->decisions[place];
+    if (record_run_is(run, &of))
+        return record_run_copy(out, run);
+    char *begin = out;
+    out = put_outcome(line, out, record);
+    out = FMT_LIT(out, ",\"subjects\":{\"");
+    out = fmt_json_value(&line->text, out, identity, NAME_MAX_BYTES);
+    out = FMT_LIT(out, ":\"");
+    record_run_keep(run, &of, &line->text, begin, out);
+    if (line->quotas.cut || line->quotas.bytes)
+        run->len = 0;
+    return out;
+}
+
+static inline char *put_decision(struct line *line, char *out, const struct record_access *record)
+{
+    if (is_usual(record) && has_room(&line->text, out, 2 * NAME_MAX_BYTES + RECORD_RUN_BYTES)) {
+        out = put_usual(line, out, record);
+        out = fmt_json_value(&line->text, out, record->subjects[0].text, NAME_MAX_BYTES);
+        if (record->subject_count > 1) {
+            *out++ = ',';
+            out = put_subjects_from(&line->text, out, record, 1) - 1;
+        }
+        *out++ = '}';
+    } else {
+        out = put_outcome(line, out, record);
+        if (record->subject_count != 0)
+            out = put_subjects(&line->text, out, record);
     }
-    if (record->subject_count != 0)
-        out = put_subjects(&line->text, out, record);
-    if (has_quotas)
+    if (is_counted(record) || record->shadow_count != 0)
         out = put_quotas(line, out, record);
-    if (is_refusal && decision->retry_after_s != 0) {
+    if (is_counted(record) && is_refusal(record) && record->decision->retry_after_s != 0) {
         out = FMT_LIT(out, ",\"retry_after\":");
-        out = fmt_u64(out, decision->retry_after_s);
+        out = fmt_u64(out, record->decision->retry_after_s);
     }
     return out;
 }
@@ -490,9 +653,14 @@ char *record_access_write(char *out, const struct record_access *record)
 {
     const char *end = out + RECORD_LINE_MAX - RECORD_PREFIX_MAX - FIXED_MAX;
     struct line line = {.text.end = end - quotas_bytes(record), .quotas.end = end};
+    line.memo = record->memo;
+    line.generation = record->generation;
     line.numbers = &record->memo->numbers;
     out = put_request(&line.text, out, record);
-    out = put_routing(&line.text, out, record);
+    out = put_routing(&line, out, record);
+    if (record->upstream.len != 0)
+        out = put_text(&line.text, out, SPAN(",\"upstream_id\":\""), record->upstream_id,
+                       NAME_MAX_BYTES);
     out = put_decision(&line, out, record);
     out = put_result(&line.text, out, record);
     if (line.text.cut || line.quotas.cut)

@@ -25,6 +25,7 @@ static struct quota_decision decision = {.verdict = QUOTA_ALLOW,
                                          .is_near = true};
 static const struct record_subject subject = {{"user", 4}, {"AAAAAAAAAAAAAAAAAAAAAA", 22}};
 static struct reply_body_dialect dialect;
+static struct record_memo memo;
 static struct record_access record;
 static char out[RECORD_LINE_MAX + REPLY_BODY_MAX];
 
@@ -61,6 +62,7 @@ static bool prepare(struct arena *arena)
 {
     const struct reply_dialect_conf conf = {.like = REPLY_DIALECT_APIG, .with_request_id = true};
     record = (struct record_access){
+        .memo = &memo,
         .wall_us = 1795356131482000,
         .generation = 14,
         .proto = SPAN("HTTP/1.1"),

@@ -92,7 +92,7 @@ static void read_sample(struct cursor *cursor, struct sample *sample)
     record->reused = flags & 2;
     record->status = (uint16_t)(cursor_number(cursor, 2) % 600);
     record->wall_us = number_or_none(cursor);
-    record->generation = (uint32_t)cursor_number(cursor, 4);
+    (void)cursor_number(cursor, 4); /* stood for the generation */
     record->tries = (uint32_t)cursor_number(cursor, 4);
     uint64_t *const numbers[] = {&record->bytes_in,   &record->bytes_out,    &record->t_header_us,
                                  &record->t_store_us, &record->t_connect_us, &record->t_first_us,
@@ -218,10 +218,22 @@ static void check_quotas(const json_t *root, const struct record_access *record)
     FUZZ_CHECK((json_object_get(root, "status") != NULL) == (record->status != 0));
 }
 
+/* The next line of the same, from what the memo keeps, is the same. */
+static void check_again(const char *line, size_t len, const struct record_access *record)
+{
+    char *again = malloc(LINE_MAX);
+    FUZZ_CHECK(again != NULL);
+    FUZZ_CHECK((size_t)(record_access_write(again, record) - again) == len);
+    FUZZ_CHECK(memcmp(again, line, len) == 0);
+    free(again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct sample sample;
     static struct record_memo memo; /* of all lines, as a worker's is */
+    static uint32_t
+        generation; /* of each input its own: what stands at the same place says something else */
     if (size > 16384)
         return 0;
     char *copy = fuzz_copy(data, size);
@@ -232,8 +244,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *line = malloc(LINE_MAX);
     FUZZ_CHECK(line != NULL);
     sample.record.memo = &memo;
+    sample.record.generation = ++generation;
     char *end = record_access_write(line, &sample.record);
     size_t len = (size_t)(end - line);
+    check_again(line, len, &sample.record);
     FUZZ_CHECK(len <= LINE_MAX && line[0] == ',' && memchr(line, '\n', len) == end - 1);
     line[0] = '{';
     json_error_t error;

@@ -576,6 +576,94 @@ static void test_a_client_cannot_hide_its_charges(void **state)
 }
 
 /* Any bytes anywhere: always one line of JSON. */
+/* What the line says with this memo is what it says with none. */
+static void assert_same_with(struct record_memo *memo, struct record_access *record)
+{
+    static char kept[LINE_MAX], fresh[LINE_MAX];
+    struct record_memo *none = calloc(1, sizeof(*none));
+    assert_non_null(none);
+    record->memo = none;
+    size_t len = (size_t)(record_access_write(fresh, record) - fresh);
+    free(none);
+    record->memo = memo;
+    for (unsigned i = 0; i < 2; i++) { /* the second is sure to find what the first left */
+        assert_int_equal(record_access_write(kept, record) - kept, len);
+        assert_memory_equal(kept, fresh, len);
+    }
+}
+
+/* Pieces of lines are kept: each thing that a piece says is changed, alone, and changed back. */
+static void test_nothing_kept_is_told_of_others(void **state)
+{
+    struct bench *bench = *state;
+    struct record_access *r = &bench->record;
+    struct quota named_alike = bench->ip;
+    static const struct span servers[] = {{"127.0.0.1:9001", sizeof("127.0.0.1:9001") - 1},
+                                          {"127.0.0.2:9000", sizeof("127.0.0.2:9000") - 1},
+                                          {"s", sizeof("s") - 1},
+                                          {"\\", sizeof("\\") - 1},
+                                          {"\\\"", sizeof("\\\"") - 1},
+                                          {"\xff", sizeof("\xff") - 1},
+                                          {"", sizeof("") - 1}};
+    assert_same_with(&bench->memo, r);
+#define CHANGED(place, value)                                                                      \
+    do {                                                                                           \
+        __typeof__(place) before_ = (place);                                                       \
+        (place) = (value);                                                                         \
+        assert_same_with(&bench->memo, r);                                                         \
+        (place) = before_;                                                                         \
+        assert_same_with(&bench->memo, r);                                                         \
+    } while (0)
+    for (unsigned i = 0; i < COUNT(servers); i++)
+        CHANGED(r->server, servers[i]);
+    CHANGED(r->tries, 2);
+    CHANGED(r->tries, 12);
+    CHANGED(r->reused, false);
+    CHANGED(r->upstream, SPAN_NONE);
+    CHANGED(r->upstream, SPAN("other"));
+    CHANGED(r->listener, SPAN("other \x01"));
+    CHANGED(r->route, SPAN("other \xfe"));
+    CHANGED(r->generation, 15);
+    CHANGED(r->cost, 6);
+    CHANGED(r->tier, SPAN("gold"));
+    CHANGED(r->charge_count, 1);
+    CHANGED(r->subject_count, 1);
+    CHANGED(r->subject_count, 0);
+    CHANGED(bench->subjects[0].identity, SPAN("who"));
+    CHANGED(bench->subjects[0].text, SPAN("somebody else"));
+    CHANGED(bench->subjects[0].text, SPAN_NONE);
+    CHANGED(bench->decision.is_near, false);
+    CHANGED(bench->decision.reset_s, 48);
+    CHANGED(bench->charges[0].is_charged, false);
+    CHANGED(bench->charges[0].cost, 6);
+    CHANGED(bench->charges[0].is_skipped, true);
+    CHANGED(bench->charges[0].corrected, -2);
+    CHANGED(bench->charges[0].source, QUOTA_SOURCE_LEASE);
+    CHANGED(bench->charges[0].readings[0].start_s, 1795356180);
+    CHANGED(bench->charges[0].readings[1].limit, 5001);
+    CHANGED(bench->charges[1].quota, &named_alike);
+    CHANGED(bench->decision.verdict, QUOTA_EXEMPT);
+    bench->decision.verdict = QUOTA_REFUSE;
+    bench->charges[1].readings[0].refused = true;
+    assert_same_with(&bench->memo, r);
+    r->charges = &bench->charges[1];
+    r->charge_count = 1;
+    bench->decision.retry_after_s = 7;
+    assert_same_with(&bench->memo, r);
+    CHANGED(bench->charges[1].readings[0].refused, false);
+    CHANGED(bench->charges[1].is_skipped, true);
+    CHANGED(bench->charges[1].quota, &bench->user);
+    CHANGED(bench->decision.verdict, QUOTA_UNAVAILABLE);
+    CHANGED(bench->decision.verdict, QUOTA_DEGRADED_REFUSE);
+#undef CHANGED
+    /* A path that leaves no room cuts the names as it would without a memo. */
+    static char path[2 * LINE_MAX];
+    memset(path, '"', sizeof(path));
+    r->path = (struct span){path, sizeof(path)};
+    r->query = r->host = r->parent_id = r->upstream_id = r->path;
+    assert_same_with(&bench->memo, r);
+}
+
 static void test_random_bytes(void **state)
 {
     struct bench *bench = *state;
@@ -615,6 +703,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_worst_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_slots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_client_cannot_hide_its_charges, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing_kept_is_told_of_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_random_bytes, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,6 +233,8 @@ static void log_wait(struct loop_log *log, int timeout_ms)
 {
     struct pollfd fds[1 + LOOP_LOG_STREAMS] = {{.fd = log->wake_fd, .events = POLLIN}};
     uint64_t count;
+    for (unsigned i = 0; i < log->ring_count + LOOP_LOG_SIDES; i++)
+        loop_log_ring_rest(log->rings[i]);
     for (unsigned i = 0; i < LOOP_LOG_STREAMS; i++) {
         fds[1 + i].fd = log->outs[i].state == LOOP_LOG_OUT_STALLED ? log->outs[i].fd : -1;
         fds[1 + i].events = POLLOUT;

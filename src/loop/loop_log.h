@@ -12,7 +12,8 @@
 #include "base/base_span.h"
 #include "metrics/metrics.h"
 
-#define LOOP_LOG_RING_BYTES (1u << 20)
+#define LOOP_LOG_RING_BYTES                                                                        \
+    (4u << 20) /* some 6,000 lines: a worker may go on for 100 ms while the writer waits its turn */
 #define LOOP_LOG_EVENT_MAX                                                                         \
     4096 /* of the json of an event line; a longer one is dropped and counted */
 

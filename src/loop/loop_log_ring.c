@@ -54,11 +54,17 @@ void loop_log_ring_recover(struct loop_log_ring *ring)
     atomic_store_explicit(&ring->is_woken, false, memory_order_relaxed);
 }
 
+/* The place of a position in data. */
+static inline uint64_t ring_place(const struct loop_log_ring *ring, uint64_t position)
+{
+    return position & (ring->bytes - 1);
+}
+
 char *loop_log_begin(struct loop_log_ring *ring, size_t max)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint64_t want = ring_round(RING_HEAD_BYTES + max);
-    uint64_t to_end = ring->bytes - head % ring->bytes;
+    uint64_t to_end = ring->bytes - ring_place(ring, head);
     uint64_t need = want <= to_end ? want : to_end + want;
     if (want > ring->bytes / 2)
         goto full;
@@ -70,13 +76,18 @@ char *loop_log_begin(struct loop_log_ring *ring, size_t max)
     ring->begun = head;
     if (want > to_end) {
         const uint32_t wrap = RING_WRAP;
-        memcpy(ring->data + head % ring->bytes, &wrap, sizeof(wrap));
+        memcpy(ring->data + ring_place(ring, head), &wrap, sizeof(wrap));
         ring->begun += to_end;
     }
-    return ring->data + ring->begun % ring->bytes + RING_HEAD_BYTES;
+    return ring->data + ring_place(ring, ring->begun) + RING_HEAD_BYTES;
 full:
     atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
     return NULL;
+}
+
+static inline uint64_t ring_wakes_at(const struct loop_log_ring *ring)
+{
+    return ring->bytes / 8;
 }
 
 static void ring_wake(struct loop_log_ring *ring)
@@ -91,22 +102,31 @@ void loop_log_commit(struct loop_log_ring *ring, size_t len)
 {
     uint32_t stored = (uint32_t)len;
     uint64_t head = ring->begun + ring_round(RING_HEAD_BYTES + len);
-    memcpy(ring->data + ring->begun % ring->bytes, &stored, sizeof(stored));
+    memcpy(ring->data + ring_place(ring, ring->begun), &stored, sizeof(stored));
     atomic_store_explicit(&ring->head, head, memory_order_release);
-    /* One wake-up per half ring: a system call for some thousand lines, and only under a burst. */
-    if (head - ring->tail_seen > ring->bytes / 2 &&
+    /* A system call for some hundred lines, and only under a burst: what is left of the ring is for the time that
+     * the reader waits for a processor. */
+    if (head - ring->tail_seen > ring_wakes_at(ring) &&
         !atomic_load_explicit(&ring->is_woken, memory_order_relaxed)) {
         ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-        if (head - ring->tail_seen > ring->bytes / 2)
+        if (head - ring->tail_seen > ring_wakes_at(ring))
             ring_wake(ring);
     }
+}
+
+void loop_log_ring_rest(struct loop_log_ring *ring)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    if (head - tail <= ring_wakes_at(ring))
+        atomic_store_explicit(&ring->is_woken, false, memory_order_relaxed);
 }
 
 bool loop_log_ring_next(const struct loop_log_ring *ring, uint64_t *at, uint64_t until,
                         struct span *line)
 {
     while (*at < until) {
-        uint64_t place = *at % ring->bytes;
+        uint64_t place = ring_place(ring, *at);
         uint32_t len;
         memcpy(&len, ring->data + place, sizeof(len));
         if (len == RING_WRAP) {

@@ -16,7 +16,7 @@
  * Thread: one producer, one reader, each with its own cache line. */
 struct loop_log_ring {
     uint32_t bytes; /* a power of two */
-    int wake_fd;    /* eventfd: the reader is woken when the ring is half full */
+    int wake_fd;    /* eventfd: the reader is woken when an eighth is full */
 
     _Alignas(64) _Atomic uint64_t head;
     _Atomic uint64_t dropped;
@@ -27,7 +27,7 @@ struct loop_log_ring {
     uint64_t tail_next;                  /* what tail becomes when the reader commits */
     uint64_t dropped_told, dropped_next; /* of `dropped`, how many are accounted for */
     uint64_t left_until;                 /* what a previous process wrote ends here */
-    atomic_bool is_woken;
+    atomic_bool is_woken;                /* and has not been at rest since */
 
     _Alignas(64) char data[];
 };
@@ -37,6 +37,10 @@ void loop_log_ring_init(struct loop_log_ring *ring, uint32_t bytes, int wake_fd)
 
 /* A crashed process may have scribbled over anything: give up what cannot be read. */
 void loop_log_ring_recover(struct loop_log_ring *ring);
+
+/* The reader is about to wait: from here on it is woken again, unless it leaves more behind than it is woken for (then
+ * its target is stalled, or it comes back soon by itself). */
+void loop_log_ring_rest(struct loop_log_ring *ring);
 
 /* The line at *at, which is moved behind it; false when there is none before `until`. */
 bool loop_log_ring_next(const struct loop_log_ring *ring, uint64_t *at, uint64_t until,

@@ -340,7 +340,7 @@ static size_t drink(int fd, char *into, size_t max)
 static void test_stalled_pipe(void **state)
 {
     struct fixture *f = *state;
-    const size_t room = 8u << 20;
+    const size_t room = 8 * (size_t)LOOP_LOG_RING_BYTES;
     char path[128], *text = calloc(1, room);
     unsigned next = 0, refused = 0;
     size_t len = 0;

@@ -20,18 +20,23 @@ struct fmt_json {
 /* Per byte: 0 when it stands in a JSON string as it is, else the letter of its escape ('u' without one). */
 extern const char fmt_json_escapes[256];
 
-/* May all sixteen bytes stand in a JSON string as they are? */
 #ifdef __SSE2__
-static inline bool fmt_json_is_plain(uint64_t low, uint64_t high)
+/* 0xff for each byte that may not stand in a JSON string as it is. */
+static inline __m128i fmt_json_special16(__m128i bytes)
 {
-    __m128i bytes = _mm_set_epi64x((long long)high, (long long)low);
     /* With bit 1 turned over the quote comes to lie beside the controls, and nothing else does; signed,
      * the bytes from 0x80 on are below both. */
     __m128i turned = _mm_xor_si128(bytes, _mm_set1_epi8(2));
     __m128i special = _mm_cmpgt_epi8(_mm_set1_epi8(0x21), turned);
     special = _mm_or_si128(special, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
-    special = _mm_or_si128(special, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
-    return _mm_movemask_epi8(special) == 0;
+    return _mm_or_si128(special, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
+}
+
+/* May all sixteen bytes stand in a JSON string as they are? */
+static inline bool fmt_json_is_plain(uint64_t low, uint64_t high)
+{
+    __m128i bytes = _mm_set_epi64x((long long)high, (long long)low);
+    return _mm_movemask_epi8(fmt_json_special16(bytes)) == 0;
 }
 #else
 static inline uint64_t fmt_json_special(uint64_t word)

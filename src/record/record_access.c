@@ -78,6 +78,44 @@ static inline const char *find_either(const char *next, const char *end, char ot
     return next;
 }
 
+#ifdef __SSE2__
+/* The next name of a query of 16 bytes or more, with the comma, and *next behind its value; NULL when it is empty, longer
+ * than the look or not plain.  One look at sixteen bytes finds its end, what must not stand in it and mostly the end of
+ * its value: a name and a value are short. */
+static inline char *put_param_fast(char *out, const char **next, const char *end)
+{
+    const char *at = end - *next >= 16 ? *next : end - 16;
+    unsigned skip = (unsigned)(*next - at);
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i and = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('&'));
+    __m128i is = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('='));
+    unsigned ands = (unsigned)_mm_movemask_epi8(and) >> skip;
+    unsigned stops = (unsigned)_mm_movemask_epi8(_mm_or_si128(and, is)) >> skip;
+    unsigned special = (unsigned)_mm_movemask_epi8(fmt_json_special16(bytes)) >> skip;
+    if (at + 16 == end)
+        stops |= 0x10000u >> skip;
+    if (stops == 0 || (stops & 1) != 0 || (special & (stops ^ (stops - 1)) >> 1) != 0)
+        return NULL;
+    unsigned len = (unsigned)__builtin_ctz(stops);
+    *out++ = '"';
+    if (skip == 0)
+        _mm_storeu_si128((__m128i *)(void *)out, bytes);
+    else
+        (void)fmt_json_copy_short(out, *next, len);
+    memcpy(out + len, "\",", 2);
+    ands >>= len;
+    if (ands != 0)
+        *next += len + (unsigned)__builtin_ctz(ands) + 1;
+    else if (at + 16 == end)
+        *next = end;
+    else {
+        *next = find_either(at + 16, end, '&');
+        *next += *next < end;
+    }
+    return out + len + 2;
+}
+#endif
+
 /* ["name",...]: what stands before a '=', as it was sent.  Values never reach the log. */
 static char *put_query(struct fmt_json *json, char *out, struct span query)
 {
@@ -85,6 +123,16 @@ static char *put_query(struct fmt_json *json, char *out, struct span query)
     const char *next = query.ptr, *end = query.ptr + query.len;
     while (next < end) {
         struct span param = {next, 0};
+#ifdef __SSE2__
+        if (query.len >= 16 && out - first <= QUERY_MAX_BYTES &&
+            has_room(json, out, PARAM_MAX_BYTES + 4)) {
+            char *behind = put_param_fast(out, &next, end);
+            if (behind != NULL) {
+                out = behind;
+                continue;
+            }
+        }
+#endif
         next = find_either(next, end, '=');
         param.len = (size_t)(next - param.ptr);
         next = find_either(next, end, '&');

@@ -204,6 +204,8 @@ void lease_cell_claim(struct lease_cell *cell, const struct quota *quota, uint32
     claim->lineage = cell->lineage;
     claim->generation = cell->generation;
     claim->cost = cost;
+    claim->least = claim->want = claim->divisor = 0;
+    claim->is_apart = false;
     claim->window_count = quota_place_count(quota);
     for (unsigned i = 0; i < claim->window_count; i++) {
         struct store_redis_window *claimed = &claim->windows[i];
@@ -231,6 +233,8 @@ bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *cl
     claim->lineage = cell->lineage;
     claim->generation = cell->generation;
     claim->cost = 0;
+    claim->least = claim->want = claim->divisor = 0;
+    claim->is_apart = true;
     claim->window_count = 0;
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
         /* A bucket's debts go with its next request: its interval is the quota's to know. */

@@ -20,11 +20,12 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "local t = redis.call('TIME')\n"
     "local now, us = tonumber(t[1]), tonumber(t[2])\n"
     "local get, top = struct.unpack, 2147483647\n"
-    "local ok, values, asked, costs, extras, dirty = 1, {}, {}, {}, {}, {}\n"
+    "local ok, values, asked, extras, dirty, grants, apart = 1, {}, {}, {}, {}, {}, {}\n"
     "for k = 1, #KEYS do\n"
     "  local a, v = ARGV[k], redis.pcall('GET', KEYS[k])\n"
     "  if type(v) == 'table' then return v end\n" /* an error, as it is */
-    "  local epoch, lineage, gen, cost, n, more = get('<I4I4I4I4I2I2', a)\n"
+    "  local epoch, lineage, gen, cost, least, want, div, n, flags = get('<I4I4I4I4I4I4I2BB', a)\n"
+    "  local more, room = flags % 2, top\n" /* room: for how many there is, below 0 when it is overdrawn */
     "  local w = {1, n, epoch, 0, gen, 0, 0}\n"
     "  local old, was, extra, found = 0, 0, 0, 0\n"
     "  if v then\n"
@@ -43,9 +44,9 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "  if reset then w[5] = gen end\n"
     "  if heir or reset then dirty[k] = true end\n"
     "  local lost = lineage ~= w[4]\n" /* what we saw may be missing here */
-    "  local tail, rs, ru, cs, cu, ck, cn = 21 + (more == 1 and 28 or 16) * n, 0, 0, 0, 0, 0, 0\n"
+    "  local tail, rs, ru, cs, cu, ck, cn = 29 + (more == 1 and 28 or 16) * n, 0, 0, 0, 0, 0, 0\n"
     "  for i = 1, n do\n"
-    "    local code, limit, known, seen = get('<I4I4I4I4', a, 16 * i + 5)\n"
+    "    local code, limit, known, seen = get('<I4I4I4I4', a, 16 * i + 13)\n"
     "    local period, kind = code, 0\n"
     "    if code >= 33554432 then period, kind = code % 33554432, math.floor(code / 33554432) end\n"
     "    local p, s, base, since\n"
@@ -61,7 +62,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "          break\n"
     "        elseif q == period + 67108864 and kind == 0 then\n" /* it was a bucket: as a count */
     "          local most = limit\n"
-    "          if limit == top and i < n then most = get('<I4', a, 16 * i + 25) end\n"
+    "          if limit == top and i < n then most = get('<I4', a, 16 * i + 33) end\n"
     "          local ahead = (x - now) * 4096000000 + y - us * 4096\n"
     "          if ahead > 0 and most > 0 then\n"
     "            local all = period * 4096000000\n"
@@ -91,7 +92,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      if known == s then\n"
     "        if lost and seen > base and not stale then base, dirty[k] = seen, true end\n"
     "        if more == 1 then\n"
-    "          local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 9)\n"
+    "          local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 17)\n"
     "          if floor > base and not stale then base = floor end\n"
     "          if not lost and not stale then since = since - math.min(back, since) end\n"
     "          since, dirty[k] = since + debt, true\n"
@@ -99,7 +100,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      end\n"
     "      base, since = math.min(base, top), math.min(since, top)\n"
     "      cs, cu = s, base + since\n"
-    "      if cu + cost > math.min(limit + extra, top) then ok = 0 end\n"
+    "      room = math.min(room, math.min(limit + extra, top) - cu)\n"
     "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, s, base, since\n"
     "    elseif kind == 1 then\n" /* the window before the count that stands in front of it */
     "      local b, used = cs - period, 0\n"
@@ -110,7 +111,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        if ck == b and cn > used then used, dirty[k] = cn, true end\n"
     "      end\n"
     "      if more == 1 and known == b then\n"
-    "        local floor, debt = get('<I4I4', a, 16 * n + 12 * i + 9)\n"
+    "        local floor, debt = get('<I4I4', a, 16 * n + 12 * i + 17)\n"
     "        if floor > used and not stale then used = floor end\n"
     "        used, dirty[k] = used + debt, true\n"
     "      end\n"
@@ -122,7 +123,8 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      local high = math.floor(used / 65536) * left\n"
     "      local low = high % all * 65536 + used % 65536 * left\n"
     "      local part = math.floor(high / all) * 65536 + math.ceil(low / all)\n"
-    "      if limit == 0 or cu + part + cost > math.min(limit + extra, top) then ok = 0 end\n"
+    "      room = math.min(room, math.min(limit + extra, top) - cu - part)\n"
+    "      if limit == 0 then room = -1 end\n"
     "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, b, used, 0\n"
     "    else\n" /* a bucket: ahead is how far its instant lies in the future, in units */
     "      local t, whole, mark = get('<ddI4', a, tail)\n"
@@ -155,7 +157,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        if was > ahead then ahead, dirty[k] = was, true end\n"
     "      end\n"
     "      if more == 1 then\n"
-    "        local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 9)\n"
+    "        local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 17)\n"
     "        ahead = math.max(ahead, math.min(ahead + debt * t, 2 * whole))\n"
     "        if back > 0 and not lost and not stale then\n"
     "          local most = math.max(0, (mark - now) * 4096000000 - part)\n"
@@ -163,7 +165,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        end\n"
     "        dirty[k] = true\n"
     "      end\n"
-    "      if t == 0 or ahead + cost * t > whole then ok = 0 end\n"
+    "      if t == 0 or ahead + cost * t > whole then room = -1 end\n"
     "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, ahead, cost * t, 0\n"
     "    end\n"
     "  end\n"
@@ -198,33 +200,41 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      end\n"
     "    end\n"
     "  end\n"
-    "  values[k], asked[k], costs[k], extras[k] = w, n, cost, extra\n"
+    "  local grant = -1\n"
+    "  if room >= cost then\n"
+    "    grant = div > 0 and math.min(want, (room - room % div) / div) or 0\n"
+    "    grant = math.min(room, math.max(grant, least))\n"
+    "  end\n"
+    "  apart[k] = flags >= 2\n"
+    "  if grant < 0 and not apart[k] then ok = 0 end\n"
+    "  values[k], asked[k], grants[k], extras[k] = w, n, grant, extra\n"
     "end\n"
     "local reply, r = {ok, now, us}, 3\n"
     "for k = 1, #KEYS do\n"
-    "  local w, n, last = values[k], asked[k], now\n"
-    "  reply[r + 1], reply[r + 2], reply[r + 3] = w[4], w[5], extras[k]\n"
-    "  r = r + 3\n"
+    "  local w, n, last, grant = values[k], asked[k], now, grants[k]\n"
+    "  if not apart[k] and ok == 0 then grant = -1 end\n"
+    "  reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = w[4], w[5], extras[k], grant + 1\n"
+    "  r = r + 4\n"
     "  for o = 8, 4 * w[2] + 4, 4 do\n"
     "    local code, stays = w[o], w[o]\n"
     "    if code >= 67108864 then\n"
     "      stays = 1\n"
     "      if o <= 4 * n + 4 then\n" /* its instant again */
-    "        local ahead = w[o + 1] + (ok == 1 and w[o + 2] or 0)\n"
+    "        local ahead = w[o + 1] + (grant >= 0 and w[o + 2] or 0)\n"
     "        local at = us * 4096 + ahead\n"
     "        w[o + 1], w[o + 2] = now + math.floor(at / 4096000000), at % 4096000000\n"
     /* A full one has none: a clock that goes back must not find it ahead. */
     "        if ahead == 0 then w[o + 1], w[o + 2] = 1, 0 end\n"
     "      end\n"
     "    elseif code >= 33554432 then stays = 3 * (code - 33554432)\n"
-    "    elseif o <= 4 * n + 4 and ok == 1 then w[o + 3] = w[o + 3] + costs[k] end\n"
+    "    elseif o <= 4 * n + 4 and grant > 0 then w[o + 3] = w[o + 3] + grant end\n"
     "    if o <= 4 * n + 4 then\n"
     "      reply[r + 1], reply[r + 2] = w[o + 1], w[o + 2] + w[o + 3]\n"
     "      r = r + 2\n"
     "    end\n"
     "    if w[o + 1] + stays > last then last = w[o + 1] + stays end\n"
     "  end\n"
-    "  if ok == 1 or dirty[k] then\n"
+    "  if grant >= 0 or dirty[k] then\n"
     "    local value = struct.pack('<BBxxI4I4I4I4I4' .. string.rep('I4I4I4I4', w[2]), unpack(w))\n"
     "    local done = redis.pcall('SET', KEYS[k], value, 'EXAT', last + 60)\n"
     "    if done.err then return done end\n" /* the first write is where a server that must not, says so */
@@ -251,6 +261,9 @@ const char STORE_REDIS_BEAT_LUA[] =
     "redis.call('PEXPIRE', KEYS[1], 120000)\n"
     "return {1, redis.call('ZCOUNT', KEYS[1], now - 6000, now + 6000)}\n";
 
+#define FLAG_MORE  1
+#define FLAG_APART 2
+
 static bool has_more(const struct store_redis_claim *claim)
 {
     for (unsigned i = 0; i < claim->window_count; i++) {
@@ -268,7 +281,8 @@ static bool is_bucket(const struct store_redis_window *window)
 
 size_t store_redis_claim_bytes(const struct store_redis_claim *claim)
 {
-    size_t bytes = 20 + (size_t)(has_more(claim) ? 28 : 16) * claim->window_count;
+    size_t bytes =
+        STORE_REDIS_CLAIM_HEAD + (size_t)(has_more(claim) ? 28 : 16) * claim->window_count;
     for (unsigned i = 0; i < claim->window_count; i++)
         bytes += is_bucket(&claim->windows[i]) ? 20 : 0;
     return bytes;
@@ -298,12 +312,15 @@ static char *put_double(char *out, uint64_t value)
 char *store_redis_claim_write(char *out, const struct store_redis_claim *claim, uint32_t epoch)
 {
     bool more = has_more(claim);
+    uint32_t flags = (more ? FLAG_MORE : 0) | (claim->is_apart ? FLAG_APART : 0);
     out = put_u32(out, epoch);
     out = put_u32(out, claim->lineage);
     out = put_u32(out, claim->generation);
     out = put_u32(out, claim->cost);
-    out = put_u16(out, claim->window_count);
-    out = put_u16(out, more);
+    out = put_u32(out, claim->least > claim->cost ? claim->least : claim->cost);
+    out = put_u32(out, claim->want);
+    out = put_u16(out, claim->divisor < UINT16_MAX ? claim->divisor : UINT16_MAX);
+    out = put_u16(out, claim->window_count | flags << 8);
     for (unsigned i = 0; i < claim->window_count; i++) {
         const struct store_redis_window *window = &claim->windows[i];
         out = put_u32(out, window->period_s);
@@ -335,6 +352,26 @@ static bool take_u32(const int64_t **next, uint32_t *value)
     return number >= 0 && number <= UINT32_MAX;
 }
 
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* 0, or 1 + the grant. */
+static bool take_grant(const int64_t **next, const struct store_redis_claim *claim,
+                       bool is_all_granted, struct store_redis_result *result)
+{
+    bool is_good = take_u32(next, &result->granted);
+    result->is_granted = result->granted != 0;
+    if (!claim->is_apart && result->is_granted != is_all_granted)
+        return false;
+    if (!result->is_granted)
+        return is_good;
+    result->granted--;
+    return is_good && result->granted >= claim->cost &&
+           result->granted <= larger(claim->want, larger(claim->cost, claim->least));
+}
+
 bool store_redis_answer_read(struct store_redis_answer *answer, const int64_t *numbers,
                              unsigned count, const struct store_redis_claim *claims,
                              unsigned claim_count)
@@ -343,7 +380,7 @@ bool store_redis_answer_read(struct store_redis_answer *answer, const int64_t *n
     const int64_t *next = numbers;
     unsigned wanted = 3;
     for (unsigned k = 0; k < claim_count; k++)
-        wanted += 3 + 2 * claims[k].window_count;
+        wanted += 4 + 2 * claims[k].window_count;
     if (count != wanted)
         return false;
 
@@ -358,6 +395,7 @@ bool store_redis_answer_read(struct store_redis_answer *answer, const int64_t *n
         is_good &= take_u32(&next, &result->lineage);
         is_good &= take_u32(&next, &result->generation);
         is_good &= take_u32(&next, &result->extra);
+        is_good &= take_grant(&next, &claims[k], answer->granted, result);
         for (unsigned w = 0; w < claims[k].window_count; w++) {
             is_good &= take_u32(&next, &result->windows[w].start_s);
             is_good &= take_u32(&next, &result->windows[w].used);

@@ -25,8 +25,13 @@
  * 0.  A window's start never goes back: see quota_window_settle, whose rule the script repeats.
  *
  * The script gets one claim per key (store_redis_claim_write) and charges all keys or none, in one step,
- * by the server's clock.  What it answers: {granted, second, microsecond, per key: lineage,
- * generation, extra, and per window that was asked for: start, used}.
+ * by the server's clock; a claim that stands apart is granted or refused by itself.  A grant is
+ *
+ *     0 when there is room for less than cost; else min(room, max(least, min(want, room / divisor)))
+ *
+ * where room is what is left in the tightest window.  What is granted is charged, whether or not it is ever spent.
+ * What it answers: {granted, second, microsecond, per key: lineage, generation, extra, 0 or 1 + the grant, and per
+ * window that was asked for: start, used}.
  *
  * Nothing a proxy has seen is lost with the server's memory: a claim names the lineage, the start and
  * the total last seen, and a value of another lineage (flushed, evicted, lost in a failover)
@@ -41,7 +46,8 @@
 #include "quota/quota_algorithm.h"
 
 #define STORE_REDIS_KEYS_MAX        QUOTA_MAX_PER_ROUTE /* of one step */
-#define STORE_REDIS_CLAIM_BYTES_MAX (20 + 48 * QUOTA_WINDOWS_MAX)
+#define STORE_REDIS_CLAIM_HEAD      28
+#define STORE_REDIS_CLAIM_BYTES_MAX (STORE_REDIS_CLAIM_HEAD + 48 * QUOTA_WINDOWS_MAX)
 #define STORE_REDIS_KEY_TEXT_BYTES  22 /* of a key, base64url */
 
 /* One window of a key: what is allowed, and what this process knows and owes of it. */
@@ -61,7 +67,10 @@ struct store_redis_window {
 struct store_redis_claim {
     uint8_t key[16];
     uint32_t lineage, generation; /* when last seen; 0, 0: never */
-    uint32_t cost;                /* 0: only settle */
+    uint32_t cost;                /* granted at least, else nothing; 0: only settle */
+    uint32_t least;         /* granted if there is so much; what is below cost counts as cost */
+    uint32_t want, divisor; /* granted if it is not more than a divisor-th part of what is left */
+    bool is_apart;          /* whatever becomes of the other claims of the step */
     uint32_t window_count;
     struct store_redis_window windows[QUOTA_WINDOWS_MAX];
 };
@@ -70,13 +79,15 @@ struct store_redis_claim {
 struct store_redis_result {
     uint32_t lineage, generation;
     uint32_t extra; /* added to every limit */
+    bool is_granted;
+    uint32_t granted; /* cost, or more */
     struct {
         uint32_t start_s, used; /* after the charge; of a bucket its instant */
     } windows[QUOTA_WINDOWS_MAX];
 };
 
 struct store_redis_answer {
-    bool granted;
+    bool granted;    /* all claims that do not stand apart */
     uint64_t now_us; /* the server's clock in that step */
     struct store_redis_result keys[STORE_REDIS_KEYS_MAX];
 };

@@ -17,8 +17,8 @@
 #include "store/store_redis_link.h"
 
 #define START   "1795305600"
-#define GRANT   "*8\r\n:1\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:" START "\r\n:1\r\n"
-#define REFUSAL "*8\r\n:0\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:" START "\r\n:1\r\n"
+#define GRANT   "*9\r\n:1\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:2\r\n:" START "\r\n:1\r\n"
+#define REFUSAL "*9\r\n:0\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:0\r\n:" START "\r\n:1\r\n"
 
 struct asked {
     struct store_redis_op op;

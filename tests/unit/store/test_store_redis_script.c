@@ -242,6 +242,85 @@ static void test_all_or_nothing(void **state)
     }
 }
 
+/* A grant is what was wanted, a part of what is left, or what is needed; never more than there is. */
+static void test_grants(void **state)
+{
+    static const struct {
+        uint32_t used, cost, least, want, divisor,
+            granted; /* of 100; granted UINT32_MAX: nothing */
+    } rows[] = {
+        {0, 1, 0, 0, 0, 1},
+        {0, 1, 0, 10, 2, 10},
+        {0, 1, 0, 1000, 2, 50},
+        {0, 1, 0, 1000, 8, 12},
+        {90, 1, 0, 1000, 8, 1},
+        {90, 1, 5, 1000, 8, 5},
+        {90, 1, 50, 7, 2, 10},
+        {95, 5, 0, 1000, 8, 5},
+        {95, 6, 0, 1000, 1, UINT32_MAX},
+        {99, 1, 9, 9, 2, 1},
+        {100, 1, 9, 9, 2, UINT32_MAX},
+        {100, 0, 0, 9, 2, 0},
+        {100, 0, 9, 0, 0, 0},
+        {0, 3, 1, 2, 2, 3},
+        {0, 1, 0, UINT32_MAX, 1, 100},
+        {40, 1, 0, 50, 0, 1},
+        {0, 1, UINT32_MAX, 0, 0, 100},
+        {0, 1, 0, 5, 100000, 1},
+    };
+    struct store_redis_answer answer;
+    (void)state;
+    quiet_now_s();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct store_redis_claim first = claim_of(rows[i].used, 100, 1000);
+        struct store_redis_claim claim = claim_of(rows[i].cost, 100, 1000);
+        flush();
+        if (rows[i].used != 0)
+            assert_true(charge_one("a", &first, &answer));
+        claim.least = rows[i].least;
+        claim.want = rows[i].want;
+        claim.divisor = rows[i].divisor;
+        bool is_granted = rows[i].granted != UINT32_MAX;
+        uint32_t granted = is_granted ? rows[i].granted : 0;
+        assert_int_equal(charge_one("a", &claim, &answer), is_granted);
+        assert_int_equal(answer.keys[0].is_granted, is_granted);
+        assert_int_equal(answer.keys[0].granted, granted);
+        assert_int_equal(answer.keys[0].windows[0].used, rows[i].used + granted);
+        assert_int_equal(answer.keys[0].windows[1].used, rows[i].used + granted);
+    }
+    struct store_redis_claim hour = claim_of(1, 100, 7); /* the tightest window counts */
+    hour.want = 1000;
+    hour.divisor = 2;
+    flush();
+    assert_true(charge_one("a", &hour, &answer));
+    assert_int_equal(answer.keys[0].granted, 3);
+}
+
+/* A claim that stands apart neither refuses the others nor is refused with them. */
+static void test_claims_apart(void **state)
+{
+    const char *const keys[] = {"a", "b", "c", "d"};
+    struct store_redis_claim claims[] = {claim_of(1, 100, 0), claim_of(1, 0, 0),
+                                         claim_of(2, 100, 0), claim_of(1, 100, 0)};
+    struct store_redis_answer answer;
+    char error[256];
+    (void)state;
+    flush();
+    quiet_now_s();
+    claims[1].is_apart = true; /* has no room */
+    assert_true(charge(keys, claims, 4, EPOCH, &answer, error));
+    assert_true(answer.granted && answer.keys[0].is_granted && !answer.keys[1].is_granted);
+    assert_int_equal(answer.keys[2].granted, 2);
+    claims[0].is_apart = true;
+    claims[2].windows[0].limit = 3; /* refuses the two that stand together */
+    assert_true(charge(keys, claims, 4, EPOCH, &answer, error));
+    assert_false(answer.granted || answer.keys[2].is_granted || answer.keys[3].is_granted);
+    assert_true(answer.keys[0].is_granted);
+    static const unsigned used[4] = {2, 0, 2, 1};
+    for (unsigned k = 0; k < 4; k++)
+        assert_int_equal(answer.keys[k].windows[0].used, used[k]);
+}
+
 static void test_windows_by_period(void **state)
 {
     struct store_redis_answer answer;
@@ -613,21 +692,29 @@ static void test_answers_that_are_none(void **state)
 {
     struct store_redis_claim claim = claim_of(1, 10, 0);
     struct store_redis_answer answer;
+    claim.want = 3;
     static const struct {
-        int64_t numbers[9];
+        int64_t numbers[10];
         unsigned count;
         bool is_good;
     } rows[] = {
-        {{1, 1795305600, 5, 9, 0, 0, 1795305600, 1}, 8, true},
-        {{0, 1795305600, 999999, 9, 0, 0, 1795305600, 1}, 8, true},
-        {{1, 1795305600, 5, 9, 0, 0, 1795305600}, 7, false},
-        {{1, 1795305600, 5, 9, 0, 0, 1795305600, 1, 1}, 9, false},
-        {{2, 1795305600, 5, 9, 0, 0, 1795305600, 1}, 8, false},
-        {{1, -1, 5, 9, 0, 0, 1795305600, 1}, 8, false},
-        {{1, 1795305600, 1000000, 9, 0, 0, 1795305600, 1}, 8, false},
-        {{1, 1795305600, 5, 9, 0, 0, 1795305600, -1}, 8, false},
-        {{1, 1795305600, 5, 9, 0, 0, 1795305600, INT64_MAX}, 8, false},
-        {{1, INT64_MIN, 5, 9, 0, 0, 1795305600, 1}, 8, false},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1}, 9, true},
+        {{1, 1795305600, 5, 9, 0, 0, 4, 1795305600, 3}, 9, true},
+        {{0, 1795305600, 999999, 9, 0, 0, 0, 1795305600, 1}, 9, true},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600}, 8, false},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1, 1}, 10, false},
+        {{2, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false},
+        {{1, -1, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false},
+        {{1, 1795305600, 1000000, 9, 0, 0, 2, 1795305600, 1}, 9, false},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, -1}, 9, false},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, INT64_MAX}, 9, false},
+        {{1, INT64_MIN, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false},
+        {{1, 1795305600, 5, 9, 0, 0, 0, 1795305600, 1},
+         9,
+         false}, /* all were granted, this was not */
+        {{0, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false}, /* none was */
+        {{1, 1795305600, 5, 9, 0, 0, 1, 1795305600, 1}, 9, false}, /* less than needed */
+        {{1, 1795305600, 5, 9, 0, 0, 5, 1795305600, 1}, 9, false}, /* more than wanted */
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -656,6 +743,8 @@ int main(void)
         cmocka_unit_test(test_counts_to_the_limit),
         cmocka_unit_test(test_costs),
         cmocka_unit_test(test_all_or_nothing),
+        cmocka_unit_test(test_grants),
+        cmocka_unit_test(test_claims_apart),
         cmocka_unit_test(test_windows_by_period),
         cmocka_unit_test(test_many_periods),
         cmocka_unit_test(test_clock_went_back),

@@ -78,6 +78,8 @@ static json_t *status_store(const struct admin *admin, const struct plan *plan)
                                                                       : "degraded"));
         config_json_set(&json, "workers_up", number(lease.workers_up));
         config_json_set(&json, "fleet", number(lease.fleet));
+        config_json_set(&json, "leases", number(lease.leases));
+        config_json_set(&json, "leased", number(lease.leased));
         config_json_set(&json, "timeouts", sum(admin, METRICS_STORE_TIMEOUTS));
         config_json_set(&json, "errors", sum(admin, METRICS_STORE_ERRORS));
     } else {

@@ -14,6 +14,8 @@ struct lease *lease_new(struct store_memory *memory, const struct store_redis_co
     struct lease *lease = calloc(1, sizeof(*lease));
     if (lease == NULL)
         return NULL;
+    pthread_mutex_init(&lease->desk_lock, NULL);
+    pthread_mutex_init(&lease->sweep.lock, NULL);
     lease->memory = memory;
     if (lease_slots_init(&lease->slots, LEASE_SLOTS_SUBJECTS) != ERR_OK) {
         lease_free(lease);
@@ -38,6 +40,8 @@ void lease_free(struct lease *lease)
     lease_table_fini(&lease->table);
     lease_notes_fini(&lease->notes);
     store_redis_free(lease->redis);
+    pthread_mutex_destroy(&lease->desk_lock);
+    pthread_mutex_destroy(&lease->sweep.lock);
     free(lease);
 }
 
@@ -61,4 +65,5 @@ void lease_get_status(struct lease *lease, struct lease_status *status)
     status->workers_up = atomic_load(&lease->redis->links_up);
     status->fleet = atomic_load(&lease->redis->fleet);
     status->subjects = store_cells_count(&lease->table.subjects, &status->subjects_max);
+    lease_sweep_count(lease, &status->leases, &status->leased);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lease.h - the one door to quotas for an exchange: answers from what this process holds, asks the
- * store, and decides without it when it is away.  Every grant is one request's cost for the time
- * being.  Thread: struct lease belongs to the process (shared), struct lease_worker to one worker. */
+ * store, and decides without it when it is away.  Thread: struct lease belongs to the process (shared), struct lease_worker to one worker. */
 #ifndef SLUICE_LEASE_LEASE_H
 #define SLUICE_LEASE_LEASE_H
 
@@ -43,6 +42,12 @@ void lease_on_event(struct lease *lease, void (*fn)(void *arg, const char *json)
 
 struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop);
 void lease_worker_free(struct lease_worker *worker); /* every ask must be done or cancelled */
+
+/* Give back what the process holds of leases: limits may have changed. */
+void lease_worker_return_all(struct lease_worker *worker);
+/* The worker has nothing more to ask.  True once the store has answered what is given back, or that takes too long; ask
+ * again until then. */
+bool lease_worker_leave(struct lease_worker *worker);
 
 /* True: ask->decision stands.  False: wait for done.  No ask waits longer than the decision timeout. */
 bool lease_decide(struct lease_worker *worker, struct lease_ask *ask);
@@ -87,6 +92,7 @@ struct lease_status {
     unsigned workers_up, workers;    /* workers whose store answers */
     unsigned fleet;                  /* live proxies last seen, 0 unknown */
     uint64_t subjects, subjects_max; /* of the embedded table */
+    uint64_t leases, leased;         /* subjects with something held here, and how much in all */
 };
 void lease_get_status(struct lease *lease, struct lease_status *status);
 

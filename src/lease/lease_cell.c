@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "lease/lease_tokens.h"
+
 #define US_PER_S UINT64_C(1000000)
 
 static uint32_t add_capped(uint32_t a, uint32_t b)
@@ -103,6 +105,11 @@ static void slide(struct lease_window *count, struct lease_window *before, uint6
 void lease_cell_settle(struct lease_cell *cell, const struct quota *quota, uint64_t now_s)
 {
     cell->touched_s = (uint32_t)now_s;
+    if (cell->held != 0) {
+        if (lease_tokens_fit(cell, quota, now_s))
+            return;
+        lease_tokens_release(cell);
+    }
     for (unsigned i = 0; i < quota_place_count(quota); i++) {
         if (cell->windows[i].period_s != quota_place_code(quota, i))
             bring_window(cell, quota, i, now_s);
@@ -125,7 +132,7 @@ void lease_cell_begin(struct lease_cell *cell, const struct store_redis_claim *c
 
 static uint32_t at_least(const struct lease_window *window)
 {
-    return window->seen > window->floor ? window->seen : window->floor;
+    return window->used > window->floor ? window->used : window->floor;
 }
 
 struct quota_state lease_cell_state(const struct lease_cell *cell, const struct quota *quota,
@@ -163,7 +170,7 @@ bool lease_cell_refuses(const struct lease_cell *cell, const struct quota *quota
         const struct lease_window *window = &cell->windows[i];
         uint64_t end_us = ((uint64_t)window->start_s + window->period_s) * US_PER_S;
         uint32_t limit = lease_limit(cell, quota->limits[i].limit);
-        if (store_now_us < end_us && (uint64_t)window->seen + cost > limit)
+        if (store_now_us < end_us && (uint64_t)window->used + cost > limit)
             return true;
     }
     return false;
@@ -225,7 +232,8 @@ void lease_cell_claim(struct lease_cell *cell, const struct quota *quota, uint32
 
 bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *claim)
 {
-    bool has_debt = false;
+    bool has_debt = cell->must_tell != 0;
+    cell->must_tell = 0;
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
         has_debt |= !is_bucket(&cell->windows[i]) && owes(&cell->windows[i]);
     if (!has_debt)
@@ -257,22 +265,27 @@ static void adopt_lineage(struct lease_window *window, const struct store_redis_
     uint32_t asserted = claimed->seen > claimed->floor ? claimed->seen : claimed->floor;
     uint32_t highest = window->seen > window->floor ? window->seen : window->floor;
     window->floor = highest > asserted ? highest : 0;
-    window->seen = used;
+    window->seen = window->used = used;
+}
+
+/* Our window has begun and the store's has not: by our own clock, or the store's was set back.  Else an answer
+ * with an earlier window is older than another. */
+static bool is_ahead(const struct lease_window *window, uint64_t store_now_s)
+{
+    return window->seen == 0 || window->start_s > store_now_s + QUOTA_SKEW_S;
 }
 
 static void learn_window(struct lease_window *window, const struct store_redis_window *claimed,
                          uint32_t start_s, uint32_t used, uint64_t store_now_s,
-                         bool is_same_lineage)
+                         bool is_same_lineage, bool is_newest)
 {
+    bool is_later = start_s > window->start_s;
     if (window->start_s == claimed->start_s)
         take_most(&window->billed, claimed->debt);
-    if (start_s > window->start_s) {
+    if (is_later) {
         begin_window(window, start_s);
     } else if (start_s < window->start_s) {
-        /* Our window has begun and the store's has not: by our own clock, or the store's was set back.
-         * Else this answer is older than another. */
-        bool is_ahead = window->seen == 0 || window->start_s > store_now_s + QUOTA_SKEW_S;
-        if (!is_ahead)
+        if (!is_ahead(window, store_now_s))
             return;
         window->start_s = start_s;
     }
@@ -280,6 +293,8 @@ static void learn_window(struct lease_window *window, const struct store_redis_w
         adopt_lineage(window, claimed, used);
     else if (used > window->seen)
         window->seen = used;
+    if (is_newest || is_later)
+        window->used = used;
     if (is_same_lineage && claimed->floor >= window->floor)
         window->floor = 0;
 }
@@ -294,25 +309,47 @@ static void learn_bucket(struct lease_window *window, uint32_t at_s, uint32_t un
     window->seen = is_full ? 0 : units;
 }
 
+/* Is the store in another window than one in which the tokens held are charged? */
+static bool moves_on(struct lease_cell *cell, const struct store_redis_claim *claim,
+                     const struct store_redis_result *result, uint64_t store_now_s)
+{
+    for (unsigned i = 0; i < claim->window_count; i++) {
+        const struct lease_window *window = find_window(cell, claim->windows[i].period_s);
+        uint32_t start_s = result->windows[i].start_s;
+        if (window != NULL && window->limit != 0 && start_s != window->start_s &&
+            (start_s > window->start_s || is_ahead(window, store_now_s)))
+            return true;
+    }
+    return false;
+}
+
 void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *claim,
                       const struct store_redis_result *result, uint64_t store_now_us,
                       uint64_t sent_at_us)
 {
     bool is_same_lineage = cell->lineage == result->lineage;
     bool is_reset = result->generation > cell->generation;
+    bool is_newest = store_now_us >= cell->answered_us ||
+                     cell->answered_us - store_now_us > QUOTA_SKEW_S * US_PER_S;
+    if (is_newest)
+        cell->answered_us = store_now_us;
+    if (is_reset) /* what was granted before it is not taken back either */
+        cell->held = 0;
+    else if (cell->held != 0 && moves_on(cell, claim, result, store_now_us / US_PER_S))
+        lease_tokens_release(cell);
     for (unsigned i = 0; i < claim->window_count; i++) {
         struct lease_window *window = find_window(cell, claim->windows[i].period_s);
         if (window == NULL)
             continue;
         if (is_reset)
-            window->seen = window->floor = window->back = 0;
+            window->seen = window->used = window->floor = window->back = 0;
         if (is_bucket(window)) {
             take_most(&window->billed, claim->windows[i].debt);
             learn_bucket(window, result->windows[i].start_s, result->windows[i].used, store_now_us);
             continue;
         }
         learn_window(window, &claim->windows[i], result->windows[i].start_s,
-                     result->windows[i].used, store_now_us / US_PER_S, is_same_lineage);
+                     result->windows[i].used, store_now_us / US_PER_S, is_same_lineage, is_newest);
     }
     cell->lineage = result->lineage;
     cell->generation = result->generation;
@@ -320,12 +357,19 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
     cell->clock_us = (int64_t)(store_now_us - sent_at_us);
 }
 
+static uint64_t longest(uint64_t period_s)
+{
+    uint64_t part_us = period_s * US_PER_S / LEASE_BACKOFF_PART;
+    part_us = part_us < LEASE_BACKOFF_MOST_US ? part_us : LEASE_BACKOFF_MOST_US;
+    return part_us > LEASE_BACKOFF_LAST_US ? part_us : LEASE_BACKOFF_LAST_US;
+}
+
 /* The back-off doubles for a refusal that was asked for after the one before was over; those that were
  * on their way together count once. */
 void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_claim *claim,
                              uint64_t mono_us, uint64_t sent_at_us)
 {
-    uint64_t end_us = 0;
+    uint64_t end_us = 0, last_us = LEASE_BACKOFF_LAST_US;
     for (unsigned i = 0; i < claim->window_count; i++) {
         const struct store_redis_window *asked = &claim->windows[i];
         const struct lease_window *window = find_window(cell, asked->period_s);
@@ -335,18 +379,22 @@ void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_c
             continue;
         }
         if (window == NULL ||
-            (uint64_t)window->seen + claim->cost <= lease_limit(cell, asked->limit))
+            (uint64_t)window->used + claim->cost <= lease_limit(cell, asked->limit))
             continue;
         uint64_t window_end_us = ((uint64_t)window->start_s + window->period_s) * US_PER_S;
         if (window_end_us > end_us)
             end_us = window_end_us;
+        /* Who leases has had the others give back: seldom is there more to be had. */
+        if (claim->divisor != 0)
+            last_us = longest(window->period_s);
     }
     if (end_us == 0)
         return; /* another key of the request refused */
     if (cell->backoff_us == 0)
         cell->backoff_us = LEASE_BACKOFF_FIRST_US;
-    else if (sent_at_us >= cell->refused_until_us && cell->backoff_us < LEASE_BACKOFF_LAST_US)
-        cell->backoff_us *= 2;
+    else if (sent_at_us >= cell->refused_until_us && cell->backoff_us < last_us)
+        cell->backoff_us =
+            cell->backoff_us * 2 < last_us ? cell->backoff_us * 2 : (uint32_t)last_us;
     uint64_t until_us = mono_us + cell->backoff_us;
     uint64_t window_until_us = end_us - (uint64_t)cell->clock_us;
     cell->refused_until_us = until_us < window_until_us ? until_us : window_until_us;
@@ -354,6 +402,7 @@ void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_c
 
 void lease_cell_note_grant(struct lease_cell *cell)
 {
+    cell->is_recalled = 0;
     cell->backoff_us = 0;
     cell->refused_until_us = 0;
 }
@@ -482,10 +531,8 @@ uint32_t lease_cell_share(const struct lease_cell *cell, unsigned window, uint32
                           uint32_t proxies)
 {
     uint32_t whole = lease_limit(cell, limit);
-    uint32_t seen = cell->windows[window].seen;
-    if (cell->windows[window].floor > seen)
-        seen = cell->windows[window].floor;
-    return seen >= whole ? 0 : (whole - seen) / proxies;
+    uint32_t used = at_least(&cell->windows[window]);
+    return used >= whole ? 0 : (whole - used) / proxies;
 }
 
 bool lease_cell_has_debt(const struct lease_cell *cell)
@@ -512,10 +559,13 @@ static uint64_t end_of(const struct lease_window *window)
 uint64_t lease_cell_busy_until(const struct lease_cell *cell, bool is_away)
 {
     uint64_t until_s = 0;
+    if (cell->asking != 0)
+        return UINT64_MAX; /* until the answer, or the end of the connection */
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
         const struct lease_window *window = &cell->windows[i];
         uint64_t end_s = end_of(window);
-        bool has_debt = (window->local | window->billed | window->back) != 0;
+        bool has_debt = (window->local | window->billed | window->back) != 0 ||
+                        (cell->held != 0 && window->limit != 0);
         if (!has_debt && (window->seen | window->floor) == 0)
             continue;
         uint64_t idle_s = (uint64_t)cell->touched_s + LEASE_IDLE_S;

@@ -14,6 +14,9 @@
 
 #define LEASE_BACKOFF_FIRST_US 100000
 #define LEASE_BACKOFF_LAST_US  1600000
+#define LEASE_BACKOFF_PART     16       /* of a window: the last step where leases are, ... */
+#define LEASE_BACKOFF_MOST_US  10000000 /* ... if that is no more than this */
+#define LEASE_UNUSED_S         30       /* tokens that nobody spends go back */
 #define LEASE_IDLE_S           300 /* what was only seen is forgotten after so long, if room is needed */
 
 /* All counts are of the window that begins at start_s.  A bucket's instant as last seen is in start_s and seen;
@@ -21,23 +24,42 @@
 struct lease_window {
     uint32_t period_s; /* the code; 0: no window */
     uint32_t start_s;
-    uint32_t seen;   /* used in the store; 0 also when nobody has told us */
+    uint32_t seen;   /* the most that was used in the store; 0 also when nobody has told us */
+    uint32_t used;   /* used in the store, by its newest answer */
     uint32_t floor;  /* used in the store before its value was lost, as seen; not claimed yet */
     uint32_t local;  /* admitted without the store, not billed yet */
     uint32_t billed; /* admitted without the store; the bill is on its way */
-    uint32_t back;   /* granted too late: to be given back, once */
+    uint32_t back;   /* granted and not spent: to be given back, once */
+    uint32_t limit;  /* that the tokens held were granted under; 0: they are not charged here */
 };
 
 /* The body of a store_cell; zeroed when new.  Thread: whoever holds the cell's lock. */
 struct lease_cell {
+    /* What is held to be spent here: lease_tokens.h. */
+    uint32_t held; /* each is charged in all windows that have a limit */
+    uint32_t held_windows;
+    uint64_t held_until_us; /* monotonic: the first of those windows may be over */
+    uint32_t mark;  /* so few are left that more should be asked for; 0: wait until none are */
+    uint32_t spent; /* since rated_at_us */
+    uint64_t rated_at_us; /* monotonic; 0: never */
+    float rate_per_s;     /* what is spent here, smoothed */
+    uint32_t asking;      /* leases that are on their way */
+    uint64_t waiters;     /* workers (by bit) that want to know when one has come */
+
     struct lease_window windows[QUOTA_WINDOWS_MAX];
     uint32_t lineage, generation, extra; /* of the value in the store, when last seen */
     uint32_t backoff_us;
     uint64_t refused_until_us; /* monotonic; 0: the store has not refused */
     int64_t
         clock_us; /* store's clock - monotonic at the send time of the last answer: never behind */
+    uint64_t answered_us; /* the store's clock at the newest answer */
     uint32_t touched_s;
-    uint32_t is_listed; /* in some worker's list of debtors */
+    uint32_t
+        recalled_ms; /* monotonic, cut: when this subject's leases were recalled last; 0: never */
+    uint32_t is_recalled; /* since something was granted */
+    uint32_t is_listed;   /* in some worker's list of debtors */
+    uint32_t must_tell;   /* claim what was seen, though nothing is owed */
+    uint32_t spare;
 };
 
 _Static_assert(sizeof(struct lease_cell) % 8 == 0, "store_cells wants whole words");

@@ -52,8 +52,8 @@ bool lease_gate_refuses_locally(struct lease_worker *worker, struct lease_ask *a
     bool is_refused = false;
     for (unsigned i = 0; i < ask->count; i++)
         gates[i] = wanted[i] && ask->charges[i].quota->is_gate;
-    unsigned count =
-        lease_table_hold(table, ask->charges, ask->count, gates, now_us / 1000000, held, held_of);
+    unsigned count = lease_table_hold(table, ask->charges, ask->count, gates, true,
+                                      now_us / 1000000, held, held_of);
     for (unsigned h = 0; h < count; h++)
         lease_cell_settle(store_cell_body(held[h].cell), held[h].quota, now_us / 1000000);
     for (unsigned i = 0; count != 0 && i < ask->count; i++) {

@@ -2,10 +2,13 @@
 /* lease_local.c - a decision while the store is away, by each quota's on_failure.  Takes: a request and
  * what the cells know.  Gives: a verdict, at once.  All or nothing here too.
  *
+ * What is held of leases is spent first, whatever on_failure says: the store has granted it.
+ *
  * local: of what was left when the store was last seen, and of the whole limit in later windows, this
  * process admits floor(left / proxies).  The number of proxies is the larger of those seen alive last and
  * of fleet_size: a proxy that starts during the outage knows only the latter, and the shares of all
  * together must not pass the limit. */
+#include "base/base_clock.h"
 #include "lease/lease_private.h"
 
 #define UNAVAILABLE_RETRY_S 5
@@ -133,34 +136,101 @@ static void charge_cell(struct lease_worker *worker, const struct lease_held *he
         metrics_add(worker->loop->metrics, METRICS_STORE_OVERFLOW, 1);
 }
 
-/* Under the locks of all cells.  True: admitted. */
-static bool charge_all(struct lease_worker *worker, struct lease_ask *ask, const bool *wanted,
-                       struct lease_held *held, unsigned held_count, const uint8_t *held_of)
+/* A request while its cells are locked. */
+struct decision {
+    struct lease_worker *worker;
+    struct lease_ask *ask;
+    struct lease_held *held; /* QUOTA_MAX_PER_ROUTE */
+    uint8_t *held_of;
+    unsigned held_count;
+    bool wanted[QUOTA_MAX_PER_ROUTE];    /* by charge: it has a cell */
+    bool is_leased[QUOTA_MAX_PER_ROUTE]; /* by cell: what is held of a lease is enough */
+    uint64_t now_us;
+};
+
+static bool is_by_lease(const struct decision *d, unsigned i)
 {
-    uint64_t now_us = lease_now_us(worker->lease, worker->loop);
-    uint32_t count = lease_proxies(worker->lease);
-    bool has_room = true;
-    for (unsigned h = 0; h < held_count; h++)
-        lease_cell_settle(store_cell_body(held[h].cell), held[h].quota, now_us / 1000000);
-    for (unsigned i = 0; i < ask->count; i++) {
-        if (wanted[i])
-            has_room &= lease_local_look(&held[held_of[i]], &ask->charges[i], count, now_us);
+    return d->wanted[i] && d->is_leased[d->held_of[i]];
+}
+
+static bool is_by_share(const struct decision *d, unsigned i)
+{
+    return d->ask->charges[i].quota->on_failure == QUOTA_FAIL_LOCAL && !is_by_lease(d, i);
+}
+
+/* What was leased before the loss is spent first. */
+static void look_for_leases(struct decision *d)
+{
+    uint64_t mono_us = clock_mono_us();
+    for (unsigned h = 0; h < d->held_count; h++) {
+        struct lease_cell *cell = store_cell_body(d->held[h].cell);
+        lease_cell_settle(cell, d->held[h].quota, d->now_us / 1000000);
+        d->is_leased[h] = !d->held[h].is_overflow && lease_is_leased(d->held[h].quota) &&
+                          lease_tokens_held(cell, mono_us) != 0 && cell->held >= d->held[h].cost;
     }
-    if (!has_room)
-        return false;
-    for (unsigned h = 0; h < held_count; h++)
-        charge_cell(worker, &held[h], count, now_us);
+}
+
+/* False: one of them is over by now. */
+static bool take_leases(struct decision *d)
+{
+    struct lease_held with[QUOTA_MAX_PER_ROUTE];
+    unsigned count = 0;
+    for (unsigned h = 0; h < d->held_count; h++) {
+        if (d->is_leased[h])
+            with[count++] = d->held[h];
+    }
+    return lease_take(with, count);
+}
+
+static bool can_decide(const struct decision *d)
+{
+    bool knows_fleet = lease_proxies(d->worker->lease) != 0;
+    for (unsigned i = 0; i < d->ask->count; i++) {
+        bool is_deny = d->ask->charges[i].quota->on_failure == QUOTA_FAIL_DENY;
+        if ((is_deny && !is_by_lease(d, i)) || (is_by_share(d, i) && !knows_fleet))
+            return false;
+    }
+    return true;
+}
+
+static void fill_charged(const struct decision *d, unsigned i, uint32_t count)
+{
+    struct quota_charge *charge = &d->ask->charges[i];
+    const struct lease_held *held = &d->held[d->held_of[i]];
+    charge->is_charged = true;
+    if (charge->quota->algorithm != QUOTA_FIXED)
+        (void)lease_local_look(held, charge, count, d->now_us);
+    for (unsigned w = 0; w < charge->quota->limit_count; w++) {
+        charge->readings[w].refused = false; /* whether another would pass is not asked */
+        if (charge->quota->algorithm == QUOTA_FIXED)
+            charge->readings[w].used += held->cost;
+    }
+}
+
+/* Under the locks of all cells.  False: look again. */
+static bool charge_all(struct decision *d)
+{
+    struct lease_ask *ask = d->ask;
+    uint32_t count = lease_proxies(d->worker->lease);
+    bool has_room = true;
     for (unsigned i = 0; i < ask->count; i++) {
-        struct quota_charge *charge = &ask->charges[i];
-        if (!wanted[i])
-            continue;
-        charge->is_charged = true;
-        if (charge->quota->algorithm != QUOTA_FIXED)
-            (void)lease_local_look(&held[held_of[i]], charge, count, now_us);
-        for (unsigned w = 0; w < charge->quota->limit_count; w++) {
-            charge->readings[w].refused = false; /* whether another would pass is not asked */
-            if (charge->quota->algorithm == QUOTA_FIXED)
-                charge->readings[w].used += held[held_of[i]].cost;
+        if (is_by_share(d, i))
+            has_room &= lease_local_look(&d->held[d->held_of[i]], &ask->charges[i], count, d->now_us);
+        ask->charges[i].is_skipped = !is_by_share(d, i) && !is_by_lease(d, i);
+    }
+    if (has_room && !take_leases(d))
+        return false;
+    for (unsigned h = 0; h < d->held_count && has_room; h++) {
+        if (!d->is_leased[h] && d->held[h].quota->on_failure == QUOTA_FAIL_LOCAL)
+            charge_cell(d->worker, &d->held[h], count, d->now_us);
+    }
+    for (unsigned i = 0; i < ask->count; i++) {
+        if (is_by_lease(d, i)) {
+            lease_read(store_cell_body(d->held[d->held_of[i]].cell), &ask->charges[i], 0, d->now_us,
+                       false);
+            ask->charges[i].is_charged = has_room;
+        } else if (is_by_share(d, i) && has_room) {
+            fill_charged(d, i, count);
         }
     }
     return true;
@@ -169,37 +239,41 @@ static bool charge_all(struct lease_worker *worker, struct lease_ask *ask, const
 void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask)
 {
     struct lease_held held[QUOTA_MAX_PER_ROUTE];
-    uint8_t held_of[QUOTA_MAX_PER_ROUTE];
-    bool wanted[QUOTA_MAX_PER_ROUTE] = {false};
-    uint64_t now_us = lease_now_us(worker->lease, worker->loop);
-    bool knows_fleet = lease_proxies(worker->lease) != 0;
-    bool has_deny = false, has_local = false;
+    uint8_t held_of[QUOTA_MAX_PER_ROUTE] = {0};
+    struct decision d = {.worker = worker, .ask = ask, .held = held, .held_of = held_of};
+    bool has_wanted = false, is_hopeless = false, is_decided;
+    uint32_t count = lease_proxies(worker->lease);
+    d.now_us = lease_now_us(worker->lease, worker->loop);
     atomic_store_explicit(&worker->lease->table.is_away, true, memory_order_relaxed);
-
     for (unsigned i = 0; i < ask->count; i++) {
         struct quota_charge *charge = &ask->charges[i];
         clear_charge(charge);
-        wanted[i] = charge->quota->on_failure == QUOTA_FAIL_LOCAL;
-        charge->is_skipped = charge->quota->on_failure == QUOTA_FAIL_ALLOW;
-        has_local |= wanted[i];
-        has_deny |= charge->quota->on_failure == QUOTA_FAIL_DENY || (wanted[i] && !knows_fleet);
+        bool is_local = charge->quota->on_failure == QUOTA_FAIL_LOCAL;
+        bool may_hold = lease_is_leased(charge->quota) && !charge->is_guarded;
+        d.wanted[i] = is_local || may_hold;
+        has_wanted |= d.wanted[i];
+        is_hopeless |= !may_hold && (charge->quota->on_failure == QUOTA_FAIL_DENY ||
+                                     (is_local && count == 0));
     }
-    if (has_deny) {
+    if (is_hopeless) {
         lease_decide_unavailable(worker->loop, ask);
         return;
     }
-    if (ask->has_gates &&
-        lease_gate_refuses_locally(worker, ask, wanted, lease_proxies(worker->lease)))
+    if (ask->has_gates && count != 0 && lease_gate_refuses_locally(worker, ask, d.wanted, count))
         return;
-    if (has_local) {
-        unsigned held_count = lease_table_hold(&worker->lease->table, ask->charges, ask->count,
-                                               wanted, now_us / 1000000, held, held_of);
-        if (held_count == 0) {
-            lease_decide_unavailable(worker->loop, ask);
-            return;
-        }
-        charge_all(worker, ask, wanted, held, held_count, held_of);
-        lease_table_let_go(held, held_count);
+    if (has_wanted)
+        d.held_count = lease_table_hold(&worker->lease->table, ask->charges, ask->count, d.wanted,
+                                        true, d.now_us / 1000000, held, held_of);
+    is_decided = !has_wanted || d.held_count != 0;
+    if (is_decided) {
+        do {
+            look_for_leases(&d);
+            is_decided = can_decide(&d);
+        } while (is_decided && !charge_all(&d));
+        lease_table_let_go(d.held, d.held_count);
     }
-    lease_tell(ask, now_us);
+    if (is_decided)
+        lease_tell(ask, d.now_us);
+    else
+        lease_decide_unavailable(worker->loop, ask);
 }

@@ -21,6 +21,19 @@ void lease_settle_note(struct lease_worker *worker, const uint8_t key[16], struc
     loop_task_schedule(worker->loop, &worker->settle);
 }
 
+void lease_settle_count(struct lease_worker *worker, const struct store_redis_op *op)
+{
+    for (unsigned k = 0; k < op->count; k++) {
+        uint32_t back = 0;
+        for (unsigned w = 0; w < op->claims[k].window_count; w++) {
+            if (op->claims[k].windows[w].back > back)
+                back = op->claims[k].windows[w].back;
+        }
+        if (back != 0)
+            metrics_add(worker->loop->metrics, METRICS_LEASE_RETURNED, back);
+    }
+}
+
 /* True: claim is filled. */
 static bool claim_next(struct lease_worker *worker, struct store_redis_claim *claim)
 {
@@ -62,6 +75,8 @@ static void on_settled(struct store_redis_op *op, enum store_answer result,
     lease_pending_return(pending);
     if (debtor_count(worker) != 0 && result != STORE_AWAY)
         loop_task_schedule(worker->loop, &worker->settle);
+    else if (atomic_load_explicit(&worker->lease->sweep.is_all, memory_order_relaxed))
+        lease_sweep_step(worker);
 }
 
 /* One operation of as many debtors as fit.  False: nothing was sent. */
@@ -81,8 +96,10 @@ static bool settle_some(struct lease_worker *worker, unsigned *budget)
         return false;
     }
     worker->settling++;
-    if (store_redis_link_charge(worker->link, &pending->op) == STORE_PENDING)
+    if (store_redis_link_charge(worker->link, &pending->op) == STORE_PENDING) {
+        lease_settle_count(worker, &pending->op);
         return true;
+    }
     on_settled(&pending->op, STORE_AWAY, NULL);
     return false;
 }

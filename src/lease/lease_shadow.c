@@ -89,8 +89,6 @@ static void on_answer(struct store_redis_op *op, enum store_answer result,
         if (answer == NULL) {
             skip(worker, shadow);
         } else {
-            lease_fill_charge(&shadow->charge, &op->claims[0], &answer->keys[0], answer->granted,
-                              answer->now_us);
             shadow->charge.corrected = corrected;
             shadow->state = answer->granted ? LEASE_SHADOW_ALLOW : LEASE_SHADOW_REFUSE;
         }
@@ -112,6 +110,18 @@ static void note_quota(struct lease_pending *pending, const struct lease_shadow 
     memcpy(pending->late_shadow.id, shadow->id, LEASE_SHADOW_ID);
 }
 
+static void claim(struct lease_pending *pending, const struct quota_charge *charge)
+{
+    struct lease_worker *worker = pending->worker;
+    struct lease_held held;
+    uint64_t now_s = lease_now_us(worker->lease, worker->loop) / 1000000;
+    lease_table_hold_one(&worker->lease->table, charge, now_s, &held);
+    if (held.cell != NULL)
+        lease_cell_settle(store_cell_body(held.cell), held.quota, now_s);
+    lease_claim(pending, &held, held.cost, 0);
+    lease_table_let_go(&held, 1);
+}
+
 static void ask_store(struct lease_worker *worker, struct lease_shadow *shadow)
 {
     struct lease_pending *pending =
@@ -123,7 +133,7 @@ static void ask_store(struct lease_worker *worker, struct lease_shadow *shadow)
     pending->op.done = on_answer;
     note_quota(pending, shadow);
     pending->late_shadow.delta = 0;
-    lease_claim(pending, 0, &shadow->charge);
+    claim(pending, &shadow->charge);
     pending->late[0].fate = LEASE_LATE_KEEP; /* granted is charged, whoever still waits for it */
     if (store_redis_link_charge(worker->link, &pending->op) == STORE_PENDING) {
         pending->shadow = shadow;
@@ -151,9 +161,9 @@ void lease_shadow_ask(struct lease_worker *worker, struct lease_shadow *shadow)
             tell(worker, shadow, answer == STORE_CHARGED);
         return;
     }
-    uint64_t now_us = lease_now_us(worker->lease, worker->loop);
-    if (lease_read_cell(worker, &shadow->charge, now_us))
-        tell(worker, shadow, false);
+    enum lease_found found = lease_spend(worker, &shadow->charge, 1);
+    if (found == LEASE_FOUND || found == LEASE_REFUSED)
+        tell(worker, shadow, found == LEASE_FOUND);
     else
         ask_store(worker, shadow);
 }

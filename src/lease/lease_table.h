@@ -14,7 +14,7 @@
 #include "quota/quota.h"
 #include "store/store_cells.h"
 
-#define LEASE_SUBJECTS 262144 /* 46 MiB when all are used */
+#define LEASE_SUBJECTS 262144 /* 80 MiB when all are used */
 
 /* Owner: the lease.  Freed by: lease_table_fini.  Thread: any. */
 struct lease_table {
@@ -34,21 +34,26 @@ struct store_cell *lease_table_take(const struct lease_table *table, const uint8
 /* Without making one. */
 struct store_cell *lease_table_find(const struct lease_table *table, const uint8_t key[16]);
 
-/* A cell held for a decision without the store, with all charges that meet in it. */
+/* A cell held for a decision, with all charges that meet in it. */
 struct lease_held {
-    struct store_cell *cell;
+    struct store_cell *cell; /* NULL: there is no room for one */
     const struct quota *quota;
     uint8_t key[16];
     uint32_t cost;
     bool is_overflow; /* of several subjects: cannot be billed */
+    bool is_guarded;  /* the subject: see struct quota_charge */
 };
 
-/* Lock the cells of all charges that `wanted` marks, each once, in an order that cannot deadlock.
- * held_of[i]: the number of charge i's cell.  Returns how many; 0 when even the overflow is full. */
+/* Lock the cells of all charges that `wanted` marks (NULL: all), each once, in an order that cannot deadlock.
+ * held_of[i]: the number of charge i's cell.  Without the store (may_overflow) newcomers to a
+ * full table share their quota's overflow cell; else they have none, nor has a guarded subject that is new.  Returns how many; 0 when even the overflow is full. */
 unsigned lease_table_hold(const struct lease_table *table, const struct quota_charge *charges,
-                          unsigned count, const bool *wanted, uint64_t now_s,
+                          unsigned count, const bool *wanted, bool may_overflow, uint64_t now_s,
                           struct lease_held held[QUOTA_MAX_PER_ROUTE],
                           uint8_t held_of[QUOTA_MAX_PER_ROUTE]);
+/* The same of one charge, without overflow. */
+void lease_table_hold_one(const struct lease_table *table, const struct quota_charge *charge,
+                          uint64_t now_s, struct lease_held *held);
 void lease_table_let_go(struct lease_held *held, unsigned count);
 
 #endif

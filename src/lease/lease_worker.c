@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lease_worker.c - the way of one request's question.
  *
- *   lease_decide --refused lately--> answered from the cell
- *        |-------the store is away-> lease_local.c
- *        |--> parked                 while the first handshake of all goes on; then
- *        `--> in flight --answer-->  done
+ *   lease_decide --held here, or refused lately--> answered at once (lease_spend.c)
+ *        |-------the store is away---------------> lease_local.c
+ *        |--> parked        while the first handshake of all goes on; then
+ *        |--> following     while a lease of its subject is on its way (lease_follow.c); then
+ *        `--> in flight --answer-->  done (lease_fetch.c)
  *                 |-----timeout--->  lease_local.c, done; a late grant stands for what was
- *                 |                  admitted here, or goes back, once
- *                 `-----cancelled->  a late grant goes back, once */
+ *                 |                  admitted here, or is held, or goes back, once
+ *                 `-----cancelled->  a late grant is held, or goes back, once */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +36,14 @@ struct lease_pending *lease_pending_take(struct lease_worker *worker)
         pending = LIST_OF(worker->spare.next, struct lease_pending, node);
         list_remove(&pending->node);
     }
+    list_init(&pending->follow);
+    memset(pending->followed, 0, sizeof(pending->followed));
     pending->op.count = 0;
+    pending->part_count = 0;
     pending->ask = NULL;
     pending->shadow = NULL;
-    pending->is_late = false;
-    pending->is_parked = false;
+    pending->is_late = pending->is_parked = pending->is_following = pending->is_spoiled = false;
+    pending->sendings = 0;
     return pending;
 }
 
@@ -64,7 +68,7 @@ void lease_learn_clock(struct lease_worker *worker, const struct store_redis_ans
                  ahead_us < 0 ? "behind" : "ahead of");
 }
 
-static void ask_done(struct lease_pending *pending)
+void lease_ask_done(struct lease_pending *pending)
 {
     struct lease_ask *ask = pending->ask;
     assert(ask != NULL);
@@ -72,70 +76,6 @@ static void ask_done(struct lease_pending *pending)
     list_remove(&pending->node);
     ask->pending = NULL;
     ask->done(ask, ask->arg);
-}
-
-/* ---- the answer in time ---- */
-
-static void fill_other(struct quota_charge *charge, const struct store_redis_claim *claim,
-                       const struct store_redis_result *result, bool is_granted, uint64_t now_us)
-{
-    const struct quota *quota = charge->quota;
-    for (unsigned w = 0; w < quota->limit_count; w++) {
-        struct quota_terms terms = quota_terms_of(quota, w, result->extra, 1);
-        unsigned place = quota_limit_place(quota, w);
-        const struct quota_state state = {
-            result->windows[place].start_s, result->windows[place].used,
-            quota->algorithm == QUOTA_SLIDING ? result->windows[place + 1].used : 0};
-        bool is_refused = !is_granted && !quota_state_has_room(&terms, &state, now_us, claim->cost);
-        quota_state_tell(&terms, &state, now_us, claim->cost, is_refused, charge, w);
-    }
-}
-
-void lease_fill_charge(struct quota_charge *charge, const struct store_redis_claim *claim,
-                       const struct store_redis_result *result, bool is_granted, uint64_t now_us)
-{
-    charge->is_charged = is_granted;
-    charge->is_degraded = charge->is_skipped = false;
-    charge->source = QUOTA_SOURCE_STORE;
-    if (charge->quota->algorithm != QUOTA_FIXED) {
-        fill_other(charge, claim, result, is_granted, now_us);
-        return;
-    }
-    for (unsigned w = 0; w < claim->window_count; w++) {
-        uint64_t limit = (uint64_t)claim->windows[w].limit + result->extra;
-        struct quota_reading *reading = &charge->readings[w];
-        reading->start_s = result->windows[w].start_s;
-        reading->used = result->windows[w].used;
-        reading->limit = limit > INT32_MAX ? INT32_MAX : (uint32_t)limit;
-        reading->refused = !is_granted && (uint64_t)reading->used + claim->cost > reading->limit;
-    }
-}
-
-static bool has_refused(const struct lease_ask *ask)
-{
-    for (unsigned i = 0; i < ask->count; i++) {
-        for (unsigned w = 0; w < ask->charges[i].quota->limit_count; w++) {
-            if (ask->charges[i].readings[w].refused)
-                return true;
-        }
-    }
-    return false;
-}
-
-static void decide_answered(struct lease_pending *pending, const struct store_redis_answer *answer)
-{
-    struct lease_ask *ask = pending->ask;
-    for (unsigned i = 0; i < ask->count; i++) {
-        unsigned k = pending->claim_of[i];
-        lease_fill_charge(&ask->charges[i], &pending->op.claims[k], &answer->keys[k],
-                          answer->granted, answer->now_us);
-    }
-    /* A refusal without a reason is no answer. */
-    if (!answer->granted && !has_refused(ask))
-        lease_local_decide(pending->worker, ask);
-    else
-        lease_tell(ask, answer->now_us);
-    ask_done(pending);
 }
 
 /* ---- too late ---- */
@@ -153,10 +93,12 @@ static void note_fates(struct lease_pending *pending)
     bool is_admitted = ask->decision.verdict == QUOTA_DEGRADED_ALLOW;
     for (unsigned i = 0; i < ask->count; i++) {
         const struct quota_charge *charge = &ask->charges[i];
-        unsigned k = pending->claim_of[i];
+        unsigned k = pending->parts[pending->part_of[i]].claim;
+        if (k == LEASE_NO_CLAIM)
+            continue;
         if (is_admitted && charge->is_skipped)
             pending->late[k].fate = LEASE_LATE_KEEP;
-        else if (is_admitted && charge->is_charged)
+        else if (is_admitted && charge->is_charged && charge->is_degraded)
             pending->late[k].fate = LEASE_LATE_LOCAL;
         for (unsigned w = 0; w < charge->quota->limit_count; w++)
             pending->late[k].starts[quota_limit_place(charge->quota, w)] =
@@ -165,152 +107,17 @@ static void note_fates(struct lease_pending *pending)
 }
 
 /* The answer is not waited for any longer, or came too late. */
-static void decide_late(struct lease_pending *pending)
+void lease_decide_late(struct lease_pending *pending)
 {
     metrics_add(pending->worker->loop->metrics, METRICS_STORE_TIMEOUTS, 1);
+    lease_put_back(pending);
     lease_local_decide(pending->worker, pending->ask);
     note_fates(pending);
     leave_late(pending);
-    ask_done(pending);
-}
-
-/* ---- the answer, or its absence ---- */
-
-/* The cell of a claim.  That of a guarded subject is made when the store has let it in. */
-static struct store_cell *find_cell(const struct lease_pending *pending, unsigned k,
-                                    const struct store_redis_answer *answer)
-{
-    const struct lease_table *table = &pending->worker->lease->table;
-    const struct store_redis_claim *claim = &pending->op.claims[k];
-    bool may_make = pending->late[k].is_guarded && answer != NULL && answer->granted;
-    if (!may_make)
-        return lease_table_find(table, claim->key);
-    struct store_cell *held = lease_table_take(table, claim->key, answer->now_us / 1000000);
-    if (held != NULL)
-        lease_cell_begin(store_cell_body(held), claim, answer->now_us / 1000000);
-    return held;
-}
-
-void lease_learn(struct lease_pending *pending, unsigned k, const struct store_redis_answer *answer)
-{
-    struct lease_worker *worker = pending->worker;
-    const struct store_redis_claim *claim = &pending->op.claims[k];
-    struct store_cell *held = find_cell(pending, k, answer);
-    if (held == NULL)
-        return;
-    struct lease_cell *cell = store_cell_body(held);
-    if (answer == NULL) {
-        lease_cell_unclaim(cell, claim);
-    } else {
-        lease_cell_learn(cell, claim, &answer->keys[k], answer->now_us, pending->op.sent_at_us);
-        if (answer->granted)
-            lease_cell_note_grant(cell);
-        else
-            lease_cell_note_refusal(cell, claim, worker->loop->mono_us, pending->op.sent_at_us);
-        bool is_over = pending->ask == NULL && pending->late[k].fate != LEASE_LATE_KEEP;
-        if (answer->granted && is_over)
-            lease_cell_late_grant(
-                cell, claim, &answer->keys[k],
-                pending->late[k].fate == LEASE_LATE_LOCAL ? pending->late[k].starts : NULL);
-    }
-    if (lease_cell_has_debt(cell))
-        lease_settle_note(worker, claim->key, cell);
-    store_cell_unlock(held);
-}
-
-/* Was this process itself so late (stopped, starved) that a window in which it was charged is over?
- * Then the grant must not be spent in the next one. */
-static bool is_stale(const struct lease_pending *pending, const struct store_redis_answer *answer)
-{
-    const struct store_redis_op *op = &pending->op;
-    const struct lease_worker *worker = pending->worker;
-    uint64_t waited_us = worker->loop->mono_us - op->sent_at_us;
-    if (!answer->granted || waited_us <= worker->lease->redis->conf.decision_timeout_us)
-        return false;
-    for (unsigned k = 0; k < op->count; k++) {
-        for (unsigned w = 0; w < op->claims[k].window_count; w++) {
-            if (quota_code_kind(op->claims[k].windows[w].period_s) != QUOTA_KIND_COUNT)
-                continue; /* what was charged there stays charged in time */
-            uint64_t end_s =
-                (uint64_t)answer->keys[k].windows[w].start_s + op->claims[k].windows[w].period_s;
-            if (answer->now_us + waited_us >= end_s * 1000000)
-                return true;
-        }
-    }
-    return false;
-}
-
-static void on_answer(struct store_redis_op *op, enum store_answer result,
-                      const struct store_redis_answer *answer)
-{
-    struct lease_pending *pending = (struct lease_pending *)(void *)op;
-    struct lease_worker *worker = pending->worker;
-    (void)result;
-    if (answer != NULL)
-        lease_learn_clock(worker, answer);
-    if (pending->ask != NULL && answer != NULL && is_stale(pending, answer))
-        decide_late(pending);
-    for (unsigned k = 0; k < op->count; k++)
-        lease_learn(pending, k, answer);
-    if (pending->is_late && --worker->late == 0)
-        loop_task_schedule(worker->loop, &worker->settle);
-    if (pending->ask != NULL && answer != NULL) {
-        decide_answered(pending, answer);
-    } else if (pending->ask != NULL) {
-        lease_local_decide(worker, pending->ask);
-        ask_done(pending);
-    }
-    lease_pending_return(pending);
+    lease_ask_done(pending);
 }
 
 /* ---- asking ---- */
-
-/* The claim of charge i: its own, or that of an earlier charge of the same key. */
-static struct store_redis_claim *claim_for(struct lease_pending *pending, unsigned i,
-                                           const struct quota_charge *charge)
-{
-    struct store_redis_op *op = &pending->op;
-    unsigned k = 0;
-    while (k < op->count && memcmp(op->claims[k].key, charge->key, sizeof(charge->key)) != 0)
-        k++;
-    pending->claim_of[i] = (uint8_t)k;
-    return &op->claims[k];
-}
-
-/* A subject without a cell claims nothing but its cost. */
-static void claim_blank(struct store_redis_claim *claim, const struct quota *quota)
-{
-    struct lease_cell blank = {0};
-    lease_cell_settle(&blank, quota, 0);
-    lease_cell_claim(&blank, quota, 0, false, claim);
-}
-
-void lease_claim(struct lease_pending *pending, unsigned i, const struct quota_charge *charge)
-{
-    struct lease_worker *worker = pending->worker;
-    uint64_t now_s = lease_now_us(worker->lease, worker->loop) / 1000000;
-    struct store_redis_claim *claim = claim_for(pending, i, charge);
-    if (pending->claim_of[i] != pending->op.count) {
-        claim->cost += charge->cost;
-        return;
-    }
-    memcpy(claim->key, charge->key, sizeof(claim->key));
-    pending->late[pending->op.count].is_guarded = charge->is_guarded;
-    /* A gate keeps what comes too late: else who goes away in time would never have passed it. */
-    pending->late[pending->op.count++].fate =
-        charge->quota->is_gate ? LEASE_LATE_KEEP : LEASE_LATE_BACK;
-    struct store_cell *held = charge->is_guarded
-                                  ? lease_table_find(&worker->lease->table, charge->key)
-                                  : lease_table_take(&worker->lease->table, charge->key, now_s);
-    if (held == NULL) {
-        claim_blank(claim, charge->quota);
-    } else {
-        lease_cell_settle(store_cell_body(held), charge->quota, now_s);
-        lease_cell_claim(store_cell_body(held), charge->quota, 0, worker->late == 0, claim);
-        store_cell_unlock(held);
-    }
-    claim->cost = charge->cost;
-}
 
 /* Who has waited before, for its tier, its project or its slots, is due earlier. */
 static bool is_due_later(const struct list *one, const struct list *other)
@@ -319,7 +126,7 @@ static bool is_due_later(const struct list *one, const struct list *other)
            LIST_OF(other, struct lease_pending, node)->ask->asked_at_us;
 }
 
-static void wait_for_answer(struct lease_pending *pending, struct list *list)
+static void wait_in(struct lease_pending *pending, struct list *list)
 {
     struct lease_worker *worker = pending->worker;
     uint64_t timeout_us = worker->lease->redis->conf.decision_timeout_us;
@@ -329,28 +136,18 @@ static void wait_for_answer(struct lease_pending *pending, struct list *list)
         loop_alarm_set(worker->alarm, pending->ask->asked_at_us + timeout_us);
 }
 
-/* False: it was not sent. */
-static bool send_ask(struct lease_pending *pending)
+/* Who looked again waits on where it stands. */
+void lease_wait(struct lease_pending *pending)
 {
-    const struct lease_ask *ask = pending->ask;
-    assert(ask != NULL);
-    pending->op.done = on_answer;
-    for (unsigned i = 0; i < ask->count; i++)
-        lease_claim(pending, i, &ask->charges[i]);
-    if (store_redis_link_charge(pending->worker->link, &pending->op) == STORE_PENDING) {
-        wait_for_answer(pending, &pending->worker->waiting);
-        return true;
-    }
-    for (unsigned k = 0; k < pending->op.count; k++)
-        lease_learn(pending, k, NULL);
-    return false;
+    if (list_is_empty(&pending->node))
+        wait_in(pending, &pending->worker->waiting);
 }
 
 static void park(struct lease_pending *pending)
 {
     pending->is_parked = true;
     pending->worker->parked_count++;
-    wait_for_answer(pending, &pending->worker->parked);
+    wait_in(pending, &pending->worker->parked);
 }
 
 static void unpark(struct lease_pending *pending)
@@ -360,32 +157,41 @@ static void unpark(struct lease_pending *pending)
     list_remove(&pending->node);
 }
 
-/* True: the ask waits for an answer. */
+/* True: decided. */
 static bool ask_store(struct lease_worker *worker, struct lease_ask *ask)
 {
     bool is_open = store_redis_link_is_open(worker->link);
     bool can_park = store_redis_link_is_starting(worker->link) &&
                     worker->parked_count < STORE_REDIS_INFLIGHT_MAX;
-    if (!is_open && !can_park)
-        return false;
-    struct lease_pending *pending = lease_pending_take(worker);
-    if (pending == NULL)
-        return false;
+    struct lease_pending *pending = is_open || can_park ? lease_pending_take(worker) : NULL;
+    if (pending == NULL) {
+        lease_local_decide(worker, ask);
+        return true;
+    }
     pending->ask = ask;
-    if (!is_open)
+    if (!is_open) {
         park(pending);
-    else if (!send_ask(pending)) {
-        lease_pending_return(pending);
         return false;
     }
+    if (!lease_fetch(pending, 0))
+        return false;
+    pending->ask = NULL;
+    lease_pending_return(pending);
     return true;
+}
+
+static void unfollow(struct lease_pending *pending)
+{
+    pending->is_following = false;
+    list_remove(&pending->follow);
+    list_remove(&pending->node);
 }
 
 /* Decide without the store what was never sent. */
 static void give_up(struct lease_pending *pending)
 {
     lease_local_decide(pending->worker, pending->ask);
-    ask_done(pending);
+    lease_ask_done(pending);
     lease_pending_return(pending);
 }
 
@@ -395,80 +201,14 @@ static void leave_parking(struct lease_worker *worker)
     while (!list_is_empty(&worker->parked)) {
         struct lease_pending *pending = LIST_OF(worker->parked.next, struct lease_pending, node);
         unpark(pending);
-        if (!store_redis_link_is_open(worker->link) || !send_ask(pending))
-            give_up(pending);
+        if (!lease_fetch(pending, 0))
+            continue;
+        lease_ask_done(pending);
+        lease_pending_return(pending);
     }
 }
 
-/* ---- refused lately ---- */
-
-static void read_other(const struct lease_cell *cell, struct quota_charge *charge, uint64_t now_us,
-                       bool may_refuse)
-{
-    const struct quota *quota = charge->quota;
-    for (unsigned w = 0; w < quota->limit_count; w++) {
-        struct quota_terms terms = quota_terms_of(quota, w, cell->extra, 1);
-        struct quota_state state = {0};
-        if (cell->windows[0].period_s != 0)
-            state = lease_cell_state(cell, quota, w);
-        quota_state_settle(&terms, &state, now_us);
-        bool is_refused = may_refuse && !quota_state_has_room(&terms, &state, now_us, charge->cost);
-        quota_state_tell(&terms, &state, now_us, charge->cost, is_refused, charge, w);
-    }
-}
-
-bool lease_read_cell(struct lease_worker *worker, struct quota_charge *charge, uint64_t now_us)
-{
-    uint64_t now_s = now_us / 1000000;
-    struct store_cell *held = lease_table_find(&worker->lease->table, charge->key);
-    charge->is_charged = charge->is_degraded = charge->is_skipped = false;
-    charge->source = QUOTA_SOURCE_LEASE;
-    if (held == NULL && charge->quota->algorithm != QUOTA_FIXED) {
-        const struct lease_cell blank = {0};
-        read_other(&blank, charge, now_us, false);
-        return false;
-    }
-    if (held == NULL) {
-        for (unsigned w = 0; w < charge->quota->limit_count; w++)
-            charge->readings[w] = (struct quota_reading){
-                .start_s = quota_window_start(charge->quota->limits[w].period_s, now_s),
-                .limit = charge->quota->limits[w].limit,
-            };
-        return false;
-    }
-    struct lease_cell *cell = store_cell_body(held);
-    lease_cell_settle(cell, charge->quota, now_s);
-    bool is_refused = lease_cell_refuses(cell, charge->quota, charge->cost, worker->loop->mono_us);
-    if (charge->quota->algorithm != QUOTA_FIXED) {
-        read_other(cell, charge, now_us, is_refused);
-        store_cell_unlock(held);
-        return is_refused;
-    }
-    for (unsigned w = 0; w < charge->quota->limit_count; w++) {
-        const struct lease_window *window = &cell->windows[w];
-        uint32_t limit = lease_limit(cell, charge->quota->limits[w].limit);
-        charge->readings[w] = (struct quota_reading){
-            .start_s = window->start_s,
-            .used = window->seen,
-            .limit = limit,
-            .refused = is_refused && (uint64_t)window->seen + charge->cost > limit,
-        };
-    }
-    store_cell_unlock(held);
-    return is_refused;
-}
-
-/* A flood over the limit costs the store nothing. */
-bool lease_is_refused_lately(struct lease_worker *worker, struct lease_ask *ask)
-{
-    uint64_t now_us = lease_now_us(worker->lease, worker->loop);
-    bool is_refused = false;
-    for (unsigned i = 0; i < ask->count; i++)
-        is_refused |= lease_read_cell(worker, &ask->charges[i], now_us);
-    if (is_refused)
-        lease_tell(ask, now_us);
-    return is_refused;
-}
+/* ---- deciding ---- */
 
 static void decide_in_memory(struct lease_worker *worker, struct lease_ask *ask)
 {
@@ -508,11 +248,10 @@ bool lease_decide_charges(struct lease_worker *worker, struct lease_ask *ask)
         decide_in_memory(worker, ask);
         return true;
     }
-    if (lease_is_refused_lately(worker, ask))
-        return true;
-    if (ask_store(worker, ask))
-        return false;
-    lease_local_decide(worker, ask);
+    enum lease_found found = lease_spend(worker, ask->charges, ask->count);
+    if (found != LEASE_FOUND && found != LEASE_REFUSED)
+        return ask_store(worker, ask);
+    lease_tell(ask, lease_now_us(worker->lease, worker->loop));
     return true;
 }
 
@@ -544,7 +283,13 @@ static void on_decision_time(void *arg)
         give_up(pending);
     }
     while ((pending = first_overdue(worker, &worker->waiting)) != NULL) {
-        decide_late(pending);
+        if (!pending->is_following) {
+            lease_decide_late(pending);
+            continue;
+        }
+        metrics_add(worker->loop->metrics, METRICS_STORE_TIMEOUTS, 1);
+        unfollow(pending);
+        give_up(pending);
     }
 }
 
@@ -563,6 +308,12 @@ void lease_cancel(struct lease_worker *worker, struct lease_ask *ask)
         lease_pending_return(pending);
         return;
     }
+    if (pending->is_following) {
+        unfollow(pending);
+        lease_pending_return(pending);
+        return;
+    }
+    lease_put_back(pending);
     list_remove(&pending->node);
     leave_late(pending);
 }
@@ -591,11 +342,13 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     list_init(&worker->parked);
     list_init(&worker->spare);
     loop_task_init(&worker->settle, lease_settle_run, worker);
+    loop_task_init(&worker->send_batch, lease_prefetch_send, worker);
     if (lease->memory != NULL) {
         atomic_fetch_add(&lease->workers, 1);
         metrics_set(loop->metrics, METRICS_STORE_UP, 1);
         return worker;
     }
+    lease_follow_begin(worker);
     worker->debtors = malloc(LEASE_DEBTORS_MAX * sizeof(*worker->debtors));
     worker->alarm = loop_alarm_new(loop, on_decision_time, worker);
     worker->seats = lease_seats_new(worker);
@@ -603,10 +356,17 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
         worker->link = store_redis_link_new(lease->redis, loop, on_change, worker);
     if (worker->link != NULL)
         worker->lookups = lease_lookups_new(lease, loop, worker->link);
+    loop_timer_init(&worker->sweep_timer, lease_sweep_on_time, worker);
+    if (!atomic_exchange(&lease->has_listener, true)) {
+        worker->listener =
+            store_redis_listener_new(lease->redis, loop, lease_recall_on_message, worker);
+        atomic_store(&lease->has_listener, worker->listener != NULL);
+    }
     if (worker->debtors == NULL || worker->alarm == NULL || worker->lookups == NULL) {
         lease_worker_free(worker);
         return NULL;
     }
+    loop_timer_set(loop, &worker->sweep_timer, loop->mono_us + LOOP_TICK_US);
     return worker;
 }
 
@@ -616,11 +376,21 @@ void lease_worker_free(struct lease_worker *worker)
         return;
     if (worker->lease->memory != NULL)
         atomic_fetch_sub(&worker->lease->workers, 1);
+    else
+        lease_follow_end(worker);
+    if (worker->lease->redis != NULL)
+        loop_timer_cancel(&worker->sweep_timer);
+    if (worker->listener != NULL)
+        atomic_store(&worker->lease->has_listener, false);
+    store_redis_listener_free(worker->listener);
+    if (worker->batch != NULL)
+        lease_prefetch_drop(worker);
     lease_seats_leave(worker->seats);
     store_redis_link_free(worker->link);
     lease_lookups_free(worker->lookups);
     lease_seats_free(worker->seats);
     loop_task_cancel(&worker->settle);
+    loop_task_cancel(&worker->send_batch);
     loop_alarm_free(worker->alarm);
     LIST_EACH_SAFE (node, &worker->spare) {
         free(LIST_OF(node, struct lease_pending, node));

@@ -36,6 +36,12 @@ enum quota_algorithm {
     QUOTA_BUCKET,  /* tokens that come one by one */
 };
 
+/* How counts in a shared store are kept. */
+enum quota_accuracy {
+    QUOTA_EXACT,  /* the store is asked for every request */
+    QUOTA_LEASED, /* it grants requests in advance, to be spent by the proxy that got them */
+};
+
 enum quota_mode {
     QUOTA_ENFORCE,
     QUOTA_SHADOW, /* counted and told, never enforced */
@@ -75,6 +81,7 @@ struct quota {
     uint8_t on_failure;                           /* enum quota_on_failure */
     uint8_t mode;                                 /* enum quota_mode */
     uint8_t algorithm;                            /* enum quota_algorithm */
+    uint8_t accuracy;                             /* enum quota_accuracy; a bucket is exact */
     uint32_t burst;                  /* bucket: tokens that it holds; 0: as many as the limit */
     struct quota_statuses charge_on; /* responses that keep their charge; none named: all do */
     struct quota_exempt exempt;

@@ -46,6 +46,12 @@ static const char *const algorithms[] = {
     NULL,
 };
 
+static const char *const accuracies[] = {
+    [QUOTA_EXACT] = "exact",
+    [QUOTA_LEASED] = "leased",
+    NULL,
+};
+
 static const char *const modes[] = {
     [QUOTA_ENFORCE] = "enforce",
     [QUOTA_SHADOW] = "shadow",
@@ -253,7 +259,15 @@ static const struct config_directive rows[] = {
      .words = modes,
      .doc = "Enforce it, or try it in its shadow: counted, logged and measured, but no request is "
             "refused or delayed by it and no header shows it."},
-    {.key = "accuracy", .type = CONFIG_LATER},
+    {.key = "accuracy",
+     .type = CONFIG_CHOICE,
+     CONFIG_AT(struct quota, accuracy),
+     .fallback = "\"leased\"",
+     .words = accuracies,
+     .doc =
+         "How a fleet shares the count in Redis: each proxy leases requests in advance (never more "
+         "than the limit in all; \"remaining\" is an estimate when several proxies are busy), or "
+         "Redis is asked for every request.  A token bucket is always exact."},
     {.key = "exempt",
      .type = CONFIG_OBJECT,
      .flags = CONFIG_OPTIONAL,

@@ -31,11 +31,22 @@ struct store_redis {
     _Atomic uint64_t beat_due_us; /* monotonic */
     _Atomic uint64_t said;        /* hash of the reason logged last; 0 none */
     _Atomic uint64_t lost_at_us;  /* monotonic; 0: it answers, or was not asked yet */
+    atomic_bool has_said_publish; /* that recalls are not allowed */
 };
 
 /* The configuration is copied.  NULL when it cannot be, or is unusable. */
 struct store_redis *store_redis_new(const struct store_redis_conf *conf);
 void store_redis_free(struct store_redis *redis);
+
+/* Between the key and the sender of what proxies tell each other. */
+#define STORE_REDIS_SAYS_RECALL ' '
+#define STORE_REDIS_SAYS_LOST   '!'
+
+/* How this process signs what it says to others: the random part of its name. */
+static inline struct span store_redis_sender(const struct store_redis *redis)
+{
+    return (struct span){redis->name.ptr + redis->name.len - 8, 8};
+}
 
 /* News of a link. */
 void store_redis_said_up(struct store_redis *redis, uint64_t now_us, const char *version,

@@ -43,6 +43,7 @@ enum flight_kind {
     FLIGHT_SLOTS,
     FLIGHT_PING,
     FLIGHT_QUERY,
+    FLIGHT_PUBLISH,
 };
 
 /* A command without its reply. */
@@ -429,6 +430,19 @@ static void link_on_slots(struct store_redis_link *link, struct store_redis_slot
     }
 }
 
+/* Without the right to publish everything else goes on. */
+static void link_on_published(struct store_redis_link *link)
+{
+    struct span error = store_redis_reply_text(&link->parser.reply, 0);
+    if (link->parser.reply.types[0] != STORE_REDIS_ERROR)
+        return;
+    metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
+    if (!atomic_exchange(&link->redis->has_said_publish, true))
+        log_warn("redis %.*s: leases of other proxies cannot be recalled: %.*s",
+                 (int)link->redis->conf.address_text.len, link->redis->conf.address_text.ptr,
+                 (int)(error.len < 200 ? error.len : 200), error.ptr);
+}
+
 static void link_on_beat(struct store_redis_link *link)
 {
     const struct store_redis_reply *reply = &link->parser.reply;
@@ -465,6 +479,8 @@ static void link_on_reply(struct store_redis_link *link)
         link_on_slots(link, flight.slots);
     else if (flight.kind == FLIGHT_BEAT)
         link_on_beat(link);
+    else if (flight.kind == FLIGHT_PUBLISH)
+        link_on_published(link);
     else if (link->parser.reply.types[0] == STORE_REDIS_ERROR)
         link_on_error(link, NULL, false);
 }
@@ -706,6 +722,15 @@ void store_redis_link_flush(struct store_redis_link *link)
 {
     if (link->state == LINK_UP)
         link_write(link);
+}
+
+bool store_redis_link_publish(struct store_redis_link *link, const uint8_t key[16], bool is_lost)
+{
+    if (!store_redis_link_is_open(link) ||
+        store_redis_wire_publish(&link->wire, link->redis, key, is_lost) != ERR_OK)
+        return false;
+    link_add_flight(link, FLIGHT_PUBLISH);
+    return true;
 }
 
 void store_redis_link_poll(struct store_redis_link *link)

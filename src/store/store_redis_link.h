@@ -64,6 +64,10 @@ uint32_t store_redis_link_epoch(const struct store_redis_link *link);
 /* Send now what would leave at the end of the turn, as far as it goes: before the link is freed. */
 void store_redis_link_flush(struct store_redis_link *link);
 
+/* Tell the other proxies that leases of this key are wanted back, or (is_lost) that its value was lost and what they
+ * have seen should be said.  Best effort. */
+bool store_redis_link_publish(struct store_redis_link *link, const uint8_t key[16], bool is_lost);
+
 /* Read what has come.  Before a deadline is judged: it may be us who were late. */
 void store_redis_link_poll(struct store_redis_link *link);
 

@@ -164,3 +164,29 @@ enum err store_redis_wire_slots(struct store_redis_wire *wire, const struct stor
     wire->end = (size_t)(out - wire->bytes);
     return ERR_OK;
 }
+
+enum err store_redis_wire_publish(struct store_redis_wire *wire, const struct store_redis *redis,
+                                  const uint8_t key[16], bool is_lost)
+{
+    struct span sender = store_redis_sender(redis);
+    if (reserve(wire, CALL_MAX + 2 * KEY_MAX) != ERR_OK)
+        return ERR_NOMEM;
+    char *out = FMT_LIT(wire->bytes + wire->end, "*3\r\n$7\r\nPUBLISH\r\n");
+    out = put_name(out, redis, SPAN(":recall"));
+    out = put_length(out, '$', STORE_REDIS_KEY_TEXT_BYTES + 1 + sender.len);
+    out = fmt_base64url(out, key, 16);
+    *out++ = is_lost ? STORE_REDIS_SAYS_LOST : STORE_REDIS_SAYS_RECALL;
+    out = FMT_LIT(fmt_span(out, sender), "\r\n");
+    wire->end = (size_t)(out - wire->bytes);
+    return ERR_OK;
+}
+
+enum err store_redis_wire_subscribe(struct store_redis_wire *wire, const struct store_redis *redis)
+{
+    if (reserve(wire, CALL_MAX + KEY_MAX) != ERR_OK)
+        return ERR_NOMEM;
+    char *out = FMT_LIT(wire->bytes + wire->end, "*2\r\n$9\r\nSUBSCRIBE\r\n");
+    out = put_name(out, redis, SPAN(":recall"));
+    wire->end = (size_t)(out - wire->bytes);
+    return ERR_OK;
+}

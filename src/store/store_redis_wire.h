@@ -33,6 +33,12 @@ MUST_USE enum err store_redis_wire_charge(struct store_redis_wire *wire,
                                           const struct store_redis *redis,
                                           const struct store_redis_server *server, bool is_whole,
                                           const struct store_redis_claim *claims, unsigned count);
+/* PUBLISH and SUBSCRIBE on `<prefix>:recall`. */
+MUST_USE enum err store_redis_wire_publish(struct store_redis_wire *wire,
+                                           const struct store_redis *redis, const uint8_t key[16],
+                                           bool is_lost);
+MUST_USE enum err store_redis_wire_subscribe(struct store_redis_wire *wire,
+                                             const struct store_redis *redis);
 MUST_USE enum err store_redis_wire_beat(struct store_redis_wire *wire,
                                         const struct store_redis *redis,
                                         const struct store_redis_server *server, bool is_whole);

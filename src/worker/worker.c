@@ -158,6 +158,8 @@ static enum err worker_make_next(struct worker *worker, struct plan *plan,
 
 static void worker_take_next(struct worker *worker)
 {
+    if (worker->exchanges.snapshot != NULL)
+        lease_worker_return_all(worker->lease);
     exchange_snapshot_unref(&worker->exchanges.snapshot);
     worker->exchanges.snapshot = worker->next.snapshot;
     worker->next.snapshot = NULL;
@@ -241,7 +243,7 @@ void worker_settle(struct worker *worker, bool is_wanted)
 
 static void worker_look_if_idle(struct worker *worker)
 {
-    if (worker->clients.count == 0)
+    if (worker->clients.count == 0 && lease_worker_leave(worker->lease))
         atomic_store(&worker->is_idle, true);
 }
 

@@ -336,7 +336,7 @@ def test_counts_survive_the_child_and_the_state_file(start, upstream, connect, t
 def test_while_redis_is_away_a_share_is_admitted(start, upstream, connect, redis):
     """Two proxies are stated: half of what was left, for a bucket as for sliding."""
     for algorithm in ("token_bucket", "sliding"):
-        quota = {"algorithm": algorithm, "limits": {"hour": 10}}
+        quota = {"algorithm": algorithm, "limits": {"hour": 10}, "accuracy": "exact"}
         store = {"type": "redis", "servers": [redis.address], "fleet_size": 2, "decision_timeout": "150ms", "prefix": algorithm[:2]}
         proxy = start(by_user(upstream(), store, quota, workers=1))
         wait_until_up(connect, proxy)

@@ -59,7 +59,7 @@ BROKEN = [
     ('"routes": [', '"subject_secret": { "env": "SURELY_NOT_SET" }, "routes": [', 8, "/subject_secret/env", ["SURELY_NOT_SET"]),
     ('"routes": [', '"subject_secret": { "file": "no-such-file" }, "routes": [', 8, "/subject_secret/file", ["no-such-file"]),
     ('"routes": [', '"workers": 0, "routes": [', 8, "/workers", []),
-    ('"key": ["ip"]', '"key": ["ip"], "accuracy": "exact"', 7, "/quotas/ip/accuracy", ["not supported"]),
+    ('"key": ["ip"]', '"key": ["ip"], "accuracy": "exakt"', 7, "/quotas/ip/accuracy", ['did you mean "exact"']),
     ('"key": ["ip"]', '"key": ["ip"], "algorithm": "gcra"', 7, "/quotas/ip/algorithm", ["token_bucket"]),
     ('"key": ["ip"]', '"key": ["ip"], "burst": 5', 7, "/quotas/ip/burst", ["token_bucket"]),
     ('"key": ["ip"]', '"key": ["ip"], "algorithm": "token_bucket", "burst": 0', 7, "/quotas/ip/burst", []),

@@ -353,7 +353,7 @@ static void test_shares(void **state)
 {
     struct lease_cell cell = {0};
     static const struct {
-        uint32_t seen, floor, limit, proxies, share;
+        uint32_t used, floor, limit, proxies, share;
     } rows[] = {
         {0, 0, 100, 4, 25}, {0, 0, 3, 4, 0},
         {4, 0, 20, 2, 8},   {5, 0, 20, 2, 7},
@@ -363,7 +363,7 @@ static void test_shares(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        cell.windows[0].seen = rows[i].seen;
+        cell.windows[0].used = rows[i].used;
         cell.windows[0].floor = rows[i].floor;
         assert_int_equal(lease_cell_share(&cell, 0, rows[i].limit, rows[i].proxies), rows[i].share);
     }

@@ -81,7 +81,7 @@ static void test_hold(void **state)
     assert_int_equal(lease_table_init(&table, 100), ERR_OK);
     fill(&table, true);
     for (unsigned i = 0; i < 3; i++) {
-        unsigned count = lease_table_hold(&table, charges, 6, wanted, T0_S, held, held_of);
+        unsigned count = lease_table_hold(&table, charges, 6, wanted, true, T0_S, held, held_of);
         assert_int_equal(count, 3);
         assert_int_equal(held_of[0], held_of[1]);
         assert_int_not_equal(held_of[0], held_of[2]);

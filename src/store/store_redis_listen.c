@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_redis_listen.c - see store_redis_listen.h.
+ *
+ * A message is an array of three strings: "message", the channel, and the 22 characters of a key, what is said of it
+ * (STORE_REDIS_SAYS_...) and the sender.  Whatever else comes is passed over, but for errors: without the right to subscribe it is tried again
+ * every RETRY_LAST_US, and said once. */
+#include "store/store_redis_listen.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base_log.h"
+#include "base/base_parse.h"
+#include "net/net_resolve.h"
+#include "net/net_stream.h"
+#include "store/store_redis_greet.h"
+#include "store/store_redis_reply.h"
+#include "store/store_redis_wire.h"
+
+#define RETRY_FIRST_US UINT64_C(100000)
+#define RETRY_LAST_US  UINT64_C(10000000)
+#define PING_US        UINT64_C(10000000)
+#define SILENCE_US     UINT64_C(25000000)
+#define READS_PER_TURN 32
+
+/* Owner: the first worker of a lease.  Freed by: store_redis_listener_free.  Thread: the loop's. */
+struct store_redis_listener {
+    struct store_redis *redis;
+    struct loop *loop;
+    store_redis_key_fn on_key;
+    void *arg;
+    struct net_stream stream;
+    struct loop_timer timer; /* to connect again; else to ping */
+    struct loop_task resume;
+    struct store_redis_wire wire;
+    struct store_redis_parser parser;
+    bool is_open, is_connected;
+    bool has_said; /* that it may not subscribe */
+    unsigned failures;
+    uint64_t heard_at_us;
+    struct net_resolver *resolver; /* when a name is configured */
+    struct net_watch *watch;
+    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
+    unsigned address_count, address_next;
+};
+
+static void listener_close(struct store_redis_listener *listener)
+{
+    if (!listener->is_open)
+        return;
+    net_stream_close(&listener->stream);
+    store_redis_parser_fini(&listener->parser);
+    store_redis_wire_clear(&listener->wire);
+    loop_task_cancel(&listener->resume);
+    listener->is_open = listener->is_connected = false;
+}
+
+static void listener_fail(struct store_redis_listener *listener)
+{
+    uint64_t most_us = RETRY_FIRST_US;
+    listener_close(listener);
+    for (unsigned i = 0; i < listener->failures && most_us < RETRY_LAST_US; i++)
+        most_us *= 2;
+    listener->failures++;
+    loop_timer_set(listener->loop, &listener->timer,
+                   listener->loop->mono_us + 1 + rng_below(&listener->loop->rng, most_us));
+}
+
+static void listener_write(struct store_redis_listener *listener)
+{
+    struct store_redis_wire *wire = &listener->wire;
+    while (listener->is_connected && store_redis_wire_unsent(wire) != 0) {
+        ssize_t n = net_stream_write(&listener->stream, wire->bytes + wire->begin,
+                                     store_redis_wire_unsent(wire));
+        if (n < 0 && errno != EAGAIN)
+            listener_fail(listener);
+        if (n <= 0)
+            return;
+        store_redis_wire_sent(wire, (size_t)n);
+    }
+}
+
+static enum err listener_say(struct store_redis_listener *listener, enum store_redis_step step)
+{
+    const struct store_redis *redis = listener->redis;
+    char *command;
+    size_t len;
+    enum err err = store_redis_greet_format(step, &redis->conf, redis->name, &command, &len);
+    if (err == ERR_OK && len != 0)
+        err = store_redis_wire_add(&listener->wire, (struct span){command, len});
+    if (command != NULL)
+        explicit_bzero(command, len); /* AUTH's has the password */
+    free(command);
+    return err;
+}
+
+static void listener_greet(struct store_redis_listener *listener)
+{
+    listener->is_connected = true;
+    listener->heard_at_us = listener->loop->mono_us;
+    loop_timer_set(listener->loop, &listener->timer, listener->loop->mono_us + PING_US);
+    if (listener_say(listener, STORE_REDIS_AUTH) != ERR_OK ||
+        listener_say(listener, STORE_REDIS_SETNAME) != ERR_OK ||
+        store_redis_wire_subscribe(&listener->wire, listener->redis) != ERR_OK) {
+        listener_fail(listener);
+        return;
+    }
+    listener_write(listener);
+}
+
+/* What this process said itself comes back too. */
+static bool is_own(const struct store_redis_listener *listener, struct span sender)
+{
+    return span_eq(sender, store_redis_sender(listener->redis));
+}
+
+static void listener_on_message(struct store_redis_listener *listener, struct span text)
+{
+    size_t len = 0;
+    char key[STORE_REDIS_KEY_TEXT_BYTES];
+    if (text.len <= STORE_REDIS_KEY_TEXT_BYTES)
+        return;
+    char kind = text.ptr[STORE_REDIS_KEY_TEXT_BYTES];
+    if (kind != STORE_REDIS_SAYS_RECALL && kind != STORE_REDIS_SAYS_LOST)
+        return;
+    const struct span named = {text.ptr, STORE_REDIS_KEY_TEXT_BYTES};
+    const struct span sender = {text.ptr + named.len + 1, text.len - named.len - 1};
+    if (!is_own(listener, sender) && parse_base64url(named, key, &len) && len == 16)
+        listener->on_key(listener->arg, (const uint8_t *)key, kind == STORE_REDIS_SAYS_LOST);
+}
+
+static void listener_on_reply(struct store_redis_listener *listener)
+{
+    const struct store_redis_reply *reply = &listener->parser.reply;
+    listener->heard_at_us = listener->loop->mono_us;
+    if (reply->types[0] == STORE_REDIS_ERROR) {
+        struct span error = store_redis_reply_text(reply, 0);
+        if (!listener->has_said)
+            log_warn("redis %.*s: leases cannot be recalled by other proxies: %.*s",
+                     (int)listener->redis->conf.address_text.len,
+                     listener->redis->conf.address_text.ptr,
+                     (int)(error.len < 200 ? error.len : 200), error.ptr);
+        listener->has_said = true;
+        listener_fail(listener);
+        return;
+    }
+    if (reply->types[0] != STORE_REDIS_ARRAY)
+        return;
+    struct span kind = store_redis_reply_text(reply, 1);
+    if (span_eq(kind, SPAN("subscribe")))
+        listener->failures = 0;
+    else if (reply->count == 4 && span_eq(kind, SPAN("message")))
+        listener_on_message(listener, store_redis_reply_text(reply, 3));
+}
+
+static void listener_take(struct store_redis_listener *listener, const char *bytes, size_t len)
+{
+    enum err err = store_redis_parser_feed(&listener->parser, bytes, len);
+    while (err == ERR_OK && listener->is_connected) {
+        err = store_redis_parser_next(&listener->parser);
+        if (err == ERR_OK)
+            listener_on_reply(listener);
+    }
+    if (listener->is_connected && err != ERR_AGAIN)
+        listener_fail(listener);
+}
+
+static void listener_read(void *arg)
+{
+    struct store_redis_listener *listener = arg;
+    for (unsigned i = 0; listener->is_connected; i++) {
+        if (i == READS_PER_TURN) {
+            loop_task_schedule(listener->loop, &listener->resume);
+            return;
+        }
+        char *bytes = listener->loop->scratch;
+        ssize_t n = net_stream_read(&listener->stream, bytes, STORE_REDIS_FEED_MAX);
+        if (n > 0)
+            listener_take(listener, bytes, (size_t)n);
+        else if (n == 0 || errno != EAGAIN)
+            listener_fail(listener);
+        else
+            return;
+    }
+}
+
+static void listener_on_ready(struct net_stream *stream, void *arg)
+{
+    struct store_redis_listener *listener = arg;
+    (void)stream;
+    if (!listener->is_connected) {
+        enum err err = net_stream_connected(&listener->stream);
+        if (err == ERR_OK)
+            listener_greet(listener);
+        else if (err != ERR_AGAIN)
+            listener_fail(listener);
+    }
+    listener_read(listener);
+    listener_write(listener);
+}
+
+static void listener_connect(struct store_redis_listener *listener)
+{
+    if (listener->address_count == 0 || store_redis_parser_init(&listener->parser) != ERR_OK) {
+        listener_fail(listener);
+        return;
+    }
+    const struct net_address *address =
+        &listener->addresses[listener->address_next++ % listener->address_count];
+    loop_timer_set(listener->loop, &listener->timer,
+                   listener->loop->mono_us + listener->redis->conf.connect_timeout_us);
+    listener->is_open = true;
+    if (net_stream_connect(&listener->stream, listener->loop, address, listener_on_ready,
+                           listener) != ERR_OK)
+        listener_fail(listener);
+}
+
+static void listener_on_time(void *arg)
+{
+    struct store_redis_listener *listener = arg;
+    uint64_t now_us = listener->loop->mono_us;
+    if (!listener->is_open) {
+        listener_connect(listener);
+    } else if (!listener->is_connected || now_us - listener->heard_at_us >= SILENCE_US) {
+        listener_fail(listener);
+    } else {
+        loop_timer_set(listener->loop, &listener->timer, now_us + PING_US);
+        if (store_redis_wire_add(&listener->wire, SPAN("*1\r\n$4\r\nPING\r\n")) == ERR_OK)
+            listener_write(listener);
+    }
+}
+
+static void listener_on_addresses(void *arg, const struct net_address *addresses, unsigned count)
+{
+    struct store_redis_listener *listener = arg;
+    memcpy(listener->addresses, addresses, count * sizeof(*addresses));
+    listener->address_count = count;
+}
+
+static bool listener_find_address(struct store_redis_listener *listener)
+{
+    const struct store_redis *redis = listener->redis;
+    if (redis->host.len == 0) {
+        listener->addresses[0] = redis->conf.address;
+        listener->address_count = 1;
+        return true;
+    }
+    listener->resolver = net_resolver_new(listener->loop);
+    if (listener->resolver != NULL)
+        listener->watch = net_watch_new(listener->resolver, redis->host, redis->conf.address.port,
+                                        listener_on_addresses, listener);
+    return listener->watch != NULL;
+}
+
+struct store_redis_listener *store_redis_listener_new(struct store_redis *redis, struct loop *loop,
+                                                      store_redis_key_fn on_key, void *arg)
+{
+    struct store_redis_listener *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL)
+        return NULL;
+    listener->redis = redis;
+    listener->loop = loop;
+    listener->on_key = on_key;
+    listener->arg = arg;
+    listener->stream.fd = -1;
+    loop_timer_init(&listener->timer, listener_on_time, listener);
+    loop_task_init(&listener->resume, listener_read, listener);
+    if (!listener_find_address(listener)) {
+        store_redis_listener_free(listener);
+        return NULL;
+    }
+    loop_timer_set(loop, &listener->timer, loop->mono_us);
+    return listener;
+}
+
+void store_redis_listener_free(struct store_redis_listener *listener)
+{
+    if (listener == NULL)
+        return;
+    listener_close(listener);
+    loop_timer_cancel(&listener->timer);
+    net_watch_free(listener->watch);
+    net_resolver_free(listener->resolver);
+    store_redis_wire_fini(&listener->wire);
+    free(listener);
+}

@@ -2,6 +2,7 @@
 """The acceptance tests that take minutes; without a name: all of them.
 
   fleet    two proxies, one Redis: exactly the limit in each of five whole minutes (6 min)
+  leases   four proxies that lease, in peace and with kills: never more than the limit, few operations (6 min)
   big      a gibibyte up and down with slow sides in little memory
   stop     Redis stands still for 10 s under load, for each on_failure
   kill9    the serving process is killed ten times under load
@@ -17,7 +18,7 @@ import argparse
 
 import entry
 
-SCENARIOS = ("fleet", "big", "stop", "kill9", "reloads", "store", "slow", "crowd")
+SCENARIOS = ("fleet", "leases", "big", "stop", "kill9", "reloads", "store", "slow", "crowd")
 
 
 def scenario(name):

@@ -238,8 +238,8 @@ def keys_without_ttl(redis):
 
 
 def counts_in_redis(proxy):
-    """The proxy's last answer came from the store: asked with a fresh subject."""
-    proxy.ask("probe")
+    """The proxy's last answer came from the store: asked with a fresh subject, of whom nothing is leased."""
+    proxy.ask(f"probe-{time.monotonic_ns()}")
     return _last_source(proxy) == "store"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two proxies share one Redis: over five whole minutes each admits nothing beyond the limit, together they admit all of it."""
+"""Two proxies share one Redis, exactly: over five whole minutes each admits nothing beyond the limit, together they admit all of it."""
 import collections
 import threading
 import time
@@ -95,7 +95,7 @@ def judge_redis(redis, admitted, last_start, judge):
 def run(world, judge):
     backend, redis = world.backend(), world.redis()
     config = forward(backend, **rig.USERS,
-                     quotas={"user": {"key": ["user"], "limits": {"minute": LIMIT, "hour": HOUR, "day": DAY}}},
+                     quotas={"user": {"key": ["user"], "limits": {"minute": LIMIT, "hour": HOUR, "day": DAY}, "accuracy": "exact"}},
                      store={"type": "redis", "servers": [redis.address], "decision_timeout": "2s", "command_timeout": "5s",
                             "fleet_size": 2})
     proxies = [world.proxy(config, name) for name in ("one", "two")]

@@ -66,7 +66,7 @@ def used_today(redis):
 
 def run_mode(world, judge, redis, backend, name):
     redis.client.flushall()
-    quotas = {"user": {"key": ["user"], "limits": {"day": LIMIT}, "on_failure": name}}
+    quotas = {"user": {"key": ["user"], "limits": {"day": LIMIT}, "on_failure": name, "accuracy": "exact"}}
     store = {"type": "redis", "servers": [redis.address], "decision_timeout": f"{DECISION_MS}ms",
              "command_timeout": f"{COMMAND_MS}ms", "fleet_size": 1}
     proxy = world.proxy(forward(backend, quotas=quotas, store=store, **rig.USERS), name)

@@ -55,7 +55,7 @@ def used_today(redis):
 
 def run(world, judge):
     backend, redis = world.backend(), world.redis()
-    config = forward(backend, quotas={"user": {"key": ["user"], "limits": {"day": LIMIT}}}, **rig.USERS,
+    config = forward(backend, quotas={"user": {"key": ["user"], "limits": {"day": LIMIT}, "accuracy": "exact"}}, **rig.USERS,
                      store={"type": "redis", "servers": [redis.address], "fleet_size": 2})
     proxies = [world.proxy(config, name) for name in ("one", "two")]
     children = [proxy.child for proxy in proxies]

@@ -15,12 +15,20 @@
  *   answer NUMBER...                              what the script said to them -> as charge
  *   owe NOW_US N INDEX DELTA                      correct a kept charge; goes with the next claim -> "0|1"
  *
+ *   lease P NOW_US MONO_US ID:SUBJECT:COST        one request at proxy P -> "spent START...", "refused" or
+ *                                                    "claim NUMBER KEY HEX"; NUMBER names the claim
+ *   return P KEEP NOW_US ID:SUBJECT               proxy P gives back all but KEEP -> "none" or "claim ..."
+ *   heard NUMBER MONO_US NUMBER...                what the script said to that claim -> "spent START...", "refused"
+ *                                                    or "settled"; without numbers it was lost -> "lost"
+ *   killed P                                      proxy P forgets
+ *
  * ALGORITHM: 0 fixed, 1 sliding, 2 token_bucket.  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lease/lease_policy.h"
 #include "lease/lease_private.h"
 #include "quota/quota_algorithm.h"
 #include "store/store_memory.h"
@@ -202,8 +210,139 @@ static void file(char *rest, bool is_save)
     printf("%d %s\n", err, err == ERR_OK ? "" : why);
 }
 
+/* ---- leases ---- */
+
+#define PROXIES 4
+#define CLAIMS  64
+
+static struct lease_cell leased[PROXIES][QUOTAS][16];
+static struct claimed {
+    struct store_redis_claim claim;
+    struct quota quota;
+    struct lease_cell *cell;
+    uint64_t sent_us;
+    uint32_t own; /* of a request that waits; 0: a give-back */
+} claimed[CLAIMS];
+static unsigned claimed_count;
+
+static uint64_t next_number(void)
+{
+    return strtoull(strtok(NULL, " \n:"), NULL, 10);
+}
+
+static void print_spent(const struct lease_cell *cell, const struct quota *quota)
+{
+    printf("spent");
+    for (unsigned w = 0; w < quota->limit_count; w++)
+        printf(" %u", cell->windows[quota_limit_place(quota, w)].start_s);
+    printf("\n");
+}
+
+static void print_claim(const struct claimed *one, unsigned id, uint64_t subject)
+{
+    char bytes[STORE_REDIS_CLAIM_BYTES_MAX];
+    const char *end = store_redis_claim_write(bytes, &one->claim, EPOCH);
+    printf("claim %u %u-%" PRIu64 " ", (unsigned)(one - claimed), id, subject);
+    for (const char *byte = bytes; byte < end; byte++)
+        printf("%02x", (unsigned char)*byte);
+    printf("\n");
+}
+
+static void lease(char *rest)
+{
+    unsigned p = (unsigned)strtoul(strtok(rest, " "), NULL, 10) % PROXIES;
+    uint64_t now_us = next_number(), mono_us = next_number();
+    unsigned id = (unsigned)next_number() % QUOTAS;
+    uint64_t subject = next_number();
+    uint32_t cost = (uint32_t)next_number();
+    const struct quota *quota = &quotas[id];
+    struct lease_cell *cell = &leased[p][id][subject % 16];
+    lease_cell_settle(cell, quota, now_us / 1000000);
+    if (lease_tokens_held(cell, mono_us) >= cost) {
+        cell->held -= cost;
+        cell->spent += cost;
+        print_spent(cell, quota);
+        return;
+    }
+    if (lease_cell_refuses(cell, quota, cost - cell->held, mono_us)) {
+        printf("refused\n");
+        return;
+    }
+    struct claimed *one = &claimed[claimed_count++ % CLAIMS];
+    *one = (struct claimed){.quota = *quota, .cell = cell, .sent_us = mono_us, .own = cost};
+    lease_cell_claim(cell, quota, cost, true, &one->claim);
+    lease_policy_note(cell, mono_us);
+    one->claim.want = lease_policy_want(cell, quota, now_us, PROXIES) + cost;
+    one->claim.divisor = 2 * PROXIES;
+    print_claim(one, id, subject);
+}
+
+static void give_back(char *rest)
+{
+    unsigned p = (unsigned)strtoul(strtok(rest, " "), NULL, 10) % PROXIES;
+    uint32_t keep = (uint32_t)next_number();
+    uint64_t now_us = next_number();
+    unsigned id = (unsigned)next_number() % QUOTAS;
+    uint64_t subject = next_number();
+    struct lease_cell *cell = &leased[p][id][subject % 16];
+    struct claimed *one = &claimed[claimed_count % CLAIMS];
+    lease_cell_settle(cell, &quotas[id], now_us / 1000000);
+    lease_tokens_trim(cell, keep);
+    *one = (struct claimed){.quota = quotas[id], .cell = cell};
+    if (!lease_cell_claim_debt(cell, &one->claim)) {
+        printf("none\n");
+        return;
+    }
+    claimed_count++;
+    print_claim(one, id, subject);
+}
+
+static void heard(char *rest)
+{
+    struct claimed *one = &claimed[strtoul(strtok(rest, " \n"), NULL, 10) % CLAIMS];
+    uint64_t mono_us = next_number();
+    int64_t numbers[128];
+    unsigned count = 0;
+    struct store_redis_answer said;
+    struct lease_batch rest_of_it;
+    for (char *word; (word = strtok(NULL, " \n")) != NULL && count < 128;)
+        numbers[count++] = strtoll(word, NULL, 10);
+    if (count == 0) {
+        lease_cell_unclaim(one->cell, &one->claim);
+        printf("lost\n");
+        return;
+    }
+    if (!store_redis_answer_read(&said, numbers, count, &one->claim, 1))
+        exit(1);
+    lease_cell_learn(one->cell, &one->claim, &said.keys[0], said.now_us, one->sent_us);
+    if (one->own == 0) {
+        printf("settled\n");
+        return;
+    }
+    if (!said.keys[0].is_granted) {
+        lease_cell_note_refusal(one->cell, &one->claim, mono_us, one->sent_us);
+        printf("refused\n");
+        return;
+    }
+    lease_cell_note_grant(one->cell);
+    lease_batch_of(&rest_of_it, &one->claim, &said.keys[0], said.keys[0].granted - one->own,
+                   said.now_us, one->sent_us);
+    lease_tokens_add(one->cell, &rest_of_it, mono_us);
+    printf("spent");
+    for (unsigned w = 0; w < one->quota.limit_count; w++)
+        printf(" %u", said.keys[0].windows[quota_limit_place(&one->quota, w)].start_s);
+    printf("\n");
+}
+
+static void killed(char *rest)
+{
+    unsigned p = (unsigned)strtoul(rest, NULL, 10) % PROXIES;
+    memset(leased[p], 0, sizeof(leased[p]));
+}
+
 static void forget(void)
 {
+    memset(leased, 0, sizeof(leased));
     memset(subjects, 0, sizeof(subjects));
     subject_count = 0;
 }
@@ -239,6 +378,15 @@ int main(void)
             claim(rest + 1);
         } else if (strncmp(line, "answer ", 7) == 0) {
             answer(rest + 1);
+        } else if (strncmp(line, "lease ", 6) == 0) {
+            lease(rest + 1);
+        } else if (strncmp(line, "return ", 7) == 0) {
+            give_back(rest + 1);
+        } else if (strncmp(line, "heard ", 6) == 0) {
+            heard(rest + 1);
+        } else if (strncmp(line, "killed ", 7) == 0) {
+            killed(rest + 1);
+            printf("ok\n");
         } else if (strncmp(line, "owe ", 4) == 0) {
             owe(rest + 1);
         } else if (strncmp(line, "quota ", 6) == 0) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""run.py DRIVER [STEPS [SEED]] - both stores against the model; ends with 1 and the step at the first difference."""
+"""run.py DRIVER [STEPS [SEED]] - both stores against the model, and leases of four proxies against the limit; ends with 1 and the step at the first difference."""
 import pathlib
 import random
 import sys
@@ -10,6 +10,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 
 import compare  # noqa: E402
+import leased  # noqa: E402
 from engines import Memory, Redis  # noqa: E402
 from harness.redis_server import RedisServer  # noqa: E402
 
@@ -27,6 +28,12 @@ def main():
                 engine.end()
                 print(f"{name}: {steps} steps from seed {seed}, no difference: {seen['charged']} charged, {seen['refused']} refused, "
                       f"{seen['corrected']} corrected, {time.monotonic() - began:.0f} s", flush=True)
+            began = time.monotonic()
+            engine = Redis(program, server.client)
+            seen = leased.run(engine, seed, steps)
+            engine.end()
+            print(f"leased: {steps} steps from seed {seed}, never more than a limit: {seen['spent']} spent, {seen['asked']} of them asked for, "
+                  f"{seen['refused']} refused, {time.monotonic() - began:.0f} s", flush=True)
         finally:
             server.stop()
 

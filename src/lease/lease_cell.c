@@ -145,12 +145,21 @@ struct quota_state lease_cell_state(const struct lease_cell *cell, const struct 
                                 quota->algorithm == QUOTA_SLIDING ? at_least(window + 1) : 0};
 }
 
+/* What is to be given back goes with the next claim: it is no reason to refuse. */
+static uint32_t used_after_return(const struct lease_window *window)
+{
+    uint32_t used = at_least(window);
+    return used > window->back ? used - window->back : 0;
+}
+
 static bool refuses_other(const struct lease_cell *cell, const struct quota *quota, uint32_t cost,
                           uint64_t store_now_us)
 {
     for (unsigned w = 0; w < quota->limit_count; w++) {
         struct quota_terms terms = quota_terms_of(quota, w, cell->extra, 1);
         struct quota_state state = lease_cell_state(cell, quota, w);
+        if (quota->algorithm == QUOTA_SLIDING)
+            state.count = used_after_return(&cell->windows[quota_limit_place(quota, w)]);
         quota_state_settle(&terms, &state, store_now_us);
         if (!quota_state_has_room(&terms, &state, store_now_us, cost))
             return true;
@@ -170,7 +179,7 @@ bool lease_cell_refuses(const struct lease_cell *cell, const struct quota *quota
         const struct lease_window *window = &cell->windows[i];
         uint64_t end_us = ((uint64_t)window->start_s + window->period_s) * US_PER_S;
         uint32_t limit = lease_limit(cell, quota->limits[i].limit);
-        if (store_now_us < end_us && (uint64_t)window->used + cost > limit)
+        if (store_now_us < end_us && (uint64_t)used_after_return(window) + cost > limit)
             return true;
     }
     return false;

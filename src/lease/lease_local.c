@@ -215,7 +215,8 @@ static bool charge_all(struct decision *d)
     bool has_room = true;
     for (unsigned i = 0; i < ask->count; i++) {
         if (is_by_share(d, i))
-            has_room &= lease_local_look(&d->held[d->held_of[i]], &ask->charges[i], count, d->now_us);
+            has_room &=
+                lease_local_look(&d->held[d->held_of[i]], &ask->charges[i], count, d->now_us);
         ask->charges[i].is_skipped = !is_by_share(d, i) && !is_by_lease(d, i);
     }
     if (has_room && !take_leases(d))
@@ -252,8 +253,8 @@ void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask)
         bool may_hold = lease_is_leased(charge->quota) && !charge->is_guarded;
         d.wanted[i] = is_local || may_hold;
         has_wanted |= d.wanted[i];
-        is_hopeless |= !may_hold && (charge->quota->on_failure == QUOTA_FAIL_DENY ||
-                                     (is_local && count == 0));
+        is_hopeless |=
+            !may_hold && (charge->quota->on_failure == QUOTA_FAIL_DENY || (is_local && count == 0));
     }
     if (is_hopeless) {
         lease_decide_unavailable(worker->loop, ask);

@@ -202,7 +202,7 @@ def test_denials_equal_those_of_the_enforced_quota(start, upstream, connect, wor
         clock.set(clock.begin)
         config = forward(server, workers=1, log={"level": "info"},
                          store=memory(None) if store == "memory" else {**in_redis(redis_server), "prefix": mode, "decision_timeout": "250ms"}, **USERS)
-        config["quotas"] = {names[name]: {"key": ["user"], "mode": mode, "on_failure": "deny", **quota} for name, (quota, _) in QUOTAS.items()}
+        config["quotas"] = {names[name]: {"key": ["user"], "mode": mode, "on_failure": "deny", "accuracy": "exact", **quota} for name, (quota, _) in QUOTAS.items()}
         config["routes"] = [{"name": names[name], "prefix": f"/{names[name]}/", "upstream": "app", "quotas": [names[name]], "cost": cost}
                             for name, (_, cost) in QUOTAS.items()]
         config["routes"].append({"name": "probe", "prefix": "/", "upstream": "app", "quotas": ["probe"]})

@@ -241,7 +241,7 @@ def wait_until_counting(proxy):
                 return False
             ids.append(reply["X-request-id"].split("-")[0])
         wait_for(lambda: set(ids) <= {line["id"] for line in access_log.requests_of(proxy.log_lines_so_far())}, "the probes are logged")
-        return all(entry["source"] == "store" for line in access_log.requests_of(proxy.log_lines_so_far()) if line["id"] in ids
+        return all(entry["source"] in ("store", "lease") for line in access_log.requests_of(proxy.log_lines_so_far()) if line["id"] in ids
                    for entry in line["quotas"])
 
     wait_for(counts, "the proxy counts in its store")

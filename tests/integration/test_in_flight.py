@@ -228,7 +228,7 @@ def test_tiers(start, upstream, connect, store):
         ask_as(client, "nobody")
         line = proxy.line_of(client.read())
         client.close()
-        return all(entry.get("source") == "store" for entry in line["quotas"])
+        return all(entry.get("source") in ("store", "lease") for entry in line["quotas"])
 
     gate.is_open.set()
     for _ in range(4):

@@ -132,7 +132,7 @@ def test_one_proxy_counts_down_one_by_one(start, upstream, connect, redis):
     assert {entry["source"] for entry in entries} == {"store", "lease"}
     assert sum(entry["source"] == "lease" for entry in entries) > len(entries) * 0.8
     metrics = metrics_of(proxy)
-    assert metrics['sluice_lease_decisions_total'] > limit * 0.7
+    assert metrics['sluice_lease_spent_total'] > limit * 0.7
     assert metrics['sluice_lease_tokens_total{event="granted"}'] > 0
 
 

@@ -65,7 +65,7 @@ def wait_until_up(connect, *proxies):
         for _ in range(4):
             with connect(proxy) as client:
                 line = proxy.line_of(ask(client, "probe"))
-            if line["quotas"][0].get("source") != "store":
+            if line["quotas"][0].get("source") not in ("store", "lease"):
                 return False
         return True
 

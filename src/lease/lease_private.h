@@ -35,7 +35,8 @@ struct lease {
     struct {             /* of the table */
         pthread_mutex_t lock;
         uint64_t position;
-        atomic_bool is_all; /* not only what is of no use */
+        atomic_bool is_all;   /* not only what is of no use */
+        atomic_bool is_worth; /* a cell may hold or owe something */
     } sweep;
     atomic_bool has_listener;
     pthread_mutex_t desk_lock;                     /* of desks */
@@ -219,6 +220,11 @@ void lease_follow_begin(struct lease_worker *worker);
 void lease_follow_end(struct lease_worker *worker);
 
 /* lease_sweep.c */
+/* A cell holds something, or owes what nobody has noted. */
+static inline void lease_sweep_note(struct lease *lease)
+{
+    atomic_store_explicit(&lease->sweep.is_worth, true, memory_order_relaxed);
+}
 void lease_sweep_on_time(void *worker);
 void lease_sweep_step(struct lease_worker *worker);
 /* What is held in the whole table.  From any thread; takes a while. */

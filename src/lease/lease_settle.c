@@ -14,8 +14,12 @@ static unsigned debtor_count(const struct lease_worker *worker)
 
 void lease_settle_note(struct lease_worker *worker, const uint8_t key[16], struct lease_cell *cell)
 {
-    if (cell->is_listed || debtor_count(worker) == LEASE_DEBTORS_MAX)
-        return; /* a full list: it is billed when the subject comes again */
+    if (cell->is_listed)
+        return;
+    if (debtor_count(worker) == LEASE_DEBTORS_MAX) {
+        lease_sweep_note(worker->lease); /* a full list: it is met again there */
+        return;
+    }
     cell->is_listed = 1;
     memcpy(worker->debtors[worker->debtor_next++ % LEASE_DEBTORS_MAX], key, 16);
     loop_task_schedule(worker->loop, &worker->settle);

@@ -18,7 +18,10 @@ static bool look_at(struct lease_worker *worker, struct store_cell *held, bool i
     bool is_idle = cell->touched_s + (uint64_t)LEASE_UNUSED_S <= now_s;
     if (cell->held != 0 && (is_all || is_over || is_idle))
         lease_tokens_release(cell);
-    if (!lease_cell_has_debt(cell))
+    bool has_debt = lease_cell_has_debt(cell);
+    if (cell->held != 0 || has_debt)
+        lease_sweep_note(worker->lease);
+    if (!has_debt)
         return false;
     uint8_t key[16];
     store_cell_key(held, key);
@@ -34,6 +37,8 @@ static void walk(struct lease_worker *worker)
     uint64_t until =
         lease->sweep.position + (uint64_t)cells->block_count * STORE_CELLS_WAYS / PARTS + 1;
     unsigned noted = 0;
+    if (lease->sweep.position == 0)
+        atomic_store(&lease->sweep.is_worth, false); /* what is met on the way says otherwise */
     while (noted < LEASE_DEBTORS_MAX / 2 &&
            (lease->sweep.is_all || lease->sweep.position < until)) {
         struct store_cell *held = store_cells_next(cells, &lease->sweep.position);
@@ -56,7 +61,9 @@ void lease_sweep_step(struct lease_worker *worker)
                     worker->debtor_next - worker->debtor_first < LEASE_DEBTORS_MAX / 2;
     if (!can_send || pthread_mutex_trylock(&lease->sweep.lock) != 0)
         return;
-    walk(worker);
+    if (lease->sweep.position != 0 || atomic_load(&lease->sweep.is_worth) ||
+        atomic_load(&lease->sweep.is_all))
+        walk(worker);
     pthread_mutex_unlock(&lease->sweep.lock);
 }
 

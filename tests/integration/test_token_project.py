@@ -60,7 +60,7 @@ class Issuer:
 
 
 def config_of(server, store=None, sources=("token_project",), **more):
-    config = forward(server, quotas={"project": {"key": ["who"], "limits": {"hour": 100}}}, subject_secret="test",
+    config = forward(server, quotas={"project": {"key": ["who"], "limits": {"hour": 100}, "accuracy": "exact"}}, subject_secret="test",
                      identities={"who": {"from": list(sources), "missing": "shared"}}, **more)
     config["routes"].insert(0, {"name": "tokens", "methods": ["POST"], "path": "/v3/auth/tokens", "upstream": "app", "learns": "token_project"})
     if store is not None:

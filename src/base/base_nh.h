@@ -64,4 +64,28 @@ static inline void nh_bytes(struct nh *nh, const char *bytes, size_t len)
     }
 }
 
+/* NH with xor for addition and the product without carries for the product (Lemire, Kaser, "Faster 64-bit universal
+ * hashing using carry-less multiplications", 2015): the same words and passes, the same bounds (a product of polynomials
+ * over GF(2) that are not zero is not zero), in half the instructions.  For at least NH_BLOCK bytes; key as for nh_bytes.
+ * Where the processor cannot do that it is NH itself. */
+void nh_fold(const uint64_t *key, const char *bytes, size_t len, uint64_t out[4]);
+
+#define NH_FOLD_MIN  64 /* bytes from which on it pays */
+/* Of the text's own pairs: two for what came out, and a key pair between that both passes have to themselves. */
+#define NH_TEXT_MORE 3
+
+/* nh_bytes of a text that may be long.  In one process the same text always takes the same way. */
+static inline void nh_text(struct nh *nh, const char *bytes, size_t len)
+{
+    if (len < NH_FOLD_MIN) {
+        nh_bytes(nh, bytes, len);
+        return;
+    }
+    uint64_t out[4];
+    nh_fold(nh->key, bytes, len, out);
+    nh->key += 2 * ((len + NH_BLOCK - 1) / NH_BLOCK) + 2;
+    nh_pair(nh, out[0], out[1]);
+    nh_pair(nh, out[2], out[3]);
+}
+
 #endif

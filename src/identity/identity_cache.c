@@ -12,10 +12,12 @@
 #include "base/base_nh.h"
 #include "base/base_rng.h"
 
-#define LINE_BYTES   64   /* of the processor's cache */
-#define NAME_BYTES   128  /* a longer name is replaced by its own hash */
-#define VALUE_BYTES  4096 /* the same for values; several share it */
-#define PAIRS_MAX    (IDENTITY_VALUES_MAX * (1 + NAME_BYTES / NH_BLOCK) + VALUE_BYTES / NH_BLOCK)
+#define LINE_BYTES  64   /* of the processor's cache */
+#define NAME_BYTES  128  /* a longer name is replaced by its own hash */
+#define VALUE_BYTES 4096 /* the same for values; several share it */
+#define PAIRS_MAX                                                                                  \
+    (IDENTITY_VALUES_MAX * (1 + NAME_BYTES / NH_BLOCK + 1 + 2 * NH_TEXT_MORE) +                    \
+     VALUE_BYTES / NH_BLOCK)
 #define ENTRY_QUOTAS 2 /* whose keys are kept */
 
 /* A mac and what follows from it.  Two lines: what makes a hit stands in the first. */
@@ -80,7 +82,7 @@ static inline void add_text(const struct identity_cache *cache, struct nh *nh, s
         struct hash128 hash = hash_sip128(cache->key, text.ptr, text.len);
         nh_pair(nh, hash.lo, hash.hi);
     } else {
-        nh_bytes(nh, text.ptr, text.len);
+        nh_text(nh, text.ptr, text.len);
     }
 }
 

@@ -12,7 +12,7 @@
 #include "base/base_rng.h"
 
 #define TEXT_MAX 100
-#define PAIRS    (1 + TEXT_MAX / NH_BLOCK + 1)
+#define PAIRS    (1 + TEXT_MAX / NH_BLOCK + 1 + NH_TEXT_MORE)
 
 static uint64_t key[NH_KEY_WORDS(PAIRS)];
 
@@ -73,6 +73,76 @@ static void test_every_byte_counts(void **state)
     }
 }
 
+/* A product of two polynomials over GF(2), bit by bit. */
+static unsigned __int128 product(uint64_t a, uint64_t b)
+{
+    unsigned __int128 sum = 0;
+    for (unsigned bit = 0; bit < 64; bit++)
+        sum ^= (b >> bit & 1) != 0 ? (unsigned __int128)a << bit : 0;
+    return sum;
+}
+
+/* Without carries, or NH where the processor has no such product. */
+static void test_fold(void **state)
+{
+    (void)state;
+    char buffer[TEXT_MAX + 1], *text = buffer + 1;
+    rng_secret(buffer, sizeof(buffer));
+    for (size_t len = NH_BLOCK; len <= TEXT_MAX; len++) {
+        struct nh sum = {key, 0, 0};
+        unsigned __int128 want[2] = {0, 0}, got[2];
+        uint64_t out[4];
+        for (size_t at = 0, pair = 0; at < len; at += NH_BLOCK, pair++) {
+            const char *from = text + (at + NH_BLOCK < len ? at : len - NH_BLOCK);
+            uint64_t a = nh_load8(from), b = nh_load8(from + 8);
+            for (unsigned pass = 0; pass < 2; pass++) {
+                const uint64_t *words = key + 2 * (pair + pass);
+                want[pass] ^= product(a ^ words[0], b ^ words[1]);
+            }
+        }
+        nh_bytes(&sum, text, len);
+        nh_fold(key, text, len, out);
+        for (unsigned pass = 0; pass < 2; pass++)
+            got[pass] = (unsigned __int128)out[2 * pass + 1] << 64 | out[2 * pass];
+        assert_true((got[0] == want[0] && got[1] == want[1]) ||
+                    (got[0] == sum.first && got[1] == sum.second));
+    }
+}
+
+static void test_every_byte_of_a_fold_counts(void **state)
+{
+    (void)state;
+    char text[TEXT_MAX] = {0};
+    for (size_t len = NH_BLOCK; len <= TEXT_MAX; len++) {
+        uint64_t whole[4], changed[4];
+        nh_fold(key, text, len, whole);
+        for (size_t at = 0; at < len; at++) {
+            text[at] ^= 1;
+            nh_fold(key, text, len, changed);
+            assert_memory_not_equal(whole, changed, sizeof(whole));
+            text[at] ^= 1;
+        }
+    }
+}
+
+/* A text that may be long takes no key words that another one takes too. */
+static void test_text(void **state)
+{
+    (void)state;
+    char text[TEXT_MAX] = {0};
+    for (size_t len = 1; len <= TEXT_MAX; len++) {
+        struct nh nh = {key, 0, 0};
+        size_t pairs = (len + NH_BLOCK - 1) / NH_BLOCK;
+        nh_text(&nh, text, len);
+        assert_int_equal(nh.key - key, 2 * (pairs + (len < NH_FOLD_MIN ? 0 : NH_TEXT_MORE)));
+        struct nh changed = {key, 0, 0};
+        text[len - 1] ^= 1;
+        nh_text(&changed, text, len);
+        assert_false(is_same(&nh, &changed));
+        text[len - 1] ^= 1;
+    }
+}
+
 static int make_key(void **state)
 {
     (void)state;
@@ -86,6 +156,9 @@ int main(void)
         cmocka_unit_test(test_definition),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_every_byte_counts),
+        cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_every_byte_of_a_fold_counts),
+        cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, make_key, NULL);
 }

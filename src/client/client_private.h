@@ -52,7 +52,9 @@ struct client_conn {
     bool is_counted;       /* by its address, in env->shared.addresses */
     bool has_skipped_crlf; /* before the request that is awaited */
     uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
-    uint32_t requests; /* that were begun */
+    uint32_t requests;      /* that were begun */
+    uint16_t refused_bytes; /* of the last head, if a quota refused it; else 0 */
+    uint8_t unlike; /* times that as many bytes came and were not known, one after the other */
 };
 
 extern const struct exchange_client CLIENT_OPS;
@@ -78,6 +80,8 @@ static inline void client_request(const struct client_conn *conn, struct exchang
     request->peer_ip = conn->peer_ip;
     request->peer_is_unix = conn->peer_is_unix;
     request->is_last = false;
+    request->again = NULL;
+    request->again_number = 0;
     request->began_us = conn->work->began_us;
 }
 

@@ -7,6 +7,8 @@
 
 #include "client/client_private.h"
 
+#define CLIENT_UNLIKE_MAX 4 /* then looking for known heads does not pay on this connection */
+
 /* ---- input ---- */
 
 bool client_move_rest(struct client_conn *conn)
@@ -116,10 +118,26 @@ static void client_take_head(struct client_conn *conn, const struct http_head *h
     conn->has_skipped_crlf = false;
 }
 
+/* The head, its framing and its target are good. */
+static void client_admit(struct client_conn *conn, struct exchange_request *request)
+{
+    struct client_work *work = conn->work;
+    request->is_last = ++conn->requests >= client_limits(conn)->requests_max;
+    conn->keep_alive = request->framing.keep_alive;
+    conn->is_last = request->is_last;
+    conn->request_done = request->framing.kind == HTTP_BODY_NONE;
+    http_body_init(&work->body, &request->framing);
+    if (conn->request_done && !client_keep_next(conn)) {
+        request->refuse = END_HEAD_MEMORY;
+        client_refuse(conn, request);
+        return;
+    }
+    client_begin(conn, request);
+}
+
 static void client_begin_request(struct client_conn *conn, struct http_head *head,
                                  struct exchange_request *request)
 {
-    struct client_work *work = conn->work;
     client_take_head(conn, head);
     request->head = head;
     conn->framing = head->method_id == HTTP_METHOD_HEAD ? CLIENT_NOTHING : CLIENT_RAW;
@@ -133,17 +151,30 @@ static void client_begin_request(struct client_conn *conn, struct http_head *hea
         client_refuse(conn, request);
         return;
     }
-    request->is_last = ++conn->requests >= client_limits(conn)->requests_max;
-    conn->keep_alive = request->framing.keep_alive;
-    conn->is_last = request->is_last;
-    conn->request_done = request->framing.kind == HTTP_BODY_NONE;
-    http_body_init(&work->body, &request->framing);
-    if (conn->request_done && !client_keep_next(conn)) {
-        request->refuse = END_HEAD_MEMORY;
-        client_refuse(conn, request);
-        return;
+    client_admit(conn, request);
+}
+
+/* As many bytes as a quota refused last have come: mostly the same request.  False: it is another. */
+static bool client_begin_again(struct client_conn *conn, struct exchange_request *request)
+{
+    struct client_work *work = conn->work;
+    struct exchange_env *env = conn->env->exchanges;
+    const struct span bytes = {work->at, work->left};
+    struct exchange_again *again = exchange_again_find(env, bytes, request->listener,
+                                                       &request->peer_ip, &request->again_number);
+    if (again == NULL) {
+        conn->unlike++;
+        return false;
     }
-    client_begin(conn, request);
+    const struct http_head *head =
+        exchange_again_read(again, work->at, &request->framing, &request->target);
+    conn->unlike = 0;
+    client_take_head(conn, head);
+    request->head = head;
+    request->again = again;
+    conn->framing = head->method_id == HTTP_METHOD_HEAD ? CLIENT_NOTHING : CLIENT_RAW;
+    client_admit(conn, request);
+    return true;
 }
 
 /* One empty line before a request line is skipped (RFC 9112 section 2.2), also when its two bytes came apart, and
@@ -182,6 +213,9 @@ static void client_parse_head(struct client_conn *conn)
     head.field_max = EXCHANGE_FIELDS_MAX;
     struct exchange_request request;
     client_request(conn, &request);
+    if (work->left == conn->refused_bytes && conn->unlike < CLIENT_UNLIKE_MAX &&
+        conn->state == CLIENT_IDLE && client_begin_again(conn, &request))
+        return;
     switch (http_head_parse_request(&head, work->at, work->left, &work->scanned,
                                     &env->snapshot->plan->limits.head, &request.fault)) {
     case HTTP_PARSE_OK:

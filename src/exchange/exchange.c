@@ -173,6 +173,9 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     x->headed_us = env->loop->mono_us;
     loop_task_init(&x->task, exchange_on_task, x);
     exchange_identify_request(x);
+    x->again = request->again_number;
+    if (request->again != NULL)
+        (void)exchange_again_apply(x, request->again);
     env->open++;
     metrics_add(env->loop->metrics, METRICS_EXCHANGES_OPEN, 1);
     return x;

@@ -6,6 +6,7 @@
 #define SLUICE_EXCHANGE_EXCHANGE_H
 
 #include "base/base_arena.h"
+#include "exchange/exchange_again.h"
 #include "exchange/exchange_env.h"
 #include "http/http_framing.h"
 #include "http/http_hops.h"
@@ -72,8 +73,10 @@ struct exchange_request {
     const struct plan_listener *listener;
     struct ip peer_ip;
     bool peer_is_unix;
-    bool is_last;      /* that the connection may carry, by limits.requests_per_connection */
-    uint64_t began_us; /* first byte of the head, monotonic */
+    bool is_last; /* that the connection may carry, by limits.requests_per_connection */
+    const struct exchange_again *again; /* the head is known from this; or NULL */
+    uint32_t again_number;              /* or exchange_again_find's; 0: it was not asked */
+    uint64_t began_us;                  /* first byte of the head, monotonic */
 };
 
 enum exchange_step_id {
@@ -162,6 +165,7 @@ struct exchange {
     bool has_cost;                  /* the response said what it cost */
     bool has_claims;                /* a subject is claimed */
     uint32_t cost;
+    uint32_t again; /* exchange_again_find's number, while nobody else has asked; 0: none */
     unsigned id_line_len;
     uint8_t peer_text_len; /* 0: not made yet */
 

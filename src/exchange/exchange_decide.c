@@ -228,11 +228,9 @@ static enum exchange_end exchange_add_charge(struct exchange *x, const struct qu
     struct quota_charge *charge = exchange_next_charge(x, counted);
     if (charge == NULL)
         return END_SHED;
-    *charge = (struct quota_charge){.quota = counted,
-                                    .cost = x->route->cost.estimate,
-                                    .is_claimed = claims.has_any,
-                                    .is_guarded = claims.is_guarded};
-    memcpy(charge->key, of_quota, sizeof(charge->key));
+    quota_charge_begin(charge, counted, of_quota, x->route->cost.estimate);
+    charge->is_claimed = claims.has_any;
+    charge->is_guarded = claims.is_guarded;
     return END_OK;
 }
 
@@ -332,6 +330,9 @@ enum step_result exchange_step_decide(struct exchange *x)
     exchange_count_decision(x);
     switch (x->ask.decision.verdict) {
     case QUOTA_REFUSE:
+        if (x->again != 0)
+            exchange_again_learn(x);
+        return exchange_fail(x, END_LIMITED);
     case QUOTA_DEGRADED_REFUSE:
         return exchange_fail(x, END_LIMITED);
     case QUOTA_UNAVAILABLE:

@@ -64,7 +64,8 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
     env->out = malloc(EXCHANGE_OUT_BYTES);
     env->fields = calloc(EXCHANGE_FIELDS_MAX, sizeof(struct http_field));
     env->identities = identity_cache_new(ENV_IDENTITY_CACHE);
-    if (env->out == NULL || env->fields == NULL || env->identities == NULL) {
+    env->again = exchange_again_new();
+    if (env->out == NULL || env->fields == NULL || env->identities == NULL || env->again == NULL) {
         exchange_env_fini(env);
         return ERR_NOMEM;
     }
@@ -79,6 +80,7 @@ void exchange_env_fini(struct exchange_env *env)
     list_init(&env->spare);
     exchange_snapshot_unref(&env->snapshot);
     identity_cache_free(env->identities);
+    exchange_again_free(env->again);
     free(env->fields);
     free(env->out);
 }

@@ -6,6 +6,7 @@
 
 #include "base/base_fmt.h"
 #include "base/base_list.h"
+#include "exchange/exchange_again.h"
 #include "exchange/exchange_end.h"
 #include "exchange/exchange_verified.h"
 #include "http/http_framing.h"
@@ -66,6 +67,7 @@ struct exchange_env {
     struct http_host_memo host_memo; /* for those who parse requests */
     struct record_memo lines;        /* of the access log */
     struct reply_memo refusal;       /* the last body of a 429 */
+    struct exchange_again_memo *again;
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
 };

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/base_ip_ranges.h"
 #include "base/base_span.h"
@@ -189,6 +190,24 @@ struct quota_charge {
     struct quota_reading readings[QUOTA_WINDOWS_MAX];
     struct quota_outlook outlooks[QUOTA_WINDOWS_MAX]; /* not of fixed windows */
 };
+
+/* Nothing was asked yet.  Of readings and outlooks only those of the quota's own windows are cleared: nobody looks at
+ * others. */
+static inline void quota_charge_begin(struct quota_charge *charge, const struct quota *quota,
+                                      const uint8_t key[16], uint32_t cost)
+{
+    charge->quota = quota;
+    memcpy(charge->key, key, sizeof(charge->key));
+    charge->cost = cost;
+    charge->is_charged = charge->is_degraded = charge->is_skipped = charge->is_hidden = false;
+    charge->is_claimed = charge->is_guarded = false;
+    charge->source = QUOTA_SOURCE_STORE;
+    charge->corrected = 0;
+    for (unsigned w = 0; w < quota->limit_count; w++) {
+        charge->readings[w] = (struct quota_reading){0};
+        charge->outlooks[w] = (struct quota_outlook){0};
+    }
+}
 
 /* A place among the exchanges of a subject that may be in flight at once, as one exchange asked for it and was
  * told.  No store keeps it in a window, no header shows it. */

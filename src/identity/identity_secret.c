@@ -5,43 +5,41 @@
 
 #include <assert.h>
 #include <endian.h>
-#include <openssl/core_names.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
+
+/* SHA-256 by value: an EVP context would be allocated seven times for every subject that is new. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
 
 #include "identity/identity_source.h"
 
-#define MAC_BYTES  32  /* of HMAC-SHA-256 */
 #define FEED_BYTES 512 /* pieces up to this are gathered before they are hashed */
 
 /* Owner: the plan.  Freed by: identity_secret_free.  Thread: any; only read once made. */
 struct identity_secret {
-    EVP_MAC_CTX *keyed; /* copied for each mac */
+    SHA256_CTX inner, outer; /* of HMAC (RFC 2104), behind the key; copied for each mac */
     struct hash_key print;
 };
 
 /* One mac being computed. */
 struct feed {
-    EVP_MAC_CTX *context;
-    bool is_good;
+    const struct identity_secret *secret;
+    SHA256_CTX inner;
     size_t len;
     char bytes[FEED_BYTES];
 };
 
-static bool feed_begin(struct feed *feed, const struct identity_secret *secret)
+static void feed_begin(struct feed *feed, const struct identity_secret *secret)
 {
-    feed->context = EVP_MAC_CTX_dup(secret->keyed);
-    feed->is_good = feed->context != NULL;
+    feed->secret = secret;
+    feed->inner = secret->inner;
     feed->len = 0;
-    return feed->is_good;
 }
 
 static void feed_flush(struct feed *feed)
 {
-    if (feed->is_good && feed->len > 0)
-        feed->is_good =
-            EVP_MAC_update(feed->context, (const unsigned char *)feed->bytes, feed->len) == 1;
+    SHA256_Update(&feed->inner, feed->bytes, feed->len);
     feed->len = 0;
 }
 
@@ -50,7 +48,7 @@ static void feed_bytes(struct feed *feed, const void *bytes, size_t len)
     if (len > FEED_BYTES - feed->len)
         feed_flush(feed);
     if (len > FEED_BYTES) {
-        feed->is_good = feed->is_good && EVP_MAC_update(feed->context, bytes, len) == 1;
+        SHA256_Update(&feed->inner, bytes, len);
         return;
     }
     if (len > 0)
@@ -96,39 +94,36 @@ static void feed_value(struct feed *feed, const struct identity_value *value)
     feed_text(feed, value->value);
 }
 
-static enum err feed_end(struct feed *feed, uint8_t mac[IDENTITY_KEY_BYTES])
+/* What is left on the stack tells nothing of the values. */
+static void feed_end(struct feed *feed, uint8_t mac[IDENTITY_KEY_BYTES])
 {
-    uint8_t whole[MAC_BYTES];
-    size_t len = 0;
+    uint8_t whole[SHA256_DIGEST_LENGTH];
+    SHA256_CTX outer = feed->secret->outer;
     feed_flush(feed);
-    feed->is_good = feed->is_good &&
-                    EVP_MAC_final(feed->context, whole, &len, sizeof(whole)) == 1 &&
-                    len == sizeof(whole);
-    EVP_MAC_CTX_free(feed->context);
-    if (!feed->is_good)
-        return ERR_NOMEM;
+    SHA256_Final(whole, &feed->inner);
+    SHA256_Update(&outer, whole, sizeof(whole));
+    SHA256_Final(whole, &outer);
     memcpy(mac, whole, IDENTITY_KEY_BYTES);
-    return ERR_OK;
+    OPENSSL_cleanse(feed->bytes, sizeof(feed->bytes));
 }
 
-static EVP_MAC_CTX *keyed_context(struct span secret)
+/* RFC 2104 section 2: a key of more than a block is hashed first. */
+static void key_contexts(struct identity_secret *made, struct span secret)
 {
-    if (OSSL_LIB_CTX_get0_global_default() == NULL ||
-        OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1)
-        return NULL;
-    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *context = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
-    EVP_MAC_free(hmac); /* the context holds its own reference */
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    if (context != NULL &&
-        EVP_MAC_init(context, (const unsigned char *)secret.ptr, secret.len, params) == 1)
-        return context;
-    EVP_MAC_CTX_free(context);
-    return NULL;
+    unsigned char block[SHA256_CBLOCK] = {0};
+    if (secret.len > sizeof(block))
+        SHA256((const unsigned char *)secret.ptr, secret.len, block);
+    else
+        memcpy(block, secret.ptr, secret.len);
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] ^= 0x36;
+    SHA256_Init(&made->inner);
+    SHA256_Update(&made->inner, block, sizeof(block));
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] ^= 0x36 ^ 0x5c;
+    SHA256_Init(&made->outer);
+    SHA256_Update(&made->outer, block, sizeof(block));
+    OPENSSL_cleanse(block, sizeof(block));
 }
 
 static struct hash_key key_of(const uint8_t bytes[IDENTITY_KEY_BYTES])
@@ -139,32 +134,35 @@ static struct hash_key key_of(const uint8_t bytes[IDENTITY_KEY_BYTES])
     return (struct hash_key){le64toh(key.k0), le64toh(key.k1)};
 }
 
+/* Before a worker gives up reading files. */
+static bool load_crypto(void)
+{
+    return OSSL_LIB_CTX_get0_global_default() != NULL &&
+           OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1;
+}
+
 struct identity_secret *identity_secret_new(struct span secret)
 {
     struct identity_secret *made = calloc(1, sizeof(*made));
-    if (made == NULL || secret.len == 0)
-        goto fail;
-    made->keyed = keyed_context(secret);
+    if (made == NULL || secret.len == 0 || !load_crypto()) {
+        free(made);
+        return NULL;
+    }
+    key_contexts(made, secret);
     struct feed feed;
     uint8_t print[IDENTITY_KEY_BYTES];
-    if (made->keyed == NULL || !feed_begin(&feed, made))
-        goto fail;
+    feed_begin(&feed, made);
     feed_text(&feed, SPAN("print"));
-    if (feed_end(&feed, print) != ERR_OK)
-        goto fail;
+    feed_end(&feed, print);
     made->print = key_of(print);
     return made;
-
-fail:
-    identity_secret_free(made);
-    return NULL;
 }
 
 void identity_secret_free(struct identity_secret *secret)
 {
     if (secret == NULL)
         return;
-    EVP_MAC_CTX_free(secret->keyed);
+    OPENSSL_cleanse(secret, sizeof(*secret));
     free(secret);
 }
 
@@ -177,11 +175,11 @@ enum err identity_mac(const struct identity_secret *secret, const struct identit
                       unsigned count, uint8_t mac[IDENTITY_KEY_BYTES])
 {
     struct feed feed;
-    if (!feed_begin(&feed, secret))
-        return ERR_NOMEM;
+    feed_begin(&feed, secret);
     for (unsigned i = 0; i < count; i++)
         feed_value(&feed, &values[i]);
-    return feed_end(&feed, mac);
+    feed_end(&feed, mac);
+    return ERR_OK;
 }
 
 static void write_hash(uint8_t out[IDENTITY_KEY_BYTES], struct hash128 hash)

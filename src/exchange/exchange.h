@@ -16,7 +16,7 @@
 #include "route/route.h"
 #include "upstream/upstream_conn.h"
 
-#define EXCHANGE_ARENA_FIRST_BYTES 4096
+#define EXCHANGE_ARENA_FIRST_BYTES 8192       /* a head with a token of 4 KiB fits */
 #define EXCHANGE_ARENA_MAX_BYTES   (2u << 20) /* the largest heads, composed twice when sent again */
 
 /* A response as the exchange hands it to the client's side. */

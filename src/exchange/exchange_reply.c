@@ -2,6 +2,8 @@
 /* exchange_reply.c - what Sluice answers by itself, and the last step of every exchange.  Takes: an ending or a
  * configured response.  Gives: a whole response.  A small unread body is read away so that the connection
  * lives; a large one ends it. */
+#include <string.h>
+
 #include "base/base_fmt.h"
 #include "exchange/exchange_private.h"
 #include "http/http_write.h"
@@ -62,18 +64,11 @@ static uint32_t exchange_jitter(struct exchange *x, uint32_t seconds)
     return reply_retry_after(headers, seconds, rng_u64(&x->env->loop->rng));
 }
 
-enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
-                                struct span body)
+/* The fields of a whole response, at `out`. */
+static struct span exchange_write_fields(struct exchange *x, char *out, uint16_t status,
+                                         struct span content_type, struct span body)
 {
-    char *out = exchange_room(x, exchange_own_fields_max(x) + content_type.len + 256);
-    if (out == NULL)
-        return exchange_fail(x, END_INTERNAL);
-    bool is_head = x->has_head && x->head.method_id == HTTP_METHOD_HEAD;
     bool is_bodiless = status == 204 || status == 304;
-    if (!x->request_done) {
-        x->is_discarding = exchange_can_discard(x);
-        x->must_close = !x->is_discarding;
-    }
     char *at = exchange_write_date(x->env, out);
     if (body.len != 0 && !is_bodiless) {
         at = FMT_LIT(at, "Content-Type: ");
@@ -93,10 +88,76 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
         at = fmt_u64(at, body.len);
         at = FMT_LIT(at, "\r\n");
     }
+    return (struct span){out, (size_t)(at - out)};
+}
+
+/* Does what only shows the trio say what was said last? */
+static bool exchange_is_refused_alike(const struct exchange *x, const struct exchange_refused *last,
+                                      struct span content_type, struct span body)
+{
+    const struct quota_decision *decision = &x->ask.decision;
+    return last->route == x->route && last->generation == x->snapshot->plan->generation &&
+           last->date_s == x->env->loop->wall_us / 1000000 &&
+           last->retry_after_s == decision->retry_after_s && last->limit == decision->limit &&
+           last->remaining == decision->remaining && last->window == decision->window &&
+           last->verdict == decision->verdict && last->body_len == body.len &&
+           last->id_len == x->id_line_len && last->content_type == content_type.ptr &&
+           last->quota == x->ask.charges[decision->charge].quota;
+}
+
+/* The fields of a 429 by a quota: written once for all that say the same, but for the request's id. */
+static struct span exchange_refused_fields(struct exchange *x, char *out, struct span content_type,
+                                           struct span body)
+{
+    struct exchange_refused *last = &x->env->refused;
+    const struct quota_decision *decision = &x->ask.decision;
+    bool is_plain = x->route->headers.dialects <= REPLY_X_RATELIMIT && decision->has_binding;
+    if (is_plain && exchange_is_refused_alike(x, last, content_type, body)) {
+        memcpy(last->text + last->id_at, x->id_line, x->id_line_len);
+        return (struct span){last->text, last->len};
+    }
+    struct span fields = exchange_write_fields(x, out, 429, content_type, body);
+    if (!is_plain || fields.len > sizeof(last->text))
+        return fields;
+    const char *id = memmem(fields.ptr, fields.len, x->id_line, x->id_line_len);
+    *last = (struct exchange_refused){
+        .route = id == NULL ? NULL : x->route,
+        .quota = x->ask.charges[decision->charge].quota,
+        .content_type = content_type.ptr,
+        .date_s = x->env->date_s,
+        .generation = x->snapshot->plan->generation,
+        .limit = decision->limit,
+        .remaining = decision->remaining,
+        .retry_after_s = decision->retry_after_s,
+        .window = decision->window,
+        .verdict = (uint8_t)decision->verdict,
+        .body_len = (unsigned)body.len,
+        .id_at = id == NULL ? 0 : (unsigned)(id - fields.ptr),
+        .id_len = x->id_line_len,
+        .len = (unsigned)fields.len,
+    };
+    memcpy(last->text, fields.ptr, fields.len);
+    return fields;
+}
+
+enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
+                                struct span body)
+{
+    char *out = exchange_room(x, exchange_own_fields_max(x) + content_type.len + 256);
+    if (out == NULL)
+        return exchange_fail(x, END_INTERNAL);
+    bool is_head = x->has_head && x->head.method_id == HTTP_METHOD_HEAD;
+    bool is_bodiless = status == 204 || status == 304;
+    if (!x->request_done) {
+        x->is_discarding = exchange_can_discard(x);
+        x->must_close = !x->is_discarding;
+    }
     const struct exchange_response response = {
         .status = status,
         .reason = http_status_reason(status),
-        .fields = {out, (size_t)(at - out)},
+        .fields = x->end == END_LIMITED && status == 429
+                      ? exchange_refused_fields(x, out, content_type, body)
+                      : exchange_write_fields(x, out, status, content_type, body),
         .kind = is_bodiless || is_head ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
         .must_close = x->must_close,
     };

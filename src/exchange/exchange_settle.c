@@ -61,8 +61,8 @@ static int32_t correction_of(const struct exchange *x, const struct quota_charge
 
 static void settle_charge(struct exchange *x, struct quota_charge *charge)
 {
-    int32_t delta = correction_of(x, charge);
-    if (charge->is_charged && delta != 0)
+    int32_t delta = charge->is_charged ? correction_of(x, charge) : 0;
+    if (delta != 0)
         charge->corrected = lease_correct(x->env->lease, charge, delta);
 }
 

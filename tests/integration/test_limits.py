@@ -544,7 +544,7 @@ def test_flood_of_connections(start, connect, verb, tmp_path):
     proxy = start(respond(admin=admin, limits={"connections_per_address": 4}))
     held = [served(connect, proxy) for _ in range(4)]
     assert all(held)
-    before_kib, before_fds = proxy.memory_kib(), proxy.descriptors()
+    before_kib, before_fds = proxy.memory_kib("RssAnon"), proxy.descriptors()
     is_over, turned_away = threading.Event(), [0]
     lock = threading.Lock()
 
@@ -571,7 +571,7 @@ def test_flood_of_connections(start, connect, verb, tmp_path):
     assert json.loads(done.stdout)["connections"]["refused"] == turned_away[0]
     assert proxy.descriptors() <= before_fds + 2 * 16 + 4, "a few half-closed ones at most, and the operator"
     if not os.environ.get("SLUICE_SANITIZE"):  # whose shadow grows with every address
-        assert proxy.memory_kib() < before_kib + 4096
+        assert proxy.memory_kib("RssAnon") < before_kib + 4096
     wait_for(lambda: proxy.descriptors() <= before_fds, "and they go too")
 
 

@@ -124,13 +124,12 @@ static char *put_query(struct fmt_json *json, char *out, struct span query)
     while (next < end) {
         struct span param = {next, 0};
 #ifdef __SSE2__
-        if (query.len >= 16 && out - first <= QUERY_MAX_BYTES &&
-            has_room(json, out, PARAM_MAX_BYTES + 4)) {
-            char *behind = put_param_fast(out, &next, end);
-            if (behind != NULL) {
-                out = behind;
-                continue;
-            }
+        bool may_look = query.len >= 16 && out - first <= QUERY_MAX_BYTES &&
+                        has_room(json, out, PARAM_MAX_BYTES + 4);
+        char *behind = may_look ? put_param_fast(out, &next, end) : NULL;
+        if (behind != NULL) {
+            out = behind;
+            continue;
         }
 #endif
         next = find_either(next, end, '=');

@@ -273,15 +273,20 @@ def test_a_shadow_settles_with_the_response_as_an_enforced_quota_does(start, ups
 
 
 def wait_until_shadow_counts(connect, proxy, held):
-    """Quotas in shadow are skipped until Redis is there."""
+    """Quotas in shadow are skipped until Redis is there.  No verdict is on its way afterwards."""
+    probes = []
+
     def counts():
         held.append(True)
         client = connect(proxy)
         client.ask("GET", "/200/1", [("X-User", "probe")])
         client.close()
+        probes.append(True)
         return metric(proxy, "next", "shadow_allow") > 0
 
     wait_for(counts, "the proxy counts in Redis")
+    verdicts = ("shadow_allow", "shadow_refuse", "shadow_skipped")
+    wait_for(lambda: sum(metric(proxy, "next", verdict) for verdict in verdicts) == len(probes), "all verdicts are there")
 
 
 def test_nobody_waits_for_a_redis_that_stands_still(start, upstream, connect, redis):

@@ -323,12 +323,18 @@ class Scenario:
             self.rest_descriptors = count
         return count == self.rest_descriptors, f"{count} instead of {self.rest_descriptors} descriptors"
 
+    def _is_listening(self):
+        """It hears of recalls again: that connection is made, and made anew, in its own time."""
+        heard = self.redis.client.execute_command("PUBSUB", "NUMSUB", "sluice:recall") if self.redis else [b"", 1]
+        return int(heard[1]) == 1, heard
+
     def _recover(self):
         self._until(lambda: self._clean(self.ports[0]), "a clean request")
         self._until(self._clean_counted, "a clean counted request")
         self._until(self._reloaded, "a clean reload")
         self._until(lambda: self._clean(self.ports[1]), "a request to the listener that the reload opened")
         self._until(self._at_rest, "no open connection and exchange, store up")
+        self._until(self._is_listening, "a connection for recalls")
         self._until(self._same_descriptors, "descriptors at rest")
 
     def _judge_end(self, is_start):

@@ -92,6 +92,7 @@ class Scenario:
         self.has_state_file = has_state_file
         self.lives = 0
         self.status_paths = None  # what a status has, from the life without faults
+        self.counted = 0, 0.0  # descriptors, and since when
         self.rest_descriptors = None  # of the serving process at the end of a life without faults, without pooled connections
 
     # -- the program
@@ -319,7 +320,11 @@ class Scenario:
                 count += os.readlink(f"/proc/{child}/fd/{name}") not in pooled
             except FileNotFoundError:
                 pass
-        if self.rest_descriptors is None:
+        if self.rest_descriptors is None:  # what it says for a second on end
+            if count != self.counted[0]:
+                self.counted = count, time.monotonic()
+            if time.monotonic() - self.counted[1] < 1:
+                return False, f"{count} descriptors, not yet for a second"
             self.rest_descriptors = count
         return count == self.rest_descriptors, f"{count} instead of {self.rest_descriptors} descriptors"
 

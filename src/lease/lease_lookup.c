@@ -15,11 +15,11 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/base_fmt.h"
 #include "base/base_log.h"
 #include "base/base_parse.h"
+#include "base/base_reserve.h"
 #include "lease/lease_lookups.h"
 #include "lease/lease_private.h"
 #include "store/store_memory.h"
@@ -65,12 +65,9 @@ enum err lease_notes_init(struct lease_notes *notes)
 {
     size_t bytes = store_notes_bytes(LEASE_NOTES);
     notes->memory_bytes = bytes * LEASE_LOOKUP_KINDS;
-    notes->memory = mmap(NULL, notes->memory_bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (notes->memory == MAP_FAILED) {
-        notes->memory = NULL;
+    notes->memory = reserve_new(notes->memory_bytes);
+    if (notes->memory == NULL)
         return ERR_NOMEM;
-    }
     for (unsigned kind = 0; kind < LEASE_LOOKUP_KINDS; kind++)
         store_notes_init(&notes->kinds[kind], (char *)notes->memory + kind * bytes, LEASE_NOTES,
                          false);
@@ -79,8 +76,7 @@ enum err lease_notes_init(struct lease_notes *notes)
 
 void lease_notes_fini(struct lease_notes *notes)
 {
-    if (notes->memory != NULL)
-        munmap(notes->memory, notes->memory_bytes);
+    reserve_free(notes->memory, notes->memory_bytes);
     notes->memory = NULL;
 }
 

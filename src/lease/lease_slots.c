@@ -7,7 +7,8 @@
 #include "lease/lease_slots.h"
 
 #include <string.h>
-#include <sys/mman.h>
+
+#include "base/base_reserve.h"
 
 #define OVERFLOW_QUOTAS 1024
 
@@ -33,12 +34,9 @@ enum err lease_slots_init(struct lease_slots *slots, uint32_t subjects)
 {
     size_t subjects_bytes = store_cells_bytes(subjects, BODY_BYTES);
     slots->memory_bytes = subjects_bytes + store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES);
-    slots->memory = mmap(NULL, slots->memory_bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (slots->memory == MAP_FAILED) {
-        slots->memory = NULL;
+    slots->memory = reserve_new(slots->memory_bytes);
+    if (slots->memory == NULL)
         return ERR_NOMEM;
-    }
     store_cells_init(&slots->subjects, slots->memory, subjects, BODY_BYTES, busy_until, NULL);
     store_cells_init(&slots->overflow, (char *)slots->memory + subjects_bytes, OVERFLOW_QUOTAS,
                      BODY_BYTES, busy_until, NULL);
@@ -47,8 +45,7 @@ enum err lease_slots_init(struct lease_slots *slots, uint32_t subjects)
 
 void lease_slots_fini(struct lease_slots *slots)
 {
-    if (slots->memory != NULL)
-        munmap(slots->memory, slots->memory_bytes);
+    reserve_free(slots->memory, slots->memory_bytes);
     slots->memory = NULL;
 }
 

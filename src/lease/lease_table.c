@@ -4,7 +4,8 @@
 #include "lease/lease_table.h"
 
 #include <string.h>
-#include <sys/mman.h>
+
+#include "base/base_reserve.h"
 
 #define OVERFLOW_QUOTAS 1024
 #define MAKE_TRIES      8 /* then only what is there is found */
@@ -22,12 +23,9 @@ enum err lease_table_init(struct lease_table *table, uint32_t subjects)
 {
     size_t subjects_bytes = store_cells_bytes(subjects, BODY_BYTES);
     table->memory_bytes = subjects_bytes + store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES);
-    table->memory = mmap(NULL, table->memory_bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (table->memory == MAP_FAILED) {
-        table->memory = NULL;
+    table->memory = reserve_new(table->memory_bytes);
+    if (table->memory == NULL)
         return ERR_NOMEM;
-    }
     store_cells_init(&table->subjects, table->memory, subjects, BODY_BYTES, busy_until, table);
     store_cells_init(&table->overflow, (char *)table->memory + subjects_bytes, OVERFLOW_QUOTAS,
                      BODY_BYTES, busy_until, table);
@@ -37,8 +35,7 @@ enum err lease_table_init(struct lease_table *table, uint32_t subjects)
 
 void lease_table_fini(struct lease_table *table)
 {
-    if (table->memory != NULL)
-        munmap(table->memory, table->memory_bytes);
+    reserve_free(table->memory, table->memory_bytes);
     table->memory = NULL;
 }
 

@@ -174,7 +174,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     loop_task_init(&x->task, exchange_on_task, x);
     exchange_identify_request(x);
     x->again = request->again_number;
-    if (request->again != NULL)
+    if (request->again != NULL && x->end == END_OK)
         (void)exchange_again_apply(x, request->again);
     env->open++;
     metrics_add(env->loop->metrics, METRICS_EXCHANGES_OPEN, 1);

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counters that no other feature's test looks at, to the number."""
+import os
+import signal
+
 from harness import http
 from harness.configs import forward
 from harness.metrics import scrape
@@ -55,3 +58,78 @@ def test_what_redis_is_asked(start, upstream, connect, redis):
     redis.client.client_kill_filter(_type="normal", skipme=True)
     wait_for(lambda: value("store_lost_total") == 1 and value("store_connects_total") == 2, "a lost connection is made again")
     wait_for(lambda: client.ask("GET", "/").status == 200 and value("store_commands_total") > before, "it is asked again")
+
+
+def test_lines_reloads_and_restarts(start, upstream, connect):
+    proxy, value = measured(start, upstream, {"limits": {"hour": 20}})
+    client = connect(proxy)
+    for _ in range(5):
+        assert client.ask("GET", "/").status == 200
+    proxy.requests(5)
+    wait_for(lambda: value("log_lines_total") == len(proxy.log_lines_so_far()), "every line in the file has been counted")
+    assert value("log_dropped_total") == 0 and value("log_write_errors_total") == 0
+    assert value("config_generation") == 1 and value("child_restarts_total") == 0
+
+    proxy.write_config({**proxy.config, "routes": "none"})
+    proxy.signal(signal.SIGHUP)
+    wait_for(lambda: value('reloads_total{result="refused"}') == 1, "the refused reload is counted")
+    assert value("config_generation") == 1 and value('reloads_total{result="applied"}') == 0
+    proxy.write_config(proxy.config)
+    proxy.signal(signal.SIGHUP)
+    wait_for(lambda: value("config_generation") == 2, "the reload is in force")
+    assert value('reloads_total{result="applied"}') == 1 and value('reloads_total{result="refused"}') == 1
+
+    os.kill(proxy.child, signal.SIGKILL)
+    wait_for(lambda: told(value, "child_restarts_total") == 1, "the restart is counted")
+
+
+def told(value, name):
+    """The metric, None while nobody answers."""
+    try:
+        return value(name)
+    except OSError:
+        return None
+
+
+def test_lines_that_cannot_be_written(start, upstream, connect):
+    proxy, value = measured(start, upstream, {"limits": {"hour": 20}}, log={"access": "/dev/full"})
+    client = connect(proxy)
+    for _ in range(5):
+        assert client.ask("GET", "/").status == 200, "a full disk stops no request"
+    wait_for(lambda: value("log_write_errors_total") >= 1, "the failed writes are counted")
+    assert value("log_lines_total") == 0
+
+
+def test_requests_sent_again(start, upstream, connect):
+    """A server that closes each connection when it has answered once and is asked again."""
+    def serve(link):
+        link.send(http.response(body=link.read_request().target.encode()))
+        link.sock.recv(1)
+
+    port = take_port()
+    proxy = start(forward(upstream(serve), workers=1, admin={"metrics": f"127.0.0.1:{port}"}))
+    client = connect(proxy)
+    for n in range(4):
+        assert client.ask("GET", f"/{n}").status == 200
+    proxy.requests(4)
+    values = scrape(port)
+    assert values["sluice_upstream_retries_total"] == 3 and values["sluice_upstream_connects_total"] == 4
+
+
+def test_a_store_that_is_silent(start, upstream, connect, redis):
+    store = {"type": "redis", "servers": [redis.address], "decision_timeout": "20ms", "command_timeout": "100ms", "fleet_size": 1}
+    proxy, value = measured(start, upstream, {"limits": {"hour": 100000}, "accuracy": "exact"}, store=store)
+    client = connect(proxy)
+    wait_for(lambda: proxy.line_of(client.ask("GET", "/"))["quotas"][0]["source"] == "store", "the store counts")
+    before = value("store_timeouts_total")
+    assert value("store_breaker_open") == 0 and value("store_up") == 1
+    redis.pause()
+    try:
+        assert client.ask("GET", "/").status == 200
+        assert value("store_timeouts_total") == before + 1
+        wait_for(lambda: client.ask("GET", "/").status == 200 and value("store_breaker_open") == 1, "the breaker opens")
+        assert value("store_up") == 0
+    finally:
+        redis.resume()
+    wait_for(lambda: client.ask("GET", "/").status == 200 and value("store_breaker_open") == 0, "the breaker closes")
+    assert value("store_up") == 1

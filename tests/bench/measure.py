@@ -71,6 +71,13 @@ class Place:
             process.wait()
         self.running = []
 
+    def load_command(self, peer, connections=None):
+        """The load generator with what the scenario asks, but for how long."""
+        scenario = peer.scenario
+        return [self.build / "bench_load", "-p", peer.port, "-q", self.folder / "request", "-c", connections or scenario.connections,
+                "-s", scenario.status, "-B", scenario.answer_bytes, "-b", scenario.body_bytes, "-u", scenario.users, "-z", scenario.zipf,
+                *(["-1"] if scenario.is_churning else [])]
+
     def make_peer(self, name, scenario, program=None):
         peer = peers.KINDS[name](self.folder, scenario, self.peer_ports[name], self.port, self.redis_port,
                                  program or self.build / "sluice")
@@ -160,13 +167,9 @@ class Perf:
 
 def load(place, peer, seconds=None, requests=None, rate=None, connections=None):
     """Load until it is over and answered; what the generator tells.  Void when an answer was wrong."""
-    scenario = peer.scenario
-    command = place.pinned(place.load_cpu, place.build / "bench_load", "-p", peer.port, "-q", place.folder / "request",
-                           "-c", connections or scenario.connections, "-s", scenario.status, "-B", scenario.answer_bytes,
-                           "-b", scenario.body_bytes, "-u", scenario.users, "-z", scenario.zipf)
+    command = place.pinned(place.load_cpu, *place.load_command(peer, connections))
     command += ["-n", str(requests)] if requests else ["-d", str(seconds)]
     command += ["-r", f"{rate:.0f}"] if rate else []
-    command += ["-1"] if scenario.is_churning else []
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode != 0:
         raise Void(f"{peer.name}: {run.stderr.strip()}")

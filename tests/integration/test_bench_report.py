@@ -46,6 +46,13 @@ def test_instructions_with_the_kernels_are_judged_alone(kernel, expected):
     assert met({"plain": found}, "instructions against nginx") == expected
 
 
+@pytest.mark.parametrize("emulated, expected", [(14000, "yes"), (14001, "**no**")])
+def test_instructions_counted_in_the_emulated_machine_are_judged_alone(emulated, expected):
+    """CPU time that would not hold, and user instructions that would, change nothing."""
+    found = result("plain", PLAIN | {"sluice": 9}, {"sluice": {"insn_u": 1, "insn_all": emulated}, "nginx": {"insn_all": 20000}})
+    assert met({"plain": found}, "instructions against nginx") == expected
+
+
 def test_the_best_other_proxy_counts_and_never_the_relay_or_ourselves():
     found = result("plain", PLAIN)
     assert (found.best("us"), found.best("rps", True), found.best("p99")) == ("haproxy", "haproxy", "haproxy")

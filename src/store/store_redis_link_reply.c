@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_redis_link_reply.c - what comes back: each reply is the oldest command's.  Takes: bytes.  Gives: operations
+ * their endings, and a reason to give the connection up.  Never: believes a reply that cannot be one. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base_log.h"
+#include "store/store_redis_fault.h"
+#include "store/store_redis_link_private.h"
+
+#define READS_PER_TURN  32 /* so that a server that talks without end cannot hold the loop */
+#define ERRORS_IN_A_ROW 16 /* of one command each; then it is the server's fault */
+
+static void link_on_error(struct store_redis_link *link, struct store_redis_op *op, bool is_query)
+{
+    char why[STORE_REDIS_WHY_BYTES];
+    struct span error = store_redis_reply_text(&link->parser.reply, 0);
+    const struct store_redis_fault *fault = store_redis_fault_of(error);
+    snprintf(why, sizeof(why), "%.*s (%s)", (int)(error.len < 200 ? error.len : 200), error.ptr,
+             fault->advice);
+    metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
+    link->errors += fault->remedy == STORE_REDIS_COUNT;
+    /* What may not be asked beside the counting is no reason to count without the store. */
+    bool is_drop =
+        fault->remedy == STORE_REDIS_DROP && !(is_query && store_redis_fault_is_noperm(error));
+    if (is_drop || link->errors >= ERRORS_IN_A_ROW)
+        store_redis_link_fail(link, why);
+    else
+        log_warn("redis %.*s: %s", (int)link->redis->conf.address_text.len,
+                 link->redis->conf.address_text.ptr, why);
+    if (op != NULL)
+        op->done(op, STORE_AWAY, NULL);
+}
+
+static void link_on_charge(struct store_redis_link *link, struct store_redis_op *op)
+{
+    struct store_redis_reply *reply = &link->parser.reply;
+    struct store_redis_answer answer;
+    if (reply->types[0] == STORE_REDIS_ERROR) {
+        link_on_error(link, op, false);
+        return;
+    }
+    if (!store_redis_reply_is_numbers(reply) ||
+        !store_redis_answer_read(&answer, reply->numbers + 1, reply->count - 1, op->claims,
+                                 op->count)) {
+        store_redis_link_fail(link, "it answered a charge with something else");
+        op->done(op, STORE_AWAY, NULL);
+        return;
+    }
+    link->failures = link->errors = 0;
+    op->done(op, answer.granted ? STORE_CHARGED : STORE_REFUSED, &answer);
+}
+
+static void link_on_query(struct store_redis_link *link, struct store_redis_query *query)
+{
+    const struct store_redis_reply *reply = &link->parser.reply;
+    enum store_redis_found found;
+    struct span text;
+    bool is_good = store_redis_query_judge(query->verb, reply, &found, &text);
+    if (!is_good) {
+        found = STORE_REDIS_UNKNOWN;
+        store_redis_link_fail(link, "it answered a question with something else");
+    } else if (found == STORE_REDIS_UNKNOWN) {
+        link_on_error(link, NULL, true);
+    } else {
+        link->failures = link->errors = 0;
+    }
+    query->done(query, found, text);
+}
+
+static void link_on_slots(struct store_redis_link *link, struct store_redis_slots_op *op)
+{
+    const struct store_redis_reply *reply = &link->parser.reply;
+    struct store_redis_slots_answer answer;
+    if (reply->types[0] == STORE_REDIS_ERROR) {
+        link_on_error(link, NULL, false);
+        op->done(op, NULL);
+    } else if (!store_redis_reply_is_numbers(reply) ||
+               !store_redis_slots_read(&answer, reply->numbers + 1, reply->count - 1, &op->claim)) {
+        store_redis_link_fail(link, "it answered a claim of slots with something else");
+        op->done(op, NULL);
+    } else {
+        link->failures = link->errors = 0;
+        op->done(op, &answer);
+    }
+}
+
+/* Without the right to publish everything else goes on. */
+static void link_on_published(struct store_redis_link *link)
+{
+    struct span error = store_redis_reply_text(&link->parser.reply, 0);
+    if (link->parser.reply.types[0] != STORE_REDIS_ERROR)
+        return;
+    metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
+    if (!atomic_exchange(&link->redis->has_said_publish, true))
+        log_warn("redis %.*s: leases of other proxies cannot be recalled: %.*s",
+                 (int)link->redis->conf.address_text.len, link->redis->conf.address_text.ptr,
+                 (int)(error.len < 200 ? error.len : 200), error.ptr);
+}
+
+static void link_on_beat(struct store_redis_link *link)
+{
+    const struct store_redis_reply *reply = &link->parser.reply;
+    if (reply->types[0] == STORE_REDIS_ERROR) {
+        link_on_error(link, NULL, false);
+    } else if (!store_redis_reply_is_numbers(reply) || reply->count != 3) {
+        store_redis_link_fail(link, "it answered a heartbeat with something else");
+    } else if (reply->numbers[1] != 1) {
+        store_redis_link_fail(link, STORE_REDIS_OTHER_SECRET);
+    } else {
+        link->failures = link->errors = 0;
+        atomic_store(&link->redis->fleet, (uint32_t)reply->numbers[2]);
+    }
+}
+
+static void link_on_reply(struct store_redis_link *link)
+{
+    if (link->first == link->next) {
+        store_redis_link_fail(link, "it sent a reply that nobody asked for");
+        return;
+    }
+    uint64_t number = link->first++;
+    struct flight flight = link->flights[number % STORE_REDIS_FLIGHTS];
+    link->heard_at_us = link->loop->mono_us;
+    if (flight.kind == FLIGHT_GREET)
+        store_redis_link_on_greeting(link, flight.step);
+    else if (store_redis_link_again(link, &flight, number))
+        return;
+    else if (flight.kind == FLIGHT_CHARGE)
+        link_on_charge(link, flight.op);
+    else if (flight.kind == FLIGHT_QUERY)
+        link_on_query(link, flight.query);
+    else if (flight.kind == FLIGHT_SLOTS)
+        link_on_slots(link, flight.slots);
+    else if (flight.kind == FLIGHT_BEAT)
+        link_on_beat(link);
+    else if (flight.kind == FLIGHT_PUBLISH)
+        link_on_published(link);
+    else if (link->parser.reply.types[0] == STORE_REDIS_ERROR)
+        link_on_error(link, NULL, false);
+}
+
+/* Feed what was read.  An operation's done may queue new ones, and any reply may end the link. */
+static void link_take(struct store_redis_link *link, const char *bytes, size_t len)
+{
+    enum err err = store_redis_parser_feed(&link->parser, bytes, len);
+    while (err == ERR_OK && store_redis_link_is_talking(link)) {
+        err = store_redis_parser_next(&link->parser);
+        if (err == ERR_OK)
+            link_on_reply(link);
+    }
+    if (store_redis_link_is_talking(link) && err != ERR_AGAIN)
+        store_redis_link_fail(link, "it does not speak the Redis protocol");
+}
+
+void store_redis_link_read(struct store_redis_link *link)
+{
+    for (unsigned i = 0; store_redis_link_is_talking(link); i++) {
+        if (i == READS_PER_TURN) {
+            loop_task_schedule(link->loop, &link->resume);
+            return;
+        }
+        ssize_t n = net_stream_read(&link->stream, link->loop->scratch, STORE_REDIS_FEED_MAX);
+        if (n > 0)
+            link_take(link, link->loop->scratch, (size_t)n);
+        else if (n == 0)
+            store_redis_link_fail(link, "it closed the connection");
+        else if (errno != EAGAIN)
+            store_redis_link_fail(link, strerror(errno));
+        else
+            break;
+    }
+    metrics_set(link->loop->metrics, METRICS_STORE_INFLIGHT, store_redis_link_inflight(link));
+}

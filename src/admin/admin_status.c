@@ -63,6 +63,17 @@ static json_t *status_listen(const struct plan *plan)
     return list;
 }
 
+static json_t *status_servers(const struct plan *plan)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < plan->redis.server_count; i++)
+        config_json_append(&list, text(plan->redis.servers[i].text));
+    return list;
+}
+
+/* In the order of enum store_redis_topology. */
+static const char *const topologies[] = {"standalone", "sentinel", "cluster"};
+
 static json_t *status_store(const struct admin *admin, const struct plan *plan)
 {
     struct lease_status lease = {0};
@@ -71,7 +82,9 @@ static json_t *status_store(const struct admin *admin, const struct plan *plan)
         lease_get_status(admin->env.lease, &lease);
     config_json_set(&json, "type", json_string(plan->store_is_memory ? "memory" : "redis"));
     if (!plan->store_is_memory) {
-        config_json_set(&json, "address", text(plan->redis.address_text));
+        config_json_set(&json, "topology", json_string(topologies[plan->redis.topology]));
+        config_json_set(&json, "address", text(plan->redis.servers[0].text));
+        config_json_set(&json, "servers", status_servers(plan));
         config_json_set(&json, "state",
                         json_string(lease.workers_up == lease.workers ? "up"
                                     : lease.workers_up == 0           ? "away"
@@ -80,6 +93,9 @@ static json_t *status_store(const struct admin *admin, const struct plan *plan)
         config_json_set(&json, "fleet", number(lease.fleet));
         config_json_set(&json, "leases", number(lease.leases));
         config_json_set(&json, "leased", number(lease.leased));
+        config_json_set(&json, "nodes", sum(admin, METRICS_STORE_NODES));
+        config_json_set(&json, "nodes_up", sum(admin, METRICS_STORE_NODES_UP));
+        config_json_set(&json, "failovers", sum(admin, METRICS_STORE_FAILOVERS));
         config_json_set(&json, "timeouts", sum(admin, METRICS_STORE_TIMEOUTS));
         config_json_set(&json, "errors", sum(admin, METRICS_STORE_ERRORS));
     } else {

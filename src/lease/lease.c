@@ -61,8 +61,8 @@ void lease_get_status(struct lease *lease, struct lease_status *status)
         status->subjects = store_memory_subjects(lease->memory, &status->subjects_max);
         return;
     }
-    status->workers = atomic_load(&lease->redis->links);
-    status->workers_up = atomic_load(&lease->redis->links_up);
+    status->workers = atomic_load(&lease->redis->routes);
+    status->workers_up = atomic_load(&lease->redis->routes_up);
     status->fleet = atomic_load(&lease->redis->fleet);
     status->subjects = store_cells_count(&lease->table.subjects, &status->subjects_max);
     lease_sweep_count(lease, &status->leases, &status->leased);

@@ -434,7 +434,7 @@ static bool send_claims(struct lease_pending *pending, bool is_ahead)
     pending->op.done = on_answer;
     for (unsigned k = 0; k < pending->op.count; k++)
         leases += pending->op.claims[k].divisor != 0;
-    if (store_redis_link_charge(worker->link, &pending->op) == STORE_PENDING) {
+    if (store_redis_route_charge(worker->route, &pending->op) == STORE_PENDING) {
         lease_settle_count(worker, &pending->op);
         metrics_add(metrics, is_ahead ? METRICS_LEASE_ASKED_AHEAD : METRICS_LEASE_ASKED, leases);
         return true;
@@ -465,7 +465,7 @@ bool lease_fetch(struct lease_pending *pending, uint64_t behind)
     uint8_t held_of[QUOTA_MAX_PER_ROUTE];
     uint64_t now_us = lease_now_us(worker->lease, worker->loop), mono_us = clock_mono_us();
     const uint8_t *coming = NULL;
-    if (!store_redis_link_is_open(worker->link) || pending->sendings == SENDINGS_MAX) {
+    if (!store_redis_route_is_open(worker->route) || pending->sendings == SENDINGS_MAX) {
         lease_local_decide(worker, ask);
         return true;
     }
@@ -520,7 +520,7 @@ void lease_prefetch(struct lease_worker *worker, const struct quota_charge *char
 {
     struct lease_held held;
     uint64_t now_s = lease_now_us(worker->lease, worker->loop) / 1000000;
-    if (!store_redis_link_is_open(worker->link))
+    if (!store_redis_route_is_open(worker->route))
         return;
     if (worker->batch == NULL)
         worker->batch = lease_pending_take(worker);
@@ -536,7 +536,7 @@ void lease_prefetch(struct lease_worker *worker, const struct quota_charge *char
         }
     }
     lease_table_let_go(&held, 1);
-    if (worker->batch->op.count == STORE_REDIS_KEYS_MAX)
+    if (worker->batch->op.count == store_redis_route_claims_max(worker->route))
         lease_prefetch_send(worker);
     else if (worker->batch->op.count != 0)
         loop_task_schedule(worker->loop, &worker->send_batch);

@@ -25,7 +25,7 @@
 #include "store/store_memory.h"
 
 #define MEMBERS_HEAD    "members:"
-#define TOKEN_HEAD      "t:"
+#define TOKEN_HEAD      "t:{"
 #define OWED_AGAIN_US   1000000 /* between two tries to give the fleet what was learned */
 #define PAY_PER_TURN    256     /* notes that are looked at for what is owed */
 #define TOKEN_VALUE_MAX (FMT_U64_MAX + 1 + STORE_NOTE_TEXT)
@@ -167,7 +167,7 @@ static void query_return(struct lease_query *query)
 static void name_token(struct lease_query *query)
 {
     char *end = FMT_LIT(query->name, TOKEN_HEAD);
-    end = fmt_base64url(end, query->key, sizeof(query->key));
+    end = FMT_LIT(fmt_base64url(end, query->key, sizeof(query->key)), "}");
     query->query.key = (struct span){query->name, (size_t)(end - query->name)};
 }
 
@@ -186,7 +186,7 @@ static bool query_send(struct lease_query *query)
 {
     struct lease_lookups *lookups = query->lookups;
     query->sent_at_us = lookups->loop->mono_us;
-    if (store_redis_link_query(lookups->link, &query->query) != STORE_PENDING)
+    if (store_redis_route_query(lookups->route, &query->query) != STORE_PENDING)
         return false;
     metrics_add(lookups->loop->metrics, SENT_SLOTS[query->kind], 1);
     return true;
@@ -197,8 +197,8 @@ static struct lease_query *query_begin(struct lease_lookups *lookups,
                                        const struct lease_lookup *lookup)
 {
     struct lease_query *query = query_find(lookups, lookup->kind, lookup->key);
-    bool is_open = store_redis_link_is_open(lookups->link);
-    bool can_park = store_redis_link_is_starting(lookups->link) &&
+    bool is_open = store_redis_route_is_open(lookups->route);
+    bool can_park = store_redis_route_is_starting(lookups->route) &&
                     lookups->parked_count < STORE_REDIS_INFLIGHT_MAX;
     if (query != NULL)
         return query;
@@ -375,7 +375,7 @@ static void wait_for(struct lease_lookups *lookups, struct lease_lookup *lookup,
 static void on_decision_time(void *arg)
 {
     struct lease_lookups *lookups = arg;
-    store_redis_link_poll(lookups->link); /* it may be we who were late */
+    store_redis_route_poll(lookups->route); /* it may be we who were late */
     while (!list_is_empty(&lookups->waiting)) {
         struct lease_lookup *lookup = LIST_OF(lookups->waiting.next, struct lease_lookup, due);
         if (due_us(lookups, lookup) > lookups->loop->mono_us) {
@@ -426,7 +426,7 @@ static bool send_learned(struct lease_lookups *lookups, const uint8_t key[16], s
     struct lease_query *query = NULL;
     if (until_s <= now_s)
         return true; /* of no use to anybody */
-    if (store_redis_link_is_open(lookups->link))
+    if (store_redis_route_is_open(lookups->route))
         query = query_take(lookups, LEASE_TOKEN, key);
     if (query == NULL)
         return false;
@@ -575,14 +575,14 @@ bool lease_lookup_learn(struct lease_worker *worker, const uint8_t key[16], stru
 /* ---- making ---- */
 
 struct lease_lookups *lease_lookups_new(struct lease *lease, struct loop *loop,
-                                        struct store_redis_link *link)
+                                        struct store_redis_route *route)
 {
     struct lease_lookups *lookups = calloc(1, sizeof(*lookups));
     if (lookups == NULL)
         return NULL;
     lookups->lease = lease;
     lookups->loop = loop;
-    lookups->link = link;
+    lookups->route = route;
     list_init(&lookups->waiting);
     list_init(&lookups->spare);
     loop_task_init(&lookups->pay, pay_all, lookups);

@@ -7,7 +7,7 @@
  * after half of LEASE_MEMBER_US while the old one still serves, and waited for after all of it; while the store is
  * away the last one stands.
  *
- * Tokens are learned (lease_lookup_learn) and live as long as they say: in Redis as <prefix>:t:<22 characters>, or in the
+ * Tokens are learned (lease_lookup_learn) and live as long as they say: in Redis as <prefix>:t:{22 characters}, or in the
  * embedded store, in memory that outlives a child.  That a token is unknown is believed for LEASE_STRANGER_US. */
 #ifndef SLUICE_LEASE_LOOKUP_H
 #define SLUICE_LEASE_LOOKUP_H

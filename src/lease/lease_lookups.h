@@ -10,7 +10,7 @@
 
 #define LEASE_LOOKUP_BUCKETS 64 /* a power of two */
 
-struct store_redis_link;
+struct store_redis_route;
 
 /* Owner: the process.  Freed by: lease_notes_fini.  Thread: any. */
 struct lease_notes {
@@ -27,7 +27,7 @@ void lease_notes_fini(struct lease_notes *notes);
 struct lease_lookups {
     struct lease *lease;
     struct loop *loop;
-    struct store_redis_link *link;             /* borrowed */
+    struct store_redis_route *route;           /* borrowed */
     struct loop_alarm *alarm;                  /* the lookup that has waited longest */
     struct list waiting;                       /* struct lease_lookup.due, by since_us */
     struct list buckets[LEASE_LOOKUP_BUCKETS]; /* struct lease_query, by key */
@@ -38,7 +38,7 @@ struct lease_lookups {
 };
 
 struct lease_lookups *lease_lookups_new(struct lease *lease, struct loop *loop,
-                                        struct store_redis_link *link);
+                                        struct store_redis_route *route);
 /* After the link. */
 void lease_lookups_free(struct lease_lookups *lookups);
 

@@ -13,8 +13,8 @@
 #include "lease/lease_table.h"
 #include "lease/lease_tokens.h"
 #include "store/store_redis.h"
-#include "store/store_redis_link.h"
 #include "store/store_redis_listen.h"
+#include "store/store_redis_route.h"
 
 #define LEASE_DEBTORS_MAX     16384 /* keys in a worker's list; a power of two */
 #define LEASE_SETTLING_MAX    4     /* settlements in flight */
@@ -98,7 +98,7 @@ struct lease_pending {
 struct lease_worker {
     struct lease *lease;
     struct loop *loop;
-    struct store_redis_link *link;
+    struct store_redis_route *route;
     struct lease_lookups *lookups; /* NULL over the memory store, as the link */
     struct loop_alarm *alarm;      /* the decision timeout of the ask that waits longest */
     struct list waiting;           /* lease_pending, oldest first */

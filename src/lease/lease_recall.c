@@ -10,7 +10,7 @@
 
 void lease_recall_send(struct lease_worker *worker, const uint8_t key[16], bool is_lost)
 {
-    if (store_redis_link_publish(worker->link, key, is_lost))
+    if (store_redis_route_publish(worker->route, key, is_lost))
         metrics_add(worker->loop->metrics, METRICS_LEASE_RECALLS_SENT, 1);
 }
 

@@ -217,7 +217,7 @@ static void seat_send(struct lease_seat *seat)
     seat->op.done = on_answer;
     seat->told = UNKNOWN;
     seat->is_asking = true;
-    if (store_redis_link_slots(seats->worker->link, &seat->op) == STORE_PENDING)
+    if (store_redis_route_slots(seats->worker->route, &seat->op) == STORE_PENDING)
         return;
     seat->is_asking = false;
     end_waiting(seat, true);
@@ -227,7 +227,7 @@ static void seat_send(struct lease_seat *seat)
 static void on_flush(void *arg)
 {
     struct lease_seats *seats = arg;
-    while (!list_is_empty(&seats->due) && store_redis_link_is_open(seats->worker->link)) {
+    while (!list_is_empty(&seats->due) && store_redis_route_is_open(seats->worker->route)) {
         struct lease_seat *seat = LIST_OF(seats->due.next, struct lease_seat, due);
         list_remove(&seat->due);
         if (!seat->is_asking)
@@ -238,14 +238,14 @@ static void on_flush(void *arg)
 
 static bool is_trusted(const struct lease_seats *seats)
 {
-    return store_redis_link_is_open(seats->worker->link) &&
+    return store_redis_route_is_open(seats->worker->route) &&
            seats->loop->mono_us >= seats->trusted_at_us;
 }
 
 bool lease_seats_ask(struct lease_seats *seats, struct lease_slot *slot)
 {
     bool is_open = is_trusted(seats);
-    if (!is_open && !store_redis_link_is_starting(seats->worker->link))
+    if (!is_open && !store_redis_route_is_starting(seats->worker->route))
         return false;
     struct lease_seat *seat = seat_of(seats, slot->told.key);
     if (seat == NULL)
@@ -336,7 +336,7 @@ static void on_decision_time(void *arg)
 {
     struct lease_seats *seats = arg;
     uint64_t timeout_us = seats->worker->lease->redis->conf.decision_timeout_us;
-    store_redis_link_poll(seats->worker->link); /* it may be we who were late */
+    store_redis_route_poll(seats->worker->route); /* it may be we who were late */
     while (!list_is_empty(&seats->waiting)) {
         struct lease_hold *hold = LIST_OF(seats->waiting.next, struct lease_hold, node);
         if (hold->ask->asked_at_us + timeout_us > seats->loop->mono_us)
@@ -363,7 +363,7 @@ static void on_look(void *arg)
             continue;
         if (seat->held == 0 && list_is_empty(&seat->waiters) && since_us > FORGOTTEN_US)
             seat_free(seat);
-        else if (store_redis_link_is_open(seats->worker->link))
+        else if (store_redis_route_is_open(seats->worker->route))
             seat_send(seat);
     }
     if (!list_is_empty(&seats->due))
@@ -374,7 +374,7 @@ static void on_look(void *arg)
 
 void lease_seats_on_change(struct lease_seats *seats, bool is_up)
 {
-    uint32_t epoch = store_redis_link_epoch(seats->worker->link);
+    uint32_t epoch = store_redis_route_epoch(seats->worker->route);
     if (is_up && seats->epoch != 0 && epoch != seats->epoch)
         seats->trusted_at_us = seats->loop->mono_us + ANEW_US;
     if (is_up)
@@ -421,10 +421,10 @@ struct lease_seats *lease_seats_new(struct lease_worker *worker)
 
 void lease_seats_leave(struct lease_seats *seats)
 {
-    if (seats == NULL || seats->worker->link == NULL)
+    if (seats == NULL || seats->worker->route == NULL)
         return;
     on_flush(seats);
-    store_redis_link_flush(seats->worker->link);
+    store_redis_route_flush(seats->worker->route);
 }
 
 void lease_seats_free(struct lease_seats *seats)

@@ -90,7 +90,8 @@ static bool settle_some(struct lease_worker *worker, unsigned *budget)
     if (pending == NULL)
         return false;
     pending->op.done = on_settled;
-    while (pending->op.count < STORE_REDIS_KEYS_MAX && debtor_count(worker) != 0 && *budget != 0) {
+    unsigned most = store_redis_route_claims_max(worker->route);
+    while (pending->op.count < most && debtor_count(worker) != 0 && *budget != 0) {
         --*budget;
         if (claim_next(worker, &pending->op.claims[pending->op.count]))
             pending->op.count++;
@@ -100,7 +101,7 @@ static bool settle_some(struct lease_worker *worker, unsigned *budget)
         return false;
     }
     worker->settling++;
-    if (store_redis_link_charge(worker->link, &pending->op) == STORE_PENDING) {
+    if (store_redis_route_charge(worker->route, &pending->op) == STORE_PENDING) {
         lease_settle_count(worker, &pending->op);
         return true;
     }
@@ -115,7 +116,7 @@ void lease_settle_run(void *arg)
     struct lease_worker *worker = arg;
     unsigned budget = LEASE_SETTLE_PER_TURN;
     while (worker->late == 0 && worker->settling < LEASE_SETTLING_MAX &&
-           debtor_count(worker) != 0 && store_redis_link_is_open(worker->link)) {
+           debtor_count(worker) != 0 && store_redis_route_is_open(worker->route)) {
         if (!settle_some(worker, &budget))
             break;
     }

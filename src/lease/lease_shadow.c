@@ -125,7 +125,7 @@ static void claim(struct lease_pending *pending, const struct quota_charge *char
 static void ask_store(struct lease_worker *worker, struct lease_shadow *shadow)
 {
     struct lease_pending *pending =
-        store_redis_link_is_open(worker->link) ? lease_pending_take(worker) : NULL;
+        store_redis_route_is_open(worker->route) ? lease_pending_take(worker) : NULL;
     if (pending == NULL) {
         skip(worker, shadow);
         return;
@@ -135,7 +135,7 @@ static void ask_store(struct lease_worker *worker, struct lease_shadow *shadow)
     pending->late_shadow.delta = 0;
     claim(pending, &shadow->charge);
     pending->late[0].fate = LEASE_LATE_KEEP; /* granted is charged, whoever still waits for it */
-    if (store_redis_link_charge(worker->link, &pending->op) == STORE_PENDING) {
+    if (store_redis_route_charge(worker->route, &pending->op) == STORE_PENDING) {
         pending->shadow = shadow;
         shadow->pending = pending;
         shadow->state = LEASE_SHADOW_ASKED;

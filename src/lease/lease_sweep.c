@@ -57,7 +57,7 @@ static void walk(struct lease_worker *worker)
 void lease_sweep_step(struct lease_worker *worker)
 {
     struct lease *lease = worker->lease;
-    bool can_send = store_redis_link_is_open(worker->link) &&
+    bool can_send = store_redis_route_is_open(worker->route) &&
                     worker->debtor_next - worker->debtor_first < LEASE_DEBTORS_MAX / 2;
     if (!can_send || pthread_mutex_trylock(&lease->sweep.lock) != 0)
         return;
@@ -88,7 +88,7 @@ void lease_worker_return_all(struct lease_worker *worker)
 
 bool lease_worker_leave(struct lease_worker *worker)
 {
-    if (worker->lease->redis == NULL || !store_redis_link_is_open(worker->link))
+    if (worker->lease->redis == NULL || !store_redis_route_is_open(worker->route))
         return true;
     if (worker->leaving_at_us == 0) {
         worker->leaving_at_us = worker->loop->mono_us;

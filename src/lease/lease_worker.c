@@ -160,8 +160,8 @@ static void unpark(struct lease_pending *pending)
 /* True: decided. */
 static bool ask_store(struct lease_worker *worker, struct lease_ask *ask)
 {
-    bool is_open = store_redis_link_is_open(worker->link);
-    bool can_park = store_redis_link_is_starting(worker->link) &&
+    bool is_open = store_redis_route_is_open(worker->route);
+    bool can_park = store_redis_route_is_starting(worker->route) &&
                     worker->parked_count < STORE_REDIS_INFLIGHT_MAX;
     struct lease_pending *pending = is_open || can_park ? lease_pending_take(worker) : NULL;
     if (pending == NULL) {
@@ -276,7 +276,7 @@ static void on_decision_time(void *arg)
 {
     struct lease_worker *worker = arg;
     struct lease_pending *pending;
-    store_redis_link_poll(worker->link); /* it may be we who were late */
+    store_redis_route_poll(worker->route); /* it may be we who were late */
     while ((pending = first_overdue(worker, &worker->parked)) != NULL) {
         metrics_add(worker->loop->metrics, METRICS_STORE_TIMEOUTS, 1);
         unpark(pending);
@@ -353,13 +353,13 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     worker->alarm = loop_alarm_new(loop, on_decision_time, worker);
     worker->seats = lease_seats_new(worker);
     if (worker->seats != NULL)
-        worker->link = store_redis_link_new(lease->redis, loop, on_change, worker);
-    if (worker->link != NULL)
-        worker->lookups = lease_lookups_new(lease, loop, worker->link);
+        worker->route = store_redis_route_new(lease->redis, loop, on_change, worker);
+    if (worker->route != NULL)
+        worker->lookups = lease_lookups_new(lease, loop, worker->route);
     loop_timer_init(&worker->sweep_timer, lease_sweep_on_time, worker);
-    if (!atomic_exchange(&lease->has_listener, true)) {
-        worker->listener =
-            store_redis_listener_new(lease->redis, loop, lease_recall_on_message, worker);
+    if (worker->route != NULL && !atomic_exchange(&lease->has_listener, true)) {
+        worker->listener = store_redis_listener_new(lease->redis, loop, worker->route,
+                                                    lease_recall_on_message, worker);
         atomic_store(&lease->has_listener, worker->listener != NULL);
     }
     if (worker->debtors == NULL || worker->alarm == NULL || worker->lookups == NULL) {
@@ -386,7 +386,7 @@ void lease_worker_free(struct lease_worker *worker)
     if (worker->batch != NULL)
         lease_prefetch_drop(worker);
     lease_seats_leave(worker->seats);
-    store_redis_link_free(worker->link);
+    store_redis_route_free(worker->route);
     lease_lookups_free(worker->lookups);
     lease_seats_free(worker->seats);
     loop_task_cancel(&worker->settle);

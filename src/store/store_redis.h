@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_redis.h - what the Redis connections of one process share: the configuration, the size of the
- * fleet, and whether the store is there.  Takes: news from the links.  Gives: one log line per change
- * for the process, not one per worker. */
+ * fleet, and which servers are there. */
 #ifndef SLUICE_STORE_REDIS_H
 #define SLUICE_STORE_REDIS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,26 +12,36 @@
 #include "base/base_arena.h"
 #include "base/base_err.h"
 #include "store/store_redis_conf.h"
+#include "store/store_redis_peer.h"
+
+#define STORE_REDIS_FAILOVERS 8
 
 /* An event for the access log: the inside of the object. */
 typedef void (*store_redis_event_fn)(void *arg, const char *json);
 
-/* Owner: the lease.  Freed by: store_redis_free.  Thread: const but for the atomics. */
+/* Owner: the lease.  Freed by: store_redis_free.  Thread: const but for the atomics and what the lock is for. */
 struct store_redis {
-    struct store_redis_conf conf; /* with texts of our own */
-    struct span host;             /* to resolve; empty: conf.address is an address */
+    struct store_redis_conf conf;               /* with texts of our own */
+    struct span hosts[STORE_REDIS_SERVERS_MAX]; /* to resolve; empty: it has an address */
     struct arena arena;
     struct span name;              /* this process among the fleet: host:pid:random */
-    struct span key_head;          /* "$<length>\r\n<prefix>:q:" */
+    struct span key_head;          /* "$<length>\r\n<prefix>:q:{" */
     store_redis_event_fn on_event; /* may be NULL; set before the links are made */
     void *event_arg;
 
-    atomic_uint links, links_up;
-    _Atomic uint32_t fleet;       /* live proxies last seen, 0 unknown */
-    _Atomic uint64_t beat_due_us; /* monotonic */
-    _Atomic uint64_t said;        /* hash of the reason logged last; 0 none */
-    _Atomic uint64_t lost_at_us;  /* monotonic; 0: it answers, or was not asked yet */
-    atomic_bool has_said_publish; /* that recalls are not allowed */
+    atomic_uint routes, routes_up; /* workers; those whose store answers */
+    _Atomic uint32_t fleet;        /* live proxies last seen, 0 unknown */
+    _Atomic uint64_t beat_due_us;  /* monotonic */
+    atomic_bool has_other_secret;  /* the fleet has another than we */
+    atomic_bool has_said_publish;  /* that recalls are not allowed */
+
+    pthread_mutex_t lock; /* of what follows */
+    struct store_redis_peer peers[STORE_REDIS_PEERS_MAX];
+    unsigned peer_count;
+    struct {
+        uint64_t hash, at_us;
+    } failovers[STORE_REDIS_FAILOVERS]; /* told last */
+    unsigned failover_next;
 };
 
 /* The configuration is copied.  NULL when it cannot be, or is unusable. */
@@ -47,12 +57,6 @@ static inline struct span store_redis_sender(const struct store_redis *redis)
 {
     return (struct span){redis->name.ptr + redis->name.len - 8, 8};
 }
-
-/* News of a link. */
-void store_redis_said_up(struct store_redis *redis, uint64_t now_us, const char *version,
-                         const char *policy);
-void store_redis_said_down(struct store_redis *redis, uint64_t now_us, bool was_up,
-                           const char *reason);
 
 /* May the caller send the heartbeat that is due?  True for one caller each STORE_REDIS_BEAT_US. */
 bool store_redis_take_beat(struct store_redis *redis, uint64_t now_us);

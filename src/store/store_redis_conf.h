@@ -8,10 +8,26 @@
 #include "base/base_span.h"
 #include "net/net_address.h"
 
+#define STORE_REDIS_SERVERS_MAX 16
+
+enum store_redis_topology {
+    STORE_REDIS_STANDALONE,
+    STORE_REDIS_SENTINELS,
+    STORE_REDIS_CLUSTER,
+};
+
+struct store_redis_server_conf {
+    struct net_address address; /* len 0: a name, which each worker resolves off its loop */
+    struct span text;
+};
+
 struct store_redis_conf {
-    struct net_address address; /* len 0: a name, which each link resolves off its loop */
-    struct span address_text;
+    struct store_redis_server_conf servers[STORE_REDIS_SERVERS_MAX]; /* where to begin */
+    unsigned server_count;
+    uint8_t topology;               /* enum store_redis_topology */
+    struct span master;             /* as the sentinels name it */
     struct span username, password; /* empty: none */
+    struct span sentinel_username, sentinel_password;
     uint32_t database;
     struct span prefix;
     uint64_t decision_timeout_us, command_timeout_us, connect_timeout_us;

@@ -12,9 +12,17 @@
 static const char *take_server(const struct config_take *take)
 {
     struct store_redis_conf *conf = take->base;
+    struct store_redis_server_conf *server = &conf->servers[conf->server_count];
     struct span host;
-    conf->address_text = take->text;
-    return net_address_parse(&conf->address, take->text, &host);
+    for (unsigned i = 0; i < conf->server_count; i++) {
+        if (span_eq_nocase(conf->servers[i].text, take->text))
+            return "it is there already";
+    }
+    if (conf->server_count == STORE_REDIS_SERVERS_MAX)
+        return NULL; /* said by the table */
+    server->text = take->text;
+    conf->server_count++;
+    return net_address_parse(&server->address, take->text, &host);
 }
 
 static const char *take_prefix(const struct config_take *take)
@@ -42,16 +50,69 @@ static void check_timeouts(struct config_doc *doc, const struct config_node *nod
         "a decision cannot wait longer (decision_timeout) than a command (command_timeout)");
 }
 
+static void check_topology(struct config_doc *doc, const struct config_node *node, void *base)
+{
+    const struct store_redis_conf *conf = base;
+    bool is_sentinel = conf->topology == STORE_REDIS_SENTINELS;
+    static const char *const keys[] = {"master", "sentinel_username", "sentinel_password"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const struct config_node *key = config_find(node, keys[i]);
+        if (key != NULL && !is_sentinel)
+            config_key_error(doc, key, "only with \"topology\": \"sentinel\"");
+    }
+    if (is_sentinel && config_find(node, "master") == NULL)
+        config_error(doc, node, "\"master\" is missing: the name that the sentinels know it by");
+    const struct config_node *database = config_find(node, "database");
+    if (conf->topology == STORE_REDIS_CLUSTER && database != NULL && conf->database != 0)
+        config_error(doc, database, "a cluster has database 0 only");
+}
+
+static void check_all(struct config_doc *doc, const struct config_node *node, void *base)
+{
+    check_timeouts(doc, node, base);
+    check_topology(doc, node, base);
+}
+
+/* In the order of enum store_redis_topology. */
+static const char *const topologies[] = {"standalone", "sentinel", "cluster", NULL};
+
 static const struct config_directive rows[] = {
     {.key = "servers",
      .type = CONFIG_TEXTS,
      .flags = CONFIG_REQUIRED,
      .min = 1,
-     .max = 1,
+     .max = STORE_REDIS_SERVERS_MAX,
      .take = take_server,
-     .doc = "Where Redis listens, one address: \"10.0.0.5:6379\", \"[2001:db8::5]:6379\", "
-            "\"name:6379\" "
-            "or \"unix:/path\"."},
+     .doc =
+         "Where to begin: \"10.0.0.5:6379\", \"[2001:db8::5]:6379\", \"name:6379\" "
+         "or \"unix:/path\". Standalone: the servers are tried in this order, the next one when "
+         "one does not answer or is no master. Sentinel: the sentinels. Cluster: some nodes; the "
+         "others are found by asking them."},
+    {.key = "topology",
+     .type = CONFIG_CHOICE,
+     CONFIG_AT(struct store_redis_conf, topology),
+     .fallback = "\"standalone\"",
+     .words = topologies,
+     .doc = "One server at a time, the master that sentinels name, or a Redis Cluster."},
+    {.key = "master",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct store_redis_conf, master),
+     .min = 1,
+     .max = 256,
+     .absent = "none",
+     .doc = "The name that the sentinels know the master by."},
+    {.key = "sentinel_username",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct store_redis_conf, sentinel_username),
+     .min = 1,
+     .max = 256,
+     .absent = "the default user",
+     .doc = "The ACL user to AUTH as at the sentinels."},
+    {.key = "sentinel_password",
+     .type = CONFIG_SECRET,
+     CONFIG_AT(struct store_redis_conf, sentinel_password),
+     .absent = "no AUTH",
+     .doc = "The password to AUTH with at the sentinels; the master's own is \"password\"."},
     {.key = "database",
      .type = CONFIG_INTEGER,
      CONFIG_AT(struct store_redis_conf, database),
@@ -119,7 +180,6 @@ static const struct config_directive rows[] = {
      .doc =
          "What quotas do while Redis is away: this proxy's own share, let everything through, or "
          "answer 503; a quota may say otherwise."},
-    {.key = "topology", .type = CONFIG_LATER},
     {.key = "durable", .type = CONFIG_LATER},
     {.key = "tls", .type = CONFIG_LATER},
 };
@@ -129,5 +189,5 @@ const struct config_table STORE_REDIS_DIRECTIVES = {
     .noun = "store",
     CONFIG_ROWS_OF(rows),
     .size = sizeof(struct store_redis_conf),
-    .check = check_timeouts,
+    .check = check_all,
 };

@@ -34,3 +34,15 @@ bool store_redis_fault_is_noperm(struct span error)
 {
     return span_eq(first_word(error), SPAN("NOPERM"));
 }
+
+bool store_redis_fault_is_redirect(struct span error)
+{
+    struct span word = first_word(error);
+    return span_eq(word, SPAN("MOVED")) || span_eq(word, SPAN("ASK"));
+}
+
+bool store_redis_fault_is_cluster(struct span error)
+{
+    struct span word = first_word(error);
+    return span_eq(word, SPAN("CLUSTERDOWN")) || span_eq(word, SPAN("TRYAGAIN"));
+}

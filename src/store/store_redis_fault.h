@@ -25,6 +25,12 @@ const struct store_redis_fault *store_redis_fault_of(struct span error);
 /* NOSCRIPT: not executed, send it whole. */
 bool store_redis_fault_is_noscript(struct span error);
 
+/* MOVED or ASK: not executed, another server has the key. */
+bool store_redis_fault_is_redirect(struct span error);
+
+/* What only a node of a cluster says: it cannot serve this slot (yet). */
+bool store_redis_fault_is_cluster(struct span error);
+
 /* NOPERM: the user may not do this; perhaps it may do the rest. */
 bool store_redis_fault_is_noperm(struct span error);
 

@@ -42,24 +42,39 @@ static void say_script(struct words *words, const char *script)
     say(words, span_of(script));
 }
 
-static void say_auth(struct words *words, const struct store_redis_conf *conf)
+static void say_auth(struct words *words, const struct store_redis_conf *conf,
+                     enum store_redis_duty duty)
 {
-    if (conf->password.len == 0)
+    bool is_sentinel = duty == STORE_REDIS_SENTINEL;
+    struct span username = is_sentinel ? conf->sentinel_username : conf->username;
+    struct span password = is_sentinel ? conf->sentinel_password : conf->password;
+    if (password.len == 0)
         return;
     say(words, SPAN("AUTH"));
-    if (conf->username.len != 0)
-        say(words, conf->username);
-    say(words, conf->password);
+    if (username.len != 0)
+        say(words, username);
+    say(words, password);
+}
+
+/* What is only asked needs no more than to be let in.  The keys of a cluster's nodes are elsewhere, perhaps: there the
+ * heartbeat looks at the secret, on the node that has it. */
+static bool is_for(enum store_redis_step step, enum store_redis_duty duty)
+{
+    if (!store_redis_duty_counts(duty))
+        return step == STORE_REDIS_AUTH || step == STORE_REDIS_SETNAME || step == STORE_REDIS_PING;
+    return duty == STORE_REDIS_STORE ||
+           (step != STORE_REDIS_SELECT && step != STORE_REDIS_SECRET_SET &&
+            step != STORE_REDIS_SECRET_GET);
 }
 
 /* key and number: room for what is not at hand as text. */
-static void say_step(struct words *words, enum store_redis_step step,
+static void say_step(struct words *words, enum store_redis_step step, enum store_redis_duty duty,
                      const struct store_redis_conf *conf, struct span name, struct span key,
                      char number[FMT_U64_MAX])
 {
     switch (step) {
     case STORE_REDIS_AUTH:
-        say_auth(words, conf);
+        say_auth(words, conf, duty);
         break;
     case STORE_REDIS_SELECT:
         if (conf->database == 0)
@@ -115,16 +130,19 @@ static void say_step(struct words *words, enum store_redis_step step,
     }
 }
 
-enum err store_redis_greet_format(enum store_redis_step step, const struct store_redis_conf *conf,
-                                  struct span name, char **command, size_t *len)
+enum err store_redis_greet_format(enum store_redis_step step, enum store_redis_duty duty,
+                                  const struct store_redis_conf *conf, struct span name,
+                                  char **command, size_t *len)
 {
-    char key[STORE_REDIS_PREFIX_MAX + sizeof(":secret")];
+    char key[STORE_REDIS_PREFIX_MAX + sizeof(STORE_REDIS_SECRET_KEY)];
     char number[FMT_U64_MAX];
     struct words words = {.count = 0};
-    char *end = FMT_LIT(fmt_span(key, conf->prefix), ":secret");
+    char *end = FMT_LIT(fmt_span(key, conf->prefix), STORE_REDIS_SECRET_KEY);
     *command = NULL;
     *len = 0;
-    say_step(&words, step, conf, name, (struct span){key, (size_t)(end - key)}, number);
+    if (!is_for(step, duty))
+        return ERR_OK;
+    say_step(&words, step, duty, conf, name, (struct span){key, (size_t)(end - key)}, number);
     if (words.count == 0)
         return ERR_OK;
     int bytes = redisFormatCommandArgv(command, words.count, words.argv, words.lens);

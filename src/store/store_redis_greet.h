@@ -10,6 +10,7 @@
 
 #include "base/base_err.h"
 #include "store/store_redis_conf.h"
+#include "store/store_redis_peer.h"
 #include "store/store_redis_reply.h"
 
 #define STORE_REDIS_SHA_BYTES  40
@@ -46,9 +47,9 @@ struct store_redis_server {
     char policy[32]; /* maxmemory-policy; empty: not told */
 };
 
-/* The command of a step, malloc'ed; len 0 when the configuration does not need it.  name: how the
+/* The command of a step, malloc'ed; len 0 when the configuration or the duty does not need it.  name: how the
  * connection is shown in CLIENT LIST. */
-MUST_USE enum err store_redis_greet_format(enum store_redis_step step,
+MUST_USE enum err store_redis_greet_format(enum store_redis_step step, enum store_redis_duty duty,
                                            const struct store_redis_conf *conf, struct span name,
                                            char **command, size_t *len);
 

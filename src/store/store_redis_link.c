@@ -14,17 +14,25 @@
 
 #define RETRY_FIRST_US 100000
 #define RETRY_LAST_US  2000000 /* a store that is back is asked again within this */
+#define RETRY_SHARD_US 500000  /* a cluster is down for the short time of a failover */
 #define BEAT_LOOK_US   500000
 #define PING_IDLE_US   10000000 /* so that a path that died unseen is found before a request does */
 
 static void link_connect(struct store_redis_link *link);
 
+static bool link_counts(const struct store_redis_link *link)
+{
+    return store_redis_duty_counts(link->use.duty);
+}
+
 static void link_set_state(struct store_redis_link *link, enum link_state state)
 {
     struct metrics_block *metrics = link->loop->metrics;
+    if (link_counts(link) && (state == LINK_UP) != (link->state == LINK_UP)) {
+        metrics_add(metrics, METRICS_STORE_NODES_UP, state == LINK_UP ? 1 : UINT64_MAX);
+        metrics_add(metrics, METRICS_STORE_BREAKER_OPEN, state == LINK_UP ? UINT64_MAX : 1);
+    }
     link->state = state;
-    metrics_set(metrics, METRICS_STORE_UP, state == LINK_UP);
-    metrics_set(metrics, METRICS_STORE_BREAKER_OPEN, state != LINK_UP);
 }
 
 static void link_on_flush(void *arg)
@@ -37,10 +45,12 @@ static void link_on_flush(void *arg)
 static uint64_t link_retry_us(struct store_redis_link *link)
 {
     uint64_t most_us = RETRY_FIRST_US;
-    for (unsigned i = 0; i < link->failures && most_us < RETRY_LAST_US; i++)
+    uint64_t last_us = link->use.duty == STORE_REDIS_SHARD ? RETRY_SHARD_US : RETRY_LAST_US;
+    unsigned rounds = link->failures / (link->place_count == 0 ? 1 : link->place_count);
+    for (unsigned i = 0; i < rounds && most_us < last_us; i++)
         most_us *= 2;
-    if (most_us > RETRY_LAST_US)
-        most_us = RETRY_LAST_US;
+    if (most_us > last_us)
+        most_us = last_us;
     return 1 + rng_below(&link->loop->rng, most_us);
 }
 
@@ -57,17 +67,20 @@ static void link_close(struct store_redis_link *link)
 void store_redis_link_fail(struct store_redis_link *link, const char *reason)
 {
     bool was_up = link->state == LINK_UP;
-    link->is_started = true;
     link_close(link);
     link_set_state(link, LINK_WAITING);
     loop_alarm_set(link->alarm, link->loop->mono_us + link_retry_us(link));
     link->failures++;
-    if (was_up)
+    if (was_up && link_counts(link))
         metrics_add(link->loop->metrics, METRICS_STORE_LOST, 1);
-    store_redis_said_down(link->redis, link->loop->mono_us, was_up, reason);
+    /* One of several servers that does not answer is no reason to do without the store. */
+    if (was_up || link->failures >= link->place_count)
+        link->is_started = true;
+    store_redis_peer_down(link->redis, link->peer, link->place.name, link->loop->mono_us, was_up,
+                          reason);
     store_redis_link_end_flights(link);
-    if (link->on_change != NULL)
-        link->on_change(link->arg, false);
+    if (link->use.on_change != NULL)
+        link->use.on_change(link->use.arg, link, false);
 }
 
 static void link_fail_late(struct store_redis_link *link, const char *what, uint64_t timeout_us)
@@ -87,12 +100,13 @@ static void link_on_up(struct store_redis_link *link)
     link->errors = 0;
     loop_alarm_set(link->alarm, 0);
     loop_timer_set(link->loop, &link->beat, link->loop->mono_us + BEAT_LOOK_US);
-    store_redis_said_up(link->redis, link->loop->mono_us, link->server.version,
-                        link->server.policy);
-    if (store_redis_take_beat(link->redis, link->loop->mono_us))
+    store_redis_peer_up(link->redis, link->peer, link->place.name, link->loop->mono_us,
+                        link->server.version, link->server.policy);
+    if (link->is_beating && store_redis_take_beat(link->redis, link->loop->mono_us))
         store_redis_link_beat(link, false);
-    if (link->on_change != NULL)
-        link->on_change(link->arg, true);
+    store_redis_link_send_held(link);
+    if (link->use.on_change != NULL)
+        link->use.on_change(link->use.arg, link, true);
 }
 
 static void link_greet(struct store_redis_link *link)
@@ -105,8 +119,9 @@ static void link_greet(struct store_redis_link *link)
     for (unsigned step = 0; step < STORE_REDIS_STEPS; step++) {
         char *command;
         size_t len;
-        enum err err = store_redis_greet_format((enum store_redis_step)step, &link->redis->conf,
-                                                link->redis->name, &command, &len);
+        enum err err =
+            store_redis_greet_format((enum store_redis_step)step, link->use.duty,
+                                     &link->redis->conf, link->redis->name, &command, &len);
         if (err == ERR_OK && len != 0)
             err = store_redis_wire_add(&link->wire, (struct span){command, len});
         if (command != NULL)
@@ -147,19 +162,20 @@ static void link_on_ready(struct net_stream *stream, void *arg);
 
 static void link_connect(struct store_redis_link *link)
 {
-    if (link->address_count == 0 && !link->has_waited_for_name) {
-        link->has_waited_for_name = true;
+    if (link->place_count == 0 && !link->has_waited_for_place) {
+        link->has_waited_for_place = true;
         loop_alarm_set(link->alarm, link->loop->mono_us + link->redis->conf.connect_timeout_us);
         return;
     }
-    if (link->address_count == 0) {
-        store_redis_link_fail(link, "its name is not resolved (yet)");
+    if (link->place_count == 0) {
+        const char *nowhere = link->use.nowhere;
+        store_redis_link_fail(link, nowhere != NULL ? nowhere : "its name is not resolved (yet)");
         return;
     }
-    const struct net_address *address =
-        &link->addresses[link->address_next++ % link->address_count];
+    link->place = link->places[link->place_next++ % link->place_count];
+    const struct net_address *address = &link->place.address;
     metrics_add(link->loop->metrics, METRICS_STORE_CONNECTS, 1);
-    loop_alarm_set(link->alarm, link->loop->mono_us + link->redis->conf.connect_timeout_us);
+    loop_alarm_set(link->alarm, link->loop->mono_us + link->use.connect_timeout_us);
     link_set_state(link, LINK_CONNECTING);
     if (net_stream_connect(&link->stream, link->loop, address, link_on_ready, link) != ERR_OK)
         store_redis_link_fail(link, strerror(errno));
@@ -214,7 +230,7 @@ static void link_on_oldest(struct store_redis_link *link)
 static void link_on_alarm(void *arg)
 {
     struct store_redis_link *link = arg;
-    uint64_t timeout_us = link->redis->conf.connect_timeout_us;
+    uint64_t timeout_us = link->use.connect_timeout_us;
     switch (link->state) {
     case LINK_WAITING:
         link_connect(link);
@@ -240,48 +256,91 @@ static void link_on_beat_time(void *arg)
     loop_timer_set(link->loop, &link->beat, link->loop->mono_us + BEAT_LOOK_US);
     if (!store_redis_link_is_open(link))
         return;
-    if (store_redis_take_beat(link->redis, link->loop->mono_us))
+    if (link->is_beating && store_redis_take_beat(link->redis, link->loop->mono_us))
         store_redis_link_beat(link, false);
     else if (link->first == link->next && link->loop->mono_us - link->heard_at_us >= PING_IDLE_US)
         store_redis_link_ping(link);
 }
 
+/* ---- where to ---- */
+
+static bool link_has_place(const struct store_redis_link *link)
+{
+    for (unsigned i = 0; i < link->place_count; i++) {
+        if (net_address_eq(&link->places[i].address, &link->place.address))
+            return true;
+    }
+    return false;
+}
+
+void store_redis_link_aim(struct store_redis_link *link, const struct store_redis_place *places,
+                          unsigned count, const char *reason)
+{
+    bool was_nowhere = link->place_count == 0;
+    count = count < STORE_REDIS_PLACES_MAX ? count : STORE_REDIS_PLACES_MAX;
+    if (count != 0)
+        memcpy(link->places, places, count * sizeof(*places));
+    link->place_count = count;
+    bool is_elsewhere = link->state != LINK_WAITING && !link_has_place(link);
+    if (is_elsewhere && reason != NULL) {
+        link->place_next = 0;
+        store_redis_link_fail(link, reason);
+    }
+    bool is_new = was_nowhere || (reason != NULL && !link_has_place(link));
+    if (is_new)
+        link->failures = 0;
+    if (is_new && link->state == LINK_WAITING && !link->is_resting)
+        loop_alarm_set(link->alarm, link->loop->mono_us);
+}
+
+void store_redis_link_drop(struct store_redis_link *link, const char *reason)
+{
+    if (link->state != LINK_WAITING)
+        store_redis_link_fail(link, reason);
+}
+
+void store_redis_link_rest(struct store_redis_link *link)
+{
+    bool was_up = link->state == LINK_UP;
+    link->is_resting = link->is_started = true;
+    link_close(link);
+    link_set_state(link, LINK_WAITING);
+    loop_alarm_set(link->alarm, 0);
+    if (was_up && link_counts(link))
+        atomic_fetch_sub(&link->peer->links_up, 1);
+    store_redis_link_end_flights(link);
+}
+
+void store_redis_link_wake(struct store_redis_link *link)
+{
+    if (!link->is_resting)
+        return;
+    link->is_resting = false;
+    loop_alarm_set(link->alarm, link->loop->mono_us);
+}
+
+void store_redis_link_set_beating(struct store_redis_link *link, bool is_beating)
+{
+    link->is_beating = is_beating;
+}
+
 /* ---- making ---- */
 
-static void link_on_addresses(void *arg, const struct net_address *addresses, unsigned count)
-{
-    struct store_redis_link *link = arg;
-    memcpy(link->addresses, addresses, count * sizeof(*addresses));
-    if (link->address_count == 0 && count != 0 && link->state == LINK_WAITING)
-        loop_alarm_set(link->alarm, link->loop->mono_us);
-    link->address_count = count;
-}
-
-static bool link_find_address(struct store_redis_link *link)
-{
-    const struct store_redis *redis = link->redis;
-    if (redis->host.len == 0) {
-        link->addresses[0] = redis->conf.address;
-        link->address_count = 1;
-        return true;
-    }
-    link->resolver = net_resolver_new(link->loop);
-    if (link->resolver != NULL)
-        link->watch = net_watch_new(link->resolver, redis->host, redis->conf.address.port,
-                                    link_on_addresses, link);
-    return link->watch != NULL;
-}
-
 struct store_redis_link *store_redis_link_new(struct store_redis *redis, struct loop *loop,
-                                              store_redis_change_fn on_change, void *arg)
+                                              struct store_redis_peer *peer,
+                                              const struct store_redis_link_use *use)
 {
     struct store_redis_link *link = calloc(1, sizeof(*link));
     if (link == NULL)
         return NULL;
     link->redis = redis;
     link->loop = loop;
-    link->on_change = on_change;
-    link->arg = arg;
+    link->peer = peer;
+    link->use = *use;
+    if (use->connect_timeout_us == 0)
+        link->use.connect_timeout_us = redis->conf.connect_timeout_us;
+    link->is_beating = use->duty == STORE_REDIS_STORE;
+    link->place.name = peer->name.len != 0 ? peer->name : redis->conf.servers[0].text;
     link->stream.fd = -1;
     link->graced = UINT64_MAX;
     loop_task_init(&link->flush, link_on_flush, link);
@@ -289,9 +348,11 @@ struct store_redis_link *store_redis_link_new(struct store_redis *redis, struct 
     loop_timer_init(&link->beat, link_on_beat_time, link);
     link->flights = malloc(STORE_REDIS_FLIGHTS * sizeof(*link->flights));
     link->alarm = loop_alarm_new(loop, link_on_alarm, link);
-    atomic_fetch_add(&redis->links, 1);
-    link_set_state(link, LINK_WAITING);
-    if (link->flights == NULL || link->alarm == NULL || !link_find_address(link)) {
+    if (link_counts(link)) {
+        metrics_add(loop->metrics, METRICS_STORE_NODES, 1);
+        metrics_add(loop->metrics, METRICS_STORE_BREAKER_OPEN, 1);
+    }
+    if (link->flights == NULL || link->alarm == NULL) {
         store_redis_link_free(link);
         return NULL;
     }
@@ -303,19 +364,32 @@ void store_redis_link_free(struct store_redis_link *link)
 {
     if (link == NULL)
         return;
-    if (link->state == LINK_UP)
-        atomic_fetch_sub(&link->redis->links_up, 1);
-    link_close(link);
-    link_set_state(link, LINK_WAITING);
-    metrics_set(link->loop->metrics, METRICS_STORE_BREAKER_OPEN, 0);
-    store_redis_link_end_flights(link);
-    net_watch_free(link->watch);
-    net_resolver_free(link->resolver);
+    store_redis_link_rest(link);
+    if (link_counts(link)) {
+        metrics_sub(link->loop->metrics, METRICS_STORE_NODES, 1);
+        metrics_sub(link->loop->metrics, METRICS_STORE_BREAKER_OPEN, 1);
+    }
+    store_redis_peer_leave(link->redis, link->peer);
     loop_alarm_free(link->alarm);
     store_redis_wire_fini(&link->wire);
-    atomic_fetch_sub(&link->redis->links, 1);
+    free(link->held);
     free(link->flights);
     free(link);
+}
+
+bool store_redis_link_is_up(const struct store_redis_link *link)
+{
+    return link->state == LINK_UP;
+}
+
+unsigned store_redis_link_load(const struct store_redis_link *link)
+{
+    return store_redis_link_inflight(link) + link->held_count;
+}
+
+const struct store_redis_place *store_redis_link_place(const struct store_redis_link *link)
+{
+    return &link->place;
 }
 
 bool store_redis_link_is_open(const struct store_redis_link *link)

@@ -3,7 +3,6 @@
 #ifndef SLUICE_STORE_REDIS_LINK_PRIVATE_H
 #define SLUICE_STORE_REDIS_LINK_PRIVATE_H
 
-#include "net/net_resolve.h"
 #include "net/net_stream.h"
 #include "store/store_redis_greet.h"
 #include "store/store_redis_link.h"
@@ -21,32 +20,49 @@ enum link_state {
 
 enum flight_kind {
     FLIGHT_GREET,
-    FLIGHT_CHARGE,
+    FLIGHT_CARGO,
     FLIGHT_BEAT,
-    FLIGHT_SLOTS,
     FLIGHT_PING,
-    FLIGHT_QUERY,
+    FLIGHT_ASKING,
+    FLIGHT_QUESTION,
     FLIGHT_PUBLISH,
+};
+
+/* Scripts that may have to be sent whole. */
+enum link_script {
+    LINK_CHARGE,
+    LINK_SLOTS,
+    LINK_BEAT,
+    LINK_SCRIPTS,
 };
 
 /* A command without its reply. */
 struct flight {
     uint8_t kind, step; /* enum flight_kind; enum store_redis_step of FLIGHT_GREET */
+    bool is_asking;     /* FLIGHT_CARGO behind an ASKING */
     uint64_t sent_at_us;
-    struct store_redis_op *op;          /* FLIGHT_CHARGE */
-    struct store_redis_slots_op *slots; /* FLIGHT_SLOTS */
-    struct store_redis_query *query;    /* FLIGHT_QUERY */
+    union {
+        struct store_redis_cargo cargo;
+        struct store_redis_question *question;
+    };
 };
 
-/* Owner: a worker's lease.  Freed by: store_redis_link_free.  Thread: the loop's. */
+/* Cargo that waits for the first handshake. */
+struct link_held {
+    struct store_redis_cargo cargo;
+    bool is_asking;
+};
+
+/* Owner: a route.  Freed by: store_redis_link_free.  Thread: the loop's. */
 struct store_redis_link {
     struct store_redis *redis;
     struct loop *loop;
-    store_redis_change_fn on_change;
-    void *arg;
+    struct store_redis_peer *peer;
+    struct store_redis_link_use use;
 
     enum link_state state;
-    bool is_started; /* the first attempt is decided */
+    bool is_started; /* every place was tried once */
+    bool is_resting, is_beating;
     struct net_stream stream;
     struct loop_alarm *alarm; /* retry; connect and handshake; the oldest command */
     struct loop_task flush, resume;
@@ -55,19 +71,20 @@ struct store_redis_link {
     struct store_redis_parser parser;
     struct store_redis_server server;
 
-    struct flight *flights; /* ring of FLIGHTS */
-    uint64_t first, next;   /* numbers of the oldest and of the next command */
-    uint64_t whole[3];      /* number of the last EVAL, by charge, beat and slots */
-    unsigned failures;      /* attempts in a row, for the back-off */
-    unsigned errors;        /* error replies in a row */
-    uint64_t graced;        /* number of a command that got a second timeout */
-    uint64_t heard_at_us;   /* the last reply; monotonic */
+    struct flight *flights;       /* ring of STORE_REDIS_FLIGHTS */
+    uint64_t first, next;         /* numbers of the oldest and of the next command */
+    uint64_t whole[LINK_SCRIPTS]; /* number of the last EVAL */
+    uint64_t shown;               /* in flight, in the metrics */
+    struct link_held *held;       /* NULL: none yet */
+    unsigned held_count;
+    unsigned failures;    /* attempts in a row, for the back-off */
+    unsigned errors;      /* error replies in a row */
+    uint64_t graced;      /* number of a command that got a second timeout */
+    uint64_t heard_at_us; /* the last reply; monotonic */
 
-    struct net_resolver *resolver; /* when a name is configured */
-    struct net_watch *watch;
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
-    unsigned address_count, address_next;
-    bool has_waited_for_name;
+    struct store_redis_place places[STORE_REDIS_PLACES_MAX], place; /* place: in use, or last */
+    unsigned place_count, place_next;
+    bool has_waited_for_place;
 };
 
 static inline unsigned store_redis_link_inflight(const struct store_redis_link *link)
@@ -94,8 +111,10 @@ bool store_redis_link_again(struct store_redis_link *link, const struct flight *
                             uint64_t number);
 /* Send what is unsent, as far as it goes. */
 void store_redis_link_write(struct store_redis_link *link);
-/* Give every operation in flight its ending.  The link takes no new ones while this runs. */
+void store_redis_link_send_held(struct store_redis_link *link);
+/* Give all cargo its ending.  The link takes no more while this runs. */
 void store_redis_link_end_flights(struct store_redis_link *link);
+void store_redis_link_show(struct store_redis_link *link);
 
 /* store_redis_link_reply.c: read, and do what the replies say. */
 void store_redis_link_read(struct store_redis_link *link);

@@ -20,6 +20,8 @@ static void link_on_error(struct store_redis_link *link, struct store_redis_op *
     snprintf(why, sizeof(why), "%.*s (%s)", (int)(error.len < 200 ? error.len : 200), error.ptr,
              fault->advice);
     metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
+    if (store_redis_fault_is_cluster(error))
+        metrics_add(link->loop->metrics, METRICS_STORE_CLUSTER_ERRORS, 1);
     link->errors += fault->remedy == STORE_REDIS_COUNT;
     /* What may not be asked beside the counting is no reason to count without the store. */
     bool is_drop =
@@ -27,8 +29,7 @@ static void link_on_error(struct store_redis_link *link, struct store_redis_op *
     if (is_drop || link->errors >= ERRORS_IN_A_ROW)
         store_redis_link_fail(link, why);
     else
-        log_warn("redis %.*s: %s", (int)link->redis->conf.address_text.len,
-                 link->redis->conf.address_text.ptr, why);
+        log_warn("redis %.*s: %s", (int)link->place.name.len, link->place.name.ptr, why);
     if (op != NULL)
         op->done(op, STORE_AWAY, NULL);
 }
@@ -95,7 +96,7 @@ static void link_on_published(struct store_redis_link *link)
     metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
     if (!atomic_exchange(&link->redis->has_said_publish, true))
         log_warn("redis %.*s: leases of other proxies cannot be recalled: %.*s",
-                 (int)link->redis->conf.address_text.len, link->redis->conf.address_text.ptr,
+                 (int)link->place.name.len, link->place.name.ptr,
                  (int)(error.len < 200 ? error.len : 200), error.ptr);
 }
 
@@ -107,11 +108,41 @@ static void link_on_beat(struct store_redis_link *link)
     } else if (!store_redis_reply_is_numbers(reply) || reply->count != 3) {
         store_redis_link_fail(link, "it answered a heartbeat with something else");
     } else if (reply->numbers[1] != 1) {
+        atomic_store(&link->redis->has_other_secret, true);
         store_redis_link_fail(link, STORE_REDIS_OTHER_SECRET);
     } else {
+        atomic_store(&link->redis->has_other_secret, false);
         link->failures = link->errors = 0;
         atomic_store(&link->redis->fleet, (uint32_t)reply->numbers[2]);
     }
+}
+
+static void link_on_cargo(struct store_redis_link *link, const struct store_redis_cargo *cargo)
+{
+    if (cargo->kind == STORE_REDIS_CARGO_OP)
+        link_on_charge(link, cargo->op);
+    else if (cargo->kind == STORE_REDIS_CARGO_SLOTS)
+        link_on_slots(link, cargo->slots);
+    else
+        link_on_query(link, cargo->query);
+}
+
+/* Not executed: it belongs to another server. */
+static bool link_redirect(struct store_redis_link *link, const struct flight *flight)
+{
+    struct span error = store_redis_reply_text(&link->parser.reply, 0);
+    return link->parser.reply.types[0] == STORE_REDIS_ERROR && link->use.on_redirect != NULL &&
+           store_redis_fault_is_redirect(error) &&
+           link->use.on_redirect(link->use.arg, link,
+                                 flight->kind == FLIGHT_CARGO ? &flight->cargo : NULL, error);
+}
+
+static void link_on_question(struct store_redis_link *link, struct store_redis_question *question)
+{
+    if (link->parser.reply.types[0] != STORE_REDIS_ERROR)
+        link->failures = 0;
+    question->is_asked = false;
+    question->done(question, &link->parser.reply);
 }
 
 static void link_on_reply(struct store_redis_link *link)
@@ -125,14 +156,12 @@ static void link_on_reply(struct store_redis_link *link)
     link->heard_at_us = link->loop->mono_us;
     if (flight.kind == FLIGHT_GREET)
         store_redis_link_on_greeting(link, flight.step);
-    else if (store_redis_link_again(link, &flight, number))
+    else if (flight.kind == FLIGHT_QUESTION)
+        link_on_question(link, flight.question);
+    else if (store_redis_link_again(link, &flight, number) || link_redirect(link, &flight))
         return;
-    else if (flight.kind == FLIGHT_CHARGE)
-        link_on_charge(link, flight.op);
-    else if (flight.kind == FLIGHT_QUERY)
-        link_on_query(link, flight.query);
-    else if (flight.kind == FLIGHT_SLOTS)
-        link_on_slots(link, flight.slots);
+    else if (flight.kind == FLIGHT_CARGO)
+        link_on_cargo(link, &flight.cargo);
     else if (flight.kind == FLIGHT_BEAT)
         link_on_beat(link);
     else if (flight.kind == FLIGHT_PUBLISH)
@@ -141,11 +170,20 @@ static void link_on_reply(struct store_redis_link *link)
         link_on_error(link, NULL, false);
 }
 
+/* The elements of the next reply go where its question wants them. */
+static void link_set_sink(struct store_redis_link *link)
+{
+    const struct flight *flight = &link->flights[link->first % STORE_REDIS_FLIGHTS];
+    bool is_question = link->first != link->next && flight->kind == FLIGHT_QUESTION;
+    link->parser.reply.sink = is_question ? flight->question->sink : NULL;
+}
+
 /* Feed what was read.  An operation's done may queue new ones, and any reply may end the link. */
 static void link_take(struct store_redis_link *link, const char *bytes, size_t len)
 {
     enum err err = store_redis_parser_feed(&link->parser, bytes, len);
     while (err == ERR_OK && store_redis_link_is_talking(link)) {
+        link_set_sink(link);
         err = store_redis_parser_next(&link->parser);
         if (err == ERR_OK)
             link_on_reply(link);
@@ -171,5 +209,5 @@ void store_redis_link_read(struct store_redis_link *link)
         else
             break;
     }
-    metrics_set(link->loop->metrics, METRICS_STORE_INFLIGHT, store_redis_link_inflight(link));
+    store_redis_link_show(link);
 }

@@ -12,10 +12,11 @@
 
 #include "base/base_log.h"
 #include "base/base_parse.h"
-#include "net/net_resolve.h"
 #include "net/net_stream.h"
 #include "store/store_redis_greet.h"
+#include "store/store_redis_link.h"
 #include "store/store_redis_reply.h"
+#include "store/store_redis_route.h"
 #include "store/store_redis_wire.h"
 
 #define RETRY_FIRST_US UINT64_C(100000)
@@ -39,10 +40,8 @@ struct store_redis_listener {
     bool has_said; /* that it may not subscribe */
     unsigned failures;
     uint64_t heard_at_us;
-    struct net_resolver *resolver; /* when a name is configured */
-    struct net_watch *watch;
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
-    unsigned address_count, address_next;
+    struct store_redis_route *route; /* borrowed */
+    struct store_redis_place place;
 };
 
 static void listener_close(struct store_redis_listener *listener)
@@ -86,7 +85,8 @@ static enum err listener_say(struct store_redis_listener *listener, enum store_r
     const struct store_redis *redis = listener->redis;
     char *command;
     size_t len;
-    enum err err = store_redis_greet_format(step, &redis->conf, redis->name, &command, &len);
+    enum err err = store_redis_greet_format(step, STORE_REDIS_STORE, &redis->conf, redis->name,
+                                            &command, &len);
     if (err == ERR_OK && len != 0)
         err = store_redis_wire_add(&listener->wire, (struct span){command, len});
     if (command != NULL)
@@ -138,8 +138,7 @@ static void listener_on_reply(struct store_redis_listener *listener)
         struct span error = store_redis_reply_text(reply, 0);
         if (!listener->has_said)
             log_warn("redis %.*s: leases cannot be recalled by other proxies: %.*s",
-                     (int)listener->redis->conf.address_text.len,
-                     listener->redis->conf.address_text.ptr,
+                     (int)listener->place.name.len, listener->place.name.ptr,
                      (int)(error.len < 200 ? error.len : 200), error.ptr);
         listener->has_said = true;
         listener_fail(listener);
@@ -202,17 +201,19 @@ static void listener_on_ready(struct net_stream *stream, void *arg)
 
 static void listener_connect(struct store_redis_listener *listener)
 {
-    if (listener->address_count == 0 || store_redis_parser_init(&listener->parser) != ERR_OK) {
+    if (!store_redis_route_place(listener->route, &listener->place)) {
+        loop_timer_set(listener->loop, &listener->timer, listener->loop->mono_us + RETRY_FIRST_US);
+        return;
+    }
+    if (store_redis_parser_init(&listener->parser) != ERR_OK) {
         listener_fail(listener);
         return;
     }
-    const struct net_address *address =
-        &listener->addresses[listener->address_next++ % listener->address_count];
     loop_timer_set(listener->loop, &listener->timer,
                    listener->loop->mono_us + listener->redis->conf.connect_timeout_us);
     listener->is_open = true;
-    if (net_stream_connect(&listener->stream, listener->loop, address, listener_on_ready,
-                           listener) != ERR_OK)
+    if (net_stream_connect(&listener->stream, listener->loop, &listener->place.address,
+                           listener_on_ready, listener) != ERR_OK)
         listener_fail(listener);
 }
 
@@ -231,29 +232,8 @@ static void listener_on_time(void *arg)
     }
 }
 
-static void listener_on_addresses(void *arg, const struct net_address *addresses, unsigned count)
-{
-    struct store_redis_listener *listener = arg;
-    memcpy(listener->addresses, addresses, count * sizeof(*addresses));
-    listener->address_count = count;
-}
-
-static bool listener_find_address(struct store_redis_listener *listener)
-{
-    const struct store_redis *redis = listener->redis;
-    if (redis->host.len == 0) {
-        listener->addresses[0] = redis->conf.address;
-        listener->address_count = 1;
-        return true;
-    }
-    listener->resolver = net_resolver_new(listener->loop);
-    if (listener->resolver != NULL)
-        listener->watch = net_watch_new(listener->resolver, redis->host, redis->conf.address.port,
-                                        listener_on_addresses, listener);
-    return listener->watch != NULL;
-}
-
 struct store_redis_listener *store_redis_listener_new(struct store_redis *redis, struct loop *loop,
+                                                      struct store_redis_route *route,
                                                       store_redis_key_fn on_key, void *arg)
 {
     struct store_redis_listener *listener = calloc(1, sizeof(*listener));
@@ -261,15 +241,12 @@ struct store_redis_listener *store_redis_listener_new(struct store_redis *redis,
         return NULL;
     listener->redis = redis;
     listener->loop = loop;
+    listener->route = route;
     listener->on_key = on_key;
     listener->arg = arg;
     listener->stream.fd = -1;
     loop_timer_init(&listener->timer, listener_on_time, listener);
     loop_task_init(&listener->resume, listener_read, listener);
-    if (!listener_find_address(listener)) {
-        store_redis_listener_free(listener);
-        return NULL;
-    }
     loop_timer_set(loop, &listener->timer, loop->mono_us);
     return listener;
 }
@@ -280,8 +257,6 @@ void store_redis_listener_free(struct store_redis_listener *listener)
         return;
     listener_close(listener);
     loop_timer_cancel(&listener->timer);
-    net_watch_free(listener->watch);
-    net_resolver_free(listener->resolver);
     store_redis_wire_fini(&listener->wire);
     free(listener);
 }

@@ -9,11 +9,13 @@
 #include "store/store_redis.h"
 
 struct store_redis_listener;
-/* is_lost: see store_redis_link_publish. */
+struct store_redis_route;
+/* is_lost: see store_redis_route_publish. */
 typedef void (*store_redis_key_fn)(void *arg, const uint8_t key[16], bool is_lost);
 
-/* NULL when out of memory.  on_key is called from the loop. */
+/* route: borrowed; names a server that is up.  NULL when out of memory.  on_key is called from the loop. */
 struct store_redis_listener *store_redis_listener_new(struct store_redis *redis, struct loop *loop,
+                                                      struct store_redis_route *route,
                                                       store_redis_key_fn on_key, void *arg);
 void store_redis_listener_free(struct store_redis_listener *listener);
 

@@ -24,13 +24,14 @@ enum store_redis_found {
 };
 
 /* Owner: who asks; it must stay until done has run.  The spans may go once the query is sent.  done is called from the
- * loop, never from inside store_redis_link_query; text lives until it returns. */
+ * loop, never from inside the call that sends; text lives until it returns. */
 struct store_redis_query {
     enum store_redis_verb verb;
     struct span key;   /* behind "<prefix>:" */
     struct span value; /* HGET: the field; SET: the value */
     uint32_t ttl_s;    /* SET; at least 1 */
     void (*done)(struct store_redis_query *query, enum store_redis_found found, struct span text);
+    uint8_t hops; /* the store's own */
 };
 
 /* ERR_NOMEM leaves the wire as it was; ERR_LIMIT: the key or the value is too long. */

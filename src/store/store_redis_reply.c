@@ -15,11 +15,33 @@ static struct store_redis_reply *reply_of(const redisReadTask *task)
     return task->privdata;
 }
 
+/* To the sink, if there is one: true.  What lies deeper than it looks is passed over. */
+static bool give(const redisReadTask *task, enum store_redis_type type, int64_t number,
+                 struct span text)
+{
+    const struct store_redis_reply *reply = reply_of(task);
+    struct store_redis_piece piece = {.type = type, .number = number, .text = text};
+    if (reply->sink == NULL || task->parent == NULL)
+        return false;
+    for (const redisReadTask *at = task; at->parent != NULL; at = at->parent)
+        piece.depth++;
+    if (piece.depth > STORE_REDIS_DEPTH)
+        return true;
+    unsigned place = piece.depth;
+    for (const redisReadTask *at = task; at->parent != NULL; at = at->parent)
+        piece.path[--place] = (uint32_t)at->idx;
+    reply->sink->take(reply->sink->arg, &piece);
+    return true;
+}
+
 /* Objects need not be told apart: the reply is their list.  NULL would mean "out of memory". */
 static void *add(const redisReadTask *task, enum store_redis_type type, int64_t number,
                  uint32_t text)
 {
     struct store_redis_reply *reply = reply_of(task);
+    if (type != STORE_REDIS_STRING && type != STORE_REDIS_ERROR &&
+        give(task, type, number, SPAN_NONE))
+        return reply;
     if (reply->count == STORE_REDIS_NODES_MAX) {
         reply->is_cut = true;
         return reply;
@@ -37,6 +59,8 @@ static void *on_string(const redisReadTask *task, char *bytes, size_t len)
     enum store_redis_type type =
         task->type == REDIS_REPLY_ERROR ? STORE_REDIS_ERROR : STORE_REDIS_STRING;
     uint32_t at = reply->text_bytes;
+    if (give(task, type, (int64_t)len, (struct span){bytes, len}))
+        return reply;
     if (len > STORE_REDIS_TEXT_MAX - at) {
         reply->is_cut = true;
         len = STORE_REDIS_TEXT_MAX - at;
@@ -90,6 +114,7 @@ static void clear(struct store_redis_reply *reply)
 enum err store_redis_parser_init(struct store_redis_parser *parser)
 {
     clear(&parser->reply);
+    parser->reply.sink = NULL;
     /* hiredis never writes through the pointer that it wants to be mutable. */
     parser->reader =
         redisReaderCreateWithFunctions((redisReplyObjectFunctions *)(uintptr_t)&FUNCTIONS);

@@ -28,6 +28,21 @@ enum store_redis_type {
     STORE_REDIS_ARRAY,
 };
 
+/* An element of an array, as it is read.  path: its place in the array, and those of the arrays around it, from the
+ * outermost on; depth of them.  The text is gone afterwards. */
+#define STORE_REDIS_DEPTH 4
+struct store_redis_piece {
+    enum store_redis_type type;
+    unsigned depth;
+    uint32_t path[STORE_REDIS_DEPTH];
+    int64_t number;
+    struct span text;
+};
+struct store_redis_sink {
+    void (*take)(void *arg, const struct store_redis_piece *piece);
+    void *arg;
+};
+
 /* What did not fit is cut, and said. */
 struct store_redis_reply {
     unsigned count; /* nodes; [0] is the reply itself, an array's elements follow it */
@@ -36,6 +51,8 @@ struct store_redis_reply {
     int64_t numbers[STORE_REDIS_NODES_MAX]; /* the integer, or the number of elements or of bytes */
     uint32_t texts[STORE_REDIS_NODES_MAX];  /* where a string begins */
     uint32_t text_bytes;
+    const struct store_redis_sink
+        *sink; /* takes what is not the reply itself, however much; NULL: kept here */
     char text[STORE_REDIS_TEXT_MAX];
 };
 

@@ -2,7 +2,7 @@
 /* store_redis_script.h - what runs inside Redis, and the bytes on both sides of it.  Takes: claims on
  * keys.  Gives: command arguments and decoded answers.  Pure: no socket, no clock.
  *
- * A subject of a quota is one key, `<prefix>:q:<22 characters>`, one string.  Layout 1, little-endian:
+ * A subject of a quota is one key, `<prefix>:q:{22 characters}`, one string.  Layout 1, little-endian:
  *
  *     at  bytes  field
  *      0      1  version: 1.  Another one is never read nor overwritten: an error SLUICELAYOUT
@@ -48,7 +48,11 @@
 #define STORE_REDIS_KEYS_MAX        QUOTA_MAX_PER_ROUTE /* of one step */
 #define STORE_REDIS_CLAIM_HEAD      28
 #define STORE_REDIS_CLAIM_BYTES_MAX (STORE_REDIS_CLAIM_HEAD + 48 * QUOTA_WINDOWS_MAX)
-#define STORE_REDIS_KEY_TEXT_BYTES  22 /* of a key, base64url */
+#define STORE_REDIS_KEY_TEXT_BYTES  22 /* of a key, base64url; in braces: a cluster's hash tag */
+/* Behind the prefix.  One tag: a script uses both. */
+#define STORE_REDIS_PROXIES_KEY     ":{fleet}:proxies"
+#define STORE_REDIS_SECRET_KEY      ":{fleet}:secret"
+#define STORE_REDIS_FLEET_TAG       "fleet"
 
 /* One window of a key: what is allowed, and what this process knows and owes of it. */
 struct store_redis_window {

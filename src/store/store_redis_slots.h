@@ -2,7 +2,7 @@
 /* store_redis_slots.h - slots of exchanges in flight, as they are kept in Redis, and the bytes on both sides of the
  * script that counts them.  Pure: no socket, no clock.
  *
- * A subject of a quota is one key, `<prefix>:f:<22 characters>`, one string.  Layout 1, little-endian:
+ * A subject of a quota is one key, `<prefix>:f:{22 characters}`, one string.  Layout 1, little-endian:
  *
  *     at     bytes  field
  *      0         1  version: 1.  Another one is never read nor overwritten: an error SLUICELAYOUT
@@ -56,11 +56,12 @@ bool store_redis_slots_read(struct store_redis_slots_answer *answer, const int64
                             unsigned count, const struct store_redis_slots_claim *claim);
 
 /* A claim on its way.  Owner: who asks; it must stay until done has run.  done is called from the loop, never from
- * inside store_redis_link_slots: with the answer, or with NULL (failed, or nobody knows). */
+ * inside the call that sends: with the answer, or with NULL (failed, or nobody knows). */
 struct store_redis_slots_op {
     struct store_redis_slots_claim claim;
     void (*done)(struct store_redis_slots_op *op, const struct store_redis_slots_answer *answer);
     uint64_t sent_at_us; /* out; monotonic */
+    uint8_t hops;        /* the store's own */
 };
 
 #endif

@@ -11,7 +11,7 @@
 #define SIZE_FIRST 16384
 #define LENGTH_MAX (1 + FMT_U64_MAX + 2) /* "$123\r\n" */
 #define KEY_MAX                                                                                    \
-    (LENGTH_MAX + STORE_REDIS_PREFIX_MAX + 3 + STORE_REDIS_KEY_TEXT_BYTES + 2 + LENGTH_MAX +       \
+    (LENGTH_MAX + STORE_REDIS_PREFIX_MAX + 5 + STORE_REDIS_KEY_TEXT_BYTES + 2 + LENGTH_MAX +       \
      STORE_REDIS_CLAIM_BYTES_MAX + 2)
 _Static_assert(STORE_REDIS_KEYS_MAX < 10, "put_call writes the number of keys as one digit");
 
@@ -109,7 +109,7 @@ enum err store_redis_wire_charge(struct store_redis_wire *wire, const struct sto
     for (unsigned i = 0; i < count; i++) {
         out = fmt_span(out, redis->key_head);
         out = fmt_base64url(out, claims[i].key, sizeof(claims[i].key));
-        out = FMT_LIT(out, "\r\n");
+        out = FMT_LIT(out, "}\r\n");
     }
     for (unsigned i = 0; i < count; i++) {
         out = put_length(out, '$', store_redis_claim_bytes(&claims[i]));
@@ -138,8 +138,8 @@ enum err store_redis_wire_beat(struct store_redis_wire *wire, const struct store
     if (reserve(wire, bytes) != ERR_OK)
         return ERR_NOMEM;
     char *out = put_call(wire->bytes + wire->end, is_whole, script, server->beat_sha, 2, 2);
-    out = put_name(out, redis, SPAN(":proxies"));
-    out = put_name(out, redis, SPAN(":secret"));
+    out = put_name(out, redis, SPAN(STORE_REDIS_PROXIES_KEY));
+    out = put_name(out, redis, SPAN(STORE_REDIS_SECRET_KEY));
     out = put_bulk(out, redis->name);
     out = put_bulk(out, fingerprint);
     wire->end = (size_t)(out - wire->bytes);
@@ -151,13 +151,13 @@ enum err store_redis_wire_slots(struct store_redis_wire *wire, const struct stor
                                 const struct store_redis_slots_claim *claim)
 {
     struct span script = is_whole ? span_of(STORE_REDIS_SLOTS_LUA) : SPAN_NONE;
-    char key[STORE_REDIS_KEY_TEXT_BYTES + 3] = ":f:";
+    char key[STORE_REDIS_KEY_TEXT_BYTES + 5] = ":f:{";
     _Static_assert(STORE_REDIS_SLOTS_CLAIM_BYTES <= STORE_REDIS_CLAIM_BYTES_MAX,
                    "KEY_MAX is enough");
     if (reserve(wire, CALL_MAX + script.len + KEY_MAX) != ERR_OK)
         return ERR_NOMEM;
     char *out = put_call(wire->bytes + wire->end, is_whole, script, server->slots_sha, 1, 1);
-    fmt_base64url(key + 3, claim->key, sizeof(claim->key));
+    *fmt_base64url(key + 4, claim->key, sizeof(claim->key)) = '}';
     out = put_name(out, redis, (struct span){key, sizeof(key)});
     out = put_length(out, '$', STORE_REDIS_SLOTS_CLAIM_BYTES);
     out = FMT_LIT(store_redis_slots_write(out, claim), "\r\n");

@@ -140,7 +140,7 @@ def test_what_stands_in_redis(start, upstream, connect, redis):
     wait_for(lambda: not redis.client.keys("sluice:f:*"), "the probes are gone")
     clients = hold(connect, proxy, gate, 2)
     (key,) = redis.client.keys("sluice:f:*")
-    assert re.fullmatch(rb"sluice:f:[A-Za-z0-9_-]{22}", key)
+    assert re.fullmatch(rb"sluice:f:\{[A-Za-z0-9_-]{22}\}", key)
     assert redis.client.exists(key.replace(b":f:", b":q:")), "the same 22 characters"
     first = holders_of(redis.client.get(key))
     assert sum(count for _, _, count, _ in first) == 2

@@ -126,7 +126,7 @@ def test_what_is_kept_in_redis(start, upstream, connect, redis):
     issuer.issue("a-secret-token", token_of("alpha", 100))
     log_in(client)
     keys = wait_for(lambda: redis.client.keys("sluice:t:*"), "the token is in Redis")
-    assert len(keys) == 1 and len(keys[0]) == len("sluice:t:") + 22
+    assert len(keys) == 1 and len(keys[0]) == len("sluice:t:{}") + 22
     until, project = redis.client.get(keys[0]).split(b" ")
     assert project == b"alpha" and 95 <= int(until) - time.time() <= 101
     assert 90 <= redis.client.ttl(keys[0]) <= 100

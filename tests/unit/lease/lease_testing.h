@@ -69,7 +69,8 @@ static inline void free_worker(void *arg)
 static inline struct store_redis_conf conf_of(const struct redis_testing *server)
 {
     struct store_redis_conf conf = {
-        .address_text = span_of(server->address),
+        .servers = {{.text = span_of(server->address)}},
+        .server_count = 1,
         .prefix = SPAN("test"),
         .decision_timeout_us = 60000,
         .command_timeout_us = 250000,
@@ -78,7 +79,7 @@ static inline struct store_redis_conf conf_of(const struct redis_testing *server
         .secret_fingerprint = SPAN("0123456789012345678901"),
     };
     struct span host;
-    assert_null(net_address_parse(&conf.address, conf.address_text, &host));
+    assert_null(net_address_parse(&conf.servers[0].address, conf.servers[0].text, &host));
     return conf;
 }
 

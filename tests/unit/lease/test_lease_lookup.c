@@ -300,7 +300,7 @@ static bool teach(struct proxy *proxy, uint8_t number, const char *project, uint
 static bool is_in_redis(void *arg)
 {
     (void)arg;
-    return redis_testing_number(&redis, "EXISTS test:t:AQcAAAAAAAAAAAAAAAAAAA") == 1;
+    return redis_testing_number(&redis, "EXISTS test:t:{AQcAAAAAAAAAAAAAAAAAAA}") == 1;
 }
 
 static bool are_all_in_redis(void *arg)
@@ -334,11 +334,11 @@ static void test_tokens(void **state)
     assert_string_equal(look_up(&proxies[0], NULL, 1, &asked), "alpha");
     assert_true(asked.was_at_once); /* here at once, whatever was believed before */
     assert_true(loop_testing_until(&proxies[0].loop, is_in_redis, NULL));
-    assert_in_range(redis_testing_number(&redis, "TTL test:t:AQcAAAAAAAAAAAAAAAAAAA"), 95, 100);
+    assert_in_range(redis_testing_number(&redis, "TTL test:t:{AQcAAAAAAAAAAAAAAAAAAA}"), 95, 100);
     assert_string_equal(look_up(&proxies[1], NULL, 1, &asked), "alpha");
     assert_false(asked.was_at_once);
     /* It is remembered to its end, even when Redis forgets. */
-    redis_testing_do(&redis, "DEL test:t:AQcAAAAAAAAAAAAAAAAAAA");
+    redis_testing_do(&redis, "DEL test:t:{AQcAAAAAAAAAAAAAAAAAAA}");
     make_older(&proxies[1], LEASE_TOKEN, 1, 3600000000);
     assert_string_equal(look_up(&proxies[1], NULL, 1, &asked), "alpha");
     assert_true(asked.was_at_once);
@@ -361,7 +361,7 @@ static void test_strange_values(void **state)
     begin_up(&proxy);
     for (unsigned i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         redisReply *reply =
-            redisCommand(redis.client, "SET test:t:AQcAAAAAAAAAAAAAAAAAAA %s", values[i]);
+            redisCommand(redis.client, "SET test:t:{AQcAAAAAAAAAAAAAAAAAAA} %s", values[i]);
         freeReplyObject(reply);
         assert_string_equal(look_up(&proxy, NULL, 1, &asked), "");
         make_older(&proxy, LEASE_TOKEN, 1, LEASE_STRANGER_US);

@@ -130,7 +130,7 @@ static void test_two_proxies_exactly(void **state)
     assert_int_equal(question.ask.charges[0].readings[0].used, 1000);
     assert_int_equal(question.ask.charges[0].readings[1].used, 1000);
     assert_true(are_keys_mortal());
-    assert_int_equal(redis_testing_number(&redis, "ZCARD test:proxies"), 2);
+    assert_int_equal(redis_testing_number(&redis, "ZCARD test:{fleet}:proxies"), 2);
     for (unsigned p = 0; p < 2; p++) {
         free(floods[p].questions);
         end(&proxies[p]);

@@ -226,8 +226,8 @@ static void test_redis(void **state)
     struct plan *plan = bench_plan(
         bench_replace("'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000", redis));
     assert_false(plan->store_is_memory);
-    assert_span(plan->redis.address_text, "[::1]:6379");
-    assert_int_equal(plan->redis.address.port, 6379);
+    assert_span(plan->redis.servers[0].text, "[::1]:6379");
+    assert_int_equal(plan->redis.servers[0].address.port, 6379);
     assert_span(plan->redis.username, "u");
     assert_span(plan->redis.password, "s3cret");
     assert_span(plan->redis.prefix, "edge");

@@ -14,7 +14,7 @@
 
 #include "store/loop_testing.h"
 #include "store/redis_fake.h"
-#include "store/store_redis_link.h"
+#include "store/store_redis_route.h"
 
 #define START   "1795305600"
 #define GRANT   "*9\r\n:1\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:2\r\n:" START "\r\n:1\r\n"
@@ -30,7 +30,7 @@ struct rig {
     struct loop_testing loop;
     struct redis_fake fake;
     struct store_redis *redis;
-    struct store_redis_link *link;
+    struct store_redis_route *route;
     struct told_testing told;
     unsigned ups;
 };
@@ -47,25 +47,25 @@ static void on_done(struct store_redis_op *op, enum store_answer result,
 static void on_change(void *arg, bool is_up)
 {
     struct rig *rig = arg;
-    assert_int_equal(is_up, store_redis_link_is_open(rig->link));
+    assert_int_equal(is_up, store_redis_route_is_open(rig->route));
     rig->ups += is_up;
 }
 
 static void make_link(void *arg)
 {
     struct rig *rig = arg;
-    rig->link = store_redis_link_new(rig->redis, rig->loop.loop, on_change, rig);
+    rig->route = store_redis_route_new(rig->redis, rig->loop.loop, on_change, rig);
 }
 
 static void free_link(void *arg)
 {
     struct rig *rig = arg;
-    store_redis_link_free(rig->link);
+    store_redis_route_free(rig->route);
 }
 
 static bool is_open(void *arg)
 {
-    return store_redis_link_is_open(((struct rig *)arg)->link);
+    return store_redis_route_is_open(((struct rig *)arg)->route);
 }
 
 static bool was_lost(void *arg)
@@ -78,7 +78,8 @@ static void connect_rig(struct rig *rig)
 {
     loop_testing_start(&rig->loop);
     struct store_redis_conf conf = {
-        .address_text = span_of(rig->fake.address),
+        .servers = {{.text = span_of(rig->fake.address)}},
+        .server_count = 1,
         .prefix = SPAN("test"),
         .decision_timeout_us = 50000,
         .command_timeout_us = 200000,
@@ -86,7 +87,7 @@ static void connect_rig(struct rig *rig)
         .secret_fingerprint = SPAN("fp"),
     };
     struct span host;
-    assert_null(net_address_parse(&conf.address, conf.address_text, &host));
+    assert_null(net_address_parse(&conf.servers[0].address, conf.servers[0].text, &host));
     rig->redis = store_redis_new(&conf);
     assert_non_null(rig->redis);
     told_testing_begin(&rig->told);
@@ -128,7 +129,7 @@ struct call {
 static void charge(void *arg)
 {
     struct call *call = arg;
-    call->answer = store_redis_link_charge(call->rig->link, &call->asked->op);
+    call->answer = store_redis_route_charge(call->rig->route, &call->asked->op);
 }
 
 static bool is_ended(void *arg)
@@ -239,7 +240,7 @@ static void test_misbehaviour(void **state)
         {"BUSY", "-BUSY Redis is busy\r\n", STORE_AWAY, true, .logged = "SCRIPT KILL"},
         {"NOPERM", "-NOPERM this user\r\n", STORE_AWAY, true, .logged = "+evalsha"},
         {"NOAUTH", "-NOAUTH Authentication required.\r\n", STORE_AWAY, true, .logged = "password"},
-        {"MOVED", "-MOVED 3999 127.0.0.1:6381\r\n", STORE_AWAY, true, .logged = "standalone"},
+        {"MOVED", "-MOVED 3999 127.0.0.1:6381\r\n", STORE_AWAY, true, .logged = "topology"},
         {"WRONGTYPE", "-WRONGTYPE Operation against\r\n", STORE_AWAY, false, .logged = ""},
         {"layout", "-SLUICELAYOUT test:q:x\r\n", STORE_AWAY, false, .logged = ""},
         {"unknown", "-WHATEVER it is\r\n", STORE_AWAY, false, .logged = ""},
@@ -394,7 +395,7 @@ static void charge_many(void *arg)
     for (unsigned i = 0; i < many->count; i++) {
         fill(&many->asked[i]);
         many->pending +=
-            store_redis_link_charge(many->rig->link, &many->asked[i].op) == STORE_PENDING;
+            store_redis_route_charge(many->rig->route, &many->asked[i].op) == STORE_PENDING;
     }
 }
 

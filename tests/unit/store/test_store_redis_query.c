@@ -13,13 +13,13 @@
 
 #include "store/loop_testing.h"
 #include "store/redis_fake.h"
-#include "store/store_redis_link.h"
+#include "store/store_redis_route.h"
 
 struct rig {
     struct loop_testing loop;
     struct redis_fake fake;
     struct store_redis *redis;
-    struct store_redis_link *link;
+    struct store_redis_route *route;
 };
 
 struct asked {
@@ -46,17 +46,17 @@ static void on_done(struct store_redis_query *query, enum store_redis_found foun
 static void make_link(void *arg)
 {
     struct rig *rig = arg;
-    rig->link = store_redis_link_new(rig->redis, rig->loop.loop, NULL, NULL);
+    rig->route = store_redis_route_new(rig->redis, rig->loop.loop, NULL, NULL);
 }
 
 static void free_link(void *arg)
 {
-    store_redis_link_free(((struct rig *)arg)->link);
+    store_redis_route_free(((struct rig *)arg)->route);
 }
 
 static bool is_open(void *arg)
 {
-    return store_redis_link_is_open(((struct rig *)arg)->link);
+    return store_redis_route_is_open(((struct rig *)arg)->route);
 }
 
 static void begin(struct rig *rig)
@@ -65,14 +65,15 @@ static void begin(struct rig *rig)
     redis_fake_start(&rig->fake, redis_fake_greet);
     loop_testing_start(&rig->loop);
     struct store_redis_conf conf = {
-        .address_text = span_of(rig->fake.address),
+        .servers = {{.text = span_of(rig->fake.address)}},
+        .server_count = 1,
         .prefix = SPAN("fleet"),
         .command_timeout_us = 200000,
         .connect_timeout_us = 300000,
         .secret_fingerprint = SPAN("fp"),
     };
     struct span host;
-    assert_null(net_address_parse(&conf.address, conf.address_text, &host));
+    assert_null(net_address_parse(&conf.servers[0].address, conf.servers[0].text, &host));
     rig->redis = store_redis_new(&conf);
     assert_non_null(rig->redis);
     loop_testing_call(&rig->loop, make_link, rig);
@@ -90,7 +91,7 @@ static void end(struct rig *rig)
 static void send_query(void *arg)
 {
     struct asked *asked = arg;
-    asked->answer = store_redis_link_query(asked->rig->link, &asked->query);
+    asked->answer = store_redis_route_query(asked->rig->route, &asked->query);
     assert_int_equal(asked->endings, 0); /* never from inside */
 }
 

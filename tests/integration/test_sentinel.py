@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Redis under Sentinel: the master is found, followed when another takes over, and its counts never go back."""
+import collections
+import json
+import threading
+
+import pytest
+from harness.configs import forward
+from harness.ports import take_port
+from harness.redis_fleet import SentinelFleet
+from harness.waiting import wait_for
+
+USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
+
+
+@pytest.fixture
+def fleet(world):
+    made = SentinelFleet(world.folder)
+    world.redises.extend(made.sentinels + made.servers)
+    return made
+
+
+def config_of(server, servers, **more):
+    store = {"type": "redis", "topology": "sentinel", "servers": servers, "master": SentinelFleet.NAME,
+             "decision_timeout": "250ms", "fleet_size": 1, "on_failure": "deny"}
+    return forward(server, store=store, **more, quotas={"user": {"key": ["user"], "limits": {"day": 100000}}}, **USERS)
+
+
+def ask(client, user="alice"):
+    return client.ask("GET", "/", [("X-User", user)])
+
+
+def source_of(proxy, reply):
+    return proxy.line_of(reply)["quotas"][0].get("source")
+
+
+def wait_until_counting(connect, proxy):
+    def counts():
+        client = connect(proxy)
+        reply = ask(client, "probe")
+        client.close()
+        return reply.status == 200 and source_of(proxy, reply) in ("store", "lease")
+
+    wait_for(counts, "the proxy counts in Redis")
+
+
+def clients_of(node):
+    """The workers' connections that count there."""
+    return [row for row in node.client.client_list() if row["name"].startswith("sluice:")]
+
+
+def used_in(node):
+    """The largest total of a subject in this server."""
+    totals = [0]
+    for key in node.client.scan_iter("sluice:q:*"):
+        value = node.client.get(key)
+        totals.append(int.from_bytes(value[32:36], "little") + int.from_bytes(value[36:40], "little"))
+    return max(totals)
+
+
+def test_the_master_is_found(start, upstream, connect, verb, world, fleet):
+    dead = f"127.0.0.1:{take_port()}"
+    proxy = start(config_of(upstream(), [dead, *fleet.addresses], admin={"address": f"unix:{world.folder}/admin.sock"}))
+    wait_until_counting(connect, proxy)
+    assert fleet.master() is fleet.servers[0]
+    assert all(name.startswith(b"sluice:") for name in fleet.servers[0].client.keys("sluice:*"))
+    wait_for(lambda: len(clients_of(fleet.servers[0])) == 2, "both workers are connected")
+    store = json.loads(verb("status", "-s", world.folder / "admin.sock", "--json").stdout)["store"]
+    assert store["topology"] == "sentinel" and store["state"] == "up"
+    assert store["servers"] == [dead, *fleet.addresses] and store["nodes"] == store["nodes_up"] > 0
+
+
+def test_a_failover_is_followed_and_no_count_goes_back(start, upstream, connect, fleet):
+    proxy = start(config_of(upstream(), fleet.addresses))
+    wait_until_counting(connect, proxy)
+    statuses, stop = collections.Counter(), threading.Event()
+
+    def load():
+        client = connect(proxy)
+        while not stop.wait(0.005):
+            statuses[ask(client).status] += 1
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: statuses[200] > 200, "requests are counted")
+    fleet.servers[0].kill()
+    promoted = wait_for(fleet.master, "another server is promoted", 20)
+    wait_until_counting(connect, proxy)
+    before = statuses[200]
+    wait_for(lambda: statuses[200] > before + 100, "requests are counted there")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) <= {200, 503}, statuses
+    # What was admitted was granted, and what was granted is known to the one that took over.
+    assert used_in(promoted) >= statuses[200]
+    (event,) = proxy.events("failover")
+    assert event["from"] == fleet.servers[0].address and event["to"] == promoted.address
+
+
+def test_a_master_that_is_demoted_in_its_place_is_left(start, upstream, connect, fleet):
+    proxy = start(config_of(upstream(), fleet.addresses))
+    wait_until_counting(connect, proxy)
+    fleet.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", fleet.NAME)
+    promoted = wait_for(lambda: next((node for node in fleet.servers[1:] if node.role() == "master"), None), "another server is promoted")
+    wait_for(lambda: fleet.servers[0].role() == "slave", "the old one follows it")
+    before = used_in(promoted)
+    wait_until_counting(connect, proxy)
+    client = connect(proxy)
+    wait_for(lambda: ask(client).status == 200 and used_in(promoted) > before, "the new master counts")
+
+
+def test_sentinels_that_know_nothing_are_passed_over(start, upstream, connect, fleet):
+    proxy = start(config_of(upstream(), [fleet.servers[1].address, *fleet.addresses]))
+    wait_until_counting(connect, proxy)
+    assert "cannot be asked where the master is: it does not answer as a sentinel" in proxy.stderr()

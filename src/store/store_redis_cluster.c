@@ -215,14 +215,20 @@ static void take_map(struct store_redis_cluster *cluster)
     }
     for (unsigned i = 0; i < map->node_count; i++)
         places[i] = node_of(cluster, (struct span){map->list[i].text, map->list[i].len});
+    bool is_placed = true;
     for (unsigned slot = 0; slot < STORE_REDIS_SLOT_COUNT; slot++) {
         uint8_t *node = &map->nodes[slot];
-        *node = *node == STORE_REDIS_NO_NODE ? STORE_REDIS_NO_NODE : places[*node];
+        if (*node == STORE_REDIS_NO_NODE)
+            continue;
+        *node = places[*node];
+        is_placed &= *node != STORE_REDIS_NO_NODE;
     }
     tell_failovers(cluster, map->nodes);
     memcpy(cluster->owner, map->nodes, sizeof(cluster->owner));
     cluster->has_map = true;
-    cluster->has_whole_map |= is_whole;
+    /* No room for a node, perhaps: there is once those without slots are gone. */
+    cluster->is_wanted = !is_placed;
+    cluster->has_whole_map |= is_whole && is_placed;
     count_slots(cluster);
     loop_task_schedule(cluster->loop, &cluster->tidy);
     tell_change(cluster, false);

@@ -5,6 +5,8 @@
  *      ^_______________________ store_redis_link_fail _______________________________|
  *
  * Replies come in the order of the commands: `flights` is the queue of those that have no reply yet. */
+#include "store/store_redis_link.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

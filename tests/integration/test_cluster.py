@@ -24,7 +24,7 @@ def fleet(world):
 def config_of(server, fleet, quotas=None, **more):
     store = {"type": "redis", "topology": "cluster", "servers": [node.address for node in fleet.nodes[:2]],
              "decision_timeout": "250ms", "fleet_size": 1, "on_failure": "deny", **more}
-    quotas = quotas or {"user": {"key": ["user"], "limits": {"day": 100000}}}
+    quotas = quotas or {"user": {"key": ["user"], "limits": {"day": 100000}, "accuracy": "exact"}}
     return forward(server, store=store, quotas=quotas, identities=IDENTITIES, subject_secret="of the whole group")
 
 
@@ -100,8 +100,8 @@ def test_subjects_count_where_their_slots_are(start, upstream, connect, fleet):
 
 
 def test_quotas_on_several_nodes_are_taken_together_or_not_at_all(start, upstream, connect, fleet):
-    quotas = {"user": {"key": ["user"], "limits": {"day": 5}},
-              "team": {"key": ["team"], "limits": {"day": 12}}}
+    quotas = {"user": {"key": ["user"], "limits": {"day": 5}, "accuracy": "exact"},
+              "team": {"key": ["team"], "limits": {"day": 12}, "accuracy": "exact"}}
     wait_for_room(86400, 60)
     proxy = start(config_of(upstream(), fleet, quotas))
     wait_until_counting(connect, proxy, ["probe"])

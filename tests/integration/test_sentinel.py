@@ -23,7 +23,7 @@ def fleet(world):
 def config_of(server, servers, **more):
     store = {"type": "redis", "topology": "sentinel", "servers": servers, "master": SentinelFleet.NAME,
              "decision_timeout": "250ms", "fleet_size": 1, "on_failure": "deny"}
-    return forward(server, store=store, **more, quotas={"user": {"key": ["user"], "limits": {"day": 100000}}}, **USERS)
+    return forward(server, store=store, **more, quotas={"user": {"key": ["user"], "limits": {"day": 100000}, "accuracy": "exact"}}, **USERS)
 
 
 def ask(client, user="alice"):

@@ -104,9 +104,16 @@ static void take_range(struct store_redis_map *map, int64_t port)
         return; /* nobody knows where that node is */
     unsigned len = store_redis_map_join(text, host, port < 0 ? 0 : (uint64_t)port);
     uint8_t node = len == 0 ? STORE_REDIS_NO_NODE : node_of(map, text, len);
-    for (int64_t slot = map->begin; node != STORE_REDIS_NO_NODE && slot <= map->end; slot++) {
-        map->covered += map->nodes[slot] == STORE_REDIS_NO_NODE;
+    if (node == STORE_REDIS_NO_NODE)
+        return;
+    for (int64_t slot = map->begin; slot <= map->end; slot++) {
+        if (map->nodes[slot] != STORE_REDIS_NO_NODE) {
+            map->is_bad =
+                true; /* no server says a slot twice; so all ranges together cost one pass */
+            return;
+        }
         map->nodes[slot] = node;
+        map->covered++;
     }
 }
 
@@ -128,6 +135,8 @@ void store_redis_map_take(void *arg, const struct store_redis_piece *piece)
 {
     struct store_redis_map *map = arg;
     bool is_integer = piece->type == STORE_REDIS_INTEGER;
+    if (map->is_bad)
+        return;
     if (piece->depth == 1) {
         map->is_bad |= piece->type != STORE_REDIS_ARRAY;
         map->begin = map->end = -1;

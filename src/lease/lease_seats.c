@@ -43,9 +43,7 @@ struct lease_seats {
     struct loop *loop;
     uint8_t holder[STORE_REDIS_SLOTS_HOLDER];
     uint32_t sequence;
-    uint32_t epoch;         /* of the server; 0: none yet */
-    uint64_t trusted_at_us; /* before that it is not asked for more */
-    struct list said;       /* all seats; the one that was said longest ago first */
+    struct list said; /* all seats; the one that was said longest ago first */
     struct list due;
     struct list spare;
     unsigned spare_count;
@@ -236,15 +234,16 @@ static void on_flush(void *arg)
     run_ready(seats);
 }
 
-static bool is_trusted(const struct lease_seats *seats)
+static bool is_trusted(const struct lease_seats *seats, const uint8_t key[16])
 {
+    uint64_t anew_at_us = store_redis_route_anew_at_us(seats->worker->route, key);
     return store_redis_route_is_open(seats->worker->route) &&
-           seats->loop->mono_us >= seats->trusted_at_us;
+           (anew_at_us == 0 || seats->loop->mono_us >= anew_at_us + ANEW_US);
 }
 
 bool lease_seats_ask(struct lease_seats *seats, struct lease_slot *slot)
 {
-    bool is_open = is_trusted(seats);
+    bool is_open = is_trusted(seats, slot->told.key);
     if (!is_open && !store_redis_route_is_starting(seats->worker->route))
         return false;
     struct lease_seat *seat = seat_of(seats, slot->told.key);
@@ -374,11 +373,6 @@ static void on_look(void *arg)
 
 void lease_seats_on_change(struct lease_seats *seats, bool is_up)
 {
-    uint32_t epoch = store_redis_route_epoch(seats->worker->route);
-    if (is_up && seats->epoch != 0 && epoch != seats->epoch)
-        seats->trusted_at_us = seats->loop->mono_us + ANEW_US;
-    if (is_up)
-        seats->epoch = epoch;
     LIST_EACH_SAFE (node, &seats->said) {
         struct lease_seat *seat = LIST_OF(node, struct lease_seat, said);
         if (is_up) {

@@ -6,17 +6,19 @@
 #include <string.h>
 
 #include "net/net_resolve.h"
+#include "store/store_redis_fault.h"
 #include "store/store_redis_map.h"
 #include "store/store_redis_reply.h"
 #include "store/store_redis_script.h"
 #include "store/store_redis_seeds.h"
 #include "store/store_redis_spot.h"
 
-#define LOOK_US         250000
-#define REFRESH_LEAST   100000 /* between two questions */
-#define REFRESH_US      UINT64_C(60000000)
-#define REFRESH_SPAN_US UINT64_C(24000000) /* 60 s +- 20 % */
-#define UNUSED_US       30000000 /* a node without slots stays so long: it may be getting some */
+#define LOOK_US          250000
+#define REFRESH_LEAST    100000 /* between two questions */
+#define REFRESH_US       UINT64_C(60000000)
+#define REFRESH_SPAN_US  UINT64_C(24000000) /* 60 s +- 20 % */
+#define REFRESH_HOLES_US 1000000            /* while slots are nobody's, as far as is known */
+#define UNUSED_US        30000000 /* a node without slots stays so long: it may be getting some */
 
 struct cluster_node {
     struct store_redis_cluster *cluster;
@@ -38,7 +40,7 @@ struct store_redis_cluster {
     struct cluster_node nodes[STORE_REDIS_MAP_NODES_MAX];
     uint8_t owner[STORE_REDIS_SLOT_COUNT]; /* a node's place; STORE_REDIS_NO_NODE */
     uint16_t fleet_slot;
-    bool has_map, has_whole_map;
+    bool has_map;
     bool is_decided; /* not starting any more */
     bool is_ending;
 
@@ -76,7 +78,7 @@ static bool is_well(const struct store_redis_cluster *cluster)
         if (node->link != NULL && node->slots != 0 && !store_redis_link_is_up(node->link))
             return false;
     }
-    return cluster->has_whole_map;
+    return true;
 }
 
 /* Is there anything to wait for before the first decision? */
@@ -125,6 +127,7 @@ static bool node_begin(struct store_redis_cluster *cluster, struct cluster_node 
 {
     const struct store_redis_link_use use = {
         .duty = STORE_REDIS_SHARD,
+        .is_later = cluster->is_decided,
         .on_change = on_node,
         .on_redirect = on_redirect,
         .arg = cluster,
@@ -134,10 +137,8 @@ static bool node_begin(struct store_redis_cluster *cluster, struct cluster_node 
         return false;
     *node = (struct cluster_node){.cluster = cluster, .name = peer->name};
     node->link = store_redis_link_new(cluster->redis, cluster->loop, peer, &use);
-    if (node->link == NULL) {
-        store_redis_peer_leave(cluster->redis, peer);
+    if (node->link == NULL)
         return false;
-    }
     if (store_redis_spot_begin(&node->spot, node->link, cluster->resolver, node->name, NULL))
         return true;
     store_redis_link_free(node->link);
@@ -208,8 +209,7 @@ static void take_map(struct store_redis_cluster *cluster)
 {
     struct store_redis_map *map = &cluster->map;
     uint8_t places[STORE_REDIS_MAP_NODES_MAX];
-    bool is_whole = store_redis_map_is_whole(map);
-    if (map->covered == 0 || (cluster->has_whole_map && !is_whole)) {
+    if (map->covered == 0) {
         cluster->is_wanted = true;
         return;
     }
@@ -218,8 +218,10 @@ static void take_map(struct store_redis_cluster *cluster)
     bool is_placed = true;
     for (unsigned slot = 0; slot < STORE_REDIS_SLOT_COUNT; slot++) {
         uint8_t *node = &map->nodes[slot];
-        if (*node == STORE_REDIS_NO_NODE)
+        if (*node == STORE_REDIS_NO_NODE) {
+            *node = cluster->owner[slot]; /* what is not spoken of stays where it was */
             continue;
+        }
         *node = places[*node];
         is_placed &= *node != STORE_REDIS_NO_NODE;
     }
@@ -227,8 +229,8 @@ static void take_map(struct store_redis_cluster *cluster)
     memcpy(cluster->owner, map->nodes, sizeof(cluster->owner));
     cluster->has_map = true;
     /* No room for a node, perhaps: there is once those without slots are gone. */
-    cluster->is_wanted = !is_placed;
-    cluster->has_whole_map |= is_whole && is_placed;
+    if (!is_placed || !store_redis_map_is_whole(map))
+        cluster->due_us = cluster->loop->mono_us + REFRESH_HOLES_US;
     count_slots(cluster);
     loop_task_schedule(cluster->loop, &cluster->tidy);
     tell_change(cluster, false);
@@ -255,8 +257,14 @@ static void on_answer(struct store_redis_question *question, const struct store_
         return;
     }
     cluster->is_wanted = true;
-    if (reply != NULL && asked == cluster->guide)
-        store_redis_link_drop(asked, "it does not answer as a node of a cluster");
+    if (reply == NULL || asked != cluster->guide)
+        return;
+    char why[STORE_REDIS_WHY_BYTES];
+    struct span error = store_redis_reply_text(reply, 0);
+    bool is_error = reply->types[0] == STORE_REDIS_ERROR;
+    if (is_error)
+        store_redis_fault_say(store_redis_fault_of(error), error, why);
+    store_redis_link_drop(asked, is_error ? why : "it does not answer as a node of a cluster");
 }
 
 /* Whom to ask: who has sent something elsewhere; else any node; else a seed. */
@@ -321,6 +329,10 @@ static bool on_redirect(void *arg, struct store_redis_link *link,
 {
     struct store_redis_cluster *cluster = arg;
     bool is_asking = span_starts_with(error, SPAN("ASK"));
+    if (store_redis_fault_is_slot(error)) {
+        cluster_refresh(cluster);
+        return false;
+    }
     char text[NET_ADDRESS_TEXT_MAX], asked[NET_ADDRESS_TEXT_MAX];
     uint16_t slot = 0;
     const struct net_address *at = &store_redis_link_place(link)->address;
@@ -457,32 +469,37 @@ bool store_redis_cluster_is_open(const struct store_redis_cluster *cluster)
     return cluster->is_decided && has_node_up(cluster);
 }
 
-struct store_redis_link *store_redis_cluster_link(struct store_redis_cluster *cluster,
+struct store_redis_link *store_redis_cluster_link(const struct store_redis_cluster *cluster,
                                                   uint16_t slot)
 {
     uint8_t place = cluster->owner[slot];
     return place == STORE_REDIS_NO_NODE ? NULL : cluster->nodes[place].link;
 }
 
+static bool node_counts(const struct cluster_node *node)
+{
+    return node->link != NULL && node->slots != 0 && store_redis_link_is_up(node->link);
+}
+
 struct store_redis_link *store_redis_cluster_any(struct store_redis_cluster *cluster)
 {
     for (unsigned i = 0; i < STORE_REDIS_MAP_NODES_MAX; i++) {
-        struct store_redis_link *link = cluster->nodes[i].link;
-        if (link != NULL && cluster->nodes[i].slots != 0 && store_redis_link_is_up(link))
-            return link;
+        if (node_counts(&cluster->nodes[i]))
+            return cluster->nodes[i].link;
     }
     return NULL;
 }
 
-uint32_t store_redis_cluster_epoch(const struct store_redis_cluster *cluster)
+bool store_redis_cluster_is_at(const struct store_redis_cluster *cluster,
+                               const struct net_address *address)
 {
-    uint32_t epoch = 0;
     for (unsigned i = 0; i < STORE_REDIS_MAP_NODES_MAX; i++) {
         const struct cluster_node *node = &cluster->nodes[i];
-        if (node->link != NULL && node->slots != 0)
-            epoch ^= store_redis_link_epoch(node->link);
+        if (node_counts(node) &&
+            net_address_eq(&store_redis_link_place(node->link)->address, address))
+            return true;
     }
-    return epoch;
+    return false;
 }
 
 void store_redis_cluster_each(struct store_redis_cluster *cluster,

@@ -4,7 +4,7 @@
  * where it belongs, at most STORE_REDIS_HOPS_MAX times.
  *
  * The slots are asked for at the start, when a node says MOVED or is away, and every minute; by one question at a time.
- * A map with holes does not take the place of one without. */
+ * Slots that a map leaves out stay where they were. */
 #ifndef SLUICE_STORE_REDIS_CLUSTER_H
 #define SLUICE_STORE_REDIS_CLUSTER_H
 
@@ -29,14 +29,15 @@ bool store_redis_cluster_is_starting(const struct store_redis_cluster *cluster);
 bool store_redis_cluster_is_open(const struct store_redis_cluster *cluster);
 
 /* NULL: nobody has it, as far as is known. */
-struct store_redis_link *store_redis_cluster_link(struct store_redis_cluster *cluster,
+struct store_redis_link *store_redis_cluster_link(const struct store_redis_cluster *cluster,
                                                   uint16_t slot);
 
-/* Some node that is up; NULL: none is. */
+/* Some node that has slots and is up; NULL: none is. */
 struct store_redis_link *store_redis_cluster_any(struct store_redis_cluster *cluster);
+/* Is there such a node at this address? */
+bool store_redis_cluster_is_at(const struct store_redis_cluster *cluster,
+                               const struct net_address *address);
 
-/* Changes when the server of any slot was started again or another one has taken over. */
-uint32_t store_redis_cluster_epoch(const struct store_redis_cluster *cluster);
 /* Call it on every link. */
 void store_redis_cluster_each(struct store_redis_cluster *cluster,
                               void (*fn)(struct store_redis_link *link));

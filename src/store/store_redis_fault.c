@@ -2,8 +2,13 @@
 /* store_redis_fault.c - see store_redis_fault.h and the table store_redis_faults.def. */
 #include "store/store_redis_fault.h"
 
+#include <stdio.h>
+
+#define ERROR_SHOWN_MAX 200
+
 static const struct store_redis_fault FAULTS[] = {
-#define FAULT(word, remedy, advice) {{word, sizeof(word) - 1}, STORE_REDIS_##remedy, advice},
+#define FAULT(word, remedy, slot, advice)                                                          \
+    {{word, sizeof(word) - 1}, STORE_REDIS_##remedy, METRICS_STORE_FAULT_##slot, advice},
 #include "store/store_redis_faults.def"
 #undef FAULT
 };
@@ -41,8 +46,15 @@ bool store_redis_fault_is_redirect(struct span error)
     return span_eq(word, SPAN("MOVED")) || span_eq(word, SPAN("ASK"));
 }
 
-bool store_redis_fault_is_cluster(struct span error)
+void store_redis_fault_say(const struct store_redis_fault *fault, struct span error,
+                           char why[STORE_REDIS_WHY_BYTES])
 {
-    struct span word = first_word(error);
-    return span_eq(word, SPAN("CLUSTERDOWN")) || span_eq(word, SPAN("TRYAGAIN"));
+    snprintf(why, STORE_REDIS_WHY_BYTES, "%.*s (%s)",
+             (int)(error.len < ERROR_SHOWN_MAX ? error.len : ERROR_SHOWN_MAX), error.ptr,
+             fault->advice);
+}
+
+bool store_redis_fault_is_slot(struct span error)
+{
+    return span_eq(first_word(error), SPAN("CLUSTERDOWN"));
 }

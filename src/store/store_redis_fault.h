@@ -6,6 +6,9 @@
 #include <stdbool.h>
 
 #include "base/base_span.h"
+#include "metrics/metrics.h"
+
+#define STORE_REDIS_WHY_BYTES 512
 
 enum store_redis_remedy {
     STORE_REDIS_DROP,  /* nothing can be expected of this server: the breaker opens */
@@ -16,6 +19,7 @@ enum store_redis_remedy {
 struct store_redis_fault {
     struct span word;
     enum store_redis_remedy remedy;
+    metrics_slot slot; /* counts them */
     const char *advice;
 };
 
@@ -28,8 +32,12 @@ bool store_redis_fault_is_noscript(struct span error);
 /* MOVED or ASK: not executed, another server has the key. */
 bool store_redis_fault_is_redirect(struct span error);
 
-/* What only a node of a cluster says: it cannot serve this slot (yet). */
-bool store_redis_fault_is_cluster(struct span error);
+/* The error and the advice, in one line. */
+void store_redis_fault_say(const struct store_redis_fault *fault, struct span error,
+                           char why[STORE_REDIS_WHY_BYTES]);
+
+/* CLUSTERDOWN: a node of a cluster cannot serve this slot; perhaps it serves others. */
+bool store_redis_fault_is_slot(struct span error);
 
 /* NOPERM: the user may not do this; perhaps it may do the rest. */
 bool store_redis_fault_is_noperm(struct span error);

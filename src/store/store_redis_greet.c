@@ -11,7 +11,6 @@
 #include "base/base_fmt.h"
 #include "base/base_hash.h"
 #include "base/base_parse.h"
-#include "store/store_redis_fault.h"
 #include "store/store_redis_script.h"
 #include "store/store_redis_slots.h"
 
@@ -213,8 +212,10 @@ static const char *judge_role(const struct store_redis_reply *reply,
         return "ROLE told no role";
     if (span_eq(role, SPAN("master")))
         return NULL;
-    snprintf(why, STORE_REDIS_WHY_BYTES, "its role is \"%.*s\": name the master in \"servers\"",
-             (int)role.len, role.ptr);
+    snprintf(
+        why, STORE_REDIS_WHY_BYTES,
+        "its role is \"%.*s\": its master is looked for; standalone, name that in \"servers\" too",
+        (int)role.len, role.ptr);
     return why;
 }
 
@@ -227,13 +228,6 @@ static const char *judge_sha(const struct store_redis_reply *reply, char sha[STO
     return NULL;
 }
 
-static const char *judge_error(struct span error, char why[STORE_REDIS_WHY_BYTES])
-{
-    snprintf(why, STORE_REDIS_WHY_BYTES, "%.*s (%s)", (int)(error.len < 200 ? error.len : 200),
-             error.ptr, store_redis_fault_of(error)->advice);
-    return why;
-}
-
 const char *store_redis_greet_judge(enum store_redis_step step, const struct store_redis_conf *conf,
                                     const struct store_redis_reply *reply,
                                     struct store_redis_server *server,
@@ -242,8 +236,12 @@ const char *store_redis_greet_judge(enum store_redis_step step, const struct sto
     bool is_error = reply->types[0] == STORE_REDIS_ERROR;
     bool is_optional = step == STORE_REDIS_SETNAME || step == STORE_REDIS_POLICY;
     struct span text = store_redis_reply_text(reply, 0);
-    if (is_error)
-        return is_optional ? NULL : judge_error(text, why);
+    if (is_error && is_optional)
+        return NULL;
+    if (is_error) {
+        store_redis_fault_say(store_redis_fault_of(text), text, why);
+        return why;
+    }
     switch (step) {
     case STORE_REDIS_AUTH:
     case STORE_REDIS_SELECT:

@@ -10,11 +10,11 @@
 
 #include "base/base_err.h"
 #include "store/store_redis_conf.h"
+#include "store/store_redis_fault.h"
 #include "store/store_redis_peer.h"
 #include "store/store_redis_reply.h"
 
 #define STORE_REDIS_SHA_BYTES  40
-#define STORE_REDIS_WHY_BYTES  512
 #define STORE_REDIS_PREFIX_MAX 128
 #define STORE_REDIS_OTHER_SECRET                                                                   \
     "the other proxies of this prefix have another subject_secret: their counters and ours would " \

@@ -100,6 +100,9 @@ static void link_on_up(struct store_redis_link *link)
     link_set_state(link, LINK_UP);
     link->is_started = true;
     link->errors = 0;
+    if (link->server.epoch != link->life && (link->life != 0 || link->use.is_later))
+        link->anew_at_us = link->loop->mono_us;
+    link->life = link->server.epoch;
     loop_alarm_set(link->alarm, 0);
     loop_timer_set(link->loop, &link->beat, link->loop->mono_us + BEAT_LOOK_US);
     store_redis_peer_up(link->redis, link->peer, link->place.name, link->loop->mono_us,
@@ -145,6 +148,8 @@ void store_redis_link_on_greeting(struct store_redis_link *link, unsigned step)
     char why[STORE_REDIS_WHY_BYTES];
     const char *fault = store_redis_greet_judge((enum store_redis_step)step, &link->redis->conf,
                                                 &link->parser.reply, &link->server, why);
+    if (fault != NULL && link->parser.reply.types[0] == STORE_REDIS_ERROR)
+        store_redis_link_count_error(link);
     if (fault != NULL)
         store_redis_link_fail(link, fault);
     else if (step == STORE_REDIS_PING)
@@ -307,7 +312,8 @@ void store_redis_link_rest(struct store_redis_link *link)
     link->is_resting = link->is_started = true;
     link_close(link);
     link_set_state(link, LINK_WAITING);
-    loop_alarm_set(link->alarm, 0);
+    if (link->alarm != NULL) /* else it is not quite made */
+        loop_alarm_set(link->alarm, 0);
     if (was_up && link_counts(link))
         atomic_fetch_sub(&link->peer->links_up, 1);
     store_redis_link_end_flights(link);
@@ -333,8 +339,10 @@ struct store_redis_link *store_redis_link_new(struct store_redis *redis, struct 
                                               const struct store_redis_link_use *use)
 {
     struct store_redis_link *link = calloc(1, sizeof(*link));
-    if (link == NULL)
+    if (link == NULL) {
+        store_redis_peer_leave(redis, peer);
         return NULL;
+    }
     link->redis = redis;
     link->loop = loop;
     link->peer = peer;
@@ -405,9 +413,9 @@ bool store_redis_link_is_starting(const struct store_redis_link *link)
     return !link->is_started;
 }
 
-uint32_t store_redis_link_epoch(const struct store_redis_link *link)
+uint64_t store_redis_link_anew_at_us(const struct store_redis_link *link)
 {
-    return link->server.epoch;
+    return link->anew_at_us;
 }
 
 void store_redis_link_flush(struct store_redis_link *link)

@@ -29,9 +29,11 @@ struct store_redis_place {
 };
 
 /* What a link is made for.  on_change (may be NULL): true after each handshake, false after each failure.  on_redirect
- * (may be NULL): a server of a cluster has not executed the cargo and says where it belongs; true: it was taken. */
+ * (may be NULL): a server of a cluster has not executed the cargo and says where it belongs (MOVED, ASK) or that it does not
+ * serve the slot (CLUSTERDOWN); true: it was taken. */
 struct store_redis_link_use {
     enum store_redis_duty duty;
+    bool is_later;               /* even its first server takes over from others */
     uint64_t connect_timeout_us; /* the handshake included; 0: as configured */
     const char *nowhere; /* the reason while there is no place; NULL: a name is not resolved */
     void (*on_change)(void *arg, struct store_redis_link *link, bool is_up);
@@ -40,7 +42,8 @@ struct store_redis_link_use {
     void *arg;
 };
 
-/* Made with nowhere to go to.  peer: of that duty; the link's until it is freed.  NULL when out of memory. */
+/* Made with nowhere to go to.  peer: of that duty; the link's until it is freed, left at once when this fails.  NULL when
+ * out of memory. */
 struct store_redis_link *store_redis_link_new(struct store_redis *redis, struct loop *loop,
                                               struct store_redis_peer *peer,
                                               const struct store_redis_link_use *use);
@@ -74,8 +77,8 @@ MUST_USE enum store_answer store_redis_link_send(struct store_redis_link *link,
 /* False: it was not asked. */
 bool store_redis_link_ask(struct store_redis_link *link, struct store_redis_question *question);
 
-/* Which life of the server this is; changes when it was started again or another one has taken over. */
-uint32_t store_redis_link_epoch(const struct store_redis_link *link);
+/* Since when (monotonic) its server has not been the first one, or not in its first life; 0: it is. */
+uint64_t store_redis_link_anew_at_us(const struct store_redis_link *link);
 /* Where it is, or was last. */
 const struct store_redis_place *store_redis_link_place(const struct store_redis_link *link);
 

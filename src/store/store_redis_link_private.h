@@ -70,6 +70,8 @@ struct store_redis_link {
     struct store_redis_wire wire;
     struct store_redis_parser parser;
     struct store_redis_server server;
+    uint32_t life; /* the server's epoch when it was up last; 0: never */
+    uint64_t anew_at_us;
 
     struct flight *flights;       /* ring of STORE_REDIS_FLIGHTS */
     uint64_t first, next;         /* numbers of the oldest and of the next command */
@@ -118,5 +120,7 @@ void store_redis_link_show(struct store_redis_link *link);
 
 /* store_redis_link_reply.c: read, and do what the replies say. */
 void store_redis_link_read(struct store_redis_link *link);
+/* The last reply is an error: counted, and what it means. */
+const struct store_redis_fault *store_redis_link_count_error(struct store_redis_link *link);
 
 #endif

@@ -12,20 +12,27 @@
 #define READS_PER_TURN  32 /* so that a server that talks without end cannot hold the loop */
 #define ERRORS_IN_A_ROW 16 /* of one command each; then it is the server's fault */
 
+const struct store_redis_fault *store_redis_link_count_error(struct store_redis_link *link)
+{
+    const struct store_redis_fault *fault =
+        store_redis_fault_of(store_redis_reply_text(&link->parser.reply, 0));
+    metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
+    metrics_add(link->loop->metrics, fault->slot, 1);
+    return fault;
+}
+
 static void link_on_error(struct store_redis_link *link, struct store_redis_op *op, bool is_query)
 {
     char why[STORE_REDIS_WHY_BYTES];
     struct span error = store_redis_reply_text(&link->parser.reply, 0);
-    const struct store_redis_fault *fault = store_redis_fault_of(error);
-    snprintf(why, sizeof(why), "%.*s (%s)", (int)(error.len < 200 ? error.len : 200), error.ptr,
-             fault->advice);
-    metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
-    if (store_redis_fault_is_cluster(error))
-        metrics_add(link->loop->metrics, METRICS_STORE_CLUSTER_ERRORS, 1);
+    const struct store_redis_fault *fault = store_redis_link_count_error(link);
+    store_redis_fault_say(fault, error, why);
     link->errors += fault->remedy == STORE_REDIS_COUNT;
-    /* What may not be asked beside the counting is no reason to count without the store. */
-    bool is_drop =
-        fault->remedy == STORE_REDIS_DROP && !(is_query && store_redis_fault_is_noperm(error));
+    /* What may not be asked beside the counting is no reason to count without the store, and a slot that a node does
+     * not serve none to do without its others. */
+    bool is_drop = fault->remedy == STORE_REDIS_DROP &&
+                   !(is_query && store_redis_fault_is_noperm(error)) &&
+                   !(link->use.on_redirect != NULL && store_redis_fault_is_slot(error));
     if (is_drop || link->errors >= ERRORS_IN_A_ROW)
         store_redis_link_fail(link, why);
     else
@@ -93,7 +100,7 @@ static void link_on_published(struct store_redis_link *link)
     struct span error = store_redis_reply_text(&link->parser.reply, 0);
     if (link->parser.reply.types[0] != STORE_REDIS_ERROR)
         return;
-    metrics_add(link->loop->metrics, METRICS_STORE_ERRORS, 1);
+    store_redis_link_count_error(link);
     if (!atomic_exchange(&link->redis->has_said_publish, true))
         log_warn("redis %.*s: leases of other proxies cannot be recalled: %.*s",
                  (int)link->place.name.len, link->place.name.ptr,
@@ -127,12 +134,12 @@ static void link_on_cargo(struct store_redis_link *link, const struct store_redi
         link_on_query(link, cargo->query);
 }
 
-/* Not executed: it belongs to another server. */
+/* Not executed: it belongs to another server, or to none. */
 static bool link_redirect(struct store_redis_link *link, const struct flight *flight)
 {
     struct span error = store_redis_reply_text(&link->parser.reply, 0);
     return link->parser.reply.types[0] == STORE_REDIS_ERROR && link->use.on_redirect != NULL &&
-           store_redis_fault_is_redirect(error) &&
+           (store_redis_fault_is_redirect(error) || store_redis_fault_is_slot(error)) &&
            link->use.on_redirect(link->use.arg, link,
                                  flight->kind == FLIGHT_CARGO ? &flight->cargo : NULL, error);
 }
@@ -141,6 +148,8 @@ static void link_on_question(struct store_redis_link *link, struct store_redis_q
 {
     if (link->parser.reply.types[0] != STORE_REDIS_ERROR)
         link->failures = 0;
+    else
+        store_redis_link_count_error(link);
     question->is_asked = false;
     question->done(question, &link->parser.reply);
 }

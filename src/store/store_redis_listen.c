@@ -21,6 +21,7 @@
 
 #define RETRY_FIRST_US UINT64_C(100000)
 #define RETRY_LAST_US  UINT64_C(10000000)
+#define LOOK_US        UINT64_C(500000)
 #define PING_US        UINT64_C(10000000)
 #define SILENCE_US     UINT64_C(25000000)
 #define READS_PER_TURN 32
@@ -32,14 +33,14 @@ struct store_redis_listener {
     store_redis_key_fn on_key;
     void *arg;
     struct net_stream stream;
-    struct loop_timer timer; /* to connect again; else to ping */
+    struct loop_timer timer; /* to connect again; else to look whether all is well */
     struct loop_task resume;
     struct store_redis_wire wire;
     struct store_redis_parser parser;
     bool is_open, is_connected;
     bool has_said; /* that it may not subscribe */
     unsigned failures;
-    uint64_t heard_at_us;
+    uint64_t heard_at_us, pinged_at_us;
     struct store_redis_route *route; /* borrowed */
     struct store_redis_place place;
 };
@@ -98,8 +99,8 @@ static enum err listener_say(struct store_redis_listener *listener, enum store_r
 static void listener_greet(struct store_redis_listener *listener)
 {
     listener->is_connected = true;
-    listener->heard_at_us = listener->loop->mono_us;
-    loop_timer_set(listener->loop, &listener->timer, listener->loop->mono_us + PING_US);
+    listener->heard_at_us = listener->pinged_at_us = listener->loop->mono_us;
+    loop_timer_set(listener->loop, &listener->timer, listener->loop->mono_us + LOOK_US);
     if (listener_say(listener, STORE_REDIS_AUTH) != ERR_OK ||
         listener_say(listener, STORE_REDIS_SETNAME) != ERR_OK ||
         store_redis_wire_subscribe(&listener->wire, listener->redis) != ERR_OK) {
@@ -217,18 +218,39 @@ static void listener_connect(struct store_redis_listener *listener)
         listener_fail(listener);
 }
 
+/* Another server counts instead of this one: what is published is published there.  While none does, this one may be
+ * the next that does. */
+static bool is_left_behind(const struct store_redis_listener *listener)
+{
+    struct store_redis_place place;
+    return store_redis_route_place(listener->route, &place) &&
+           !store_redis_route_is_at(listener->route, &listener->place.address);
+}
+
+static void listener_look(struct store_redis_listener *listener)
+{
+    uint64_t now_us = listener->loop->mono_us;
+    loop_timer_set(listener->loop, &listener->timer, now_us + LOOK_US);
+    if (now_us - listener->pinged_at_us < PING_US)
+        return;
+    listener->pinged_at_us = now_us;
+    if (store_redis_wire_add(&listener->wire, SPAN("*1\r\n$4\r\nPING\r\n")) == ERR_OK)
+        listener_write(listener);
+}
+
 static void listener_on_time(void *arg)
 {
     struct store_redis_listener *listener = arg;
-    uint64_t now_us = listener->loop->mono_us;
     if (!listener->is_open) {
         listener_connect(listener);
-    } else if (!listener->is_connected || now_us - listener->heard_at_us >= SILENCE_US) {
+    } else if (!listener->is_connected ||
+               listener->loop->mono_us - listener->heard_at_us >= SILENCE_US) {
         listener_fail(listener);
+    } else if (is_left_behind(listener)) {
+        listener_close(listener);
+        listener_connect(listener);
     } else {
-        loop_timer_set(listener->loop, &listener->timer, now_us + PING_US);
-        if (store_redis_wire_add(&listener->wire, SPAN("*1\r\n$4\r\nPING\r\n")) == ERR_OK)
-            listener_write(listener);
+        listener_look(listener);
     }
 }
 

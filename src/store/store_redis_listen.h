@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_redis_listen.h - one process's subscription to the channel on which proxies recall leases,
- * `<prefix>:recall`: a connection of its own, made again when it is lost.  Takes: messages.  Gives: the keys that
+ * `<prefix>:recall`: a connection of its own, made again when it is lost, or when its server
+ * does not count any more.  Takes: messages.  Gives: the keys that
  * other proxies named.  What was said while it was away is never known. */
 #ifndef SLUICE_STORE_REDIS_LISTEN_H
 #define SLUICE_STORE_REDIS_LISTEN_H

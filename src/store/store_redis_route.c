@@ -71,14 +71,14 @@ static void on_seeds(void *arg)
 /* ---- sending ---- */
 
 /* The link to the server of a key; NULL: nobody's. */
-static struct store_redis_link *link_of(struct store_redis_route *route, struct span key)
+static struct store_redis_link *link_of(const struct store_redis_route *route, struct span key)
 {
     if (route->cluster == NULL)
         return route->master;
     return store_redis_cluster_link(route->cluster, store_redis_slot_of(key));
 }
 
-static struct store_redis_link *link_of_subject(struct store_redis_route *route,
+static struct store_redis_link *link_of_subject(const struct store_redis_route *route,
                                                 const uint8_t key[16])
 {
     char tag[STORE_REDIS_KEY_TEXT_BYTES];
@@ -160,6 +160,15 @@ bool store_redis_route_place(struct store_redis_route *route, struct store_redis
     if (link != NULL)
         *place = *store_redis_link_place(link);
     return link != NULL;
+}
+
+bool store_redis_route_is_at(const struct store_redis_route *route,
+                             const struct net_address *address)
+{
+    if (route->cluster != NULL)
+        return store_redis_cluster_is_at(route->cluster, address);
+    return store_redis_link_is_up(route->master) &&
+           net_address_eq(&store_redis_link_place(route->master)->address, address);
 }
 
 unsigned store_redis_route_claims_max(const struct store_redis_route *route)
@@ -253,10 +262,10 @@ bool store_redis_route_is_starting(const struct store_redis_route *route)
                                   : store_redis_cluster_is_starting(route->cluster);
 }
 
-uint32_t store_redis_route_epoch(const struct store_redis_route *route)
+uint64_t store_redis_route_anew_at_us(const struct store_redis_route *route, const uint8_t key[16])
 {
-    return route->cluster == NULL ? store_redis_link_epoch(route->master)
-                                  : store_redis_cluster_epoch(route->cluster);
+    const struct store_redis_link *link = link_of_subject(route, key);
+    return link == NULL ? 0 : store_redis_link_anew_at_us(link);
 }
 
 void store_redis_route_flush(struct store_redis_route *route)

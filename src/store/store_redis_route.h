@@ -45,9 +45,13 @@ bool store_redis_route_publish(struct store_redis_route *route, const uint8_t ke
 /* A server that is up; false: none is. */
 struct store_redis_place;
 bool store_redis_route_place(struct store_redis_route *route, struct store_redis_place *place);
+/* Does a server count there, and is it up? */
+bool store_redis_route_is_at(const struct store_redis_route *route,
+                             const struct net_address *address);
 
-/* Which life of the servers this is; changes when one was started again or another one has taken over. */
-uint32_t store_redis_route_epoch(const struct store_redis_route *route);
+/* Since when (monotonic) the server of a subject has not been the one that it was: it was started again, or another one
+ * has taken over.  0: it has been since this worker began. */
+uint64_t store_redis_route_anew_at_us(const struct store_redis_route *route, const uint8_t key[16]);
 
 /* Send now what would leave at the end of the turn, as far as it goes: before the route is freed. */
 void store_redis_route_flush(struct store_redis_route *route);

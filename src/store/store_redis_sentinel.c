@@ -2,11 +2,13 @@
 /* store_redis_sentinel.c - see store_redis_sentinel.h. */
 #include "store/store_redis_sentinel.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base_fmt.h"
 #include "base/base_parse.h"
+#include "store/store_redis_fault.h"
 #include "store/store_redis_map.h"
 #include "store/store_redis_reply.h"
 #include "store/store_redis_seeds.h"
@@ -66,6 +68,14 @@ static void take_master(struct store_redis_sentinel *sentinel, struct span text)
         sentinel->name_len = 0; /* asked again in time */
 }
 
+static void drop_for_error(struct store_redis_sentinel *sentinel, struct span error)
+{
+    char why[STORE_REDIS_WHY_BYTES];
+    int shown = (int)(error.len < 200 ? error.len : 200);
+    snprintf(why, sizeof(why), "it does not answer as a sentinel: %.*s", shown, error.ptr);
+    store_redis_link_drop(sentinel->guide, why);
+}
+
 static void on_answer(struct store_redis_question *question, const struct store_redis_reply *reply)
 {
     struct store_redis_sentinel *sentinel =
@@ -74,11 +84,13 @@ static void on_answer(struct store_redis_question *question, const struct store_
     uint64_t port = 0;
     if (reply == NULL)
         return;
+    if (reply->types[0] == STORE_REDIS_ERROR) {
+        drop_for_error(sentinel, store_redis_reply_text(reply, 0));
+        return;
+    }
     if (reply->types[0] != STORE_REDIS_ARRAY || reply->count != 3 ||
         !parse_u64(store_redis_reply_text(reply, 2), &port)) {
-        store_redis_link_drop(sentinel->guide, reply->types[0] == STORE_REDIS_ERROR
-                                                   ? "it does not answer as a sentinel"
-                                                   : "it knows no master of this name");
+        store_redis_link_drop(sentinel->guide, "it knows no master of this name");
         return;
     }
     unsigned len = store_redis_map_join(text, store_redis_reply_text(reply, 1), port);

@@ -112,6 +112,51 @@ def test_quotas_on_several_nodes_are_taken_together_or_not_at_all(start, upstrea
     wait_for(lambda: sorted(totals(fleet).values()) == sorted([3, 3, 12] + [2] * 6), f"exact totals, not {totals(fleet)}")
 
 
+def test_what_is_given_back_is_the_same_for_every_algorithm(start, upstream, connect, fleet):
+    quotas = {"slide": {"key": ["user"], "algorithm": "sliding", "limits": {"day": 6}, "accuracy": "exact"},
+              "bucket": {"key": ["user"], "algorithm": "token_bucket", "limits": {"day": 6}, "accuracy": "exact"},
+              "team": {"key": ["team"], "limits": {"day": 7}, "accuracy": "exact"}}
+    wait_for_room(86400, 60)
+    proxy = start(config_of(upstream(), fleet, quotas))
+    wait_until_counting(connect, proxy, ["probe"])
+    client = connect(proxy)
+    # Two for each; then the team refuses, again and again, and the users lose nothing by it.
+    users = [f"user{i}" for i in range(8)]
+    statuses = [[ask(client, user, f"team{i}").status for user in users for _ in range(2)] for i in range(2)]
+    assert [found.count(200) for found in statuses] == [7, 7] and statuses[0][:7] == [200] * 7
+    fresh = connect(proxy)
+    left = collections.Counter()
+    for i, user in enumerate(users):
+        left[user] = sum(ask(fresh, user, f"own{i}").status == 200 for _ in range(7))
+    # Users 0 to 2 had two of each round, user 3 one of each.
+    assert [left[user] for user in users] == [2, 2, 2, 4, 6, 6, 6, 6]
+
+
+def test_recalls_are_heard_when_a_node_stands_still(start, upstream, connect, fleet):
+    proxies = [start(config_of(upstream(), fleet)) for _ in range(2)]
+    users = [f"user{i}" for i in range(12)]
+    for proxy in proxies:
+        wait_until_counting(connect, proxy, users)
+
+    def listeners(nodes):
+        return sum(node.subscribers("sluice:recall") for node in nodes)
+
+    wait_for(lambda: listeners(fleet.nodes) == 2, "both listen")
+    victim = next(node for node in fleet.masters() if node.subscribers("sluice:recall"))
+    others = [node for node in fleet.nodes if node is not victim]
+    victim.pause()
+
+    def listen_elsewhere():
+        for proxy in proxies:
+            client = connect(proxy)
+            for user in users:
+                ask(client, user)
+            client.close()
+        return listeners(others) == 2
+
+    wait_for(listen_elsewhere, "both listen at others, before the connections are given up for silence", 10)
+
+
 def move_slot(fleet, slot, source, target):
     """The slot with its keys, while they are used."""
     source_id, target_id = fleet.id_of(source), fleet.id_of(target)
@@ -175,6 +220,36 @@ def test_a_master_dies_and_its_replica_takes_over(start, upstream, connect, flee
     (event,) = proxy.events("failover")
     assert event["from"] == victim.address
     assert [e["address"] for e in proxy.events("store_lost")] == [victim.address]
+
+
+def test_slots_in_flight_on_other_nodes_do_not_notice_a_failover(start, upstream, connect, fleet):
+    quotas = {"user": {"key": ["user"], "limits": {"day": 100000}, "in_flight": 3, "accuracy": "exact"}}
+    wait_for_room(86400, 60)
+    proxy = start(config_of(upstream(), fleet, quotas, decision_timeout="2s", command_timeout="2s"))
+    client, nodes, seen = connect(proxy), {}, set()
+    for user in [f"user{i}" for i in range(16)]:
+        wait_until_counting(connect, proxy, [user])
+        keys = fleet.keys("sluice:q:*")
+        (new,) = set(keys) - seen
+        seen, nodes[user] = set(keys), keys[new]
+    victim = nodes["user0"]
+    others = [user for user, node in nodes.items() if node is not victim]
+    assert others
+    statuses = collections.Counter()
+
+    def others_ask():
+        statuses.update(ask(client, user).status for user in others)
+
+    victim.kill()
+
+    def is_taken_over():
+        others_ask()
+        return ask(client, "user0").status == 200 and len(fleet.masters()) == 3
+
+    wait_for(is_taken_over, "the replica counts", 20)
+    for _ in range(20):
+        others_ask()
+    assert set(statuses) == {200}, statuses
 
 
 def test_a_cluster_that_is_down_at_the_start_is_found_later(start, upstream, connect, fleet):

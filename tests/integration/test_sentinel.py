@@ -111,6 +111,19 @@ def test_a_master_that_is_demoted_in_its_place_is_left(start, upstream, connect,
     wait_for(lambda: ask(client).status == 200 and used_in(promoted) > before, "the new master counts")
 
 
+def test_recalls_are_heard_where_the_promoted_server_is(start, upstream, connect, fleet):
+    """The old master stands still: it keeps its connections, and nothing is published there any more."""
+    proxies = [start(config_of(upstream(), fleet.addresses)) for _ in range(2)]
+    for proxy in proxies:
+        wait_until_counting(connect, proxy)
+    wait_for(lambda: fleet.servers[0].subscribers("sluice:recall") == 2, "both listen at the master")
+    fleet.servers[0].pause()
+    promoted = wait_for(lambda: next((node for node in fleet.servers[1:] if node.role() == "master"), None), "another server is promoted", 20)
+    for proxy in proxies:
+        wait_until_counting(connect, proxy)
+    wait_for(lambda: promoted.subscribers("sluice:recall") == 2, "both listen there, before the old connections are given up for silence", 10)
+
+
 def test_sentinels_that_know_nothing_are_passed_over(start, upstream, connect, fleet):
     proxy = start(config_of(upstream(), [fleet.servers[1].address, *fleet.addresses]))
     wait_until_counting(connect, proxy)

@@ -60,13 +60,22 @@ class Node:
         except redis.RedisError:
             return None
 
+    def subscribers(self, channel):
+        return self.client.pubsub_numsub(channel)[0][1]
+
+    def pause(self):
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.process.pid, signal.SIGCONT)
+
     def kill(self):
         self.process.kill()
         self.process.wait()
 
     def stop(self):
         if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGCONT)
+            self.resume()
             self.kill()
         self.client.close()
 

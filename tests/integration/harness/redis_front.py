@@ -29,11 +29,11 @@ def words_of(command):
 
 def slots(*ranges):
     """The reply to CLUSTER SLOTS of (begin, end, host or None, port)."""
-    out = b"*%d\r\n" % len(ranges)
+    out = [b"*%d\r\n" % len(ranges)]
     for begin, end, host, port in ranges:
         name = b"$-1\r\n" if host is None else b"$%d\r\n%s\r\n" % (len(host), host.encode())
-        out += b"*3\r\n:%d\r\n:%d\r\n*3\r\n%s:%d\r\n$2\r\nid\r\n" % (begin, end, name, port)
-    return out
+        out.append(b"*3\r\n:%d\r\n:%d\r\n*3\r\n%s:%d\r\n$2\r\nid\r\n" % (begin, end, name, port))
+    return b"".join(out)
 
 
 class RedisFront:

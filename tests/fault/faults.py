@@ -25,7 +25,7 @@ def options():
     parser.add_argument("--to", dest="last", type=int, default=3000, metavar="N", help="at most as many as there are calls")
     parser.add_argument("--step", type=int, default=1, metavar="K")
     parser.add_argument("--class", dest="kind", choices=("alloc", "net", "io", "all"), default="all")
-    parser.add_argument("--store", choices=("memory", "redis"), default="memory")
+    parser.add_argument("--store", choices=("memory", "redis", "cluster"), default="memory")
     parser.add_argument("--seed", type=int, default=1, help="chooses among the errors that a call can end with")
     parser.add_argument("--parent", action="store_true", help="in the parent process instead of the serving one")
     parser.add_argument("--random", type=float, metavar="PERCENT", help="each call fails with this probability once the program serves, "
@@ -49,11 +49,14 @@ class Runner:
 
     def __init__(self, args, preload):
         from harness.ports import take_port
+        from harness.redis_fleet import lone_cluster
         from harness.redis_server import RedisServer
         from scenario import Scenario
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-faults-"))
-        self.redis = RedisServer(self.folder) if args.store == "redis" else None
-        self.scenario = Scenario(self.folder, preload, [take_port(), take_port()], self.redis, has_state_file=args.parent)
+        servers = {"memory": lambda folder: None, "redis": RedisServer, "cluster": lone_cluster}
+        self.redis = servers[args.store](self.folder)
+        self.scenario = Scenario(self.folder, preload, [take_port(), take_port()], self.redis, has_state_file=args.parent,
+                                 topology="cluster" if args.store == "cluster" else "standalone")
 
     def baseline(self, args):
         result = self.scenario.run(**{**orders_of(args, 0), "nth": 0, "rate_ppm": 0})

@@ -83,8 +83,8 @@ class Ended(Exception):
 class Scenario:
     """The lives of one runner, one after the other, in one folder and on the same ports."""
 
-    def __init__(self, folder, preload, ports, redis=None, has_state_file=False):
-        self.folder, self.preload, self.ports, self.redis = folder, preload, ports, redis
+    def __init__(self, folder, preload, ports, redis=None, has_state_file=False, topology="standalone"):
+        self.folder, self.preload, self.ports, self.redis, self.topology = folder, preload, ports, redis, topology
         self.upstream = Upstream(serve=serve)
         self.admin = str(folder / "admin.sock")
         self.access = folder / "access.log"
@@ -103,7 +103,7 @@ class Scenario:
         if self.has_state_file:
             store["state_file"] = str(self.folder / "state")
         if self.redis:
-            store = {"type": "redis", "servers": [self.redis.address], "on_failure": "deny", "fleet_size": 1}
+            store = {"type": "redis", "topology": self.topology, "servers": [self.redis.address], "on_failure": "deny", "fleet_size": 1}
         config = {
             "listen": listen, "workers": 1, "store": store,
             "upstreams": {"app": {"servers": [self.upstream.address], "timeouts": {"first_byte": "2s"}}},

@@ -8,6 +8,7 @@ import pytest
 
 from harness.ports import take_port
 from harness.proxy import BINARY
+from harness.redis_fleet import lone_cluster
 from harness.redis_server import RedisServer
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fault"))
@@ -25,9 +26,10 @@ def scenario(tmp_path):
     """scenario(is_redis, ...): lives in one folder, the first one without faults."""
     made = []
 
-    def make(is_redis=False, **kwargs):
-        redis = RedisServer(tmp_path) if is_redis else None
-        made.append((Scenario(tmp_path, PRELOAD, [take_port(), take_port()], redis, **kwargs), redis))
+    def make(is_redis=False, topology="standalone", **kwargs):
+        server = lone_cluster if topology == "cluster" else RedisServer
+        redis = server(tmp_path) if is_redis else None
+        made.append((Scenario(tmp_path, PRELOAD, [take_port(), take_port()], redis, topology=topology, **kwargs), redis))
         return made[-1][0]
 
     yield make
@@ -56,8 +58,9 @@ def test_a_call_of_the_serving_process_fails(scenario, kind, count):
 
 
 @pytest.mark.slow
-def test_a_call_of_the_serving_process_fails_with_redis(scenario):
-    assert not lives(scenario(is_redis=True), 10, where=state.IN_CHILD, class_mask=state.mask("all"), seed=2)
+@pytest.mark.parametrize("topology", ["standalone", "cluster"])
+def test_a_call_of_the_serving_process_fails_with_redis(scenario, topology):
+    assert not lives(scenario(is_redis=True, topology=topology), 10, where=state.IN_CHILD, class_mask=state.mask("all"), seed=2)
 
 
 @pytest.mark.slow

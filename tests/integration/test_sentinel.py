@@ -46,7 +46,7 @@ def wait_until_counting(connect, proxy):
 
 def clients_of(node):
     """The workers' connections that count there."""
-    return [row for row in node.client.client_list() if row["name"].startswith("sluice:")]
+    return [row for row in node.client.client_list() if row["name"].startswith("sluice:") and row["sub"] == "0"]
 
 
 def used_in(node):

@@ -8,6 +8,7 @@ import subprocess
 import redis
 
 from .ports import take_port
+from .redis_server import RedisServer
 from .waiting import wait_for
 
 
@@ -78,6 +79,19 @@ class Node:
             self.resume()
             self.kill()
         self.client.close()
+
+
+def cluster_info(client):
+    info = client.execute_command("CLUSTER INFO")
+    return info if isinstance(info, dict) else dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+
+
+def lone_cluster(folder):
+    """A cluster of one node, which has all slots."""
+    server = RedisServer(folder, "--cluster-enabled", "yes", "--cluster-port", str(take_port()))
+    server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    wait_for(lambda: cluster_info(server.client)["cluster_state"] == "ok", "the cluster is well")
+    return server
 
 
 class SentinelFleet:
@@ -151,9 +165,7 @@ class ClusterFleet:
 
     def _is_ready(self):
         for node in self.nodes:
-            info = node.client.execute_command("CLUSTER INFO")
-            text = info if isinstance(info, dict) else dict(
-                line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+            text = cluster_info(node.client)
             if text["cluster_state"] != "ok" or int(text["cluster_known_nodes"]) != 6:
                 return False
         replicas = [node for node in self.nodes if node.role() == "slave"]

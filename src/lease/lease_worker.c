@@ -357,12 +357,14 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     if (worker->route != NULL)
         worker->lookups = lease_lookups_new(lease, loop, worker->route);
     loop_timer_init(&worker->sweep_timer, lease_sweep_on_time, worker);
-    if (worker->route != NULL && !atomic_exchange(&lease->has_listener, true)) {
+    bool is_deaf = worker->route != NULL && !atomic_exchange(&lease->has_listener, true);
+    if (is_deaf) {
         worker->listener = store_redis_listener_new(lease->redis, loop, worker->route,
                                                     lease_recall_on_message, worker);
-        atomic_store(&lease->has_listener, worker->listener != NULL);
+        is_deaf = worker->listener == NULL;
+        atomic_store(&lease->has_listener, !is_deaf);
     }
-    if (worker->debtors == NULL || worker->alarm == NULL || worker->lookups == NULL) {
+    if (is_deaf || worker->debtors == NULL || worker->alarm == NULL || worker->lookups == NULL) {
         lease_worker_free(worker);
         return NULL;
     }

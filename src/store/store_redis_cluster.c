@@ -347,10 +347,13 @@ static bool on_redirect(void *arg, struct store_redis_link *link,
     uint8_t place = STORE_REDIS_NO_NODE;
     if (len != 0 && ++*store_redis_cargo_hops(cargo) <= STORE_REDIS_HOPS_MAX)
         place = node_of(cluster, (struct span){text, len});
-    struct cluster_node *node = place == STORE_REDIS_NO_NODE ? NULL : &cluster->nodes[place];
-    if (node != NULL)
+    bool is_sent = false;
+    if (place != STORE_REDIS_NO_NODE) {
+        struct cluster_node *node = &cluster->nodes[place];
         node->used_at_us = cluster->loop->mono_us;
-    if (node == NULL || store_redis_link_send(node->link, cargo, is_asking) != STORE_PENDING) {
+        is_sent = store_redis_link_send(node->link, cargo, is_asking) == STORE_PENDING;
+    }
+    if (!is_sent) {
         metrics_add(cluster->loop->metrics, METRICS_STORE_REDIRECTS_LOST, 1);
         store_redis_cargo_lose(cargo);
         return true;

@@ -8,6 +8,7 @@
   kill9    the serving process is killed ten times under load
   reloads  a hundred reloads under load
   store    Redis is flushed, restarted and killed under load
+  failover masters are killed five times each, under Sentinel and in a cluster (2 min)
   slow     3,000 clients that hold their connections beside good ones (2 min)
   crowd    more connections, slower readers and more load than a proxy can serve (2 min)
 
@@ -18,7 +19,7 @@ import argparse
 
 import entry
 
-SCENARIOS = ("fleet", "leases", "big", "stop", "kill9", "reloads", "store", "slow", "crowd")
+SCENARIOS = ("fleet", "leases", "big", "stop", "kill9", "reloads", "store", "failover", "slow", "crowd")
 
 
 def scenario(name):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Redis Cluster: every subject counts on the node that has its slot, wherever that goes."""
 import collections
+import subprocess
 import threading
 import time
 
@@ -193,6 +194,29 @@ def test_resharding_under_load_costs_no_request_and_no_count(start, upstream, co
     metrics = scrape(port)
     assert metrics['sluice_store_redirects_total{kind="ask"}'] > 0 and metrics['sluice_store_redirects_total{kind="moved"}'] > 0
     assert metrics['sluice_store_redirects_total{kind="lost"}'] == 0
+
+
+@pytest.mark.slow
+def test_a_quarter_of_all_slots_moves_under_load(start, upstream, connect, fleet):
+    wait_for_room(86400, 300)
+    proxy = start(config_of(upstream(), fleet, decision_timeout="2s", command_timeout="2s"))
+    users = [f"user{i}" for i in range(60)]
+    wait_until_counting(connect, proxy, users)
+    begin = totals(fleet)
+    source, target = fleet.masters()[:2]
+    load = Load(connect, proxy, users)
+    began = time.monotonic()
+    moved = subprocess.run(
+        ["redis-cli", "--cluster", "reshard", source.address, "--cluster-from", fleet.id_of(source), "--cluster-to", fleet.id_of(target),
+         "--cluster-slots", "4096", "--cluster-yes"], capture_output=True, text=True, timeout=240, check=False)
+    took_s = time.monotonic() - began
+    load.end()
+    assert moved.returncode == 0, moved.stdout[-2000:] + moved.stderr
+    assert sum(end - begin + 1 for begin, end, *servers in fleet.raw_slots(target) if int(servers[0][1]) == target.port) > 4096 + 5000
+    assert set(load.statuses) == {200}, load.statuses
+    end = totals(fleet)
+    assert sorted(end[key] - begin[key] for key in end) == sorted(load.admitted.values()), "every request is counted, once"
+    print(f"4096 slots in {took_s:.0f} s, {load.statuses[200]} requests")
 
 
 def test_a_master_dies_and_its_replica_takes_over(start, upstream, connect, fleet):

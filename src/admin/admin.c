@@ -14,6 +14,7 @@
 static void conn_free(struct admin_conn *conn)
 {
     loop_timer_cancel(&conn->deadline);
+    admin_job_free(conn->job);
     net_stream_close(&conn->stream);
     list_remove(&conn->node);
     conn->port->conn_count--;
@@ -55,9 +56,19 @@ static void conn_on_deadline(void *arg)
         return;
     }
     conn->ticket = 0;
-    admin_send_problem(conn, 504, "the reload has not ended in time; `sluice status` will tell");
+    admin_send_problem(conn, 504,
+                       conn->job != NULL
+                           ? "the store has not answered in time"
+                           : "the reload has not ended in time; `sluice status` will tell");
+    admin_job_free(conn->job);
+    conn->job = NULL;
     loop_timer_set(conn->admin->env.loop, &conn->deadline,
                    conn->admin->env.loop->mono_us + ADMIN_DEADLINE_US);
+    (void)conn_write(conn);
+}
+
+void admin_conn_go(struct admin_conn *conn)
+{
     (void)conn_write(conn);
 }
 
@@ -177,6 +188,11 @@ struct admin *admin_new(const struct admin_env *env)
         return NULL;
     admin->env = *env;
     list_init(&admin->ports);
+    admin->operator= lease_operator_new(env->lease, env->loop);
+    if (admin->operator== NULL) {
+        free(admin);
+        return NULL;
+    }
     return admin;
 }
 
@@ -195,6 +211,7 @@ void admin_free(struct admin *admin)
         return;
     LIST_EACH_SAFE (node, &admin->ports)
         port_free(LIST_OF(node, struct admin_port, node));
+    lease_operator_free(admin->operator);
     free(admin);
 }
 

@@ -24,7 +24,7 @@ enum admin_reload_result {
 
 /* What the main thread knows, at the moment of asking; everything borrowed. */
 struct admin_facts {
-    const struct plan *plan; /* in force */
+    struct plan *plan; /* in force */
     const char *config_path;
     uint64_t config_hash;
     unsigned workers, restarts;

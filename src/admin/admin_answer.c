@@ -53,6 +53,11 @@ static void send_json(struct admin_conn *conn, unsigned status, const char *type
     send_body(conn, status, type, extra, text, text == NULL ? 0 : strlen(text));
 }
 
+void admin_send_json(struct admin_conn *conn, unsigned status, json_t *json)
+{
+    send_json(conn, status, status < 400 ? TYPE_JSON : TYPE_PROBLEM, "", json);
+}
+
 static void send_problem(struct admin_conn *conn, unsigned status, const char *extra,
                          const char *detail, struct span report)
 {
@@ -88,26 +93,30 @@ static void send_text(struct admin_conn *conn, unsigned status, const char *text
     send_body(conn, status, TYPE_TEXT, "", copy, strlen(text));
 }
 
-static void answer_status(struct admin_conn *conn)
+static void answer_status(struct admin_conn *conn, struct span query)
 {
+    (void)query;
     char *json = admin_status_json(conn->admin);
     send_body(conn, 200, TYPE_JSON, "", json, json == NULL ? 0 : strlen(json));
 }
 
-static void answer_metrics(struct admin_conn *conn)
+static void answer_metrics(struct admin_conn *conn, struct span query)
 {
+    (void)query;
     size_t len = 0;
     char *page = metrics_registry_render(conn->admin->env.metrics, &len);
     send_body(conn, 200, TYPE_METRICS, "", page, len);
 }
 
-static void answer_healthz(struct admin_conn *conn)
+static void answer_healthz(struct admin_conn *conn, struct span query)
 {
+    (void)query;
     send_text(conn, 200, "ok\n");
 }
 
-static void answer_readyz(struct admin_conn *conn)
+static void answer_readyz(struct admin_conn *conn, struct span query)
 {
+    (void)query;
     const struct admin_hooks *hooks = &conn->admin->env.hooks;
     struct admin_facts facts = {0};
     hooks->facts(hooks->arg, &facts);
@@ -117,8 +126,7 @@ static void answer_readyz(struct admin_conn *conn)
         send_text(conn, 200, "ready\n");
 }
 
-/* Who changes something is in the error log. */
-static void audit(const struct admin_conn *conn, const char *verb)
+void admin_audit(const struct admin_conn *conn, const char *verb)
 {
     struct ucred peer;
     socklen_t len = sizeof(peer);
@@ -126,10 +134,11 @@ static void audit(const struct admin_conn *conn, const char *verb)
         log_info("%s: asked by uid %u, pid %d", verb, (unsigned)peer.uid, (int)peer.pid);
 }
 
-static void answer_reload(struct admin_conn *conn)
+static void answer_reload(struct admin_conn *conn, struct span query)
 {
+    (void)query;
     struct admin *admin = conn->admin;
-    audit(conn, "reload");
+    admin_audit(conn, "reload");
     conn->state = ADMIN_CONN_WAITING;
     conn->ticket = ++admin->last_ticket == 0 ? ++admin->last_ticket : admin->last_ticket;
     loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_RELOAD_US);
@@ -139,25 +148,44 @@ static void answer_reload(struct admin_conn *conn)
     admin_send_problem(conn, 503, "the parent process cannot be asked: try again");
 }
 
-static void answer_reopen(struct admin_conn *conn)
+static void answer_reopen(struct admin_conn *conn, struct span query)
 {
+    (void)query;
     const struct admin_hooks *hooks = &conn->admin->env.hooks;
-    audit(conn, "log:reopen");
+    admin_audit(conn, "log:reopen");
     hooks->reopen(hooks->arg);
     send_json(conn, 200, TYPE_JSON, "", json_pack("{s:b}", "reopened", 1));
+}
+
+static void answer_show(struct admin_conn *conn, struct span query)
+{
+    admin_subject_answer(conn, query, STORE_ORDER_SHOW);
+}
+
+static void answer_reset(struct admin_conn *conn, struct span query)
+{
+    admin_subject_answer(conn, query, STORE_ORDER_RESET);
+}
+
+static void answer_grant(struct admin_conn *conn, struct span query)
+{
+    admin_subject_answer(conn, query, STORE_ORDER_GRANT);
 }
 
 struct endpoint {
     const char *path;
     enum http_method method;
     bool is_metrics_page; /* the one that the metrics port has */
-    void (*answer)(struct admin_conn *conn);
+    void (*answer)(struct admin_conn *conn, struct span query);
 };
 
 static const struct endpoint ENDPOINTS[] = {
     {"/v1/status", HTTP_METHOD_GET, false, answer_status},
     {"/v1/reload", HTTP_METHOD_POST, false, answer_reload},
     {"/v1/log:reopen", HTTP_METHOD_POST, false, answer_reopen},
+    {"/v1/subject", HTTP_METHOD_GET, false, answer_show},
+    {"/v1/subject:reset", HTTP_METHOD_POST, false, answer_reset},
+    {"/v1/subject:grant", HTTP_METHOD_POST, false, answer_grant},
     {"/metrics", HTTP_METHOD_GET, true, answer_metrics},
     {"/healthz", HTTP_METHOD_GET, false, answer_healthz},
     {"/readyz", HTTP_METHOD_GET, false, answer_readyz},
@@ -198,5 +226,5 @@ void admin_answer(struct admin_conn *conn, const struct http_head *head)
              (framing.kind == HTTP_BODY_LENGTH && framing.length_bytes > 0))
         admin_send_problem(conn, 413, "this path takes no body");
     else
-        endpoint->answer(conn);
+        endpoint->answer(conn, target.query);
 }

@@ -136,13 +136,15 @@ enum admin_client_result admin_client_ask(struct admin_client_reply *reply, cons
                                           char why[512])
 {
     uint64_t until_us = clock_mono_us() + timeout_us;
-    char request[512];
+    char request[4096];
     size_t len = 0;
     int fd = -1;
     *reply = (struct admin_client_reply){0};
     int request_len =
         snprintf(request, sizeof(request),
                  "%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Length: 0\r\n\r\n", method, path);
+    if (request_len >= (int)sizeof(request))
+        return client_say(ADMIN_CLIENT_BROKEN, address, "the question is too long", why);
     enum admin_client_result result = client_connect(&fd, address, why);
     if (result != ADMIN_CLIENT_OK)
         return result;

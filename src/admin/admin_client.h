@@ -30,9 +30,10 @@ enum admin_client_result admin_client_ask(struct admin_client_reply *reply, cons
                                           char why[512]);
 void admin_client_reply_fini(struct admin_client_reply *reply);
 
-/* Both malloc'ed; NULL: it is not the JSON that was expected.
+/* All malloc'ed; NULL: it is not the JSON that was expected.
  * file_hash: of the configuration on disk; 0: not known. */
 char *admin_client_status_text(struct span json, uint64_t file_hash);
 char *admin_client_reload_text(struct span json);
+char *admin_client_subject_text(struct span json);
 
 #endif

@@ -3,11 +3,16 @@
 #ifndef SLUICE_ADMIN_PRIVATE_H
 #define SLUICE_ADMIN_PRIVATE_H
 
+#include <jansson.h>
+
 #include "admin/admin.h"
 #include "base/base_list.h"
 #include "http/http_head.h"
+#include "lease/lease_operate.h"
 #include "net/net_listener.h"
 #include "net/net_stream.h"
+
+struct admin_job;
 
 #define ADMIN_CONNECTIONS_MAX 32 /* per listening socket, of which there are two at most */
 #define ADMIN_HEAD_MAX        16384
@@ -27,7 +32,7 @@ struct admin_port {
 
 enum admin_conn_state {
     ADMIN_CONN_READING, /* the head of the one request */
-    ADMIN_CONN_WAITING, /* for the outcome of a reload */
+    ADMIN_CONN_WAITING, /* for the outcome of a reload, or for the store */
     ADMIN_CONN_WRITING,
     ADMIN_CONN_LINGERING, /* everything is sent; for the peer to close */
 };
@@ -42,6 +47,7 @@ struct admin_conn {
     enum admin_conn_state state;
     bool is_head;
     uint32_t ticket;
+    struct admin_job *job; /* admin_subject.c's, while it waits for the store */
     size_t in_len, scanned;
     char in[ADMIN_HEAD_MAX];
     char *out; /* malloc'ed head and body */
@@ -53,6 +59,7 @@ struct admin {
     struct admin_env env;
     struct list ports;
     uint32_t last_ticket;
+    struct lease_operator *operator;
 };
 
 /* admin_answer.c: judge the request and answer it or begin to. */
@@ -62,6 +69,17 @@ void admin_send_problem(struct admin_conn *conn, unsigned status, const char *de
 /* {"applied":...} or a problem with the report. */
 void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t generation,
                        struct span text);
+
+void admin_send_json(struct admin_conn *conn, unsigned status, json_t *json); /* taken */
+/* Who changes something is in the error log. */
+void admin_audit(const struct admin_conn *conn, const char *verb);
+
+/* admin.c: an answer that was waited for is there. */
+void admin_conn_go(struct admin_conn *conn);
+
+/* admin_subject.c: answer, or begin to.  A job that is freed is not waited for any more. */
+void admin_subject_answer(struct admin_conn *conn, struct span query, enum store_order_verb verb);
+void admin_job_free(struct admin_job *job);
 
 /* admin_status.c: malloc'ed JSON, NULL when out of memory. */
 char *admin_status_json(struct admin *admin);

@@ -360,6 +360,8 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
         learn_window(window, &claim->windows[i], result->windows[i].start_s,
                      result->windows[i].used, store_now_us / US_PER_S, is_same_lineage, is_newest);
     }
+    if (is_reset || result->extra > cell->extra) /* a refusal was of the time before */
+        cell->refused_until_us = cell->backoff_us = 0;
     cell->lineage = result->lineage;
     cell->generation = result->generation;
     cell->extra = result->extra;

@@ -18,6 +18,14 @@ struct main_verb {
 
 static int verb_help(const struct main_options *options);
 
+#define SUBJECT_USAGE(words)                                                                       \
+    "usage: sluice " words "\n\n"                                                                  \
+    "SUBJECT is a name or address of an identity that is shown in clear, or the 22 characters "    \
+    "of\n"                                                                                         \
+    "log lines and `sluice hash`; where that could be several, IDENTITY:SUBJECT or "               \
+    "SOURCE:SUBJECT.\n"                                                                            \
+    "For a key of several identities: their values with commas between them.\n\n"
+
 static const struct main_verb VERBS[] = {
     {"run", main_verb_run, MAIN_OPTION_FILE, "serve, in the foreground",
      "Signals: TERM, INT and QUIT let responses in progress finish (a second one: stop at once),\n"
@@ -46,6 +54,27 @@ static const struct main_verb VERBS[] = {
      "configuration stays in force).\n"},
     {"status", main_verb_status, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
      "show how the running instance is", ""},
+    {"show", main_verb_show,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_QUOTA |
+         MAIN_OPTION_WORDS,
+     "show what is counted for one subject",
+     SUBJECT_USAGE("show SUBJECT [--quota NAME]") "Consumes nothing.  Exit code 1: nothing is "
+                                                  "counted for it.\n"},
+    {"reset", main_verb_reset,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_QUOTA |
+         MAIN_OPTION_WORDS,
+     "let all windows of one subject begin anew",
+     SUBJECT_USAGE(
+         "reset SUBJECT [--quota NAME]") "In all proxies that share the store.  The access log "
+                                         "says who did it.  Exit code 1: nothing is\n"
+                                         "counted for it, or the name means several.\n"},
+    {"grant", main_verb_grant,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_QUOTA |
+         MAIN_OPTION_FOR | MAIN_OPTION_WORDS,
+     "raise the limits of one subject for a while",
+     SUBJECT_USAGE("grant SUBJECT +N --for TIME [--quota NAME]") "Every limit is N higher until "
+                                                                 "then; a second grant replaces "
+                                                                 "the first, and +0 ends it.\n"},
     {"seal", main_verb_seal, MAIN_OPTION_NEW_KEY,
      "make a secret that may stand in the configuration",
      "Reads the secret from the standard input (a newline at its end does not count), encrypts it "
@@ -87,11 +116,12 @@ static void print_usage(FILE *out)
           out);
     for (size_t i = 0; i < VERB_COUNT; i++)
         fprintf(out, "  %-10s %s\n", VERBS[i].name, VERBS[i].summary);
-    fputs("\n`sluice VERB --help` tells more.  Exit codes: 0 good, 2 usage, 3 configuration "
-          "invalid,\n"
-          "4 cannot listen, 5 a secret, log or state file cannot be had, 6 no running instance,\n"
-          "7 permission, 8 reload refused, 9 deadline, 10 internal.\n",
-          out);
+    fputs(
+        "\n`sluice VERB --help` tells more.  Exit codes: 0 good, 2 usage, 3 configuration "
+        "invalid,\n"
+        "4 cannot listen, 5 a secret, log or state file cannot be had, 6 no running instance,\n"
+        "7 permission, 8 reload refused, 9 deadline, 10 internal, 1 it ran and the answer is no.\n",
+        out);
 }
 
 static void print_verb_help(const struct main_verb *verb)

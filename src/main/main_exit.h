@@ -5,6 +5,7 @@
 
 enum main_exit {
     MAIN_EXIT_OK = 0,
+    MAIN_EXIT_NO = 1, /* it ran, and the answer is no: unknown, ambiguous, not as it should be */
     MAIN_EXIT_USAGE = 2,
     MAIN_EXIT_CONFIG = 3,      /* the configuration is invalid */
     MAIN_EXIT_LISTEN = 4,      /* an address cannot be listened on, or too few descriptors for it */

@@ -20,6 +20,10 @@ enum main_option {
     MAIN_OPTION_HEADER = 256,    /* -H FIELD, --header FIELD; as often as wanted */
     MAIN_OPTION_IP = 512,        /* --ip ADDRESS */
     MAIN_OPTION_LISTENER = 1024, /* --listener NAME */
+    MAIN_OPTION_QUOTA = 2048,    /* --quota NAME */
+    MAIN_OPTION_FOR = 4096,      /* --for TIME */
+    MAIN_OPTION_ACL = 8192,      /* --acl */
+    MAIN_OPTION_LIVE = 16384,    /* --live */
     MAIN_OPTION_WORDS = 64,      /* up to MAIN_WORDS_MAX of them */
 };
 
@@ -32,6 +36,8 @@ struct main_options {
     const char *socket;
     const char *ip;
     const char *listener;
+    const char *quota;
+    const char *for_text;
     const char *headers[MAIN_HEADERS_MAX];
     unsigned header_count;
     const char *word; /* the first */

@@ -170,9 +170,8 @@ static const int CLIENT_EXITS[] = {
     [ADMIN_CLIENT_BROKEN] = MAIN_EXIT_INTERNAL,
 };
 
-/* The exit code; OK: there is a reply. */
-static int verb_ask(const struct main_options *options, const char *method, const char *path,
-                    uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash)
+int main_verb_ask(const struct main_options *options, const char *method, const char *path,
+                  uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash)
 {
     char why[512];
     char *socket = verb_socket(options, file_hash);
@@ -191,7 +190,7 @@ int main_verb_status(const struct main_options *options)
     struct admin_client_reply reply;
     uint64_t file_hash;
     int exit_code =
-        verb_ask(options, "GET", "/v1/status", VERB_STATUS_TIMEOUT_US, &reply, &file_hash);
+        main_verb_ask(options, "GET", "/v1/status", VERB_STATUS_TIMEOUT_US, &reply, &file_hash);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
     char *text = (options->given & MAIN_OPTION_JSON) != 0 || reply.status != 200
@@ -210,7 +209,7 @@ int main_verb_reload(const struct main_options *options)
     struct admin_client_reply reply;
     uint64_t file_hash;
     int exit_code =
-        verb_ask(options, "POST", "/v1/reload", VERB_RELOAD_TIMEOUT_US, &reply, &file_hash);
+        main_verb_ask(options, "POST", "/v1/reload", VERB_RELOAD_TIMEOUT_US, &reply, &file_hash);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
     if (reply.status == 409)

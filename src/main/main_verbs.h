@@ -3,6 +3,7 @@
 #ifndef SLUICE_MAIN_VERBS_H
 #define SLUICE_MAIN_VERBS_H
 
+#include "admin/admin_client.h"
 #include "main/main_bundle.h"
 #include "main/main_options.h"
 
@@ -13,6 +14,10 @@ int main_verb_hash(const struct main_options *options);
 int main_verb_seal(const struct main_options *options);
 int main_verb_status(const struct main_options *options);
 int main_verb_reload(const struct main_options *options);
+int main_verb_show(const struct main_options *options);
+int main_verb_reset(const struct main_options *options);
+int main_verb_grant(const struct main_options *options);
+int main_verb_doctor(const struct main_options *options);
 int main_verb_schema(const struct main_options *options);
 int main_verb_version(const struct main_options *options);
 
@@ -24,6 +29,10 @@ const char *main_verb_path(const struct main_options *options);
 /* Text on stdout, which may be a full disk: a verb that printed nothing has not succeeded.  NULL: there was no
  * memory for it. */
 int main_verb_print(const char *text, int exit_code);
+
+/* Ask the running instance.  The exit code; OK: there is a reply, whatever its status. */
+int main_verb_ask(const struct main_options *options, const char *method, const char *path,
+                  uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash);
 
 /* A configuration, read for a verb that serves nothing. */
 struct main_verb_plan {

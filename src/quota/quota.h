@@ -187,6 +187,8 @@ struct quota_charge {
     bool is_claimed;   /* of a subject that a client can make up and a server can reject */
     bool is_guarded;   /* no server has accepted it: nothing is kept of it before this is granted */
     int32_t corrected; /* what was charged on top later, or (below 0) given back */
+    uint32_t extra;    /* of the memory store: what was granted on top of the limits ... */
+    uint32_t generation; /* ... and how often the subject had been reset when it was charged */
     struct quota_reading readings[QUOTA_WINDOWS_MAX];
     struct quota_outlook outlooks[QUOTA_WINDOWS_MAX]; /* not of fixed windows */
 };

@@ -35,6 +35,7 @@ struct held {
     bool is_repeat;  /* the cell of the one before */
     bool is_fixed;   /* calendar counts; then slots are set */
     uint32_t before; /* cost of those before in the same cell */
+    uint32_t extra;  /* granted to the subject */
     int slots[QUOTA_WINDOWS_MAX];
 };
 
@@ -47,8 +48,8 @@ struct store_memory *store_memory_new(uint32_t subjects)
     if (store == NULL)
         return NULL;
     store->memory = MAP_FAILED;
-    store->memory_bytes =
-        periods_bytes + subjects_bytes + overflow_bytes + store_notes_bytes(STORE_MEMORY_TOKENS);
+    store->memory_bytes = periods_bytes + subjects_bytes + overflow_bytes +
+                          store_notes_bytes(STORE_MEMORY_TOKENS) + store_memory_grants_bytes();
     store->fd = memfd_create("sluice-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (store->fd < 0 || ftruncate(store->fd, (off_t)store->memory_bytes) != 0)
         goto out;
@@ -68,6 +69,8 @@ struct store_memory *store_memory_new(uint32_t subjects)
                      BODY_BYTES, store_windows_busy_until, store->periods);
     store_notes_init(&store->tokens, next + periods_bytes + subjects_bytes + overflow_bytes,
                      STORE_MEMORY_TOKENS, true);
+    store_memory_grants_init(store, next + periods_bytes + subjects_bytes + overflow_bytes +
+                                        store_notes_bytes(STORE_MEMORY_TOKENS));
     return store;
 out:
     store_memory_free(store);
@@ -90,6 +93,7 @@ void store_memory_recover(struct store_memory *store)
     store_cells_recover(&store->subjects);
     store_cells_recover(&store->overflow);
     store_notes_recover(&store->tokens);
+    store_cells_recover(&store->grants);
 }
 
 const struct store_notes *store_memory_tokens(const struct store_memory *store)
@@ -117,11 +121,11 @@ static void adopt_overflow(const struct store_memory *store, const struct held *
         return; /* settled under the request's locks */
     store_cell_lock(&store->subjects, held->cell);
     if (store_cell_has(held->cell, held->charge->key) &&
-        atomic_load_explicit(&held->cell->note, memory_order_relaxed) == STORE_MEMORY_NEW) {
+        (store_memory_note(held->cell) & STORE_MEMORY_SETTLED) == 0) {
         store_cell_lock(&store->overflow, overflow);
         if (store_cell_has(overflow, quota->id)) {
             store_windows_copy(store_cell_body(held->cell), store_cell_body(overflow));
-            atomic_store_explicit(&held->cell->note, STORE_MEMORY_SETTLED, memory_order_relaxed);
+            store_memory_settle(store, held->cell, held->charge->key);
         }
         store_cell_unlock(overflow);
     }
@@ -142,7 +146,7 @@ static bool resolve(const struct store_memory *store, struct held *held, uint64_
                                       store_cells_hash(&store->overflow, quota->id), now_s);
         return held->cell != NULL;
     }
-    if (atomic_load_explicit(&held->cell->note, memory_order_relaxed) == STORE_MEMORY_NEW)
+    if ((store_memory_note(held->cell) & STORE_MEMORY_SETTLED) == 0)
         adopt_overflow(store, held);
     return true;
 }
@@ -179,11 +183,11 @@ static bool is_still_right(const struct store_memory *store, const struct held *
                store_cells_find(&store->subjects, charge->key, held->hash) == NULL;
     if (!store_cell_has(held->cell, charge->key))
         return false;
-    if (atomic_load_explicit(&held->cell->note, memory_order_relaxed) == STORE_MEMORY_SETTLED)
+    if ((store_memory_note(held->cell) & STORE_MEMORY_SETTLED) != 0)
         return true;
     if (overflow_find(store, charge->quota) != NULL)
         return false;
-    atomic_store_explicit(&held->cell->note, STORE_MEMORY_SETTLED, memory_order_relaxed);
+    store_memory_settle(store, held->cell, charge->key);
     return true;
 }
 
@@ -209,6 +213,7 @@ static __attribute__((noinline)) enum store_answer look_other(const struct store
 {
     struct quota_charge *charge = held->charge;
     enum store_answer answer = STORE_CHARGED;
+    charge->extra = held->extra;
     for (unsigned w = 0; w < charge->quota->limit_count; w++) {
         if (!store_memory_look_other(store, store_cell_body(held->cell), charge, w, now_us,
                                      (uint64_t)held->before + charge->cost))
@@ -249,9 +254,10 @@ static inline enum store_answer look(const struct store_memory *store, struct he
         if (held->slots[w] < 0)
             held->slots[w] = store_memory_carry_count(store, windows, quota, w, now_us, &window);
         uint64_t after = (uint64_t)window.used + held->before + charge->cost;
-        bool is_refused = after > limit->limit || limit->limit == 0;
-        charge->readings[w] =
-            (struct quota_reading){window.start_s, window.used, limit->limit, is_refused};
+        uint32_t most = limit->limit + held->extra;
+        most = most > INT32_MAX ? INT32_MAX : most;
+        bool is_refused = after > most || most == 0;
+        charge->readings[w] = (struct quota_reading){window.start_s, window.used, most, is_refused};
         if (is_refused)
             answer = STORE_REFUSED;
     }
@@ -264,6 +270,7 @@ static inline void spend(const struct store_memory *store, const struct held *he
     struct quota_charge *charge = held->charge;
     const struct quota *quota = charge->quota;
     struct store_windows *windows = store_cell_body(held->cell);
+    charge->generation = store_memory_note(held->cell) >> STORE_MEMORY_GENERATION_SHIFT;
     if (!held->is_fixed) {
         spend_other(store, held, now_us);
         return;
@@ -284,6 +291,14 @@ static inline void spend(const struct store_memory *store, const struct held *he
     charge->is_charged = true;
 }
 
+static inline uint32_t held_extra(const struct store_memory *store, const struct held *held,
+                                  uint64_t now_s)
+{
+    if (held->is_overflow || (store_memory_note(held->cell) & STORE_MEMORY_GRANTED) == 0)
+        return 0;
+    return store_memory_granted(store, held->cell, held->charge->key, now_s);
+}
+
 /* Under all locks. */
 static inline __attribute__((always_inline)) enum store_answer
 decide(const struct store_memory *store, struct held *held, unsigned count, uint64_t asked_at_s,
@@ -295,6 +310,7 @@ decide(const struct store_memory *store, struct held *held, unsigned count, uint
         now_us = now_s * 1000000;
     for (unsigned i = 0; i < count; i++) {
         held[i].before = held[i].is_repeat ? held[i - 1].before + held[i - 1].charge->cost : 0;
+        held[i].extra = held_extra(store, &held[i], now_s);
         enum store_answer one = look(store, &held[i], now_s, now_us);
         if (one > answer) /* charged < refused < away */
             answer = one;
@@ -345,9 +361,8 @@ static inline bool charge_known(const struct store_memory *store, struct quota_c
     if (held.cell == NULL)
         return false;
     store_cell_lock(&store->subjects, held.cell);
-    bool is_right =
-        store_cell_has(held.cell, charge->key) &&
-        atomic_load_explicit(&held.cell->note, memory_order_relaxed) == STORE_MEMORY_SETTLED;
+    bool is_right = store_cell_has(held.cell, charge->key) &&
+                    (store_memory_note(held.cell) & STORE_MEMORY_STATE) == STORE_MEMORY_SETTLED;
     if (is_right)
         *answer = decide_one(store, &held, now_s, now_us);
     store_cell_unlock(held.cell);
@@ -394,13 +409,15 @@ bool store_memory_refuses(const struct store_memory *store, struct quota_charge 
 {
     struct held held = {.charge = charge};
     held.cell = store_cells_find_locked(&store->subjects, charge->key);
-    if (held.cell == NULL) /* what the overflow cell has counted is at least what it spent */
+    held.is_overflow = held.cell == NULL;
+    if (held.is_overflow) /* what the overflow cell has counted is at least what it spent */
         held.cell = store_cells_find_locked(&store->overflow, charge->quota->id);
     if (held.cell == NULL)
         return false;
     uint64_t now_s = store_memory_now_s(store, now_us / 1000000);
     if (now_s != now_us / 1000000)
         now_us = now_s * 1000000;
+    held.extra = held_extra(store, &held, now_s);
     bool is_refused = look(store, &held, now_s, now_us) == STORE_REFUSED;
     store_cell_unlock(held.cell);
     return is_refused;

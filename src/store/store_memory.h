@@ -11,11 +11,13 @@
 #include "base/base_err.h"
 #include "quota/quota.h"
 #include "store/store.h"
+#include "store/store_subject.h"
 
 struct store_memory;
 struct store_notes;
 
 #define STORE_MEMORY_TOKENS 262144 /* that are valid at a time; 34 MiB when all are */
+#define STORE_MEMORY_GRANTS 16384  /* that are in force at a time */
 
 /* Make the shared mapping (memfd) for `subjects` cells (a cell holds one subject of one quota with all
  * its windows); a seventh more are made, so that so many find a place.  Pages are taken when a subject
@@ -47,6 +49,13 @@ bool store_memory_refuses(const struct store_memory *store, struct quota_charge 
  * most that was done to a window.  Any thread. */
 int32_t store_memory_correct(struct store_memory *store, const struct quota_charge *charge,
                              int32_t delta, uint64_t now_us);
+
+/* Carry out an operator's order about a subject, for all threads at once; *before: how it stood.  What was charged
+ * before a reset is not given back after it.  ERR_NOTFOUND: nothing was ever counted for it, or it is
+ * forgotten.  ERR_LIMIT: too many grants are in force.  Any thread. */
+MUST_USE enum err store_memory_operate(struct store_memory *store, const uint8_t key[16],
+                                       const struct store_order *order, uint64_t now_us,
+                                       struct store_subject *before);
 
 /* Subjects in the table, those that are over and not yet replaced included; *max: how many there can
  * be.  Reads the whole index (2.3 bytes a subject): for status, not for traffic. */

@@ -145,7 +145,7 @@ bool store_memory_look_other(const struct store_memory *store, struct store_wind
                              struct quota_charge *charge, unsigned w, uint64_t now_us,
                              uint64_t cost)
 {
-    struct quota_terms terms = quota_terms_of(charge->quota, w, 0, 1);
+    struct quota_terms terms = quota_terms_of(charge->quota, w, charge->extra, 1);
     struct quota_state state;
     if (!load(store, windows, charge, w, now_us, &terms, &state))
         return false;
@@ -157,7 +157,7 @@ bool store_memory_look_other(const struct store_memory *store, struct store_wind
 void store_memory_spend_other(const struct store_memory *store, struct store_windows *windows,
                               struct quota_charge *charge, unsigned w, uint64_t now_us)
 {
-    struct quota_terms terms = quota_terms_of(charge->quota, w, 0, 1);
+    struct quota_terms terms = quota_terms_of(charge->quota, w, charge->extra, 1);
     struct quota_state state;
     (void)load(store, windows, charge, w, now_us, &terms, &state);
     quota_state_take(&terms, &state, now_us, charge->cost);
@@ -169,7 +169,7 @@ int32_t store_memory_correct_other(const struct store_memory *store, struct stor
                                    const struct quota_charge *charge, unsigned w, int32_t delta,
                                    uint64_t now_us)
 {
-    struct quota_terms terms = quota_terms_of(charge->quota, w, 0, 1);
+    struct quota_terms terms = quota_terms_of(charge->quota, w, charge->extra, 1);
     uint64_t mark = charge->outlooks[w].mark;
     struct quota_state state;
     if (!load(store, windows, charge, w, now_us, &terms, &state))

@@ -4,6 +4,12 @@
  * than was charged, gives anything back to another window. */
 #include "store/store_memory_private.h"
 
+/* Was the subject reset since?  Then what it took is gone already. */
+static bool is_stale(const struct store_cell *cell, const struct quota_charge *charge)
+{
+    return store_memory_note(cell) >> STORE_MEMORY_GENERATION_SHIFT != charge->generation;
+}
+
 /* The charge's cell, locked: its own, or the overflow cell in which it was counted (an own cell with
  * something used is never given to another subject).  NULL: its windows are over. */
 static struct store_cell *take_cell(const struct store_memory *store,
@@ -49,6 +55,10 @@ int32_t store_memory_correct(struct store_memory *store, const struct quota_char
     struct store_cell *cell = take_cell(store, charge);
     if (cell == NULL)
         return 0;
+    if (delta < 0 && is_stale(cell, charge)) {
+        store_cell_unlock(cell);
+        return 0;
+    }
     uint64_t now_s = store_memory_now_s(store, now_us / 1000000);
     if (now_s > now_us / 1000000)
         now_us = now_s * 1000000;

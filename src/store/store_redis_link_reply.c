@@ -65,11 +65,15 @@ static void link_on_query(struct store_redis_link *link, struct store_redis_quer
     const struct store_redis_reply *reply = &link->parser.reply;
     enum store_redis_found found;
     struct span text;
+    char error[STORE_REDIS_WHY_BYTES];
     bool is_good = store_redis_query_judge(query->verb, reply, &found, &text);
     if (!is_good) {
         found = STORE_REDIS_UNKNOWN;
         store_redis_link_fail(link, "it answered a question with something else");
     } else if (found == STORE_REDIS_UNKNOWN) {
+        /* The link may fail, and the reply be gone, before it is told. */
+        text.len = text.len < sizeof(error) ? text.len : sizeof(error);
+        text.ptr = text.len == 0 ? error : memcpy(error, text.ptr, text.len);
         link_on_error(link, NULL, true);
     } else {
         link->failures = link->errors = 0;

@@ -7,7 +7,7 @@
 #define LENGTH_MAX (1 + FMT_U64_MAX + 2) /* "$123\r\n" */
 #define COMMAND_MAX                                                                                \
     (6 * (LENGTH_MAX + 2) + STORE_REDIS_PREFIX_MAX + 1 + STORE_REDIS_QUERY_KEY_MAX +               \
-     STORE_REDIS_QUERY_VALUE_MAX + FMT_U64_MAX + 8)
+     STORE_REDIS_QUERY_VALUE_MAX + FMT_U64_MAX + 8 + STORE_REDIS_QUERY_SCRIPT_MAX)
 
 static char *put_length(char *out, char kind, uint64_t length)
 {
@@ -41,13 +41,18 @@ enum err store_redis_query_write(struct store_redis_wire *wire, const struct sto
         [STORE_REDIS_GET] = {{"GET", 3}, 2},
         [STORE_REDIS_HGET] = {{"HGET", 4}, 3},
         [STORE_REDIS_SET] = {{"SET", 3}, 5},
+        [STORE_REDIS_EVAL] = {{"EVAL", 4}, 5},
     };
     char command[COMMAND_MAX], number[FMT_U64_MAX];
-    if (query->key.len > STORE_REDIS_QUERY_KEY_MAX ||
+    bool is_eval = query->verb == STORE_REDIS_EVAL;
+    struct span script = is_eval ? span_of(query->script) : SPAN_NONE;
+    if (script.len > STORE_REDIS_QUERY_SCRIPT_MAX || query->key.len > STORE_REDIS_QUERY_KEY_MAX ||
         query->value.len > STORE_REDIS_QUERY_VALUE_MAX)
         return ERR_LIMIT;
     char *out = put_length(command, '*', verbs[query->verb].words);
     out = put_bulk(out, verbs[query->verb].name);
+    if (is_eval)
+        out = put_bulk(put_bulk(out, script), SPAN("1"));
     out = put_key(out, redis, query->key);
     if (query->verb != STORE_REDIS_GET)
         out = put_bulk(out, query->value);
@@ -66,6 +71,8 @@ bool store_redis_query_judge(enum store_redis_verb verb, const struct store_redi
     *found = STORE_REDIS_UNKNOWN;
     switch ((enum store_redis_type)reply->types[0]) {
     case STORE_REDIS_ERROR:
+        if (verb == STORE_REDIS_EVAL)
+            *text = store_redis_reply_text(reply, 0);
         return true;
     case STORE_REDIS_NIL:
         *found = STORE_REDIS_NOTHING;

@@ -237,7 +237,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "  end\n"
     "  if grant >= 0 or dirty[k] then\n"
     "    local value = struct.pack('<BBxxI4I4I4I4I4' .. string.rep('I4I4I4I4', w[2]), unpack(w))\n"
-    "    local done = redis.pcall('SET', KEYS[k], value, 'EXAT', last + 60)\n"
+    "    local done = redis.pcall('SET', KEYS[k], value, 'EXAT', math.max(last, w[7]) + 60)\n"
     "    if done.err then return done end\n" /* the first write is where a server that must not, says so */
     "  end\n"
     "end\n"

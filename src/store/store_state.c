@@ -4,7 +4,7 @@
  * parent saves; a child that is stopped must not stop the parent), loads any of a damaged file.
  *
  * The file: a header of 64 bytes, then records of 64 bytes, first the subjects', then the overflow
- * cells'.  A window's period is its code (quota_algorithm.h), so a bucket's instant and the window before are
+ * cells', then the grants in force (extra as the period, and the start at which they end).  A window's period is its code (quota_algorithm.h), so a bucket's instant and the window before are
  * records like calendar counts.  Numbers are in the byte order of the machine; the layout number tells a foreign one.  The
  * checksum is SipHash-2-4 chained over chunks of 64 KiB, then over the header.
  *
@@ -39,7 +39,8 @@ struct state_header {
     uint64_t subjects, overflows; /* records of either kind */
     uint64_t saved_at_us;         /* wall clock; for people who look at the file */
     uint64_t checksum;            /* over the records, then over this header with 0 here */
-    uint8_t zero[16];
+    uint64_t grants;              /* records of a third kind; 0 in older files */
+    uint8_t zero[8];
 };
 
 struct state_record {
@@ -153,6 +154,28 @@ static bool save_cells(struct state_file *file, const struct store_memory *store
     return true;
 }
 
+static bool save_grants(struct state_file *file, const struct store_memory *store, uint64_t now_s,
+                        uint64_t *count)
+{
+    uint64_t position = 0;
+    struct store_cell *cell;
+    while ((cell = store_cells_next(&store->grants, &position)) != NULL) {
+        const struct store_memory_grant *grant = store_cell_body(cell);
+        struct state_record *record = &file->chunk[file->filled];
+        memset(record, 0, sizeof(*record));
+        store_cell_key(cell, record->key);
+        uint64_t word = atomic_load_explicit(&grant->word, memory_order_acquire);
+        record->windows[0].period_s = (uint32_t)word;
+        record->windows[0].start_s = (uint32_t)(word >> 32);
+        if (!store_cell_has(cell, record->key) || (uint32_t)word == 0 || word >> 32 <= now_s)
+            continue;
+        ++*count;
+        if (++file->filled == CHUNK_RECORDS && !flush_chunk(file))
+            return false;
+    }
+    return true;
+}
+
 static bool save_content(struct state_file *file, const struct store_memory *store, uint64_t now_us)
 {
     struct state_header header = {
@@ -161,7 +184,8 @@ static bool save_content(struct state_file *file, const struct store_memory *sto
     uint64_t now_s = now_us / 1000000;
     if (lseek(file->fd, sizeof(header), SEEK_SET) < 0 ||
         !save_cells(file, store, &store->subjects, now_s, &header.subjects) ||
-        !save_cells(file, store, &store->overflow, now_s, &header.overflows) || !flush_chunk(file))
+        !save_cells(file, store, &store->overflow, now_s, &header.overflows) ||
+        !save_grants(file, store, now_s, &header.grants) || !flush_chunk(file))
         return false;
     header.checksum = final_sum(file, &header);
     return lseek(file->fd, 0, SEEK_SET) == 0 && write_all(file->fd, &header, sizeof(header)) &&
@@ -256,6 +280,14 @@ static bool is_record_sound(const struct state_record *record)
     return true;
 }
 
+static bool is_grant_sound(const struct state_record *record)
+{
+    static const struct store_window none[QUOTA_WINDOWS_MAX - 1];
+    const struct store_window *grant = &record->windows[0];
+    return grant->period_s != 0 && grant->period_s <= INT32_MAX && grant->used == 0 &&
+           memcmp(record->windows + 1, none, sizeof(none)) == 0;
+}
+
 /* The later window wins; of the same one, the larger count. */
 static bool merge_window(struct store_memory *store, struct store_windows *windows, uint64_t now_s,
                          const struct store_window *saved)
@@ -288,7 +320,8 @@ static bool merge_record(struct store_memory *store, const struct store_cells *c
             continue; /* over since */
         if (cell == NULL && (cell = store_cells_take(cells, record->key, now_s)) == NULL)
             return false;
-        atomic_store_explicit(&cell->note, STORE_MEMORY_SETTLED, memory_order_relaxed);
+        if ((store_memory_note(cell) & STORE_MEMORY_SETTLED) == 0)
+            store_memory_settle(store, cell, record->key);
         fits = merge_window(store, store_cell_body(cell), now_s, saved) && fits;
     }
     if (cell != NULL)
@@ -304,10 +337,29 @@ static const char *header_fault(const struct state_header *header, uint64_t file
     if (header->layout != STATE_LAYOUT || header->record_bytes != sizeof(struct state_record))
         return "has a layout that this version cannot read";
     uint64_t records = (file_bytes - sizeof(*header)) / sizeof(struct state_record);
-    if (header->subjects > records || header->overflows != records - header->subjects ||
+    if (header->subjects > records || header->overflows > records - header->subjects ||
+        header->grants != records - header->subjects - header->overflows ||
         file_bytes % sizeof(struct state_record) != 0)
         return "is damaged: it is longer or shorter than its header says";
     return NULL;
+}
+
+/* Check the record at this place, and with a store merge it.  False: it makes no sense. */
+static bool take_record(struct store_memory *store, const struct state_header *header, uint64_t at,
+                        const struct state_record *record, uint64_t now_s, uint64_t *lost)
+{
+    bool is_grant = at >= header->subjects + header->overflows;
+    if (is_grant ? !is_grant_sound(record) : !is_record_sound(record))
+        return false;
+    if (store == NULL)
+        return true;
+    const struct store_window *grant = &record->windows[0];
+    if (is_grant && grant->start_s > now_s)
+        *lost += !store_memory_grant(store, record->key, grant->period_s, grant->start_s, now_s);
+    else if (!is_grant)
+        *lost += !merge_record(store, at < header->subjects ? &store->subjects : &store->overflow,
+                               record, now_s);
+    return true;
 }
 
 /* Read the file from its start and check it; with a store, merge the records into it on the way.  NULL,
@@ -325,7 +377,7 @@ static const char *read_content(struct state_file *file, uint64_t file_bytes,
     if (fault != NULL)
         return fault;
 
-    uint64_t records = header.subjects + header.overflows;
+    uint64_t records = header.subjects + header.overflows + header.grants;
     for (uint64_t at = 0; at < records;) {
         uint64_t left = records - at;
         unsigned filled = left < CHUNK_RECORDS ? (unsigned)left : CHUNK_RECORDS;
@@ -333,13 +385,8 @@ static const char *read_content(struct state_file *file, uint64_t file_bytes,
             return "cannot be read";
         add_to_sum(file, file->chunk, filled * sizeof(file->chunk[0]));
         for (unsigned i = 0; i < filled; i++, at++) {
-            const struct state_record *record = &file->chunk[i];
-            if (!is_record_sound(record))
+            if (!take_record(store, &header, at, &file->chunk[i], now_s, lost))
                 return "is damaged: a record makes no sense";
-            if (store != NULL &&
-                !merge_record(store, at < header.subjects ? &store->subjects : &store->overflow,
-                              record, now_s))
-                ++*lost;
         }
     }
     return final_sum(file, &header) == header.checksum ? NULL

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease_operate.c - see lease_operate.h. */
+#include "lease/lease_operate.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base_fmt.h"
+#include "lease/lease_private.h"
+#include "store/store_memory.h"
+#include "store/store_redis_operate.h"
+
+#define MEMBERS_HEAD "members:"
+#define SUBJECT_HEAD "q:{"
+#define IDLE_US      1000000
+
+/* One question on its way. */
+struct operate_query {
+    struct store_redis_query query; /* first: found from it */
+    struct lease_batch_of_queries *batch;
+    struct lease_question *question; /* not to be touched when the batch has no inquiry */
+    bool changes;
+    uint8_t subject[16];
+    char key[STORE_REDIS_QUERY_KEY_MAX];
+    char value[STORE_REDIS_QUERY_VALUE_MAX];
+};
+
+/* An inquiry on its way.  Owner: the operator.  Freed by: whoever takes its last answer.  Thread: the loop's. */
+struct lease_batch_of_queries {
+    struct list node; /* waiting for connections, else in no list */
+    struct lease_operator *operator;
+    struct lease_inquiry *inquiry; /* NULL: cancelled */
+    unsigned count, left;
+    struct operate_query queries[];
+};
+
+/* Owner: the admin socket.  Freed by: lease_operator_free.  Thread: the loop's. */
+struct lease_operator {
+    struct lease *lease;
+    struct loop *loop;
+    struct store_redis_route *route; /* NULL: nobody asks */
+    struct loop_timer idle;
+    struct loop_task send; /* so that nobody is answered from inside lease_inquire */
+    struct list waiting;
+    unsigned batches;
+};
+
+/* ---- the memory store ---- */
+
+static void ask_memory(struct lease_operator *operator, struct lease_question * question)
+{
+    if (question->is_tier) {
+        question->told = LEASE_TOLD_NOTHING;
+        return;
+    }
+    enum err err =
+        store_memory_operate(operator->lease->memory, question->key,
+                             &question->order, operator->loop->wall_us, &question->subject);
+    question->told = err == ERR_OK         ? LEASE_TOLD_FOUND
+                     : err == ERR_NOTFOUND ? LEASE_TOLD_NOTHING
+                                           : LEASE_TOLD_FAULT;
+    if (question->told == LEASE_TOLD_FAULT)
+        memcpy(question->text, "too many grants are in force",
+               sizeof("too many grants are in force"));
+}
+
+/* ---- Redis ---- */
+
+/* A refusal that this process remembers is of the time before. */
+static void forget_refusal(struct lease *lease, const uint8_t key[16])
+{
+    struct store_cell *held = lease_table_find(&lease->table, key);
+    if (held == NULL)
+        return;
+    struct lease_cell *cell = store_cell_body(held);
+    cell->refused_until_us = 0;
+    cell->backoff_us = 0;
+    store_cell_unlock(held);
+}
+
+static void copy_text(char out[LEASE_TOLD_TEXT], struct span text)
+{
+    size_t len = text.len < LEASE_TOLD_TEXT ? text.len : LEASE_TOLD_TEXT - 1;
+    if (len != 0)
+        memcpy(out, text.ptr, len);
+    out[len] = '\0';
+}
+
+static void take_answer(struct lease_question *question, enum store_redis_found found,
+                        struct span text)
+{
+    bool is_found = found == STORE_REDIS_VALUE;
+    question->told = is_found                       ? LEASE_TOLD_FOUND
+                     : found == STORE_REDIS_NOTHING ? LEASE_TOLD_NOTHING
+                     : text.len != 0                ? LEASE_TOLD_FAULT
+                                                    : LEASE_TOLD_AWAY;
+    if (question->is_tier || !is_found) {
+        copy_text(question->text, text);
+        return;
+    }
+    if (!store_redis_order_read(&question->subject, &is_found, text)) {
+        question->told = LEASE_TOLD_FAULT;
+        copy_text(question->text, SPAN("it answered with something else"));
+    } else if (!is_found) {
+        question->told = LEASE_TOLD_NOTHING;
+    }
+}
+
+static void operator_rest(struct lease_operator *operator)
+{
+    if (operator->batches == 0)
+        loop_timer_set(operator->loop, &operator->idle, operator->loop->mono_us + IDLE_US);
+}
+
+static void batch_end(struct lease_batch_of_queries *batch)
+{
+    struct lease_inquiry *inquiry = batch->inquiry;
+    struct lease_operator *operator= batch->operator;
+    operator->batches--;
+    operator_rest(operator);
+    free(batch);
+    if (inquiry == NULL)
+        return;
+    inquiry->batch = NULL;
+    inquiry->done(inquiry);
+}
+
+static void on_answer(struct store_redis_query *answered, enum store_redis_found found,
+                      struct span text)
+{
+    struct operate_query *query = (struct operate_query *)(void *)answered;
+    struct lease_batch_of_queries *batch = query->batch;
+    if (query->changes)
+        forget_refusal(batch->operator->lease, query->subject);
+    if (batch->inquiry != NULL)
+        take_answer(query->question, found, text);
+    if (--batch->left == 0)
+        batch_end(batch);
+}
+
+static void query_make(struct operate_query *query, struct lease_batch_of_queries *batch,
+                       struct lease_question *question)
+{
+    char *end = query->key;
+    query->batch = batch;
+    query->question = question;
+    query->query.done = on_answer;
+    if (question->is_tier) {
+        end = fmt_span(FMT_LIT(end, MEMBERS_HEAD), question->quota);
+        query->query.verb = STORE_REDIS_HGET;
+        query->query.value = (struct span){
+            query->value, (size_t)(fmt_span(query->value, question->member) - query->value)};
+    } else {
+        end = fmt_base64url(FMT_LIT(end, SUBJECT_HEAD), question->key, sizeof(question->key));
+        *end++ = '}';
+        query->changes = question->order.verb != STORE_ORDER_SHOW;
+        memcpy(query->subject, question->key, sizeof(query->subject));
+        query->query.verb = STORE_REDIS_EVAL;
+        query->query.script = STORE_REDIS_OPERATE_LUA;
+        store_redis_order_write(query->value, &question->order);
+        query->query.value = (struct span){query->value, STORE_REDIS_ORDER_BYTES};
+    }
+    query->query.key = (struct span){query->key, (size_t)(end - query->key)};
+}
+
+/* A name that is too long for a query is nobody's. */
+static bool is_askable(const struct lease_question *question)
+{
+    return !question->is_tier ||
+           (question->quota.len + sizeof(MEMBERS_HEAD) <= STORE_REDIS_QUERY_KEY_MAX &&
+            question->member.len <= STORE_REDIS_QUERY_VALUE_MAX);
+}
+
+/* Whoever takes the last answer frees the batch.  An order that nobody waits for any more was reported as not answered: it
+ * must not be carried out minutes later. */
+static void batch_send(struct lease_batch_of_queries *batch, bool is_up)
+{
+    is_up = is_up && batch->inquiry != NULL;
+    struct store_redis_route *route = batch->operator->route;
+    for (unsigned i = 0, count = batch->count; i < count; i++) {
+        struct store_redis_query *query = &batch->queries[i].query;
+        if (!is_up || store_redis_route_query(route, query) != STORE_PENDING)
+            on_answer(query, STORE_REDIS_UNKNOWN, SPAN_NONE);
+    }
+}
+
+static void operator_end_waiting(struct lease_operator *operator, bool is_up)
+{
+    struct list now;
+    list_init(&now);
+    while (!list_is_empty(&operator->waiting)) {
+        struct list *node = operator->waiting.next;
+        list_remove(node);
+        list_push_back(&now, node);
+    }
+    while (!list_is_empty(&now)) {
+        struct lease_batch_of_queries *batch =
+            LIST_OF(now.next, struct lease_batch_of_queries, node);
+        list_remove(&batch->node);
+        batch_send(batch, is_up);
+    }
+}
+
+static void on_send(void *arg)
+{
+    struct lease_operator *operator= arg;
+    operator_end_waiting(operator, store_redis_route_is_open(operator->route));
+}
+
+static void on_change(void *arg, bool is_up)
+{
+    operator_end_waiting(arg, is_up);
+}
+
+/* Nobody has asked for a while. */
+static void on_idle(void *arg)
+{
+    struct lease_operator *operator= arg;
+    if (operator->batches != 0)
+        return;
+    store_redis_route_free(operator->route);
+    operator->route = NULL;
+}
+
+static bool operator_connect(struct lease_operator *operator)
+{
+    loop_timer_cancel(&operator->idle);
+    if (operator->route == NULL)
+        operator->route =
+            store_redis_route_new(operator->lease->redis, operator->loop, on_change, operator);
+    return operator->route != NULL &&(store_redis_route_is_open(operator->route) ||
+                                      store_redis_route_is_starting(operator->route));
+}
+
+static bool ask_redis(struct lease_operator *operator, struct lease_inquiry * inquiry)
+{
+    struct lease_batch_of_queries *batch =
+        calloc(1, sizeof(*batch) + inquiry->count * sizeof(batch->queries[0]));
+    unsigned count = 0;
+    for (unsigned i = 0; i < inquiry->count; i++) {
+        inquiry->questions[i].told =
+            is_askable(&inquiry->questions[i]) ? LEASE_TOLD_AWAY : LEASE_TOLD_NOTHING;
+        if (batch != NULL && is_askable(&inquiry->questions[i]))
+            query_make(&batch->queries[count++], batch, &inquiry->questions[i]);
+    }
+    if (count == 0 || !operator_connect(operator)) {
+        free(batch);
+        operator_rest(operator);
+        return true;
+    }
+    batch->operator= operator;
+    batch->inquiry = inquiry;
+    batch->count = batch->left = count;
+    list_init(&batch->node);
+    inquiry->batch = batch;
+    operator->batches++;
+    list_push_back(&operator->waiting, &batch->node);
+    if (store_redis_route_is_open(operator->route))
+        loop_task_schedule(operator->loop, &operator->send);
+    return false;
+}
+
+/* ---- the door ---- */
+
+bool lease_inquire(struct lease_operator *operator, struct lease_inquiry * inquiry)
+{
+    assert(inquiry->count <= LEASE_QUESTIONS_MAX);
+    inquiry->batch = NULL;
+    if (operator->lease->memory == NULL)
+        return ask_redis(operator, inquiry);
+    for (unsigned i = 0; i < inquiry->count; i++)
+        ask_memory(operator, & inquiry->questions[i]);
+    return true;
+}
+
+void lease_inquiry_cancel(struct lease_inquiry *inquiry)
+{
+    if (inquiry->batch != NULL)
+        inquiry->batch->inquiry = NULL;
+    inquiry->batch = NULL;
+}
+
+struct lease_operator *lease_operator_new(struct lease *lease, struct loop *loop)
+{
+    struct lease_operator *operator= calloc(1, sizeof(*operator));
+    if (operator== NULL)
+        return NULL;
+    operator->lease = lease;
+    operator->loop = loop;
+    list_init(&operator->waiting);
+    loop_timer_init(&operator->idle, on_idle, operator);
+    loop_task_init(&operator->send, on_send, operator);
+    return operator;
+}
+
+void lease_operator_free(struct lease_operator *operator)
+{
+    if (operator== NULL)
+        return;
+    operator_end_waiting(operator, false);
+    store_redis_route_free(operator->route);
+    loop_timer_cancel(&operator->idle);
+    loop_task_cancel(&operator->send);
+    free(operator);
+}

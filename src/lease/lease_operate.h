@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease_operate.h - an operator's questions and orders about single subjects, on a loop that serves nobody else.  Takes:
+ * questions.  Gives: the store's answers, all at once.  With Redis they go over connections of their own, which are made when
+ * somebody asks and closed when nobody has for a while. */
+#ifndef SLUICE_LEASE_OPERATE_H
+#define SLUICE_LEASE_OPERATE_H
+
+#include "lease/lease.h"
+#include "store/store_subject.h"
+
+#define LEASE_QUESTIONS_MAX 256 /* of one inquiry */
+#define LEASE_TOLD_TEXT     200
+
+enum lease_told {
+    LEASE_TOLD_AWAY,    /* the store does not answer */
+    LEASE_TOLD_FAULT,   /* it refused: text says why */
+    LEASE_TOLD_NOTHING, /* it knows no such subject, or no tier of it */
+    LEASE_TOLD_FOUND,
+};
+
+/* Owner: who asks. */
+struct lease_question {
+    bool
+        is_tier; /* which tier does `member` have in the quota of this name?  (Redis alone knows) */
+    struct span quota, member;
+    uint8_t key[16];          /* else: a subject's, */
+    struct store_order order; /* and what is to be done about it */
+    /* out */
+    enum lease_told told;
+    struct store_subject subject; /* before the order */
+    char text[LEASE_TOLD_TEXT];   /* NUL-terminated: the tier, or what is wrong */
+};
+
+/* Owner: who asks; it must stay until done has run or lease_inquiry_cancel has. */
+struct lease_inquiry {
+    struct lease_question *questions;
+    unsigned count; /* at most LEASE_QUESTIONS_MAX */
+    void (*done)(struct lease_inquiry *inquiry);
+    struct lease_batch_of_queries *batch; /* lease_operate.c's */
+};
+
+struct lease_operator;
+
+/* NULL when out of memory.  Borrows both. */
+struct lease_operator *lease_operator_new(struct lease *lease, struct loop *loop);
+/* Every inquiry must be done or cancelled. */
+void lease_operator_free(struct lease_operator *operator);
+
+/* True: all is answered.  False: done will be called, never from inside. */
+bool lease_inquire(struct lease_operator *operator, struct lease_inquiry * inquiry);
+/* Nobody wants to know any more.  What was sent is carried out. */
+void lease_inquiry_cancel(struct lease_inquiry *inquiry);
+
+#endif

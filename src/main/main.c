@@ -30,9 +30,21 @@ static const struct main_verb VERBS[] = {
     {"run", main_verb_run, MAIN_OPTION_FILE, "serve, in the foreground",
      "Signals: TERM, INT and QUIT let responses in progress finish (a second one: stop at once),\n"
      "HUP reloads the configuration, USR1 opens the log files again.\n"},
-    {"check", main_verb_check, MAIN_OPTION_FILE | MAIN_OPTION_DUMP | MAIN_OPTION_JSON,
+    {"check", main_verb_check,
+     MAIN_OPTION_FILE | MAIN_OPTION_DUMP | MAIN_OPTION_JSON | MAIN_OPTION_ACL | MAIN_OPTION_LIVE,
      "say everything that is wrong with a configuration",
-     "Opens no socket.  Exit code 0: good; 3: there are errors; 5: a secret cannot be had.\n"},
+     "Opens no socket, but with --live.  Exit code 0: good; 3: there are errors; 5: a secret "
+     "cannot "
+     "be had.\n"},
+    {"doctor", main_verb_doctor, MAIN_OPTION_FILE | MAIN_OPTION_JSON,
+     "look over the store that a configuration names",
+     "Connects to Redis as a proxy would: version, role, eviction, persistence, missing rights by "
+     "name,\n"
+     "clock, latency, and whether the other proxies have the same secret.  Changes nothing.  Exit "
+     "code "
+     "0:\n"
+     "good, perhaps with warnings; 1: something is wrong; 5: it cannot be reached or lets nobody "
+     "in.\n"},
     {"explain", main_verb_explain,
      MAIN_OPTION_FILE | MAIN_OPTION_HEADER | MAIN_OPTION_IP | MAIN_OPTION_LISTENER |
          MAIN_OPTION_JSON | MAIN_OPTION_WORDS,

@@ -11,6 +11,7 @@
 #include "config/config_decode.h"
 #include "config/config_doc.h"
 #include "main/main_bundle.h"
+#include "main/main_doctor.h"
 #include "main/main_exit.h"
 #include "main/main_parent.h"
 #include "plan/plan.h"
@@ -125,7 +126,15 @@ int main_verb_check(const struct main_options *options)
     int exit_code = main_verb_plan_open(&file, options);
     if (file.plan != NULL)
         check_logs(file.plan);
-    if (file.bundle.count != 0)
+    bool is_acl = file.plan != NULL && (options->given & MAIN_OPTION_ACL) != 0;
+    bool is_live = file.plan != NULL && (options->given & MAIN_OPTION_LIVE) != 0;
+    if (is_acl)
+        exit_code = main_doctor_acl(file.plan);
+    else if (is_live && file.report.text != NULL)
+        fputs(file.report.text, stderr);
+    if (is_live && !is_acl)
+        exit_code = main_doctor_run(file.plan, (options->given & MAIN_OPTION_JSON) != 0);
+    else if (!is_acl && file.bundle.count != 0)
         exit_code = check_print(options, &file, exit_code);
     main_verb_plan_close(&file);
     return exit_code;

@@ -94,9 +94,8 @@ static void say_step(struct words *words, enum store_redis_step step, enum store
         say(words, SPAN("ROLE"));
         break;
     case STORE_REDIS_POLICY:
-        say(words, SPAN("CONFIG"));
-        say(words, SPAN("GET"));
-        say(words, SPAN("maxmemory-policy"));
+        say(words, SPAN("INFO")); /* CONFIG GET would tell passwords to who may use it */
+        say(words, SPAN("memory"));
         break;
     case STORE_REDIS_SECRET_SET:
         if (conf->secret_fingerprint.len == 0)
@@ -251,7 +250,8 @@ const char *store_redis_greet_judge(enum store_redis_step step, const struct sto
     case STORE_REDIS_ROLE:
         return judge_role(reply, why);
     case STORE_REDIS_POLICY:
-        copy_text(server->policy, sizeof(server->policy), store_redis_reply_text(reply, 2));
+        copy_text(server->policy, sizeof(server->policy),
+                  info_field(text, SPAN("maxmemory_policy")));
         return NULL;
     case STORE_REDIS_SECRET_GET:
         return span_eq(text, conf->secret_fingerprint) ? NULL : STORE_REDIS_OTHER_SECRET;

@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import pathlib
+import re
 import time
 
 import pytest
@@ -259,3 +261,27 @@ def test_the_store_is_away(start, upstream, connect, world, redis):
 
 def test_not_running(world):
     verb(world, "show", "alice", exit_code=6)
+
+
+def test_the_examples_of_the_documentation(start, upstream, connect, world, redis):
+    """docs/operations.md shows what is printed, but for how long windows last."""
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs/operations.md").read_text()
+    examples = re.findall(r"```\n\$ sluice ((?:show|reset|grant) [^\n]*)\n(.*?)```", page, re.S)
+    assert [words.split()[0] for words, _ in examples] == ["show", "reset", "grant"]
+    proxy = start(config_of(world, upstream(), {"type": "redis", "servers": [redis.address], "fleet_size": 1},
+                            quotas={"user": {"key": ["user"], "limits": LIMITS}}))
+    wait_until_counting(connect, proxy)
+    wait_for_room(60, 15)
+    client = connect(proxy)
+    assert [ask(client).status for _ in range(5)] == [200] * 5
+
+    def plain(text):
+        return re.sub(r"(in|for) \d+[hms]( \d+[ms])?\n", r"\1 TIME\n", text)
+
+    for words, shown in examples:
+        assert plain(verb(world, *words.split()).stdout) == plain(shown)
+        if words.startswith("reset"):
+            assert [ask(client).status for _ in range(5)] == [200] * 5
+    event, = proxy.wait_for_event("reset")
+    members = re.search(r'\{"event":"reset",.*\}', page)[0]
+    assert list(json.loads(members)) == [name for name in event if name in json.loads(members)]

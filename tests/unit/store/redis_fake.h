@@ -129,8 +129,6 @@ static inline bool redis_fake_greet(struct redis_fake *fake,
         redis_fake_say(fake, text);
     } else if (redis_fake_is(command, "ROLE")) {
         redis_fake_say(fake, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
-    } else if (redis_fake_is(command, "CONFIG")) {
-        redis_fake_say(fake, "*2\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n");
     } else if (redis_fake_is(command, "SCRIPT")) {
         redis_fake_say(fake, REDIS_FAKE_SHA);
     } else if (redis_fake_is(command, "PING")) {

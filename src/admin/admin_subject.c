@@ -125,6 +125,7 @@ static json_t *row_json(const struct admin_job *job, unsigned i)
     config_json_set(&json, "unlimited", json_boolean(quota == NULL));
     config_json_set(&json, "generation", json_integer((json_int_t)stored.generation));
     config_json_set(&json, "grant", grant_json(&stored));
+    config_json_set(&json, "held", json_integer((json_int_t)job->questions[i].held));
     config_json_set(&json, "windows", quota == NULL ? json_array() : windows_json(quota, &stored));
     if (job->is_ordered)
         config_json_set(&json, "was", was);

@@ -62,6 +62,9 @@ static void put_row(FILE *out, const json_t *row)
     if (json_is_true(json_object_get(row, "unlimited")))
         fprintf(out, "  unlimited\n");
     json_array_foreach(json_object_get(row, "windows"), i, window) put_window(out, row, i, window);
+    if (number_at(row, "held") > 0)
+        fprintf(out, "  held here  %" JSON_INTEGER_FORMAT " of what is used: leased, not spent\n",
+                number_at(row, "held"));
     if (json_is_object(grant)) {
         fprintf(out, "  granted    +%" JSON_INTEGER_FORMAT " for ", number_at(grant, "extra"));
         put_seconds(out, number_at(grant, "expires_in_s"));

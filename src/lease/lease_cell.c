@@ -263,7 +263,7 @@ bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *cl
         claim_window(&cell->windows[i], true, claimed);
         claimed->limit = INT32_MAX;
     }
-    return true;
+    return claim->window_count != 0;
 }
 
 /* The value in the store is of another lineage than the one that we have seen.  What we saw and did not
@@ -332,6 +332,36 @@ static bool moves_on(struct lease_cell *cell, const struct store_redis_claim *cl
     return false;
 }
 
+bool lease_cell_is_past(const struct lease_cell *cell, uint32_t generation)
+{
+    return generation < cell->generation || generation < cell->ordered;
+}
+
+/* The generation that was heard is not claimed: whoever can publish could make it up, and what is claimed is taken by
+ * Redis for a reset that it lost. */
+void lease_cell_order(struct lease_cell *cell, uint32_t generation)
+{
+    if (generation < cell->generation)
+        return;
+    if (generation > cell->generation) {
+        cell->ordered = generation;
+        cell->held = 0;
+    } else {
+        lease_tokens_release(cell);
+    }
+    cell->refused_until_us = cell->backoff_us = 0;
+}
+
+/* What it billed was billed all the same. */
+static void learn_past(struct lease_cell *cell, const struct store_redis_claim *claim)
+{
+    for (unsigned i = 0; i < claim->window_count; i++) {
+        struct lease_window *window = find_window(cell, claim->windows[i].period_s);
+        if (window != NULL && (is_bucket(window) || window->start_s == claim->windows[i].start_s))
+            take_most(&window->billed, claim->windows[i].debt);
+    }
+}
+
 void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *claim,
                       const struct store_redis_result *result, uint64_t store_now_us,
                       uint64_t sent_at_us)
@@ -340,6 +370,10 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
     bool is_reset = result->generation > cell->generation;
     bool is_newest = store_now_us >= cell->answered_us ||
                      cell->answered_us - store_now_us > QUOTA_SKEW_S * US_PER_S;
+    if (lease_cell_is_past(cell, result->generation)) {
+        learn_past(cell, claim);
+        return;
+    }
     if (is_newest)
         cell->answered_us = store_now_us;
     if (is_reset) /* what was granted before it is not taken back either */
@@ -364,7 +398,9 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
         cell->refused_until_us = cell->backoff_us = 0;
     cell->lineage = result->lineage;
     cell->generation = result->generation;
-    cell->extra = result->extra;
+    cell->ordered = 0;
+    if (is_newest)
+        cell->extra = result->extra;
     cell->clock_us = (int64_t)(store_now_us - sent_at_us);
 }
 

@@ -59,7 +59,7 @@ struct lease_cell {
     uint32_t is_recalled; /* since something was granted */
     uint32_t is_listed;   /* in some worker's list of debtors */
     uint32_t must_tell;   /* claim what was seen, though nothing is owed */
-    uint32_t spare;
+    uint32_t ordered;     /* an operator's reset that was heard of and not yet seen; 0: none */
 };
 
 _Static_assert(sizeof(struct lease_cell) % 8 == 0, "store_cells wants whole words");
@@ -97,6 +97,12 @@ bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *cl
 void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *claim,
                       const struct store_redis_result *result, uint64_t store_now_us,
                       uint64_t sent_at_us);
+/* Is the answer of the time before a reset that is known here?  Then lease_cell_learn learns nothing of it, no refusal
+ * or grant is noted, and what was granted beyond the request is nobody's. */
+bool lease_cell_is_past(const struct lease_cell *cell, uint32_t generation);
+/* An operator's order was carried out, and the store has this generation since.  What is held is spent no more: behind a
+ * reset it is forgotten, else it is to be given back. */
+void lease_cell_order(struct lease_cell *cell, uint32_t generation);
 /* It was refused or granted (after lease_cell_learn). */
 void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_claim *claim,
                              uint64_t mono_us, uint64_t sent_at_us);

@@ -298,9 +298,13 @@ void lease_learn(struct lease_pending *pending, unsigned k, const struct store_r
     struct store_cell *held = find_cell(pending, k, answer);
     struct lease_cell *cell = held == NULL ? NULL : store_cell_body(held);
     bool is_leased = claim->divisor != 0, is_wanted = false, is_lost = false;
+    bool is_past =
+        cell != NULL && answer != NULL && lease_cell_is_past(cell, answer->keys[k].generation);
     uint64_t waiters = 0;
     if (cell != NULL && answer == NULL) {
         lease_cell_unclaim(cell, claim);
+    } else if (is_past) {
+        lease_cell_learn(cell, claim, &answer->keys[k], answer->now_us, pending->op.sent_at_us);
     } else if (cell != NULL) {
         is_lost = is_leased && cell->lineage != 0 && answer->keys[k].lineage != cell->lineage;
         lease_cell_learn(cell, claim, &answer->keys[k], answer->now_us, pending->op.sent_at_us);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base_clock.h"
 #include "base/base_fmt.h"
 #include "lease/lease_private.h"
 #include "store/store_memory.h"
@@ -20,8 +21,6 @@ struct operate_query {
     struct store_redis_query query; /* first: found from it */
     struct lease_batch_of_queries *batch;
     struct lease_question *question; /* not to be touched when the batch has no inquiry */
-    bool changes;
-    uint8_t subject[16];
     char key[STORE_REDIS_QUERY_KEY_MAX];
     char value[STORE_REDIS_QUERY_VALUE_MAX];
 };
@@ -67,16 +66,25 @@ static void ask_memory(struct lease_operator *operator, struct lease_question * 
 
 /* ---- Redis ---- */
 
-/* A refusal that this process remembers is of the time before. */
-static void forget_refusal(struct lease *lease, const uint8_t key[16])
+/* What this process holds of the subject, once it has done the order too.  It hears of that over Redis as the others do, but
+ * who gave the order may ask before. */
+static uint32_t obey(struct lease *lease, const struct lease_question *question)
 {
-    struct store_cell *held = lease_table_find(&lease->table, key);
-    if (held == NULL)
-        return;
-    struct lease_cell *cell = store_cell_body(held);
-    cell->refused_until_us = 0;
-    cell->backoff_us = 0;
-    store_cell_unlock(held);
+    struct store_cell *found = lease_table_find(&lease->table, question->key);
+    bool is_changed = question->told == LEASE_TOLD_FOUND;
+    uint32_t generation = question->subject.generation;
+    if (found == NULL)
+        return 0;
+    struct lease_cell *cell = store_cell_body(found);
+    if (question->order.verb == STORE_ORDER_RESET && is_changed)
+        lease_cell_order(cell, generation + 1);
+    else if (question->order.verb == STORE_ORDER_GRANT && is_changed)
+        lease_cell_order(cell, generation);
+    if (lease_cell_has_debt(cell))
+        lease_sweep_note(lease);
+    uint32_t held = lease_tokens_held(cell, clock_mono_us());
+    store_cell_unlock(found);
+    return held;
 }
 
 static void copy_text(char out[LEASE_TOLD_TEXT], struct span text)
@@ -131,10 +139,11 @@ static void on_answer(struct store_redis_query *answered, enum store_redis_found
 {
     struct operate_query *query = (struct operate_query *)(void *)answered;
     struct lease_batch_of_queries *batch = query->batch;
-    if (query->changes)
-        forget_refusal(batch->operator->lease, query->subject);
-    if (batch->inquiry != NULL)
+    if (batch->inquiry != NULL) {
         take_answer(query->question, found, text);
+        if (!query->question->is_tier)
+            query->question->held = obey(batch->operator->lease, query->question);
+    }
     if (--batch->left == 0)
         batch_end(batch);
 }
@@ -154,8 +163,6 @@ static void query_make(struct operate_query *query, struct lease_batch_of_querie
     } else {
         end = fmt_base64url(FMT_LIT(end, SUBJECT_HEAD), question->key, sizeof(question->key));
         *end++ = '}';
-        query->changes = question->order.verb != STORE_ORDER_SHOW;
-        memcpy(query->subject, question->key, sizeof(query->subject));
         query->query.verb = STORE_REDIS_EVAL;
         query->query.script = STORE_REDIS_OPERATE_LUA;
         store_redis_order_write(query->value, &question->order);

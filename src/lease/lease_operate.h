@@ -28,7 +28,8 @@ struct lease_question {
     /* out */
     enum lease_told told;
     struct store_subject subject; /* before the order */
-    char text[LEASE_TOLD_TEXT];   /* NUL-terminated: the tier, or what is wrong */
+    uint32_t held; /* what this process holds of it in advance, charged in the store already */
+    char text[LEASE_TOLD_TEXT]; /* NUL-terminated: the tier, or what is wrong */
 };
 
 /* Owner: who asks; it must stay until done has run or lease_inquiry_cancel has. */

@@ -230,9 +230,10 @@ void lease_sweep_step(struct lease_worker *worker);
 /* What is held in the whole table.  From any thread; takes a while. */
 void lease_sweep_count(const struct lease *lease, uint64_t *leases, uint64_t *leased);
 
-/* lease_recall.c: ask other proxies for what they hold of this key, or (is_lost) for what they know; they ask us. */
+/* lease_recall.c: ask other proxies for what they hold of this key, or (is_lost) for what they know; they ask us, or
+ * an operator has given an order. */
 void lease_recall_send(struct lease_worker *worker, const uint8_t key[16], bool is_lost);
-void lease_recall_on_message(void *worker, const uint8_t key[16], bool is_lost);
+void lease_recall_on_news(void *worker, const struct store_redis_news *news);
 
 /* lease_worker.c */
 void lease_ask_done(struct lease_pending *pending); /* decided, after it has waited */

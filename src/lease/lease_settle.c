@@ -72,6 +72,7 @@ static void on_settled(struct store_redis_op *op, enum store_answer result,
         } else {
             lease_cell_learn(cell, &op->claims[k], &answer->keys[k], answer->now_us,
                              op->sent_at_us);
+            cell->ordered = 0; /* seen, or never true */
         }
         store_cell_unlock(held);
     }

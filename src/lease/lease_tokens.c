@@ -33,6 +33,7 @@ void lease_batch_of(struct lease_batch *batch, const struct store_redis_claim *c
                     uint64_t sent_at_us)
 {
     batch->count = count;
+    batch->generation = result->generation;
     batch->until_us = UINT64_MAX;
     batch->window_count = 0;
     for (unsigned i = 0; i < claim->window_count; i++) {
@@ -84,6 +85,7 @@ uint32_t lease_tokens_held(struct lease_cell *cell, uint64_t mono_us)
 void lease_tokens_take(struct lease_cell *cell, uint32_t most, struct lease_batch *batch)
 {
     batch->count = cell->held < most ? cell->held : most;
+    batch->generation = cell->generation;
     batch->until_us = cell->held_until_us;
     batch->window_count = 0;
     cell->held -= batch->count;
@@ -142,7 +144,7 @@ static void send_back(struct lease_cell *cell, const struct lease_batch *batch)
 
 void lease_tokens_add(struct lease_cell *cell, const struct lease_batch *batch, uint64_t mono_us)
 {
-    if (batch->count == 0)
+    if (batch->count == 0 || lease_cell_is_past(cell, batch->generation))
         return;
     if (mono_us >= batch->until_us || !goes_on(cell, batch)) {
         send_back(cell, batch);

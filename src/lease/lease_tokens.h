@@ -13,7 +13,7 @@
 
 /* Tokens on their way into a cell, or out of it and perhaps back. */
 struct lease_batch {
-    uint32_t count;
+    uint32_t count, generation;
     uint64_t until_us; /* monotonic */
     uint32_t window_count;
     struct {
@@ -34,7 +34,7 @@ uint32_t lease_tokens_held(struct lease_cell *cell, uint64_t mono_us);
 
 /* Take at most so many. */
 void lease_tokens_take(struct lease_cell *cell, uint32_t most, struct lease_batch *batch);
-/* Put tokens in.  Where they cannot be spent they are to be given back. */
+/* Put tokens in.  Where they cannot be spent they are to be given back; those of before a reset are nobody's. */
 void lease_tokens_add(struct lease_cell *cell, const struct lease_batch *batch, uint64_t mono_us);
 
 /* All but `keep` are to be given back. */

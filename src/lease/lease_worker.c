@@ -360,7 +360,7 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     bool is_deaf = worker->route != NULL && !atomic_exchange(&lease->has_listener, true);
     if (is_deaf) {
         worker->listener = store_redis_listener_new(lease->redis, loop, worker->route,
-                                                    lease_recall_on_message, worker);
+                                                    lease_recall_on_news, worker);
         is_deaf = worker->listener == NULL;
         atomic_store(&lease->has_listener, !is_deaf);
     }

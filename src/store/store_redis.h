@@ -49,8 +49,11 @@ struct store_redis *store_redis_new(const struct store_redis_conf *conf);
 void store_redis_free(struct store_redis *redis);
 
 /* Between the key and the sender of what proxies tell each other. */
-#define STORE_REDIS_SAYS_RECALL ' '
-#define STORE_REDIS_SAYS_LOST   '!'
+#define STORE_REDIS_SAYS_RECALL   ' '
+#define STORE_REDIS_SAYS_LOST     '!'
+/* The sender of STORE_REDIS_SAYS_LOST about an operator's order that was carried out; behind it a blank and the
+ * generation of the value since. */
+#define STORE_REDIS_SAYS_OPERATOR "operator"
 
 /* How this process signs what it says to others: the random part of its name. */
 static inline struct span store_redis_sender(const struct store_redis *redis)

@@ -30,7 +30,7 @@
 struct store_redis_listener {
     struct store_redis *redis;
     struct loop *loop;
-    store_redis_key_fn on_key;
+    store_redis_news_fn on_news;
     void *arg;
     struct net_stream stream;
     struct loop_timer timer; /* to connect again; else to look whether all is well */
@@ -116,8 +116,22 @@ static bool is_own(const struct store_redis_listener *listener, struct span send
     return span_eq(sender, store_redis_sender(listener->redis));
 }
 
+/* "operator 3" */
+static bool is_order(struct span sender, uint32_t *generation)
+{
+    const struct span head = SPAN(STORE_REDIS_SAYS_OPERATOR " ");
+    uint64_t number = 0;
+    if (!span_starts_with(sender, head) ||
+        !parse_u64((struct span){sender.ptr + head.len, sender.len - head.len}, &number) ||
+        number > UINT32_MAX)
+        return false;
+    *generation = (uint32_t)number;
+    return true;
+}
+
 static void listener_on_message(struct store_redis_listener *listener, struct span text)
 {
+    struct store_redis_news news = {.kind = STORE_REDIS_NEWS_RECALL};
     size_t len = 0;
     char key[STORE_REDIS_KEY_TEXT_BYTES];
     if (text.len <= STORE_REDIS_KEY_TEXT_BYTES)
@@ -127,8 +141,13 @@ static void listener_on_message(struct store_redis_listener *listener, struct sp
         return;
     const struct span named = {text.ptr, STORE_REDIS_KEY_TEXT_BYTES};
     const struct span sender = {text.ptr + named.len + 1, text.len - named.len - 1};
-    if (!is_own(listener, sender) && parse_base64url(named, key, &len) && len == 16)
-        listener->on_key(listener->arg, (const uint8_t *)key, kind == STORE_REDIS_SAYS_LOST);
+    if (is_own(listener, sender) || !parse_base64url(named, key, &len) || len != sizeof(news.key))
+        return;
+    if (kind == STORE_REDIS_SAYS_LOST)
+        news.kind =
+            is_order(sender, &news.generation) ? STORE_REDIS_NEWS_ORDER : STORE_REDIS_NEWS_LOST;
+    memcpy(news.key, key, sizeof(news.key));
+    listener->on_news(listener->arg, &news);
 }
 
 static void listener_on_reply(struct store_redis_listener *listener)
@@ -256,7 +275,7 @@ static void listener_on_time(void *arg)
 
 struct store_redis_listener *store_redis_listener_new(struct store_redis *redis, struct loop *loop,
                                                       struct store_redis_route *route,
-                                                      store_redis_key_fn on_key, void *arg)
+                                                      store_redis_news_fn on_news, void *arg)
 {
     struct store_redis_listener *listener = calloc(1, sizeof(*listener));
     if (listener == NULL)
@@ -264,7 +283,7 @@ struct store_redis_listener *store_redis_listener_new(struct store_redis *redis,
     listener->redis = redis;
     listener->loop = loop;
     listener->route = route;
-    listener->on_key = on_key;
+    listener->on_news = on_news;
     listener->arg = arg;
     listener->stream.fd = -1;
     loop_timer_init(&listener->timer, listener_on_time, listener);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "store/store_redis.h"
 #include "store/store_redis_script.h"
 
 #define CLOCK_BYTES  8
@@ -50,8 +51,9 @@ const char STORE_REDIS_OPERATE_LUA[] =
     "    done = redis.pcall('SET', KEYS[1], w, 'EXAT', last + 60)\n"
     "  end\n"
     "  if done.err then return done end\n"
+    "  local gen = struct.unpack('<I4', v, 13) + (verb == 1 and 1 or 0)\n"
     "  redis.pcall('PUBLISH', string.sub(KEYS[1], 1, -28) .. ':recall',\n"
-    "    string.sub(KEYS[1], -23, -2) .. '!operator')\n"
+    "    string.sub(KEYS[1], -23, -2) .. '!" STORE_REDIS_SAYS_OPERATOR " ' .. gen)\n"
     "end\n"
     "return struct.pack('<I4I4', now, us) .. v\n";
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "lease/lease_cell.h"
+#include "lease/lease_tokens.h"
 #include "store/store_testing.h"
 
 #define MONO(at_s)                                                                                 \
@@ -315,6 +316,90 @@ static void test_late_grants(void **state)
     assert_int_equal(cell.windows[1].local, 0);
 }
 
+/* All ten of a minute are used; nine of them are held; another one was refused. */
+static struct store_redis_claim lease_nine(struct lease_cell *cell)
+{
+    const uint32_t used[] = {10};
+    struct lease_batch batch;
+    struct store_redis_claim claim;
+    *cell = (struct lease_cell){0};
+    lease_cell_settle(cell, &MINUTE_10, T0_S);
+    lease_cell_claim(cell, &MINUTE_10, 1, true, &claim);
+    struct store_redis_result result = answer(&claim, 1, T0_S, used);
+    result.generation = 4;
+    lease_cell_learn(cell, &claim, &result, US(T0_S), MONO(T0_S));
+    lease_batch_of(&batch, &claim, &result, 9, US(T0_S), MONO(T0_S));
+    lease_tokens_add(cell, &batch, MONO(T0_S));
+    lease_cell_note_refusal(cell, &claim, MONO(T0_S), MONO(T0_S));
+    assert_int_equal(cell->held, 9);
+    assert_true(lease_cell_refuses(cell, &MINUTE_10, 1, MONO(T0_S)));
+    lease_cell_claim(cell, &MINUTE_10, 1, true, &claim);
+    return claim;
+}
+
+static void test_an_order_ends_what_was_before(void **state)
+{
+    static const struct {
+        uint32_t heard, held, back;
+        bool is_refused;
+    } rows[] = {
+        {3, 9, 0, true},  /* of a reset that was seen long ago */
+        {4, 0, 9, false}, /* a grant: the lease goes back */
+        {5, 0, 0, false}, /* a reset: there is nothing to go back to */
+        {UINT32_MAX, 0, 0, false},
+    };
+    struct lease_cell cell;
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct store_redis_claim claim = lease_nine(&cell);
+        lease_cell_order(&cell, rows[i].heard);
+        assert_int_equal(cell.held, rows[i].held);
+        assert_int_equal(cell.windows[0].back, rows[i].back);
+        assert_int_equal(lease_cell_refuses(&cell, &MINUTE_10, 1, MONO(T0_S)), rows[i].is_refused);
+        /* What was only heard is never claimed: Redis would take it for a reset that it lost. */
+        lease_cell_claim(&cell, &MINUTE_10, 1, true, &claim);
+        assert_int_equal(claim.generation, 4);
+    }
+}
+
+static void test_answers_of_before_a_reset_bring_nothing(void **state)
+{
+    struct lease_cell cell;
+    struct lease_batch taken, late;
+    const uint32_t used[] = {7}, fresh[] = {1};
+    (void)state;
+    struct store_redis_claim claim = lease_nine(&cell);
+    lease_tokens_take(&cell, 3, &taken);
+    cell.windows[0].local = 2;
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &claim);
+    lease_cell_order(&cell, 5);
+    struct store_redis_result result = answer(&claim, 1, T0_S, used);
+    result.generation = 4; /* executed before the reset, read behind the news of it */
+    assert_true(lease_cell_is_past(&cell, result.generation));
+    lease_cell_learn(&cell, &claim, &result, US(T0_S), MONO(T0_S));
+    assert_int_equal(cell.generation, 4);
+    assert_int_equal(lease_window_owed(&cell.windows[0]), 0); /* billed all the same */
+    lease_batch_of(&late, &claim, &result, 5, US(T0_S), MONO(T0_S));
+    lease_tokens_add(&cell, &late, MONO(T0_S));
+    lease_tokens_add(&cell, &taken, MONO(T0_S));
+    assert_int_equal(cell.held, 0);
+    assert_int_equal(cell.windows[0].back, 0);
+
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &claim);
+    result = answer(&claim, 1, T0_S, fresh);
+    result.generation = 5;
+    assert_false(lease_cell_is_past(&cell, result.generation));
+    lease_cell_learn(&cell, &claim, &result, US(T0_S), MONO(T0_S));
+    assert_int_equal(cell.generation, 5);
+    assert_int_equal(cell.windows[0].used, 1);
+    lease_batch_of(&late, &claim, &result, 5, US(T0_S), MONO(T0_S));
+    lease_tokens_add(&cell, &late, MONO(T0_S));
+    assert_int_equal(cell.held, 5);
+    assert_true(lease_cell_is_past(&cell, 4)); /* also without news */
+    lease_tokens_add(&cell, &taken, MONO(T0_S));
+    assert_int_equal(cell.held, 5);
+}
+
 /* What a response says of a charge before the store has answered it. */
 static void test_late_corrections(void **state)
 {
@@ -396,6 +481,8 @@ int main(void)
         cmocka_unit_test(test_refused_for_another_key),
         cmocka_unit_test(test_debts),
         cmocka_unit_test(test_late_grants),
+        cmocka_unit_test(test_an_order_ends_what_was_before),
+        cmocka_unit_test(test_answers_of_before_a_reset_bring_nothing),
         cmocka_unit_test(test_late_corrections),
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_who_may_be_forgotten),

@@ -2,12 +2,15 @@
 """`sluice check --acl` and `sluice doctor`: the user that Redis must have, and whether the store will do."""
 import base64
 import json
+import pathlib
+import re
 import time
 
 from harness.clocks import Clock
 from harness.configs import forward
 from harness.ports import take_port
 from harness.proxy import run_verb
+from harness.redis_fleet import ClusterFleet, SentinelFleet
 from harness.redis_server import RedisServer
 from harness.waiting import wait_for
 
@@ -166,3 +169,100 @@ def test_a_start_warns_of_eviction_with_the_printed_rights_alone(start, upstream
     redis.client.execute_command(*acl_words(world.folder))
     proxy = start(config, env=ENV)
     wait_for(lambda: "allkeys-lru" in proxy.stderr(), "the policy is warned of")
+
+
+# ---- several servers ----
+
+
+def make_user(nodes, words):
+    for node in nodes:
+        node.client.execute_command(*words)
+
+
+def all_checks(folder, exit_code):
+    done = run_verb(folder, "doctor", "-c", "doctor.json", "--json", env=ENV)
+    assert done.returncode == exit_code, done
+    return [(check["level"], check["check"], check["text"]) for check in json.loads(done.stdout)["checks"]]
+
+
+def test_a_master_and_a_replica_and_one_away(upstream, world, redis):
+    (world.folder / "other").mkdir()
+    other = RedisServer(world.folder / "other")
+    world.redises.append(other)
+    away = f"127.0.0.1:{take_port()}"
+    write(world.folder, upstream(), servers=[away, redis.address, other.address])
+    make_user([redis, other], acl_words(world.folder))
+    checks = all_checks(world.folder, 1)
+    assert ("error", "servers", "2 are masters: proxies that use different ones do not share their counts; make all but one its replicas") in checks
+    other.client.replicaof("127.0.0.1", redis.port)
+    checks = all_checks(world.folder, 0)
+    assert ("warning", "connection", f"{away}: Connection refused") in checks
+    assert ("ok", "role", f"{redis.address}: master") in checks
+    assert ("ok", "role", f"{other.address}: replica: it counts once it is made the master") in checks
+    assert sum(check == "rights" for _, check, _ in checks) == 2 and sum(check == "secret" for _, check, _ in checks) == 1
+    other.client.execute_command(*acl_words(world.folder), "-subscribe", "-set")
+    errors = [text for level, _, text in all_checks(world.folder, 1) if level == "error"]
+    assert [text.split(",")[0] for text in errors] == [f"{other.address}: the user lacks +set", f"{other.address}: the user lacks +subscribe"]
+
+
+def test_sentinels(upstream, world):
+    fleet = SentinelFleet(world.folder)
+    world.redises.extend(fleet.sentinels + fleet.servers)
+    away = f"127.0.0.1:{take_port()}"
+    write(world.folder, upstream(), topology="sentinel", master=fleet.NAME, servers=[away, *fleet.addresses],
+          sentinel_username="watcher", sentinel_password={"env": "USER_PASSWORD"})
+    done = run_verb(world.folder, "check", "-c", "doctor.json", "--acl", env=ENV)
+    lines = [[f">{PASSWORD}" if word == ">PASSWORD" else word for word in line.split(" ")] for line in done.stdout.splitlines()]
+    assert [line[2] for line in lines] == ["proxy", "watcher"]
+    make_user(fleet.servers, lines[0])
+    make_user(fleet.sentinels, lines[1])
+    checks = all_checks(world.folder, 0)
+    master = fleet.master().address
+    assert checks[0] == ("warning", "connection", f"{away}: Connection refused")
+    assert [text for _, check, text in checks if check == "sentinel"] == [f"{address}: it names {master}" for address in fleet.addresses]
+    assert ("ok", "role", f"{master}: master") in checks and ("ok", "rights", f"{master}: all 25 that are needed") in checks
+    fleet.sentinels[0].client.execute_command(*lines[1], "-sentinel|get-master-addr-by-name")
+    errors = [text for level, _, text in all_checks(world.folder, 1) if level == "error"]
+    assert len(errors) == 1 and errors[0].startswith(f"{fleet.addresses[0]}: the user lacks +sentinel|get-master-addr-by-name")
+    write(world.folder, upstream(), topology="sentinel", master="nobody", servers=fleet.addresses[1:],
+          sentinel_username="watcher", sentinel_password={"env": "USER_PASSWORD"})
+    errors = [text for level, _, text in all_checks(world.folder, 5) if level == "error"]
+    assert errors == [f'{address}: it knows no master "nobody"' for address in fleet.addresses[1:]] + ["none of 2 names the master"]
+
+
+def test_a_cluster(upstream, world):
+    fleet = ClusterFleet(world.folder)
+    world.redises.extend(fleet.nodes)
+    write(world.folder, upstream(), topology="cluster", servers=[node.address for node in fleet.nodes[:2]])
+    words = acl_words(world.folder)
+    assert "+cluster|slots" in words and "+asking" in words
+    make_user(fleet.nodes, words)
+    masters = {node.address for node in fleet.masters()}
+    checks = all_checks(world.folder, 0)
+    assert ("ok", "cluster", "16384 of 16384 slots on 3 masters") in checks
+    assert {text for _, check, text in checks if check == "rights"} == {f"{master}: all 27 that are needed" for master in masters}
+    assert sum(check == "secret" for _, check, _ in checks) == 1, "the node that has it tells"
+    last = sorted(fleet.masters(), key=lambda node: node.port)[-1]
+    last.client.execute_command(*[word for word in words if word != "+asking"])
+    errors = [text for level, _, text in all_checks(world.folder, 1) if level == "error"]
+    assert [text.split(",")[0] for text in errors] == [f"{last.address}: the user lacks +asking"]
+    write(world.folder, upstream(), topology="cluster", servers=[f"127.0.0.1:{take_port()}"])
+    assert all_checks(world.folder, 5)[-1] == ("error", "cluster", "none of 1 servers tells where its slots are")
+
+
+SOURCES = pathlib.Path(__file__).resolve().parents[2] / "src"
+
+
+def test_every_command_in_the_sources_has_a_row():
+    """What is written by hand, by format and in Lua.  A unit test looks at what the handshake really sends."""
+    rules = set(re.findall(r'^RIGHT\("\+([^"]+)"', (SOURCES / "store" / "store_redis_rights.def").read_text(), re.MULTILINE))
+    found = set()
+    for path in SOURCES.rglob("*.[ch]"):
+        text = path.read_text()
+        found |= set(re.findall(r"redis\.p?call\('([A-Z]+)'", text))
+        found |= {"|".join(words).rstrip("|") for words in re.findall(
+            r'\*\d+\\r\\n\$\d+\\r\\n([A-Z]+)\\r\\n(?:\$\d+\\r\\n([A-Za-z-]+))?', text)}
+        found |= set(re.findall(r'\$\d+\\r\\n(EVAL(?:SHA)?)\\r', text))
+        found |= set(re.findall(r'\[STORE_REDIS_[A-Z]+\] = \{\{"([A-Z]+)"', text))
+    assert len(found) > 14 and {"EVAL", "EVALSHA", "ASKING", "SUBSCRIBE", "PUBLISH", "CLUSTER|SLOTS", "HGET"} <= found
+    assert {name.lower() for name in found} <= rules, {name.lower() for name in found} - rules

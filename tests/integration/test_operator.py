@@ -285,3 +285,26 @@ def test_the_examples_of_the_documentation(start, upstream, connect, world, redi
     event, = proxy.wait_for_event("reset")
     members = re.search(r'\{"event":"reset",.*\}', page)[0]
     assert list(json.loads(members)) == [name for name in event if name in json.loads(members)]
+
+
+def test_the_examples_of_the_page(start, upstream, connect, world, redis):
+    """docs/operations.md, word for word but for times."""
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
+    examples = dict(re.findall(r"```\n\$ sluice ((?:show|reset|grant) [^\n]*)\n(.*?)```", page, re.DOTALL))
+    assert list(examples) == ["show alice", "reset alice", "grant alice +3 --for 2h"]
+    store = {"type": "redis", "servers": [redis.address], "decision_timeout": "250ms", "fleet_size": 1}
+    proxy = start(config_of(world, upstream(), store))
+    wait_until_counting(connect, proxy)
+    wait_for_room(60, 15)
+    client = connect(proxy)
+    times = re.compile(r"(?:\d+h )?(?:\d+m )?\d+s|\d+h \d+m")
+    assert [ask(client).status for _ in range(6)] == [200] * 5 + [429]
+    for words, text in examples.items():
+        assert times.sub("T", verb(world, *words.split()).stdout) == times.sub("T", text)
+        if words == "reset alice":
+            assert [ask(client).status for _ in range(6)] == [200] * 5 + [429]
+    told = json.loads(re.search(r'^\{"event":"reset".*\}$', page, re.MULTILINE)[0])
+    event, = proxy.wait_for_event("reset")
+    assert list(told) == [key for key in event if key in told] and told.keys() <= event.keys()
+    assert {key: event[key] for key in ("subject", "identity", "quota", "generation")} == {
+        key: told[key] for key in ("subject", "identity", "quota", "generation")}

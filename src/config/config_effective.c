@@ -70,7 +70,7 @@ static void diff_value(struct diff *diff, const struct config_directive *row,
     if (old == next || (old != NULL && next != NULL && json_equal(old, next)))
         return;
     put_place(diff, place);
-    if (row->type == CONFIG_SECRET) {
+    if (row->type == CONFIG_SECRET || row->type == CONFIG_FILE) {
         fputs(" changed\n", diff->out);
         return;
     }

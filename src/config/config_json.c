@@ -108,7 +108,8 @@ static json_t *effective_value(const struct effective *effective,
                                (row->flags & CONFIG_INHERITED) != 0);
     if ((row->type == CONFIG_LIST || row->type == CONFIG_MAP) && !config_is_word(row, node))
         return effective_items(effective, row, node);
-    if (row->type == CONFIG_SECRET)
+    /* In a list of changes a file is what it holds. */
+    if (row->type == CONFIG_SECRET || (row->type == CONFIG_FILE && effective->shows_secrets))
         return secret(effective, node);
     return json_loadb(node->token.ptr, node->token.len, JSON_DECODE_ANY, NULL);
 }

@@ -130,6 +130,14 @@ static json_t *secret_schema(const struct config_directive *row)
     return pair("anyOf", either);
 }
 
+static json_t *file_schema(const struct config_directive *row)
+{
+    json_t *json = of_type("string");
+    (void)row;
+    set_count(&json, "minLength", 1);
+    return json;
+}
+
 static json_t *amounts_schema(const struct config_directive *row)
 {
     struct config_directive number = *row;
@@ -203,9 +211,9 @@ static json_t *row_schema(const struct config_directive *row)
         [CONFIG_RATE] = amount_schema,     [CONFIG_TEXT] = text_schema,
         [CONFIG_CHOICE] = choice_schema,   [CONFIG_FLAGS] = flags_schema,
         [CONFIG_SECRET] = secret_schema,   [CONFIG_TEXTS] = texts_schema,
-        [CONFIG_AMOUNTS] = amounts_schema, [CONFIG_ANY] = any_schema,
-        [CONFIG_OBJECT] = object_schema,   [CONFIG_LIST] = list_schema,
-        [CONFIG_MAP] = map_schema,
+        [CONFIG_FILE] = file_schema,       [CONFIG_AMOUNTS] = amounts_schema,
+        [CONFIG_ANY] = any_schema,         [CONFIG_OBJECT] = object_schema,
+        [CONFIG_LIST] = list_schema,       [CONFIG_MAP] = map_schema,
     };
     json_t *json = makers[row->type](row);
     set_text(&json, "description", row->doc);

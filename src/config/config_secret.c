@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config_secret.c - takes: the four spellings of a secret.  Gives: a copy in the load's arena.  Never:
+/* config_secret.c - takes: the four spellings of a secret, or a file's name.  Gives: a copy in the load's arena.  Never:
  * accepts an empty one (a forgotten variable must not become a known key). */
 #include "config/config_secret.h"
 
@@ -28,21 +28,27 @@ static struct span from_env(struct config_load *load, const struct config_node *
     return span_of(value);
 }
 
-static struct span from_file(struct config_load *load, const struct config_node *node,
-                             struct span name)
+static struct span read_file(struct config_load *load, const struct config_node *node,
+                             const char *what, struct span name)
 {
-    char why[256] = "secret files cannot be read here", sentence[300];
+    char why[256] = "files cannot be read here", sentence[300];
     struct span text = SPAN_NONE;
     if (load->read == NULL || !load->read(load->arg, name, &text, why)) {
         snprintf(sentence, sizeof(sentence), "cannot be read: %s", why);
-        fault_absent(load, node, "secret file", name, sentence);
+        fault_absent(load, node, what, name, sentence);
         return SPAN_NONE;
     }
     if (text.len > 0 && text.ptr[text.len - 1] == '\n')
         text.len--;
     if (text.len == 0)
-        fault_absent(load, node, "secret file", name, "is empty");
+        fault_absent(load, node, what, name, "is empty");
     return text;
+}
+
+static struct span from_file(struct config_load *load, const struct config_node *node,
+                             struct span name)
+{
+    return read_file(load, node, "secret file", name);
 }
 
 /* The key that sealed secrets are opened with; false and why not. */
@@ -120,6 +126,34 @@ static struct span from_object(struct config_load *load, const struct config_nod
     return SPAN_NONE;
 }
 
+/* A copy that stays, and is compared when the configuration is read again. */
+static struct span keep(struct config_load *load, const struct config_node *node, struct span bytes)
+{
+    struct span copy = arena_copy(load->arena, bytes);
+    struct config_secret *seen = arena_take_zeroed(load->arena, sizeof(*seen));
+    if (copy.ptr == NULL || seen == NULL) {
+        config_out_of_memory(load->doc);
+        return SPAN_NONE;
+    }
+    seen->off = (size_t)(node->token.ptr - load->doc->text.ptr);
+    seen->value = copy;
+    seen->next = load->secrets;
+    load->secrets = seen;
+    return copy;
+}
+
+struct span config_secret_file(struct config_load *load, const struct config_node *node)
+{
+    struct span name = config_text(load, node);
+    if (name.len == 0) {
+        if (node->kind == CONFIG_KIND_STRING)
+            config_error(load->doc, node, "must not be empty");
+        return SPAN_NONE;
+    }
+    struct span text = read_file(load, node, "file", name);
+    return text.len == 0 ? SPAN_NONE : keep(load, node, text);
+}
+
 struct span config_secret_take(struct config_load *load, const struct config_node *node)
 {
     struct span secret = SPAN_NONE;
@@ -144,15 +178,5 @@ struct span config_secret_take(struct config_load *load, const struct config_nod
         config_error(load->doc, node, "the secret is longer than 4096 bytes");
         return SPAN_NONE;
     }
-    struct span copy = arena_copy(load->arena, secret);
-    struct config_secret *seen = arena_take_zeroed(load->arena, sizeof(*seen));
-    if (copy.ptr == NULL || seen == NULL) {
-        config_out_of_memory(load->doc);
-        return SPAN_NONE;
-    }
-    seen->off = (size_t)(node->token.ptr - load->doc->text.ptr);
-    seen->value = copy;
-    seen->next = load->secrets;
-    load->secrets = seen;
-    return copy;
+    return keep(load, node, secret);
 }

@@ -26,6 +26,7 @@ enum config_type {   /* what is written                        what is stored */
     CONFIG_CHOICE,   /* one of words                           its index, 1 to 4 bytes */
     CONFIG_FLAGS,    /* a list of words                        bit i for word i, 4 bytes */
     CONFIG_SECRET,   /* "text", {"env": N}, {"file": N}, ...   struct span */
+    CONFIG_FILE,     /* "name.pem"                             struct span, the file's bytes */
     CONFIG_TEXTS,    /* a list of strings                      what take makes of each */
     CONFIG_AMOUNTS, /* an object of named integers            what take makes of each; for its word a number */
     CONFIG_ANY,    /* any JSON value                         struct span, compact JSON */

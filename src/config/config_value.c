@@ -357,6 +357,12 @@ static void take_secret(struct config_load *load, const struct config_directive 
     store_span(row, base, config_secret_take(load, node));
 }
 
+static void take_file(struct config_load *load, const struct config_directive *row,
+                      const struct config_node *node, void *base)
+{
+    store_span(row, base, config_secret_file(load, node));
+}
+
 static void take_any(struct config_load *load, const struct config_directive *row,
                      const struct config_node *node, void *base)
 {
@@ -380,6 +386,7 @@ void config_value_take(struct config_load *load, const struct config_directive *
         [CONFIG_CHOICE] = take_choice,   [CONFIG_FLAGS] = take_flags,
         [CONFIG_SECRET] = take_secret,   [CONFIG_TEXTS] = take_texts,
         [CONFIG_AMOUNTS] = take_amounts, [CONFIG_ANY] = take_any,
+        [CONFIG_FILE] = take_file,
     };
     assert((size_t)row->type < sizeof(takers) / sizeof(takers[0]));
     takers[row->type](load, row, node, base);
@@ -407,6 +414,7 @@ struct config_quoted config_value_expected(const struct config_directive *row)
         [CONFIG_TEXT] = "a string",
         [CONFIG_FLAGS] = "a list of ",
         [CONFIG_SECRET] = "a secret",
+        [CONFIG_FILE] = "the name of a file",
         [CONFIG_TEXTS] = "a list of strings",
         [CONFIG_AMOUNTS] = "an object of numbers",
         [CONFIG_ANY] = "any value",

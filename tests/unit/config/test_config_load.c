@@ -339,7 +339,7 @@ static void test_faults(void **state)
         {"{ 'amounts': { 'apples': 101 } }",
          "/amounts/apples: out of range: at least 0 and at most 100"},
         {"{ 'secret': { 'file': 'x' } }",
-         "/secret/file: the secret file 'x' cannot be read: secret files"},
+         "/secret/file: the secret file 'x' cannot be read: files"},
         {"{ 'inner': [] }", "/inner: expected an object, found an array"},
         {"{ 'inner': { 'wiat': '1s' } }", "/inner/wiat: unknown key 'wiat' (did you mean 'wait'?)"},
         {"{ 'list': {} }", "/list: expected a list of objects, found an object"},

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/base_err.h"
+#include "net/net_tls_private.h"
 
 /* EV_CLOSED makes the kernel tell a FIN that arrives together with data: a short read must not clear
  * readability after it, or the end would never be seen.  Errors and hang-ups come as READ|WRITE. */
@@ -40,6 +41,7 @@ static enum err stream_register(struct net_stream *stream, struct loop *loop, in
     stream->loop = loop;
     stream->fd = fd;
     stream->saw_end = false;
+    stream->tls = NULL;
     stream->on_ready = on_ready;
     stream->arg = arg;
     event_assign(&stream->event, loop->base, fd,
@@ -128,7 +130,7 @@ static inline ssize_t stream_send(int fd, const void *buf, size_t len)
 }
 #endif
 
-ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len)
+ssize_t net_stream_read_raw(struct net_stream *stream, void *buf, size_t len)
 {
     ssize_t n;
     if (!stream->is_readable) {
@@ -147,6 +149,13 @@ ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len)
     return n;
 }
 
+ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len)
+{
+    if (stream->tls != NULL)
+        return net_tls_read(stream, buf, len);
+    return net_stream_read_raw(stream, buf, len);
+}
+
 static ssize_t stream_wrote(struct net_stream *stream, ssize_t n, size_t len)
 {
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -158,7 +167,7 @@ static ssize_t stream_wrote(struct net_stream *stream, ssize_t n, size_t len)
     return n;
 }
 
-ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
+ssize_t net_stream_write_raw(struct net_stream *stream, const void *buf, size_t len)
 {
     ssize_t n;
     if (!stream->is_writable) {
@@ -171,12 +180,23 @@ ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
     return stream_wrote(stream, n, len);
 }
 
+ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
+{
+    if (stream->tls != NULL)
+        return net_tls_write(stream, buf, len);
+    return net_stream_write_raw(stream, buf, len);
+}
+
 ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov,
                              .msg_iovlen = (size_t)count};
     size_t len = 0;
     ssize_t n;
+    for (; stream->tls != NULL && count > 1 && iov->iov_len == 0; count--)
+        iov++;
+    if (stream->tls != NULL)
+        return net_tls_write(stream, iov->iov_base, iov->iov_len);
     if (!stream->is_writable) {
         errno = EAGAIN;
         return -1;
@@ -241,6 +261,7 @@ void net_stream_close(struct net_stream *stream)
 {
     if (stream->fd < 0)
         return;
+    net_tls_end(stream);
     event_del(&stream->event);
     close(stream->fd);
     stream->fd = -1;

@@ -16,6 +16,7 @@
 #include "net/net_address.h"
 
 struct net_stream;
+struct net_tls_session;
 typedef void (*net_stream_fn)(struct net_stream *stream, void *arg);
 
 /* Is this errno a want of ours (descriptors, memory) and not the peer's fault? */
@@ -29,7 +30,8 @@ struct net_stream {
     bool is_readable, is_writable; /* as far as is known */
     bool saw_end; /* FIN or error reported: keep reading until 0 or an error comes */
     bool is_connecting;
-    net_stream_fn on_ready; /* readiness changed; reads and writes go from there */
+    struct net_tls_session *tls; /* NULL: plain; see net_tls.h */
+    net_stream_fn on_ready;      /* readiness changed; reads and writes go from there */
     void *arg;
 };
 

@@ -7,19 +7,27 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base_log.h"
 #include "base/base_rng.h"
+#include "net/net_tls.h"
 #include "store/store_redis_greet.h"
 #include "store/store_redis_script.h"
+#include "store/store_redis_tls_conf.h"
 
 #define ARENA_BYTES_MAX 65536
 
 static bool copy_conf(struct store_redis *redis, const struct store_redis_conf *conf)
 {
-    struct span *texts[] = {
-        &redis->conf.username,          &redis->conf.password, &redis->conf.sentinel_username,
-        &redis->conf.sentinel_password, &redis->conf.master,   &redis->conf.prefix,
-        &redis->conf.secret_fingerprint};
+    struct span *texts[] = {&redis->conf.username,
+                            &redis->conf.password,
+                            &redis->conf.sentinel_username,
+                            &redis->conf.sentinel_password,
+                            &redis->conf.master,
+                            &redis->conf.prefix,
+                            &redis->conf.secret_fingerprint,
+                            &redis->conf.tls.server_name};
     redis->conf = *conf;
+    redis->conf.tls.ca = redis->conf.tls.certificate = redis->conf.tls.key = SPAN_NONE;
     for (unsigned i = 0; i < conf->server_count; i++) {
         struct span *text = &redis->conf.servers[i].text;
         *text = arena_copy(&redis->arena, *text);
@@ -76,6 +84,19 @@ static bool set_hosts(struct store_redis *redis)
     return redis->conf.server_count != 0;
 }
 
+static bool set_tls(struct store_redis *redis, const struct store_redis_tls_conf *conf)
+{
+    enum net_tls_part part;
+    char why[NET_TLS_WHY_BYTES];
+    if (!conf->is_on)
+        return true;
+    const struct net_tls_conf tls = store_redis_tls_conf_net(conf);
+    redis->tls = net_tls_new(&tls, &part, why);
+    if (redis->tls == NULL)
+        log_error("TLS to redis cannot be set up: %s", why);
+    return redis->tls != NULL;
+}
+
 struct store_redis *store_redis_new(const struct store_redis_conf *conf)
 {
     struct store_redis *redis = calloc(1, sizeof(*redis));
@@ -83,7 +104,8 @@ struct store_redis *store_redis_new(const struct store_redis_conf *conf)
         return NULL;
     arena_init(&redis->arena, NULL, 0, ARENA_BYTES_MAX);
     pthread_mutex_init(&redis->lock, NULL);
-    if (!copy_conf(redis, conf) || !set_names(redis) || !set_hosts(redis)) {
+    if (!copy_conf(redis, conf) || !set_names(redis) || !set_hosts(redis) ||
+        !set_tls(redis, &conf->tls)) {
         store_redis_free(redis);
         return NULL;
     }
@@ -100,6 +122,7 @@ void store_redis_free(struct store_redis *redis)
         if (secrets[i].len != 0)
             explicit_bzero((char *)(uintptr_t)secrets[i].ptr, secrets[i].len);
     }
+    net_tls_free(redis->tls);
     pthread_mutex_destroy(&redis->lock);
     arena_fini(&redis->arena);
     free(redis);

@@ -16,6 +16,8 @@
 
 #define STORE_REDIS_FAILOVERS 8
 
+struct net_tls;
+
 /* An event for the access log: the inside of the object. */
 typedef void (*store_redis_event_fn)(void *arg, const char *json);
 
@@ -23,6 +25,7 @@ typedef void (*store_redis_event_fn)(void *arg, const char *json);
 struct store_redis {
     struct store_redis_conf conf;               /* with texts of our own */
     struct span hosts[STORE_REDIS_SERVERS_MAX]; /* to resolve; empty: it has an address */
+    struct net_tls *tls;                        /* NULL: plain */
     struct arena arena;
     struct span name;              /* this process among the fleet: host:pid:random */
     struct span key_head;          /* "$<length>\r\n<prefix>:q:{" */

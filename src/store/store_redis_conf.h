@@ -21,6 +21,19 @@ struct store_redis_server_conf {
     struct span text;
 };
 
+/* Text of certificates and keys (PEM) is the plan's alone. */
+struct store_redis_tls_conf {
+    bool is_on, is_verified, is_for_sentinels;
+    uint8_t min_version;     /* enum store_redis_tls_version */
+    struct span server_name; /* empty: each server's own */
+    struct span ca, certificate, key;
+};
+
+enum store_redis_tls_version {
+    STORE_REDIS_TLS_1_2,
+    STORE_REDIS_TLS_1_3,
+};
+
 struct store_redis_conf {
     struct store_redis_server_conf servers[STORE_REDIS_SERVERS_MAX]; /* where to begin */
     unsigned server_count;
@@ -28,6 +41,7 @@ struct store_redis_conf {
     struct span master;             /* as the sentinels name it */
     struct span username, password; /* empty: none */
     struct span sentinel_username, sentinel_password;
+    struct store_redis_tls_conf tls;
     uint32_t database;
     struct span prefix;
     uint64_t decision_timeout_us, command_timeout_us, connect_timeout_us;

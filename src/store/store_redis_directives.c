@@ -8,6 +8,7 @@
 #include "config/config_doc.h"
 #include "quota/quota_conf.h"
 #include "store/store_redis_conf.h"
+#include "store/store_redis_tls_conf.h"
 
 static const char *take_server(const struct config_take *take)
 {
@@ -67,10 +68,21 @@ static void check_topology(struct config_doc *doc, const struct config_node *nod
         config_error(doc, database, "a cluster has database 0 only");
 }
 
+static void check_tls_addresses(struct config_doc *doc, const struct config_node *node, void *base)
+{
+    const struct store_redis_conf *conf = base;
+    const struct config_node *tls = config_find(node, "tls");
+    for (unsigned i = 0; tls != NULL && i < conf->server_count; i++) {
+        if (conf->servers[i].address.is_unix)
+            config_key_error(doc, tls, "a Unix socket (in \"servers\") has no TLS");
+    }
+}
+
 static void check_all(struct config_doc *doc, const struct config_node *node, void *base)
 {
     check_timeouts(doc, node, base);
     check_topology(doc, node, base);
+    check_tls_addresses(doc, node, base);
 }
 
 /* In the order of enum store_redis_topology. */
@@ -181,7 +193,13 @@ static const struct config_directive rows[] = {
          "What quotas do while Redis is away: this proxy's own share, let everything through, or "
          "answer 503; a quota may say otherwise."},
     {.key = "durable", .type = CONFIG_LATER},
-    {.key = "tls", .type = CONFIG_LATER},
+    {.key = "tls",
+     .type = CONFIG_OBJECT,
+     .flags = CONFIG_OPTIONAL,
+     CONFIG_AT(struct store_redis_conf, tls),
+     .nested = &STORE_REDIS_TLS,
+     .absent = "plain connections",
+     .doc = "Secures every connection to Redis; {} does so by the system's authorities."},
 };
 
 const struct config_table STORE_REDIS_DIRECTIVES = {

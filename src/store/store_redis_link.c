@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/store_redis_door.h"
 #include "store/store_redis_link_private.h"
 
 #define RETRY_FIRST_US 100000
@@ -85,9 +86,16 @@ void store_redis_link_fail(struct store_redis_link *link, const char *reason)
         link->use.on_change(link->use.arg, link, false);
 }
 
+void store_redis_link_fail_errno(struct store_redis_link *link)
+{
+    char why[STORE_REDIS_WHY_BYTES];
+    store_redis_door_why(&link->stream, errno, why);
+    store_redis_link_fail(link, why);
+}
+
 static void link_fail_late(struct store_redis_link *link, const char *what, uint64_t timeout_us)
 {
-    char reason[96];
+    char reason[160];
     snprintf(reason, sizeof(reason), "%s within %llu ms", what,
              (unsigned long long)(timeout_us / 1000));
     store_redis_link_fail(link, reason);
@@ -118,6 +126,7 @@ static void link_greet(struct store_redis_link *link)
 {
     link_set_state(link, LINK_GREETING);
     link->server = (struct store_redis_server){0};
+    link->has_heard = false;
     memset(link->whole, 0, sizeof(link->whole));
     if (store_redis_parser_init(&link->parser) != ERR_OK)
         goto fail;
@@ -158,11 +167,12 @@ void store_redis_link_on_greeting(struct store_redis_link *link, unsigned step)
 
 static void link_on_connecting(struct store_redis_link *link)
 {
-    enum err err = net_stream_connected(&link->stream);
+    enum err err =
+        store_redis_door_pass(link->redis, link->use.duty, &link->stream, link->place.name);
     if (err == ERR_OK)
         link_greet(link);
     else if (err != ERR_AGAIN)
-        store_redis_link_fail(link, strerror(errno));
+        store_redis_link_fail_errno(link);
 }
 
 static void link_on_ready(struct net_stream *stream, void *arg);
@@ -243,7 +253,7 @@ static void link_on_alarm(void *arg)
         link_connect(link);
         break;
     case LINK_CONNECTING:
-        link_fail_late(link, "it took no connection", timeout_us);
+        link_fail_late(link, store_redis_door_late(&link->stream), timeout_us);
         break;
     case LINK_GREETING:
         link_read_anyway(link);

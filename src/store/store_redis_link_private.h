@@ -63,6 +63,7 @@ struct store_redis_link {
     enum link_state state;
     bool is_started; /* every place was tried once */
     bool is_resting, is_beating;
+    bool has_heard; /* a reply, on this connection */
     struct net_stream stream;
     struct loop_alarm *alarm; /* retry; connect and handshake; the oldest command */
     struct loop_task flush, resume;
@@ -102,6 +103,8 @@ static inline bool store_redis_link_is_talking(const struct store_redis_link *li
 
 /* store_redis_link.c */
 void store_redis_link_fail(struct store_redis_link *link, const char *reason);
+/* The same, for what errno or the stream's TLS says. */
+void store_redis_link_fail_errno(struct store_redis_link *link);
 void store_redis_link_on_greeting(struct store_redis_link *link, unsigned step);
 
 /* store_redis_link_send.c: a command that was written to the wire is in flight from now on. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/base_log.h"
+#include "store/store_redis_door.h"
 #include "store/store_redis_fault.h"
 #include "store/store_redis_link_private.h"
 
@@ -167,6 +168,7 @@ static void link_on_reply(struct store_redis_link *link)
     uint64_t number = link->first++;
     struct flight flight = link->flights[number % STORE_REDIS_FLIGHTS];
     link->heard_at_us = link->loop->mono_us;
+    link->has_heard = true;
     if (flight.kind == FLIGHT_GREET)
         store_redis_link_on_greeting(link, flight.step);
     else if (flight.kind == FLIGHT_QUESTION)
@@ -202,7 +204,7 @@ static void link_take(struct store_redis_link *link, const char *bytes, size_t l
             link_on_reply(link);
     }
     if (store_redis_link_is_talking(link) && err != ERR_AGAIN)
-        store_redis_link_fail(link, "it does not speak the Redis protocol");
+        store_redis_link_fail(link, store_redis_door_alien(&link->stream, bytes, len));
 }
 
 void store_redis_link_read(struct store_redis_link *link)
@@ -216,9 +218,11 @@ void store_redis_link_read(struct store_redis_link *link)
         if (n > 0)
             link_take(link, link->loop->scratch, (size_t)n);
         else if (n == 0)
-            store_redis_link_fail(link, "it closed the connection");
+            store_redis_link_fail(link, store_redis_door_closed(&link->stream, link->has_heard));
+        else if (errno == ECONNRESET && !link->has_heard)
+            store_redis_link_fail(link, store_redis_door_closed(&link->stream, false));
         else if (errno != EAGAIN)
-            store_redis_link_fail(link, strerror(errno));
+            store_redis_link_fail_errno(link);
         else
             break;
     }

@@ -94,7 +94,7 @@ void store_redis_link_write(struct store_redis_link *link)
         ssize_t n = net_stream_write(&link->stream, wire->bytes + wire->begin,
                                      store_redis_wire_unsent(wire));
         if (n < 0 && errno != EAGAIN) {
-            store_redis_link_fail(link, strerror(errno));
+            store_redis_link_fail_errno(link);
             return;
         }
         if (n <= 0)

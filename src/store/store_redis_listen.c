@@ -13,6 +13,7 @@
 #include "base/base_log.h"
 #include "base/base_parse.h"
 #include "net/net_stream.h"
+#include "store/store_redis_door.h"
 #include "store/store_redis_greet.h"
 #include "store/store_redis_link.h"
 #include "store/store_redis_reply.h"
@@ -209,7 +210,8 @@ static void listener_on_ready(struct net_stream *stream, void *arg)
     struct store_redis_listener *listener = arg;
     (void)stream;
     if (!listener->is_connected) {
-        enum err err = net_stream_connected(&listener->stream);
+        enum err err = store_redis_door_pass(listener->redis, STORE_REDIS_STORE, &listener->stream,
+                                             listener->place.name);
         if (err == ERR_OK)
             listener_greet(listener);
         else if (err != ERR_AGAIN)

@@ -35,8 +35,7 @@ uint16_t store_redis_slot_of(struct span key)
     return crc16(key) % STORE_REDIS_SLOT_COUNT;
 }
 
-/* "host:port" and "[host]:port" without the port, and without the brackets. */
-static struct span host_of(struct span address)
+struct span store_redis_map_host(struct span address)
 {
     size_t len = address.len;
     while (len != 0 && address.ptr[len - 1] != ':')
@@ -74,7 +73,7 @@ void store_redis_map_begin(struct store_redis_map *map, struct span asked)
     memset(map->nodes, STORE_REDIS_NO_NODE, sizeof(map->nodes));
     map->covered = map->node_count = 0;
     map->is_bad = map->has_host = false;
-    map->asked = host_of(asked);
+    map->asked = store_redis_map_host(asked);
     map->begin = map->end = -1;
 }
 
@@ -172,7 +171,7 @@ unsigned store_redis_map_target(char out[NET_ADDRESS_TEXT_MAX], struct span erro
         return 0;
     struct span host = {rest.ptr, colon - 1};
     if (host.len >= 2 && host.ptr[0] == '[')
-        host = host_of(rest);
+        host = store_redis_map_host(rest);
     *slot = (uint16_t)number;
-    return store_redis_map_join(out, host.len == 0 ? host_of(asked) : host, port);
+    return store_redis_map_join(out, host.len == 0 ? store_redis_map_host(asked) : host, port);
 }

@@ -45,6 +45,9 @@ static inline bool store_redis_map_is_whole(const struct store_redis_map *map)
 /* "host:port", "[host]:port"; returns the length, 0: that cannot be an address. */
 unsigned store_redis_map_join(char out[NET_ADDRESS_TEXT_MAX], struct span host, uint64_t port);
 
+/* "host:port" and "[host]:port" without the port, and without the brackets. */
+struct span store_redis_map_host(struct span address);
+
 /* Where "MOVED 3999 host:port" or "ASK ..." points, as an address's text in out; an empty host is that of asked.
  * 0: nowhere. */
 unsigned store_redis_map_target(char out[NET_ADDRESS_TEXT_MAX], struct span error,

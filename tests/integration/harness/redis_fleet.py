@@ -27,11 +27,13 @@ def take_cluster_port():
 class Node:
     """One redis-server (or sentinel) process, ended by its process id."""
 
-    def __init__(self, folder, port, *options, config=None):
-        self.folder, self.port, self.options, self.config = folder, port, options, config
+    def __init__(self, folder, port, *options, config=None, tls=None):
+        self.folder, self.port, self.config = folder, port, config
+        secured = () if tls is None else tls.sentinel_options(port) if config else tls.options(port)
+        self.options = (*options, *secured)
         folder.mkdir(exist_ok=True)
         self.process = None
-        self.client = redis.Redis(port=port, socket_timeout=10)
+        self.client = redis.Redis(port=port, socket_timeout=10, **(tls.client if tls else {}))
         self.start()
 
     @property
@@ -99,27 +101,31 @@ class SentinelFleet:
 
     NAME = "counts"
 
-    def __init__(self, folder):
+    def __init__(self, folder, tls=None, plain_sentinels=False):
         self.servers, self.sentinels = [], []
         try:
-            self.servers.append(Node(folder / "server0", take_port()))
+            self.servers.append(Node(folder / "server0", take_port(), tls=tls))
             for i in (1, 2):
-                self.servers.append(Node(folder / f"server{i}", take_port(), "--replicaof", f"127.0.0.1 {self.servers[0].port}"))
+                self.servers.append(Node(folder / f"server{i}", take_port(), "--replicaof", f"127.0.0.1 {self.servers[0].port}", tls=tls))
             for i in range(3):
-                self._add_sentinel(folder / f"sentinel{i}")
+                self._add_sentinel(folder / f"sentinel{i}", tls, plain_sentinels)
             wait_for(self._is_ready, "the sentinels know the fleet", 20)
         except BaseException:
             self.stop()
             raise
 
-    def _add_sentinel(self, folder):
+    def _add_sentinel(self, folder, tls, is_plain):
         folder.mkdir()
         config = folder / "sentinel.conf"
         config.write_text(
             f"sentinel monitor {self.NAME} 127.0.0.1 {self.servers[0].port} 2\n"
             f"sentinel down-after-milliseconds {self.NAME} 500\n"
             f"sentinel failover-timeout {self.NAME} 3000\n", encoding="ascii")
-        self.sentinels.append(Node(folder, take_port(), config=str(config)))
+        if tls and is_plain:  # it speaks TLS to the servers all the same
+            certificate, key = tls.pair
+            with open(config, "a", encoding="ascii") as file:
+                file.write(f"tls-replication yes\ntls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {tls.authority.ca}\n")
+        self.sentinels.append(Node(folder, take_port(), config=str(config), tls=None if is_plain else tls))
 
     def _is_ready(self):
         for sentinel in self.sentinels:
@@ -147,15 +153,15 @@ class SentinelFleet:
 class ClusterFleet:
     """Three masters with a replica each."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, tls=None):
         self.nodes = []
         try:
             for i in range(6):
                 port = take_cluster_port()
                 self.nodes.append(Node(folder / f"node{i}", port, "--cluster-enabled", "yes", "--cluster-node-timeout", "1500",
-                                       "--cluster-require-full-coverage", "no"))
+                                       "--cluster-require-full-coverage", "no", tls=tls))
             made = subprocess.run(
-                ["redis-cli", "--cluster", "create", *[node.address for node in self.nodes], "--cluster-replicas", "1", "--cluster-yes"],
+                ["redis-cli", *(tls.cli if tls else []), "--cluster", "create", *[node.address for node in self.nodes], "--cluster-replicas", "1", "--cluster-yes"],
                 capture_output=True, text=True, timeout=60, check=False)
             assert made.returncode == 0, made.stdout + made.stderr
             wait_for(self._is_ready, "the cluster is well", 20)

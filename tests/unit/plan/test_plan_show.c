@@ -180,6 +180,17 @@ static void test_order(void **state)
     plan_unref(&next);
 }
 
+/* Keys of one table that are for a later version in another. */
+static bool is_elsewhere(const char *key)
+{
+    static const char *const keys[] = {"errors", "tls", "durable"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The schema is JSON, knows every key of every table, and none of later versions. */
 static void find_keys(const char *schema, const struct config_table *table)
 {
@@ -188,7 +199,7 @@ static void find_keys(const char *schema, const struct config_table *table)
         char key[128];
         snprintf(key, sizeof(key), "\"%s\": {", row->key);
         bool is_known = strstr(schema, key) != NULL;
-        if (is_known != (row->type != CONFIG_LATER) && strcmp(row->key, "errors") != 0)
+        if (is_known != (row->type != CONFIG_LATER) && !is_elsewhere(row->key))
             fail_msg("%s: %s", table->title, row->key);
         if (row->nested != NULL)
             find_keys(schema, row->nested);

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS to Redis: who is believed, what is said of who is not, and that no handshake holds anybody up."""
+import json
+import socket
+import threading
+import time
+
+import pytest
+from harness.certificates import Authority
+from harness.configs import forward
+from harness.redis_fleet import ClusterFleet, SentinelFleet
+from harness.redis_server import RedisServer
+from harness.redis_tls import Tls, TlsServer
+from harness.waiting import wait_for
+
+USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
+HERE = ["IP:127.0.0.1", "DNS:localhost"]
+
+
+@pytest.fixture
+def authority(world):
+    return Authority(world.folder / "authority")
+
+
+@pytest.fixture
+def serve(world, authority):
+    """serve(names, clients=...): a server whose certificate is for those names."""
+
+    def make(names=None, *, pair=None, clients=False, options=()):
+        server = TlsServer(world.folder / f"redis{len(world.redises)}", Tls(authority, pair or authority.sign("server", names or HERE), clients), *options)
+        world.redises.append(server)
+        return server
+
+    return make
+
+
+def store(address, tls, **more):
+    made = {"type": "redis", "servers": [address], "decision_timeout": "250ms", "fleet_size": 1, "on_failure": "deny", **more}
+    return {**made, "tls": tls} if tls is not None else made
+
+
+def config_of(server, store_, accuracy="leased"):
+    return forward(server, store=store_, quotas={"user": {"key": ["user"], "limits": {"day": 100000}, "accuracy": accuracy}}, **USERS)
+
+
+def ask(client, user="alice"):
+    return client.ask("GET", "/", [("X-User", user)])
+
+
+def wait_until_counting(connect, proxy):
+    def counts():
+        client = connect(proxy)
+        reply = ask(client, "probe")
+        client.close()
+        return reply.status == 200 and proxy.line_of(reply)["quotas"][0].get("source") in ("store", "lease")
+
+    wait_for(counts, "the proxy counts in Redis")
+
+
+def ca_of(authority, **more):
+    return {"ca": str(authority.ca), **more}
+
+
+def wait_for_sentence(proxy, sentence):
+    wait_for(lambda: sentence in proxy.stderr(), f"the log says: {sentence}")
+
+
+# ---- who is believed ----
+
+def test_every_connection_is_secured(start, upstream, connect, serve, authority):
+    server = serve()
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority))))
+    wait_until_counting(connect, proxy)
+    wait_for(lambda: len([row for row in server.client.client_list() if row["name"].startswith("sluice:") or "sub" in row]) >= 3,
+             "two workers and one who listens are connected")
+    # None but ours uses the Unix socket, and there is no other port.
+    assert server.client.config_get("port")["port"] == "0"
+
+
+def test_a_recall_comes_over_tls(start, upstream, connect, serve, authority):
+    server = serve()
+    config = config_of(upstream(), store(server.address, ca_of(authority)))
+    proxies = [start(config), start(config)]
+    for proxy in proxies:
+        wait_until_counting(connect, proxy)
+    wait_for(lambda: server.client.pubsub_numsub("sluice:recall")[0][1] == 2, "both listen")
+
+
+def test_a_name_is_verified(start, upstream, connect, serve, authority):
+    server = serve(["DNS:localhost"])
+    proxy = start(config_of(upstream(), store(f"localhost:{server.port}", ca_of(authority))))
+    wait_until_counting(connect, proxy)
+
+
+def test_another_name_may_be_stated(start, upstream, connect, serve, authority):
+    server = serve(["DNS:redis.example"])
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority, server_name="redis.example"))))
+    wait_until_counting(connect, proxy)
+
+
+def test_a_certificate_of_ours_is_shown(start, upstream, connect, serve, authority):
+    server = serve(clients=True)
+    certificate, key = authority.sign("proxy", ["DNS:proxy"])
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority, certificate=str(certificate), key=str(key)))))
+    wait_until_counting(connect, proxy)
+
+
+def test_unverified_on_demand(start, upstream, connect, serve):
+    server = serve(["DNS:redis.example"])
+    proxy = start(config_of(upstream(), store(server.address, {"verify": False})))
+    wait_until_counting(connect, proxy)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_versions(start, upstream, connect, serve, authority, version):
+    server = serve(options=["--tls-protocols", f"TLSv{version}"])
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority, min_version=version))))
+    wait_until_counting(connect, proxy)
+
+
+def test_large_commands_and_scripts_pass(start, upstream, connect, serve, authority):
+    """More than a record (16 KiB) at once: many requests in one turn, and scripts that were flushed."""
+    server = serve()
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority)), accuracy="exact"))
+    wait_until_counting(connect, proxy)
+    clients = [connect(proxy) for _ in range(40)]
+    statuses = []
+
+    def run(client, user):
+        statuses.extend(ask(client, f"user{user}-{i}").status for i in range(25))
+
+    threads = [threading.Thread(target=run, args=(client, i)) for i, client in enumerate(clients)]
+    for thread in threads:
+        thread.start()
+    server.client.script_flush()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 1000
+    assert len(list(server.client.scan_iter("sluice:q:*"))) == 1001
+
+
+# ---- who is not, and what is said of it ----
+
+CASES = {
+    "wrong authority": ("none of the authorities", lambda s, a, other: {"ca": str(other.ca)}, {}),
+    "system's authorities": ("none of the authorities", lambda s, a, other: {}, {}),
+    "another name": ('its certificate is not for "127.0.0.1": give a name that stands in it as "server_name"', lambda s, a, other: ca_of(a), {"names": ["DNS:redis.example"]}),
+    "another stated name": ('its certificate is not for "other.example"', lambda s, a, other: ca_of(a, server_name="other.example"), {}),
+    "no certificate of ours": ('it wants a certificate of ours: give "certificate" and "key"', lambda s, a, other: ca_of(a), {"clients": True}),
+    "old version": ("it has no version of TLS in common with us", lambda s, a, other: ca_of(a, min_version="1.3"), {"options": ["--tls-protocols", "TLSv1.2"]}),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda name: name.replace(" ", "-"))
+def test_what_is_not_believed(start, upstream, connect, world, serve, authority, case):
+    sentence, tls_of, kind = CASES[case]
+    server = serve(kind.get("names"), clients=kind.get("clients", False), options=kind.get("options", ()))
+    proxy = start(config_of(upstream(), store(server.address, tls_of(server, authority, Authority(world.folder / "other", "other")))))
+    wait_for_sentence(proxy, f"redis {server.address} is away: ")
+    wait_for_sentence(proxy, sentence)
+    assert ask(connect(proxy)).status == 503
+    assert not server.client.keys("*"), "nothing was told to a server that was not believed"
+
+
+@pytest.mark.parametrize("kind", ["expired", "not yet"])
+def test_out_of_its_time(start, upstream, connect, serve, authority, kind):
+    begins, ends = ("20200101000000Z", "20210101000000Z") if kind == "expired" else ("20480101000000Z", "20490101000000Z")
+    server = serve(pair=authority.sign("server", HERE, begins=begins, ends=ends))
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority))))
+    wait_for_sentence(proxy, "has expired" if kind == "expired" else "is not valid yet: is a clock wrong?")
+    assert ask(connect(proxy)).status == 503
+
+
+def test_a_certificate_of_ours_that_nobody_trusts(start, upstream, connect, world, serve, authority):
+    server = serve(clients=True)
+    certificate, key = Authority(world.folder / "other", "other").sign("proxy", ["DNS:proxy"])
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority, certificate=str(certificate), key=str(key)))))
+    wait_for_sentence(proxy, "it does not accept our certificate: see its own list of authorities")
+    assert ask(connect(proxy)).status == 503
+
+
+def test_a_server_without_tls(start, upstream, connect, world, redis, authority):
+    proxy = start(config_of(upstream(), store(redis.address, ca_of(authority), connect_timeout="300ms")))
+    wait_for(lambda: "its port without TLS?" in proxy.stderr(), "the log says so")
+    assert ask(connect(proxy)).status == 503
+
+
+def test_a_server_with_tls_for_who_has_none(start, upstream, connect, serve):
+    server = serve()
+    proxy = start(config_of(upstream(), store(server.address, None)))
+    wait_for_sentence(proxy, f"redis {server.address} is away: it closed the connection without a word: if it speaks TLS, set \"tls\"")
+    assert ask(connect(proxy)).status == 503
+
+
+# ---- nobody is held up ----
+
+class Hole:
+    """Takes connections and says nothing, or bytes that are given."""
+
+    def __init__(self, world, say=b""):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.taken, self.say = [], say
+        world.redises.append(self)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def _run(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+                self.taken.append(sock)
+                sock.sendall(self.say)
+            except OSError:
+                return
+
+    def stop(self):
+        self.listener.close()
+        for sock in self.taken:
+            sock.close()
+
+
+@pytest.mark.parametrize("say", [b"", b"\x16\x03\x03\x40\x00", b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76"], ids=["silent", "half a record", "half a hello"])
+def test_a_handshake_that_never_ends(start, upstream, connect, world, authority, say):
+    hole = Hole(world, say)
+    config = config_of(upstream(), store(hole.address, ca_of(authority), connect_timeout="300ms", decision_timeout="50ms"))
+    config["routes"].insert(0, {"name": "free", "path": "/free", "respond": {"status": 204}})
+    proxy = start(config)
+    wait_for(lambda: len(hole.taken) >= 2, "it is connected to")
+    # The loop serves others all the while.
+    client = connect(proxy)
+    for _ in range(50):
+        assert client.ask("GET", "/free").status == 204
+    wait_for_sentence(proxy, "it took a connection but did not finish the TLS handshake")
+    assert "within 300 ms" in proxy.stderr()
+    assert ask(connect(proxy)).status == 503
+
+
+@pytest.mark.parametrize("say", [b"\x15\x03\x03\x00\x02\x02\x28", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\xff\xff" + b"x" * 65535, b"-ERR no\r\n"],
+                         ids=["alert", "http", "huge record", "redis"])
+def test_what_is_no_handshake(start, upstream, connect, world, authority, say):
+    hole = Hole(world, say)
+    proxy = start(config_of(upstream(), store(hole.address, ca_of(authority), decision_timeout="50ms")))
+    wait_for_sentence(proxy, f"redis {hole.address} is away: ")
+    assert ask(connect(proxy)).status == 503
+
+
+def test_the_second_server_when_the_first_is_not_believed(start, upstream, connect, world, serve, authority):
+    false = TlsServer(world.folder / "false", Tls(authority, Authority(world.folder / "other", "other").sign("server", HERE)))
+    world.redises.append(false)
+    server = serve()
+    made = store(server.address, ca_of(authority))
+    proxy = start(config_of(upstream(), {**made, "servers": [false.address, server.address]}))
+    wait_until_counting(connect, proxy)
+    assert not false.client.keys("*")
+
+
+def test_a_restart_is_survived(start, upstream, connect, serve, authority):
+    server = serve()
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority))))
+    wait_until_counting(connect, proxy)
+    server.kill()
+    wait_for(lambda: "it closed the connection" in proxy.stderr(), "the loss is seen")
+    server.start()
+    wait_until_counting(connect, proxy)
+
+
+def test_a_server_that_stands_still(start, upstream, connect, serve, authority):
+    server = serve()
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority), command_timeout="300ms"), accuracy="exact"))
+    wait_until_counting(connect, proxy)
+    server.pause()
+    begin = time.monotonic()
+    assert ask(connect(proxy)).status == 503
+    assert time.monotonic() - begin < 5
+    wait_for_sentence(proxy, "a command was not answered within 300 ms")
+    server.resume()
+    wait_until_counting(connect, proxy)
+
+
+# ---- several servers ----
+
+def test_sentinel(start, upstream, connect, world, authority):
+    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)))
+    world.redises.extend(fleet.sentinels + fleet.servers)
+    made = store(fleet.addresses[0], ca_of(authority), topology="sentinel", master=fleet.NAME)
+    proxy = start(config_of(upstream(), {**made, "servers": fleet.addresses}))
+    wait_until_counting(connect, proxy)
+    fleet.servers[0].kill()
+    wait_for(fleet.master, "another server is promoted", 20)
+    wait_until_counting(connect, proxy)
+
+
+def test_plain_sentinels(start, upstream, connect, world, authority):
+    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)), plain_sentinels=True)
+    world.redises.extend(fleet.sentinels + fleet.servers)
+    made = store(fleet.addresses[0], ca_of(authority, sentinels=False), topology="sentinel", master=fleet.NAME)
+    proxy = start(config_of(upstream(), {**made, "servers": fleet.addresses}))
+    wait_until_counting(connect, proxy)
+
+
+def test_cluster(start, upstream, connect, world, authority):
+    fleet = ClusterFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)))
+    world.redises.extend(fleet.nodes)
+    proxy = start(config_of(upstream(), store(fleet.nodes[0].address, ca_of(authority), topology="cluster")))
+    wait_until_counting(connect, proxy)
+    client = connect(proxy)
+    assert [ask(client, f"user{i}").status for i in range(60)] == [200] * 60
+    owners = {node.port for node in fleet.keys("sluice:q:*").values()}
+    assert len(owners) == 3, "every master counts"
+
+
+# ---- what is checked before ----
+
+def check(verb, world, tls, **more):
+    config = {"listen": [{"address": "127.0.0.1:1"}], "store": {"type": "redis", "servers": ["127.0.0.1:6379"], "fleet_size": 1, "tls": tls, **more},
+              "routes": [{"prefix": "/", "respond": {"status": 200}}]}
+    path = world.folder / "tried.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    done = verb("check", "-c", path)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_files_are_checked(verb, world, authority):
+    certificate, key = authority.sign("proxy", ["DNS:proxy"])
+    other_key = authority.sign("other", ["DNS:proxy"])[1]
+    secret_key = authority.sign("sealed", ["DNS:proxy"], encrypted=True)
+    (world.folder / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", encoding="ascii")
+    (world.folder / "ca.pem").write_bytes(authority.ca.read_bytes())
+    ours = {"certificate": str(certificate), "key": str(key)}
+    good = [{}, {"ca": "ca.pem"}, ca_of(authority, **ours), {"min_version": "1.3", "sentinels": False, "server_name": "a.example"}]
+    for tls in good:
+        assert check(verb, world, tls) == (0, check(verb, world, tls)[1]), tls
+    bad = [
+        ({"ca": "nowhere.pem"}, '/store/tls/ca: the file "nowhere.pem" cannot be read: '),
+        ({"ca": "broken.pem"}, "/store/tls/ca: not certificates in PEM"),
+        ({"ca": str(key)}, "/store/tls/ca: not certificates in PEM"),
+        ({"ca": ""}, "/store/tls/ca: must not be empty"),
+        ({"ca": 5}, "/store/tls/ca: expected a string"),
+        ({"ca": "ca.pem", "verify": False}, '/store/tls/ca: nobody looks at it with "verify": false'),
+        ({"certificate": str(certificate)}, '/store/tls: "key" is missing'),
+        ({"key": str(key)}, '/store/tls: "certificate" is missing'),
+        ({"certificate": str(key), "key": str(key)}, "/store/tls/certificate: not a certificate in PEM"),
+        ({"certificate": str(certificate), "key": str(certificate)}, "/store/tls/key: not a private key in PEM"),
+        ({"certificate": str(certificate), "key": str(other_key)}, "/store/tls/key: it is not the key of the certificate"),
+        ({"certificate": str(secret_key[0]), "key": str(secret_key[1])}, "/store/tls/key: the key is encrypted"),
+        ({"min_version": "1.1"}, '/store/tls/min_version: expected "1.2" or "1.3"'),
+        ({"servername": "x"}, 'unknown key "servername" (did you mean "server_name"?)'),
+    ]
+    for tls, sentence in bad:
+        code, text = check(verb, world, tls)
+        assert code != 0 and sentence in text, (tls, text)
+    code, text = check(verb, world, {}, servers=["unix:/run/redis.sock"])
+    assert code != 0 and 'a Unix socket (in "servers") has no TLS' in text
+    code, text = check(verb, world, {"verify": False})
+    assert code == 0 and "/store/tls/verify: whoever answers is believed" in text
+
+
+def test_a_key_is_never_shown(verb, world, authority):
+    certificate, key = authority.sign("proxy", ["DNS:proxy"])
+    check(verb, world, ca_of(authority, certificate=str(certificate), key=str(key)))
+    shown = verb("check", "-c", world.folder / "tried.json", "--dump").stdout
+    assert json.loads(shown)["store"]["tls"]["key"] == str(key)
+    assert "PRIVATE KEY" not in shown
+
+
+def test_plain_redis_is_as_it_was(start, upstream, connect, world):
+    server = RedisServer(world.folder)
+    world.redises.append(server)
+    proxy = start(config_of(upstream(), store(server.address, None)))
+    wait_until_counting(connect, proxy)

@@ -73,6 +73,19 @@ static bool set_names(struct store_redis *redis)
     return redis->name.ptr != NULL && redis->key_head.ptr != NULL;
 }
 
+static bool set_wait(struct store_redis *redis)
+{
+    const struct store_redis_conf *conf = &redis->conf;
+    char replicas[16], timeout_ms[24];
+    int replicas_len = snprintf(replicas, sizeof(replicas), "%u", conf->durable_replicas);
+    int timeout_len = snprintf(timeout_ms, sizeof(timeout_ms), "%llu",
+                               (unsigned long long)(conf->durable_timeout_us / 1000));
+    redis->wait_command =
+        arena_printf(&redis->arena, "*3\r\n$4\r\nWAIT\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", replicas_len,
+                     replicas, timeout_len, timeout_ms);
+    return redis->wait_command.ptr != NULL;
+}
+
 static bool set_hosts(struct store_redis *redis)
 {
     for (unsigned i = 0; i < redis->conf.server_count; i++) {
@@ -104,7 +117,7 @@ struct store_redis *store_redis_new(const struct store_redis_conf *conf)
         return NULL;
     arena_init(&redis->arena, NULL, 0, ARENA_BYTES_MAX);
     pthread_mutex_init(&redis->lock, NULL);
-    if (!copy_conf(redis, conf) || !set_names(redis) || !set_hosts(redis) ||
+    if (!copy_conf(redis, conf) || !set_names(redis) || !set_hosts(redis) || !set_wait(redis) ||
         !set_tls(redis, &conf->tls)) {
         store_redis_free(redis);
         return NULL;

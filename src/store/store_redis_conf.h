@@ -45,6 +45,9 @@ struct store_redis_conf {
     uint32_t database;
     struct span prefix;
     uint64_t decision_timeout_us, command_timeout_us, connect_timeout_us;
+    bool is_durable; /* grants are spent once durable_replicas have them */
+    uint32_t durable_replicas;
+    uint64_t durable_timeout_us;
     uint32_t fleet_size;            /* 0: not stated */
     uint8_t on_failure;             /* enum quota_on_failure; a quota's own wins */
     struct span secret_fingerprint; /* 22 characters; kept in Redis, a difference is a loud error */

@@ -51,6 +51,22 @@ static void check_timeouts(struct config_doc *doc, const struct config_node *nod
         "a decision cannot wait longer (decision_timeout) than a command (command_timeout)");
 }
 
+static void check_durable(struct config_doc *doc, const struct config_node *node, void *base)
+{
+    const struct store_redis_conf *conf = base;
+    const struct config_node *timeout = config_find(node, "durable_timeout");
+    const struct config_node *replicas = config_find(node, "durable_replicas");
+    if (timeout != NULL && conf->durable_timeout_us >= conf->command_timeout_us)
+        config_error(doc, timeout, "must be shorter than a command may take (command_timeout)");
+    else if (conf->is_durable && conf->durable_timeout_us >= conf->command_timeout_us)
+        config_error(doc, config_find(node, "command_timeout"),
+                     "must be longer than replicas may take (durable_timeout)");
+    else if (timeout != NULL && conf->durable_timeout_us % 1000 != 0)
+        config_error(doc, timeout, "a whole number of milliseconds is expected");
+    if (!conf->is_durable && (timeout != NULL || replicas != NULL))
+        config_key_error(doc, timeout != NULL ? timeout : replicas, "only with \"durable\": true");
+}
+
 static void check_topology(struct config_doc *doc, const struct config_node *node, void *base)
 {
     const struct store_redis_conf *conf = base;
@@ -82,6 +98,7 @@ static void check_all(struct config_doc *doc, const struct config_node *node, vo
 {
     check_timeouts(doc, node, base);
     check_topology(doc, node, base);
+    check_durable(doc, node, base);
     check_tls_addresses(doc, node, base);
 }
 
@@ -192,7 +209,28 @@ static const struct config_directive rows[] = {
      .doc =
          "What quotas do while Redis is away: this proxy's own share, let everything through, or "
          "answer 503; a quota may say otherwise."},
-    {.key = "durable", .type = CONFIG_LATER},
+    {.key = "durable",
+     .type = CONFIG_BOOL,
+     CONFIG_AT(struct store_redis_conf, is_durable),
+     .fallback = "false",
+     .doc = "What Redis grants is spent only when durable_replicas replicas have acknowledged it "
+            "(WAIT): a master that is lost takes nothing along. Else, and when they do not within "
+            "durable_timeout, on_failure decides, and the grant is lost."},
+    {.key = "durable_replicas",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct store_redis_conf, durable_replicas),
+     .fallback = "1",
+     .min = 1,
+     .max = 16,
+     .unit = "replicas",
+     .doc = "How many replicas of a master must have a grant, with durable."},
+    {.key = "durable_timeout",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct store_redis_conf, durable_timeout_us),
+     .fallback = "\"20ms\"",
+     .min = 1000,
+     .max = 10000000,
+     .doc = "How long the replicas may take for that; shorter than command_timeout."},
     {.key = "tls",
      .type = CONFIG_OBJECT,
      .flags = CONFIG_OPTIONAL,

@@ -122,6 +122,13 @@ static void say_step(struct words *words, enum store_redis_step step, enum store
     case STORE_REDIS_LOAD_SLOTS:
         say_script(words, STORE_REDIS_SLOTS_LUA);
         break;
+    case STORE_REDIS_WAIT: /* for no replica: only whether it may be said */
+        if (!conf->is_durable)
+            break;
+        say(words, SPAN("WAIT"));
+        say(words, SPAN("0"));
+        say(words, SPAN("0"));
+        break;
     default:
         say(words, SPAN("PING"));
         break;

@@ -392,6 +392,7 @@ void store_redis_link_free(struct store_redis_link *link)
     store_redis_peer_leave(link->redis, link->peer);
     loop_alarm_free(link->alarm);
     store_redis_wire_fini(&link->wire);
+    free(link->proofs);
     free(link->held);
     free(link->flights);
     free(link);

@@ -26,6 +26,7 @@ enum flight_kind {
     FLIGHT_ASKING,
     FLIGHT_QUESTION,
     FLIGHT_PUBLISH,
+    FLIGHT_PROOF,
 };
 
 /* Scripts that may have to be sent whole. */
@@ -80,10 +81,14 @@ struct store_redis_link {
     uint64_t shown;               /* in flight, in the metrics */
     struct link_held *held;       /* NULL: none yet */
     unsigned held_count;
-    unsigned failures;    /* attempts in a row, for the back-off */
-    unsigned errors;      /* error replies in a row */
-    uint64_t graced;      /* number of a command that got a second timeout */
-    uint64_t heard_at_us; /* the last reply; monotonic */
+    struct link_proof *proofs; /* grants that wait for replicas: proof_first..proof_count */
+    unsigned proof_first, proof_count, proof_room;
+    unsigned shorts;              /* times in a row that too few replicas had them */
+    bool wants_proof, is_proving; /* charged since the last WAIT; one is on its way */
+    unsigned failures;            /* attempts in a row, for the back-off */
+    unsigned errors;              /* error replies in a row */
+    uint64_t graced;              /* number of a command that got a second timeout */
+    uint64_t heard_at_us;         /* the last reply; monotonic */
 
     struct store_redis_place places[STORE_REDIS_PLACES_MAX], place; /* place: in use, or last */
     unsigned place_count, place_next;
@@ -120,6 +125,20 @@ void store_redis_link_send_held(struct store_redis_link *link);
 /* Give all cargo its ending.  The link takes no more while this runs. */
 void store_redis_link_end_flights(struct store_redis_link *link);
 void store_redis_link_show(struct store_redis_link *link);
+
+/* store_redis_link_proof.c */
+bool store_redis_link_must_prove(const struct store_redis_link *link,
+                                 const struct store_redis_answer *answer, unsigned count);
+/* A charge is written. */
+void store_redis_link_note_charge(struct store_redis_link *link, const struct store_redis_op *op);
+/* WAIT, if it is time for one. */
+void store_redis_link_write_proof(struct store_redis_link *link);
+/* Keep the answer until the next WAIT is answered. */
+void store_redis_link_prove(struct store_redis_link *link, struct store_redis_op *op,
+                            const struct store_redis_answer *answer);
+/* WAIT was answered, perhaps with an error. */
+void store_redis_link_on_proof(struct store_redis_link *link);
+void store_redis_link_lose_proofs(struct store_redis_link *link);
 
 /* store_redis_link_reply.c: read, and do what the replies say. */
 void store_redis_link_read(struct store_redis_link *link);

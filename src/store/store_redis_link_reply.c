@@ -58,6 +58,10 @@ static void link_on_charge(struct store_redis_link *link, struct store_redis_op 
         return;
     }
     link->failures = link->errors = 0;
+    if (store_redis_link_must_prove(link, &answer, op->count)) {
+        store_redis_link_prove(link, op, &answer);
+        return;
+    }
     op->done(op, answer.granted ? STORE_CHARGED : STORE_REFUSED, &answer);
 }
 
@@ -110,6 +114,14 @@ static void link_on_published(struct store_redis_link *link)
         log_warn("redis %.*s: leases of other proxies cannot be recalled: %.*s",
                  (int)link->place.name.len, link->place.name.ptr,
                  (int)(error.len < 200 ? error.len : 200), error.ptr);
+}
+
+static void link_on_proof(struct store_redis_link *link)
+{
+    if (link->parser.reply.types[0] == STORE_REDIS_ERROR)
+        link_on_error(link, NULL, false);
+    if (link->state == LINK_UP)
+        store_redis_link_on_proof(link);
 }
 
 static void link_on_beat(struct store_redis_link *link)
@@ -181,6 +193,8 @@ static void link_on_reply(struct store_redis_link *link)
         link_on_beat(link);
     else if (flight.kind == FLIGHT_PUBLISH)
         link_on_published(link);
+    else if (flight.kind == FLIGHT_PROOF)
+        link_on_proof(link);
     else if (link->parser.reply.types[0] == STORE_REDIS_ERROR)
         link_on_error(link, NULL, false);
 }

@@ -61,10 +61,12 @@ static enum err link_load(struct store_redis_link *link, const struct store_redi
     struct flight *flight = store_redis_link_add(link, FLIGHT_CARGO);
     flight->cargo = *cargo;
     flight->is_asking = is_asking;
-    if (cargo->kind == STORE_REDIS_CARGO_OP)
+    if (cargo->kind == STORE_REDIS_CARGO_OP) {
         cargo->op->sent_at_us = flight->sent_at_us;
-    else if (cargo->kind == STORE_REDIS_CARGO_SLOTS)
+        store_redis_link_note_charge(link, cargo->op);
+    } else if (cargo->kind == STORE_REDIS_CARGO_SLOTS) {
         cargo->slots->sent_at_us = flight->sent_at_us;
+    }
     return ERR_OK;
 }
 
@@ -90,6 +92,7 @@ void store_redis_link_show(struct store_redis_link *link)
 void store_redis_link_write(struct store_redis_link *link)
 {
     struct store_redis_wire *wire = &link->wire;
+    store_redis_link_write_proof(link);
     while (link->state >= LINK_GREETING && store_redis_wire_unsent(wire) != 0) {
         ssize_t n = net_stream_write(&link->stream, wire->bytes + wire->begin,
                                      store_redis_wire_unsent(wire));
@@ -136,6 +139,7 @@ bool store_redis_link_again(struct store_redis_link *link, const struct flight *
 
 void store_redis_link_end_flights(struct store_redis_link *link)
 {
+    store_redis_link_lose_proofs(link);
     while (link->first != link->next) {
         struct flight flight = link->flights[link->first++ % STORE_REDIS_FLIGHTS];
         if (flight.kind == FLIGHT_CARGO) {

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+""""durable": what is granted is spent only when replicas have it, so a master that is lost takes no grant along."""
+import pytest
+from harness.configs import forward
+from harness.metrics import scrape
+from harness.ports import take_port
+from harness.redis_server import RedisServer
+from harness.waiting import wait_for
+
+USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
+LIMIT = 60
+
+
+@pytest.fixture
+def pair(world):
+    """A master and its replica."""
+    made = []
+    for name in ("master", "replica"):
+        (world.folder / name).mkdir()
+        options = ["--replicaof", f"127.0.0.1 {made[0].port}"] if made else ["--repl-diskless-sync-delay", "0"]
+        made.append(RedisServer(world.folder / name, *options))
+        world.redises.append(made[-1])
+    made[0].client.set("begin", 1)
+    wait_for(lambda: made[0].client.wait(1, 1000) == 1, "the replica follows")
+    return made
+
+
+def config_of(server, servers, accuracy="exact", limit=LIMIT, **more):
+    store = {"type": "redis", "servers": [redis.address for redis in servers], "decision_timeout": "2s", "command_timeout": "5s",
+             "fleet_size": 1, "on_failure": "deny", **({"durable_timeout": "1s"} if more.get("durable") else {}), **more}
+    return forward(server, store=store, workers=1, quotas={"user": {"key": ["user"], "limits": {"day": limit}, "accuracy": accuracy}}, **USERS)
+
+
+def ask(client, user="alice"):
+    return client.ask("GET", "/", [("X-User", user)]).status
+
+
+def wait_until_counting(connect, proxy, user="probe"):
+    def counts():
+        client = connect(proxy)
+        status = ask(client, user)
+        client.close()
+        return status in (200, 429)
+
+    wait_for(counts, "the proxy counts in Redis")
+
+
+def used_in(redis):
+    """The largest total of a subject."""
+    totals = [0]
+    for key in redis.client.scan_iter("sluice:q:*"):
+        value = redis.client.get(key)
+        totals.append(int.from_bytes(value[32:36], "little") + int.from_bytes(value[36:40], "little"))
+    return max(totals)
+
+
+def cut(replica):
+    """What the master gets from here on is known to nobody else."""
+    replica.client.replicaof("NO", "ONE")
+
+
+def test_what_replicas_have_is_spent(start, upstream, connect, pair):
+    master, replica = pair
+    page = take_port()
+    proxy = start({**config_of(upstream(), [master], durable=True), "admin": {"metrics": f"127.0.0.1:{page}"}})
+    wait_until_counting(connect, proxy)
+    client = connect(proxy)
+    assert [ask(client) for _ in range(LIMIT + 1)] == [200] * LIMIT + [429]
+    assert used_in(master) == used_in(replica) == LIMIT
+    seen = scrape(page)
+    assert seen['sluice_store_durable_total{result="acknowledged"}'] == LIMIT + 1  # and the probe's
+    assert seen['sluice_store_durable_total{result="short"}'] == 0
+
+
+@pytest.mark.parametrize("accuracy", ["exact", "leased"])
+def test_what_they_have_not_is_not(start, upstream, connect, pair, accuracy):
+    master, replica = pair
+    proxy = start(config_of(upstream(), [master], accuracy, durable=True, durable_timeout="20ms"))
+    wait_until_counting(connect, proxy)
+    client = connect(proxy)
+    held = sum(ask(client) == 200 for _ in range(5))
+    replica.pause()
+    statuses = [ask(client, "bob") for _ in range(8)]
+    assert statuses == [503] * 8
+    assert "a grant was acknowledged by 0 replicas within 20 ms and 1 are wanted" in proxy.stderr()
+    assert used_in(master) >= 8, "what was granted stays charged"
+    replica.resume()
+    wait_until_counting(connect, proxy, "bob")
+    assert held == 5
+
+
+def test_a_master_without_replicas_is_as_good_as_away(start, upstream, connect, redis):
+    proxy = start(config_of(upstream(), [redis], durable=True, durable_timeout="5ms"))
+    client = connect(proxy)
+    assert {ask(client, f"user{i}") for i in range(40)} == {503}
+    wait_for(lambda: "is away: too few of its replicas acknowledge what is granted" in proxy.stderr(), "the log says so")
+
+
+def test_many_at_once_share_a_wait(start, upstream, connect, pair):
+    """Two hundred requests in one turn need few WAITs, each long when the replica takes its time."""
+    master, _ = pair
+    proxy = start(config_of(upstream(), [master], durable=True, limit=100000))
+    wait_until_counting(connect, proxy)
+    before = master.client.info("commandstats")["cmdstat_wait"]["calls"]
+    clients = [connect(proxy) for _ in range(50)]
+    for client in clients:
+        client.send(b"".join(b"GET / HTTP/1.1\r\nHost: a\r\nX-User: u%d\r\n\r\n" % i for i in range(4)))
+    for client in clients:
+        assert [client.read().status for _ in range(4)] == [200] * 4
+    assert master.client.info("commandstats")["cmdstat_wait"]["calls"] - before <= 200
+    assert used_in(master) >= 50
+
+
+def test_without_the_right_to_wait(start, upstream, connect, pair):
+    master, _ = pair
+    master.client.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "~sluice:*", "&sluice:*", "+@all", "-wait")
+    proxy = start(config_of(upstream(), [master], durable=True, username="narrow", password="pw"))
+    wait_for(lambda: "NOPERM" in proxy.stderr() and "+wait" in proxy.stderr(), "the log names the right")
+    assert ask(connect(proxy)) == 503
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_failover_that_loses_grants_and_who_knew_of_them(start, upstream, connect, pair, durable):
+    """The replica misses what came last, and the only proxy that has seen it dies with the master: the worst case."""
+    master, replica = pair
+    backend = upstream()
+    config = config_of(backend, pair, durable=durable)
+    first = start(config)
+    wait_until_counting(connect, first)
+    client = connect(first)
+    admitted = sum(ask(client) == 200 for _ in range(30))
+    assert admitted == 30
+    wait_for(lambda: used_in(replica) == 30, "the replica has them")
+    cut(replica)
+    lost = [ask(client) for _ in range(20)]
+    assert lost == ([503] * 20 if durable else [200] * 20)
+    first.kill()
+    first.is_stopped = True
+    master.kill()
+    # What took over has no replica yet.
+    second = start(config_of(backend, pair))
+    wait_until_counting(connect, second)
+    client = connect(second)
+    after = [ask(client) for _ in range(LIMIT + 10)]
+    total = 30 + lost.count(200) + after.count(200)
+    assert after.count(503) == 0
+    assert total == (LIMIT if durable else LIMIT + 20)

@@ -21,8 +21,9 @@ struct net_watch {
     struct loop_timer timer;
     char *host;
     uint16_t port;
-    bool is_asked; /* a query is with the thread */
-    bool is_gone;  /* freed by its owner while a query was with the thread */
+    bool is_asked;   /* a query is with the thread */
+    bool is_hurried; /* the timer is set for a second */
+    bool is_gone;    /* freed by its owner while a query was with the thread */
     net_watch_fn on_change;
     void *arg;
     unsigned count;
@@ -183,6 +184,7 @@ static void watch_ask(void *arg)
     struct net_watch *watch = arg;
     struct net_resolver *resolver = watch->resolver;
     struct resolve_query *query = calloc(1, sizeof(*query));
+    watch->is_hurried = false;
     if (query != NULL)
         query->host = strdup(watch->host);
     if (query == NULL || query->host == NULL || !resolver_start(resolver)) {
@@ -221,6 +223,15 @@ struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host,
     list_push_back(&resolver->watches, &watch->node);
     watch_ask(watch);
     return watch;
+}
+
+void net_watch_hurry(struct net_watch *watch)
+{
+    if (watch == NULL || watch->is_asked || watch->is_hurried)
+        return;
+    watch->is_hurried = true;
+    loop_timer_set(watch->resolver->loop, &watch->timer,
+                   watch->resolver->loop->mono_us + NET_RESOLVE_HURRY_US);
 }
 
 void net_watch_free(struct net_watch *watch)

@@ -10,6 +10,7 @@
 
 #define NET_RESOLVE_ADDRESSES_MAX 16
 #define NET_RESOLVE_INTERVAL_US   10000000
+#define NET_RESOLVE_HURRY_US      1000000
 
 struct net_resolver;
 
@@ -23,5 +24,7 @@ typedef void (*net_watch_fn)(void *arg, const struct net_address *addresses, uns
 struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host, uint16_t port,
                                 net_watch_fn on_change, void *arg);
 void net_watch_free(struct net_watch *watch);
+/* Who connects to its addresses cannot: ask again soon (within NET_RESOLVE_HURRY_US), not only when it is time.  NULL: nothing. */
+void net_watch_hurry(struct net_watch *watch);
 
 #endif

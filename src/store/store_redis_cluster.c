@@ -392,10 +392,12 @@ static void on_guide(void *arg, struct store_redis_link *link, bool is_up)
 {
     struct store_redis_cluster *cluster = arg;
     (void)link;
-    if (is_up)
+    if (is_up) {
         cluster_refresh(cluster);
-    else
-        tell_change(cluster, false);
+        return;
+    }
+    store_redis_seeds_hurry(cluster->seeds);
+    tell_change(cluster, false);
 }
 
 static void on_seeds(void *arg)

@@ -55,6 +55,8 @@ static void on_master(void *arg, struct store_redis_link *link, bool is_up)
     struct store_redis_route *route = arg;
     if (route->sentinel != NULL)
         store_redis_sentinel_on_change(route->sentinel, is_up);
+    if (!is_up && route->seeds != NULL)
+        store_redis_seeds_hurry(route->seeds);
     /* One of several servers was tried in vain: the next one is. */
     if (is_up || !store_redis_link_is_starting(link))
         on_servers(route, is_up);

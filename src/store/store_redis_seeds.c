@@ -85,6 +85,12 @@ void store_redis_seeds_free(struct store_redis_seeds *seeds)
     free(seeds);
 }
 
+void store_redis_seeds_hurry(struct store_redis_seeds *seeds)
+{
+    for (unsigned i = 0; i < seeds->count; i++)
+        net_watch_hurry(seeds->seeds[i].watch);
+}
+
 unsigned store_redis_seeds_places(const struct store_redis_seeds *seeds,
                                   struct store_redis_place *places, unsigned room)
 {

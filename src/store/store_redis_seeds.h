@@ -16,6 +16,9 @@ struct store_redis_seeds *store_redis_seeds_new(const struct store_redis *redis,
                                                 void (*on_change)(void *arg), void *arg);
 void store_redis_seeds_free(struct store_redis_seeds *seeds);
 
+/* They do not answer: names are looked up again soon. */
+void store_redis_seeds_hurry(struct store_redis_seeds *seeds);
+
 /* Is one of the servers a name? */
 bool store_redis_seeds_has_names(const struct store_redis *redis);
 

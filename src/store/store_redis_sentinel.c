@@ -110,9 +110,12 @@ static void on_answer(struct store_redis_question *question, const struct store_
 
 static void on_guide(void *arg, struct store_redis_link *link, bool is_up)
 {
+    struct store_redis_sentinel *sentinel = arg;
     (void)link;
     if (is_up)
-        sentinel_ask(arg);
+        sentinel_ask(sentinel);
+    else
+        store_redis_seeds_hurry(sentinel->seeds);
 }
 
 static void on_seeds(void *arg)

@@ -16,6 +16,7 @@ struct lease *lease_new(struct store_memory *memory, const struct store_redis_co
         return NULL;
     pthread_mutex_init(&lease->desk_lock, NULL);
     pthread_mutex_init(&lease->sweep.lock, NULL);
+    pthread_mutex_init(&lease->anew.lock, NULL);
     lease->memory = memory;
     if (lease_slots_init(&lease->slots, LEASE_SLOTS_SUBJECTS) != ERR_OK) {
         lease_free(lease);
@@ -42,6 +43,7 @@ void lease_free(struct lease *lease)
     store_redis_free(lease->redis);
     pthread_mutex_destroy(&lease->desk_lock);
     pthread_mutex_destroy(&lease->sweep.lock);
+    pthread_mutex_destroy(&lease->anew.lock);
     free(lease);
 }
 

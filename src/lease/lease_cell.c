@@ -266,6 +266,17 @@ bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *cl
     return claim->window_count != 0;
 }
 
+bool lease_cell_has_seen(const struct lease_cell *cell, uint64_t now_s)
+{
+    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
+        const struct lease_window *window = &cell->windows[i];
+        if (quota_code_kind(window->period_s) == QUOTA_KIND_COUNT && window->seen != 0 &&
+            (uint64_t)window->start_s + window->period_s > now_s)
+            return true;
+    }
+    return false;
+}
+
 /* The value in the store is of another lineage than the one that we have seen.  What we saw and did not
  * claim with this request is claimed with the next. */
 static void adopt_lineage(struct lease_window *window, const struct store_redis_window *claimed,

@@ -93,6 +93,9 @@ void lease_cell_claim(struct lease_cell *cell, const struct quota *quota, uint32
 /* Only what is owed, of all windows.  False: nothing is. */
 bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *claim);
 
+/* Does it know something of a window that is not over (counts; a bucket's instant goes with its next request)? */
+bool lease_cell_has_seen(const struct lease_cell *cell, uint64_t now_s);
+
 /* The claim was answered. */
 void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *claim,
                       const struct store_redis_result *result, uint64_t store_now_us,

@@ -438,7 +438,8 @@ static bool send_claims(struct lease_pending *pending, bool is_ahead)
     pending->op.done = on_answer;
     for (unsigned k = 0; k < pending->op.count; k++)
         leases += pending->op.claims[k].divisor != 0;
-    if (store_redis_route_charge(worker->route, &pending->op) == STORE_PENDING) {
+    if (!lease_anew_holds(worker, &pending->op) &&
+        store_redis_route_charge(worker->route, &pending->op) == STORE_PENDING) {
         lease_settle_count(worker, &pending->op);
         metrics_add(metrics, is_ahead ? METRICS_LEASE_ASKED_AHEAD : METRICS_LEASE_ASKED, leases);
         return true;

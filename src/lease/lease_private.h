@@ -38,6 +38,12 @@ struct lease {
         atomic_bool is_all;   /* not only what is of no use */
         atomic_bool is_worth; /* a cell may hold or owe something */
     } sweep;
+    struct { /* telling a server that has taken over what was seen */
+        pthread_mutex_t lock;
+        uint64_t position;         /* of the walk; under lock */
+        _Atomic uint64_t since_us; /* monotonic; of the newest server that was told */
+        atomic_bool is_telling;
+    } anew;
     atomic_bool has_listener;
     pthread_mutex_t desk_lock;                     /* of desks */
     struct lease_worker *desks[LEASE_WORKERS_MAX]; /* over Redis, by number; NULL: free */
@@ -229,6 +235,13 @@ void lease_sweep_on_time(void *worker);
 void lease_sweep_step(struct lease_worker *worker);
 /* What is held in the whole table.  From any thread; takes a while. */
 void lease_sweep_count(const struct lease *lease, uint64_t *leases, uint64_t *leased);
+
+/* lease_anew.c: a server of the store has taken over, perhaps. */
+void lease_anew_begin(struct lease_worker *worker);
+/* The next part of what it is told. */
+void lease_anew_step(struct lease_worker *worker);
+/* Is it too early to ask it for something? */
+bool lease_anew_holds(const struct lease_worker *worker, const struct store_redis_op *op);
 
 /* lease_recall.c: ask other proxies for what they hold of this key, or (is_lost) for what they know; they ask us, or
  * an operator has given an order. */

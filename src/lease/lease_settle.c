@@ -78,6 +78,7 @@ static void on_settled(struct store_redis_op *op, enum store_answer result,
     }
     worker->settling--;
     lease_pending_return(pending);
+    lease_anew_step(worker);
     if (debtor_count(worker) != 0 && result != STORE_AWAY)
         loop_task_schedule(worker->loop, &worker->settle);
     else if (atomic_load_explicit(&worker->lease->sweep.is_all, memory_order_relaxed))

@@ -72,6 +72,7 @@ void lease_sweep_on_time(void *arg)
     struct lease_worker *worker = arg;
     loop_timer_set(worker->loop, &worker->sweep_timer, worker->loop->mono_us + LOOP_TICK_US);
     lease_sweep_step(worker);
+    lease_anew_step(worker);
 }
 
 void lease_worker_return_all(struct lease_worker *worker)

@@ -327,8 +327,10 @@ static void on_change(void *arg, bool is_up)
     if (worker->lookups != NULL)
         lease_lookups_on_change(worker->lookups, is_up);
     lease_seats_on_change(worker->seats, is_up);
-    if (is_up)
-        loop_task_schedule(worker->loop, &worker->settle);
+    if (!is_up)
+        return;
+    lease_anew_begin(worker);
+    loop_task_schedule(worker->loop, &worker->settle);
 }
 
 struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)

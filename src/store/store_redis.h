@@ -33,11 +33,12 @@ struct store_redis {
     store_redis_event_fn on_event; /* may be NULL; set before the links are made */
     void *event_arg;
 
-    atomic_uint routes, routes_up;    /* workers; those whose store answers */
-    _Atomic uint32_t fleet;           /* live proxies last seen, 0 unknown */
-    _Atomic uint64_t beat_due_us;     /* monotonic */
-    atomic_bool has_other_secret;     /* the fleet has another than we */
-    atomic_bool has_said_publish;     /* that recalls are not allowed */
+    atomic_uint routes, routes_up; /* workers; those whose store answers */
+    _Atomic uint32_t fleet;        /* live proxies last seen, 0 unknown */
+    atomic_bool has_company;       /* others were seen once: a new server may not know them yet */
+    _Atomic uint64_t beat_due_us;  /* monotonic */
+    atomic_bool has_other_secret;  /* the fleet has another than we */
+    atomic_bool has_said_publish;  /* that recalls are not allowed */
     _Atomic uint64_t durable_said_us; /* monotonic; until when it is not said again */
 
     pthread_mutex_t lock; /* of what follows */

@@ -507,6 +507,17 @@ bool store_redis_cluster_is_at(const struct store_redis_cluster *cluster,
     return false;
 }
 
+uint64_t store_redis_cluster_newest_us(const struct store_redis_cluster *cluster)
+{
+    uint64_t newest_us = 0;
+    for (unsigned i = 0; i < STORE_REDIS_MAP_NODES_MAX; i++) {
+        const struct cluster_node *node = &cluster->nodes[i];
+        uint64_t since_us = node_counts(node) ? store_redis_link_anew_at_us(node->link) : 0;
+        newest_us = since_us > newest_us ? since_us : newest_us;
+    }
+    return newest_us;
+}
+
 void store_redis_cluster_each(struct store_redis_cluster *cluster,
                               void (*fn)(struct store_redis_link *link))
 {

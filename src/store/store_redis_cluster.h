@@ -38,6 +38,9 @@ struct store_redis_link *store_redis_cluster_any(struct store_redis_cluster *clu
 bool store_redis_cluster_is_at(const struct store_redis_cluster *cluster,
                                const struct net_address *address);
 
+/* store_redis_link_anew_at_us of the newest node. */
+uint64_t store_redis_cluster_newest_us(const struct store_redis_cluster *cluster);
+
 /* Call it on every link. */
 void store_redis_cluster_each(struct store_redis_cluster *cluster,
                               void (*fn)(struct store_redis_link *link));

@@ -138,6 +138,8 @@ static void link_on_beat(struct store_redis_link *link)
         atomic_store(&link->redis->has_other_secret, false);
         link->failures = link->errors = 0;
         atomic_store(&link->redis->fleet, (uint32_t)reply->numbers[2]);
+        if (reply->numbers[2] > 1)
+            atomic_store(&link->redis->has_company, true);
     }
 }
 

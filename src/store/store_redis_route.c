@@ -270,6 +270,12 @@ uint64_t store_redis_route_anew_at_us(const struct store_redis_route *route, con
     return link == NULL ? 0 : store_redis_link_anew_at_us(link);
 }
 
+uint64_t store_redis_route_newest_us(const struct store_redis_route *route)
+{
+    return route->cluster == NULL ? store_redis_link_anew_at_us(route->master)
+                                  : store_redis_cluster_newest_us(route->cluster);
+}
+
 void store_redis_route_flush(struct store_redis_route *route)
 {
     if (route->cluster == NULL)

@@ -52,6 +52,8 @@ bool store_redis_route_is_at(const struct store_redis_route *route,
 /* Since when (monotonic) the server of a subject has not been the one that it was: it was started again, or another one
  * has taken over.  0: it has been since this worker began. */
 uint64_t store_redis_route_anew_at_us(const struct store_redis_route *route, const uint8_t key[16]);
+/* Of all servers the newest. */
+uint64_t store_redis_route_newest_us(const struct store_redis_route *route);
 
 /* Send now what would leave at the end of the turn, as far as it goes: before the route is freed. */
 void store_redis_route_flush(struct store_redis_route *route);

@@ -108,7 +108,7 @@ enum exchange_end client_pace_judge(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     uint64_t now_us = client_loop(conn)->mono_us;
-    if (buf_len(&work->out) != 0) {
+    if (client_work_has_unsent(work)) {
         pace_look(conn);
         if (now_us >= work->stalled_us)
             return END_WRITE_STALL;
@@ -127,9 +127,9 @@ void client_pace_set_timer(struct client_conn *conn)
     uint64_t due_us = loop->mono_us + CLIENT_FAR_AWAY_US;
     if (work->waiting_us != 0)
         due_us = pace_less(due_us, pace_body_due_us(conn));
-    if (buf_len(&work->out) != 0 && work->blocked_us == 0)
+    if (client_work_has_unsent(work) && work->blocked_us == 0)
         due_us = loop->mono_us; /* the first look: the next tick */
-    else if (buf_len(&work->out) != 0)
+    else if (client_work_has_unsent(work))
         due_us = pace_less(pace_less(due_us, loop->mono_us + PACE_LOOK_US),
                            pace_less(work->stalled_us, pace_read_due_us(conn)));
     loop_timer_set(loop, &conn->timer, due_us);

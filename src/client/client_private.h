@@ -112,6 +112,8 @@ void client_flush(struct client_conn *conn);
 enum exchange_body client_read_body(void *arg, struct span *data, struct http_fault *fault,
                                     struct arena *arena);
 enum exchange_body client_read_tunnel(void *arg, struct span *data);
+bool client_gives_pipe(const void *arg);
+enum exchange_body client_read_pipe(void *arg, struct net_pipe *pipe);
 void client_finished(void *arg, enum exchange_after after);
 
 /* Why the connection ends, for its counter; the first reason stands. */
@@ -124,7 +126,7 @@ static inline void client_ends_by(struct client_conn *conn, enum metrics_id why)
 /* The request's body is waited for from now on; some of it has come. */
 void client_pace_await_body(struct client_conn *conn);
 void client_pace_got_body(struct client_conn *conn);
-/* The client takes less than there is: bytes wait in `out` from now on. */
+/* The client takes less than there is: bytes are unsent from now on. */
 void client_pace_blocked(struct client_conn *conn);
 /* Is the client too slow at this moment?  END_OK: no. */
 enum exchange_end client_pace_judge(struct client_conn *conn);

@@ -295,6 +295,33 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
     return EXCHANGE_BODY_DONE;
 }
 
+bool client_gives_pipe(const void *arg)
+{
+    const struct client_conn *conn = arg;
+    return conn->work->left == 0 && http_body_passable(&conn->work->body) != 0;
+}
+
+enum exchange_body client_read_pipe(void *arg, struct net_pipe *pipe)
+{
+    struct client_conn *conn = arg;
+    struct client_work *work = conn->work;
+    if (work->at_is_kept)
+        client_work_drop_input(conn->env, work);
+    net_stream_look_again(&conn->stream); /* as for heads */
+    ssize_t n = net_pipe_fill(pipe, &conn->stream, http_body_passable(&work->body));
+    if (n > 0) {
+        client_pace_got_body(conn);
+        http_body_pass(&work->body, (uint64_t)n);
+        conn->x->bytes_in += (uint64_t)n;
+        return EXCHANGE_BODY_DATA;
+    }
+    if (n == 0 || (errno != EAGAIN && !pipe->is_unfit))
+        return EXCHANGE_BODY_GONE;
+    if (!pipe->is_unfit)
+        client_pace_await_body(conn);
+    return EXCHANGE_BODY_WAIT;
+}
+
 /* ---- tunnels ---- */
 
 enum exchange_body client_read_tunnel(void *arg, struct span *data)

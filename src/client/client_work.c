@@ -16,7 +16,13 @@ void client_work_clear(struct client_env *env, struct client_work *work)
 {
     loop_task_cancel(&work->task);
     client_work_drop_input(env, work);
+    client_work_drop_output(work);
+}
+
+void client_work_drop_output(struct client_work *work)
+{
     buf_free(&work->out);
+    net_pipe_give(&work->pipe);
 }
 
 void client_work_free_spare(struct client_env *env, unsigned keep)

@@ -8,6 +8,7 @@
 #include "base/base_buf.h"
 #include "client/client.h"
 #include "http/http_body.h"
+#include "net/net_pipe.h"
 
 #define CLIENT_WORK_SPARE_MAX 256
 
@@ -21,14 +22,15 @@ struct client_work {
     bool has_ended;        /* the client's side of a tunnel */
     bool at_is_kept; /* at points into `in`, else into the loop's scratch (this callback only) */
     struct buf in, out;
-    size_t held_bytes; /* counted in env->shared.head_bytes */
+    struct net_pipe *pipe; /* unsent, before `out`; NULL: nothing */
+    size_t held_bytes;     /* counted in env->shared.head_bytes */
     size_t scanned;
     char *at;
     size_t left;
     uint64_t began_us;   /* first byte of the head */
     uint64_t waiting_us; /* since when the body is waited for; 0: it is not */
     uint64_t waited_us;  /* for this body, before that */
-    /* While bytes wait in `out` (see client_pace.c): */
+    /* While bytes are unsent (see client_pace.c): */
     uint64_t stalled_us;          /* when a client that takes nothing more has had its time */
     uint64_t blocked_us;          /* when it was looked at first; 0: not yet */
     uint64_t blocked_taken_bytes; /* what it had taken then, */
@@ -47,6 +49,8 @@ void client_work_free_spare(struct client_env *env, unsigned keep);
 
 /* What was read is forgotten. */
 void client_work_drop_input(struct client_env *env, struct client_work *work);
+/* What was to be sent is forgotten. */
+void client_work_drop_output(struct client_work *work);
 /* `in` has this size: counted for the whole process. */
 void client_work_count_held(struct client_env *env, struct client_work *work, size_t bytes);
 
@@ -66,10 +70,15 @@ static inline struct client_work *client_work_take(struct client_env *env, struc
     return work;
 }
 
+static inline bool client_work_has_unsent(const struct client_work *work)
+{
+    return buf_len(&work->out) != 0 || work->pipe != NULL;
+}
+
 /* No byte waits in it in either direction, and no task. */
 static inline bool client_work_is_over(const struct client_work *work)
 {
-    return work->left == 0 && buf_len(&work->out) == 0 && list_is_empty(&work->task.node);
+    return work->left == 0 && !client_work_has_unsent(work) && list_is_empty(&work->task.node);
 }
 
 static inline void client_work_give(struct client_env *env, struct client_work **taken)

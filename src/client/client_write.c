@@ -14,7 +14,7 @@ static void client_broke(struct client_conn *conn)
 {
     conn->is_broken = true;
     conn->env->cork_len = 0;
-    buf_free(&conn->work->out);
+    client_work_drop_output(conn->work);
     loop_task_schedule(client_loop(conn), &conn->work->task);
 }
 
@@ -22,7 +22,7 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
 {
     struct client_work *work = conn->work;
     size_t sent = 0;
-    bool was_blocked = buf_len(&work->out) != 0;
+    bool was_blocked = client_work_has_unsent(work);
     if (conn->is_broken || conn->stream.fd < 0)
         return;
     if (!was_blocked) {
@@ -46,7 +46,7 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
             return;
         }
     }
-    if (!was_blocked && buf_len(&work->out) != 0)
+    if (!was_blocked && client_work_has_unsent(work))
         client_pace_blocked(conn);
 }
 
@@ -64,13 +64,33 @@ static void client_uncork(struct client_conn *conn)
         client_send_cork(conn);
 }
 
+/* What is in the pipe, as far as it goes. */
+static void client_drain_pipe(struct client_conn *conn, struct net_pipe *pipe)
+{
+    struct client_work *work = conn->work;
+    size_t before = pipe->held_bytes;
+    bool is_good = net_pipe_drain(pipe, &conn->stream);
+    work->sent_bytes += before - pipe->held_bytes;
+    if (is_good || (net_pipe_is_refused(errno) &&
+                    net_pipe_pour(pipe, &work->out, CLIENT_OUT_MAX_BYTES) == ERR_OK))
+        return;
+    client_broke(conn);
+}
+
 void client_flush(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     assert(conn->env->cork_len == 0 || !conn->is_broken);
     if (conn->stream.fd < 0 || conn->is_broken)
         return;
-    if (buf_len(&work->out) != 0) {
+    if (work->pipe != NULL) {
+        client_drain_pipe(conn, work->pipe);
+        if (conn->is_broken)
+            return;
+        if (work->pipe->held_bytes == 0)
+            net_pipe_give(&work->pipe);
+    }
+    if (work->pipe == NULL && buf_len(&work->out) != 0) {
         struct span rest = buf_span(&work->out);
         ssize_t n = net_stream_write(&conn->stream, rest.ptr, rest.len);
         if (n < 0 && errno != EAGAIN) {
@@ -204,6 +224,29 @@ static void client_send_data(void *arg, struct span data)
     client_put(conn, iov, 4);
 }
 
+/* A head that still waits goes with data that are read: the kernel would send it alone. */
+static bool client_takes_pipe(const void *arg)
+{
+    const struct client_conn *conn = arg;
+    return conn->framing == CLIENT_RAW && !conn->is_broken && conn->stream.fd >= 0 &&
+           conn->env->cork_len == 0 && !client_work_has_unsent(conn->work);
+}
+
+static void client_send_pipe(void *arg, struct net_pipe **pipe)
+{
+    struct client_conn *conn = arg;
+    conn->x->bytes_out += (*pipe)->held_bytes;
+    client_drain_pipe(conn, *pipe);
+    if (conn->is_broken)
+        return;
+    if ((*pipe)->held_bytes != 0) {
+        conn->work->pipe = *pipe;
+        *pipe = NULL;
+    }
+    if (client_work_has_unsent(conn->work))
+        client_pace_blocked(conn);
+}
+
 static void client_send_end(void *arg, struct span trailers)
 {
     struct client_conn *conn = arg;
@@ -229,7 +272,7 @@ static void client_ops_flush(void *arg)
 static bool client_is_blocked(const void *arg)
 {
     const struct client_conn *conn = arg;
-    return conn->is_broken || buf_len(&conn->work->out) != 0;
+    return conn->is_broken || client_work_has_unsent(conn->work);
 }
 
 static void client_end_tunnel(void *arg)
@@ -244,7 +287,11 @@ const struct exchange_client CLIENT_OPS = {
     .send_end = client_send_end,
     .flush = client_ops_flush,
     .is_blocked = client_is_blocked,
+    .takes_pipe = client_takes_pipe,
+    .send_pipe = client_send_pipe,
     .read_body = client_read_body,
+    .gives_pipe = client_gives_pipe,
+    .read_pipe = client_read_pipe,
     .read_tunnel = client_read_tunnel,
     .end_tunnel = client_end_tunnel,
     .finished = client_finished,

@@ -55,6 +55,13 @@ struct exchange_client {
     bool (*is_blocked)(const void *client);
     enum exchange_body (*read_body)(void *client, struct span *data, struct http_fault *fault,
                                     struct arena *arena);
+    /* Large bodies may be passed on in pipes.  takes_pipe: send_pipe may follow at once; the pipe stays the caller's
+     * (empty) unless some of it has to wait.  gives_pipe: read_pipe may follow at once; its data are in the (empty)
+     * pipe; WAIT and pipe->is_unfit: read_body instead. */
+    bool (*takes_pipe)(const void *client);
+    void (*send_pipe)(void *client, struct net_pipe **pipe);
+    bool (*gives_pipe)(const void *client);
+    enum exchange_body (*read_pipe)(void *client, struct net_pipe *pipe);
     /* Behind a response of kind HTTP_BODY_TUNNEL.  WAIT, DATA, DONE: the client's side has ended, GONE: it was
      * reset.  May be called again after DONE, to see a reset. */
     enum exchange_body (*read_tunnel)(void *client, struct span *data);
@@ -160,6 +167,7 @@ struct exchange {
     struct lease_shadow *shadows; /* quotas in shadow */
     unsigned shadow_count;
     struct lease_hold *shadow_hold; /* slots of quotas in shadow; NULL: none */
+    bool is_copied;                 /* no pipe passes its bodies any more */
     bool is_exempt;                 /* some quota of the route does not count this request */
     bool is_settled;                /* what was charged is corrected */
     bool has_cost;                  /* the response said what it cost */

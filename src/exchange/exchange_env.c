@@ -61,6 +61,7 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
 {
     *env = (struct exchange_env){.loop = loop};
     list_init(&env->spare);
+    net_pipes_init(&env->pipes, loop);
     env->out = malloc(EXCHANGE_OUT_BYTES);
     env->fields = calloc(EXCHANGE_FIELDS_MAX, sizeof(struct http_field));
     env->identities = identity_cache_new(ENV_IDENTITY_CACHE);
@@ -81,6 +82,7 @@ void exchange_env_fini(struct exchange_env *env)
     exchange_snapshot_unref(&env->snapshot);
     identity_cache_free(env->identities);
     exchange_again_free(env->again);
+    net_pipes_fini(&env->pipes);
     free(env->fields);
     free(env->out);
 }

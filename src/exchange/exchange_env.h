@@ -14,6 +14,7 @@
 #include "lease/lease.h"
 #include "loop/loop.h"
 #include "loop/loop_log.h"
+#include "net/net_pipe.h"
 #include "plan/plan.h"
 #include "record/record.h"
 #include "upstream/upstream.h"
@@ -71,7 +72,8 @@ struct exchange_env {
     struct exchange_snapshot *snapshot; /* what new exchanges begin with */
     struct list spare;                  /* exchanges to use again */
     unsigned spare_count;
-    unsigned open;             /* exchanges in progress */
+    unsigned open; /* exchanges in progress */
+    struct net_pipes pipes;
     char *out;                 /* EXCHANGE_OUT_BYTES */
     struct http_field *fields; /* EXCHANGE_FIELDS_MAX, for responses */
     uint64_t date_s;           /* what date says */

@@ -135,6 +135,11 @@ uint64_t exchange_waits_since(const struct exchange *x);
 /* Nobody waits for the answers any longer. */
 void exchange_cancel_lookups(struct exchange *x);
 
+/* Can the next part of this body pass through a pipe?  Then let it: *event or *body tell as upstream_conn_read and
+ * read_body do, but DATA have been sent and counted.  False: read it. */
+bool exchange_pass_response(struct exchange *x, enum upstream_event *event);
+bool exchange_pass_request(struct exchange *x, enum exchange_body *body);
+
 /* A response on a route that learns: its head, its data before they are passed on, its end. */
 void exchange_learn_head(struct exchange *x, const struct upstream_reading *reading);
 void exchange_learn_data(struct exchange *x, struct span data);

@@ -23,6 +23,16 @@ static enum relay relay_failed(enum step_result how, enum step_result *result)
     return RELAY_FAILED;
 }
 
+/* What passed through a pipe has been sent: no data. */
+static enum exchange_body relay_read_request(struct exchange *x, struct span *data)
+{
+    enum exchange_body body;
+    *data = SPAN_NONE;
+    if (exchange_pass_request(x, &body))
+        return body;
+    return x->ops->read_body(x->client, data, &x->fault, &x->arena);
+}
+
 static enum relay relay_request(struct exchange *x, enum step_result *result)
 {
     uint64_t max_bytes = x->snapshot->plan->limits.body_max_bytes;
@@ -32,7 +42,7 @@ static enum relay relay_request(struct exchange *x, enum step_result *result)
         struct span data;
         if (x->request_done || x->conn->is_broken || upstream_conn_is_blocked(x->conn))
             return RELAY_IDLE;
-        switch (x->ops->read_body(x->client, &data, &x->fault, &x->arena)) {
+        switch (relay_read_request(x, &data)) {
         case EXCHANGE_BODY_WAIT:
             return RELAY_IDLE;
         case EXCHANGE_BODY_DATA:
@@ -155,11 +165,21 @@ static enum step_result relay_gone(struct exchange *x)
     return exchange_fail(x, END_UPSTREAM_ABORT);
 }
 
+/* What passed through a pipe has been sent: no data. */
+static enum upstream_event relay_read_response(struct exchange *x, struct upstream_reading *reading)
+{
+    enum upstream_event event;
+    if (!exchange_pass_response(x, &event))
+        return upstream_conn_read(x->conn, reading);
+    reading->data = SPAN_NONE;
+    return event;
+}
+
 static enum relay relay_event(struct exchange *x, struct upstream_reading *reading,
                               enum step_result *result)
 {
     struct span protocol = SPAN_NONE;
-    switch (upstream_conn_read(x->conn, reading)) {
+    switch (relay_read_response(x, reading)) {
     case UPSTREAM_WAIT:
         return RELAY_IDLE;
     case UPSTREAM_HEAD:

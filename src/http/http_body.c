@@ -363,6 +363,13 @@ enum http_body_state http_body_read(struct http_body *body, char *buf, size_t le
     return state;
 }
 
+void http_body_pass(struct http_body *body, uint64_t bytes)
+{
+    assert(body->kind == HTTP_BODY_LENGTH && bytes <= body->left_bytes);
+    body->left_bytes -= bytes;
+    body->data_bytes += bytes;
+}
+
 char *http_body_chunk_head(char *out, uint64_t n)
 {
     static const char digits[] = "0123456789abcdef";

@@ -53,6 +53,20 @@ enum http_body_state http_body_read(struct http_body *body, char *buf, size_t le
 /* Is nothing more to be read?  True at once for HTTP_BODY_NONE and a length of 0. */
 bool http_body_is_done(const struct http_body *body);
 
+/* How many bytes may be passed on without being read here: the rest of a large body of known length.  0: read it.
+ * http_body_pass takes as many of them as were passed on. */
+#define HTTP_BODY_PASS_MIN_BYTES                                                                   \
+    262144 /* of the whole body; for less reading is as cheap (measured) */
+#define HTTP_BODY_PASS_REST_BYTES 16384 /* what is left of it */
+static inline uint64_t http_body_passable(const struct http_body *body)
+{
+    bool is_worth_it = body->kind == HTTP_BODY_LENGTH &&
+                       body->left_bytes >= HTTP_BODY_PASS_REST_BYTES &&
+                       body->left_bytes + body->data_bytes >= HTTP_BODY_PASS_MIN_BYTES;
+    return is_worth_it ? body->left_bytes : 0;
+}
+void http_body_pass(struct http_body *body, uint64_t bytes);
+
 /* The chunk head for n > 0 data bytes: "1f40\r\n"; returns the byte after it.  At most 18 bytes. */
 #define HTTP_CHUNK_HEAD_MAX 18
 char *http_body_chunk_head(char *out, uint64_t n);

@@ -5,9 +5,12 @@
 #include <sched.h>
 #include <sys/resource.h>
 
-#define LIMITS_RESERVE            64 /* standard streams, logs, channel, admin connections */
-#define LIMITS_RESERVE_PER_WORKER 8  /* epoll, mailbox, resolver, store */
-#define LIMITS_WORKERS_MAX        256
+#include "net/net_pipe.h"
+
+#define LIMITS_RESERVE 64 /* standard streams, logs, channel, admin connections */
+#define LIMITS_RESERVE_PER_WORKER                                                                  \
+    (8 + 2 * NET_PIPES_MAX) /* epoll, mailbox, resolver, store; pipes */
+#define LIMITS_WORKERS_MAX 256
 
 uint64_t main_limits_raise(void)
 {

@@ -108,7 +108,8 @@ struct plan {
     struct span request_id_host; /* the override, else the host's name */
     struct plan_limits limits;
 
-    unsigned workers; /* 0: auto */
+    bool passes_bodies; /* large ones, through pipes */
+    unsigned workers;   /* 0: auto */
     bool store_is_memory;
     uint32_t store_subjects;
     struct span store_state_file; /* NUL-terminated; empty: none */

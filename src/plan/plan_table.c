@@ -242,6 +242,13 @@ static const struct config_directive rows[] = {
      .word_value = 0,
      .restart = RESTART("the number of workers"),
      .doc = "How many threads serve; \"auto\" is one per CPU that the process may use."},
+    {.key = "splice",
+     .type = CONFIG_BOOL,
+     DRAFT(plan.passes_bodies),
+     .fallback = "true",
+     .doc = "Whether bodies of 256 KiB and more whose length is known pass from one connection to "
+            "the other inside "
+            "the kernel; false: they are copied, as all others are."},
     {.key = "store",
      .type = CONFIG_OBJECT,
      DRAFT(plan),

@@ -265,6 +265,7 @@ void upstream_close(struct upstream_conn **taken)
     list_remove(&conn->node);
     loop_timer_cancel(&conn->timer);
     net_stream_close(&conn->stream);
+    net_pipe_give(&conn->pipe);
     buf_free(&conn->out);
     buf_free(&conn->in);
     list_push_front(&server->set->spare, &conn->node);

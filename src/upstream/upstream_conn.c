@@ -150,11 +150,42 @@ bool upstream_conn_has_failed(struct upstream_conn *conn)
     return conn->is_broken || net_stream_has_failed(&conn->stream);
 }
 
+/* What is in the pipe, as far as it goes.  False: broken. */
+static bool conn_drain_pipe(struct upstream_conn *conn, struct net_pipe *pipe)
+{
+    if (net_pipe_drain(pipe, &conn->stream))
+        return true;
+    if (net_pipe_is_refused(errno) && net_pipe_pour(pipe, &conn->out, CONN_OUT_MAX_BYTES) == ERR_OK)
+        return true;
+    conn->is_broken = true;
+    return false;
+}
+
+bool upstream_conn_send_pipe(struct upstream_conn *conn, struct net_pipe **pipe)
+{
+    bool is_good = conn_drain_pipe(conn, *pipe);
+    if (is_good && (*pipe)->held_bytes != 0) {
+        conn->pipe = *pipe;
+        *pipe = NULL;
+    }
+    return is_good;
+}
+
 bool upstream_conn_flush(struct upstream_conn *conn)
 {
-    struct span rest = buf_span(&conn->out);
     if (conn->is_broken)
         return false;
+    if (conn->pipe != NULL) {
+        bool is_good = conn_drain_pipe(conn, conn->pipe);
+        if (is_good && conn->pipe->held_bytes != 0)
+            return true;
+        net_pipe_give(&conn->pipe);
+        if (!is_good) {
+            buf_free(&conn->out);
+            return false;
+        }
+    }
+    struct span rest = buf_span(&conn->out);
     if (rest.len == 0)
         return true;
     ssize_t n = net_stream_write(&conn->stream, rest.ptr, rest.len);
@@ -202,6 +233,21 @@ static ssize_t conn_fill(struct upstream_conn *conn)
     conn->at = conn->stream.loop->scratch;
     conn->left = (size_t)n;
     return n;
+}
+
+enum upstream_event upstream_conn_read_pipe(struct upstream_conn *conn, struct net_pipe *pipe)
+{
+    if (conn->at_is_kept) {
+        buf_free(&conn->in);
+        conn->at_is_kept = false;
+    }
+    net_stream_look_again(&conn->stream);
+    ssize_t n = net_pipe_fill(pipe, &conn->stream, http_body_passable(&conn->body));
+    if (n > 0) {
+        http_body_pass(&conn->body, (uint64_t)n);
+        return UPSTREAM_DATA;
+    }
+    return n < 0 && (errno == EAGAIN || pipe->is_unfit) ? UPSTREAM_WAIT : UPSTREAM_GONE;
 }
 
 bool upstream_conn_keep_rest(struct upstream_conn *conn)

@@ -9,6 +9,7 @@
 #include "base/base_buf.h"
 #include "http/http_body.h"
 #include "http/http_head.h"
+#include "net/net_pipe.h"
 #include "net/net_stream.h"
 #include "upstream/upstream.h"
 
@@ -38,8 +39,9 @@ struct upstream_conn {
     bool in_body;
     bool keep_alive; /* the response lets the connection live */
     enum http_method method_id;
-    struct buf out; /* unsent */
-    struct buf in;  /* a response head that is not complete yet */
+    struct buf out;        /* unsent */
+    struct net_pipe *pipe; /* unsent, before `out`; NULL: nothing */
+    struct buf in;         /* a response head that is not complete yet */
     size_t scanned;
     char *
         at; /* received and not yet looked at: in the loop's scratch (this callback only) or in `in` */
@@ -57,6 +59,9 @@ MUST_USE enum err upstream_conn_established(struct upstream_conn *conn);
 void upstream_conn_begin(struct upstream_conn *conn, enum http_method method, bool body_chunked);
 bool upstream_conn_send(struct upstream_conn *conn, struct span head, struct span data);
 bool upstream_conn_send_data(struct upstream_conn *conn, struct span data);
+/* Data of the request in a pipe, which stays the caller's (empty) unless some of it has to wait.  Only while
+ * upstream_conn_takes_pipe. */
+bool upstream_conn_send_pipe(struct upstream_conn *conn, struct net_pipe **pipe);
 bool upstream_conn_send_end(struct upstream_conn *conn, struct span trailers);
 /* After a 101: our side ends behind what was sent.  Only while nothing is unsent. */
 void upstream_conn_shutdown(struct upstream_conn *conn);
@@ -67,7 +72,12 @@ bool upstream_conn_flush(struct upstream_conn *conn);
 
 static inline bool upstream_conn_is_blocked(const struct upstream_conn *conn)
 {
-    return conn->out.end != conn->out.begin;
+    return conn->out.end != conn->out.begin || conn->pipe != NULL;
+}
+
+static inline bool upstream_conn_takes_pipe(const struct upstream_conn *conn)
+{
+    return !conn->body_chunked && !conn->is_broken && !upstream_conn_is_blocked(conn);
 }
 
 /* Could upstream_conn_read say anything but UPSTREAM_WAIT?  Before an answer begins: only when the kernel has told of
@@ -112,6 +122,14 @@ static inline enum upstream_event upstream_conn_read(struct upstream_conn *conn,
         return upstream_conn_end(conn, reading);
     return upstream_conn_read_on(conn, reading);
 }
+
+/* Can what comes next of the response be passed on unseen? */
+static inline bool upstream_conn_gives_pipe(const struct upstream_conn *conn)
+{
+    return conn->in_body && conn->left == 0 && http_body_passable(&conn->body) != 0;
+}
+/* The same as upstream_conn_read, but UPSTREAM_DATA is in the (empty) pipe.  WAIT and pipe->is_unfit: read it instead. */
+enum upstream_event upstream_conn_read_pipe(struct upstream_conn *conn, struct net_pipe *pipe);
 
 /* May it serve another exchange?  The response is complete, the request was sent whole, nothing was
  * sent beyond it, and both sides agreed to go on. */

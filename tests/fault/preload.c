@@ -308,6 +308,13 @@ WRAP(ssize_t, sendmsg, PARAMS(int fd, const struct msghdr *message, int flags),
      (fd, message, flags), FAULT_NET, -1,
      fault_is_datagram(fd) ? ERRORS(ENOBUFS, ENOMEM) : ERRORS(ECONNRESET, EPIPE, ENOBUFS, EINTR))
 
+/* "Try again" would be a lie: no event would come. */
+WRAP(ssize_t, splice,
+     PARAMS(int from, off64_t *from_at, int to, off64_t *to_at, size_t len, unsigned flags),
+     (from, from_at, to, to_at, len, flags), FAULT_NET, -1,
+     ERRORS(EINVAL, ENOMEM, EINTR, ECONNRESET))
+WRAP(int, pipe2, PARAMS(int fds[2], int flags), (fds, flags), FAULT_NET, -1, ERRORS(EMFILE, ENFILE))
+
 /* Taking a descriptor out of the set cannot fail. */
 PUBLIC int epoll_ctl(int epfd, int operation, int fd, struct epoll_event *event)
 {

@@ -4,7 +4,9 @@
 Every request is answered completely and rightly, or its connection is closed where one can see it.  Nothing hangs, nothing
 crashes, no descriptor, connection slot or exchange is lost, no quota is over-admitted; a clean request succeeds afterwards.
 """
+import collections
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -23,6 +25,8 @@ from state import FaultState
 LIMIT = 3              # of quota "user"
 LOGIN = json.dumps({"token": {"expires_at": "2099-01-01T00:00:00.000000Z", "project": {"id": "p1"}}}).encode()
 BIG = bytes(range(256)) * 4096  # 1 MiB
+SUM = hashlib.sha256(BIG).digest()
+PIPES_MAX = 16 + 4     # for bodies, and those of the log and the loop
 HANG_S = 15            # nothing in the scenario waits so long on purpose
 RECOVERY_S = 10
 CODES_OF_START = {3, 4, 5, 10}  # documented: configuration, listen, unavailable, internal
@@ -63,6 +67,8 @@ def serve(link):
                 return
             if "/big" in message.target:
                 link.send(http.response(body=BIG))
+            elif message.target == "/sum":
+                link.send(http.response(body=hashlib.sha256(message.body).digest()))
             elif message.target == "/login":
                 fields = [("Content-Type", "application/json"), ("X-Subject-Token", "T")]
                 link.send(http.response(201, "Created", fields, LOGIN))
@@ -231,6 +237,7 @@ class Scenario:
         self.statuses += self._talk(client, chunked, [
             lambda r: r.body == b"a" * 10 + b"b" * 5000 and ("X-Sum", "5010") in r.trailers])
         self.statuses += self._talk(self._connect(port), http.request("GET", "/big"), [lambda r: r.body == BIG])
+        self.statuses += self._talk(self._connect(port), http.request("PUT", "/sum", body=BIG), [lambda r: r.body == SUM])
         self._abort()
         for target in ("/die_before", "/die_within"):
             status = self._talk(self._connect(port), http.request("GET", target), [lambda r: False])[0]
@@ -314,12 +321,19 @@ class Scenario:
         child, count = self._child(), 0
         if child is None:
             return False, "no serving process"
-        pooled = self._pooled_inodes()
+        pooled, pipes = self._pooled_inodes(), collections.Counter()
         for name in os.listdir(f"/proc/{child}/fd"):
             try:
-                count += os.readlink(f"/proc/{child}/fd/{name}") not in pooled
+                target = os.readlink(f"/proc/{child}/fd/{name}")
             except FileNotFoundError:
-                pass
+                continue
+            pipes[target] += target.startswith("pipe:")
+            count += target not in pooled
+        # Pipes that are kept for bodies: both ends are here.  One end alone is a leak.
+        whole = sum(held == 2 for held in pipes.values())
+        if whole > PIPES_MAX:
+            return False, f"{whole} pipes"
+        count -= 2 * whole
         if self.rest_descriptors is None:  # what it says for a second on end
             if count != self.counted[0]:
                 self.counted = count, time.monotonic()

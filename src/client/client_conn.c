@@ -59,6 +59,8 @@ static void client_finish(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
     const struct plan_limits *limits = client_limits(conn);
+    if (!conn->stream.is_watched) /* nobody has told */
+        conn->stream.is_readable = net_stream_has_input(&conn->stream);
     bool may_come_more =
         conn->keep_alive || !conn->request_done || work->left != 0 || conn->stream.is_readable;
     client_work_drop_input(conn->env, work);
@@ -124,7 +126,8 @@ void client_finished(void *arg, enum exchange_after after)
     }
     if (conn->is_driving)
         return;
-    if (client_is_at_rest(conn)) /* as client_drive would find it (measured: 140 instructions) */
+    if (conn->stream.is_watched &&
+        client_is_at_rest(conn)) /* as client_drive would find it (measured: 140 instructions) */
         client_work_give(conn->env, &conn->work);
     else
         client_drive(conn);
@@ -176,6 +179,25 @@ static bool client_drive_once(struct client_conn *conn)
     }
 }
 
+/* A request that is whole, behind which nothing may come, is mostly answered before its client could do anything:
+ * until the next tick nobody needs to hear of it. */
+static bool client_is_awaited(const struct client_conn *conn)
+{
+    return conn->state != CLIENT_BUSY || !conn->request_done || conn->keep_alive ||
+           conn->work->left != 0 || client_work_has_unsent(conn->work);
+}
+
+/* False: no memory. */
+static bool client_is_heard(struct client_conn *conn)
+{
+    if (conn->stream.is_watched)
+        return true;
+    if (client_is_awaited(conn))
+        return net_stream_watch(&conn->stream) == ERR_OK;
+    loop_timer_set(client_loop(conn), &conn->timer, client_loop(conn)->mono_us);
+    return true;
+}
+
 static void client_on_task(void *arg)
 {
     struct client_work *work = arg;
@@ -205,7 +227,7 @@ static void client_drive(struct client_conn *conn)
         loop_task_schedule(client_loop(conn), &conn->work->task);
         break;
     }
-    if (conn->state != CLIENT_CLOSED && !client_keep_rest(conn)) {
+    if (conn->state != CLIENT_CLOSED && (!client_keep_rest(conn) || !client_is_heard(conn))) {
         if (conn->x != NULL)
             exchange_stop(conn->x, END_CLIENT_ABORT);
         client_set_state(conn, CLIENT_CLOSED);
@@ -246,6 +268,7 @@ static void client_on_timer_busy(struct client_conn *conn)
         [END_SLOW_READ] = {METRICS_CLOSED_SLOW_READ, true},
         [END_WRITE_STALL] = {METRICS_CLOSED_WRITE_STALL, true},
     };
+    client_watch(conn);
     enum exchange_end end = client_pace_judge(conn);
     if (end == END_OK) {
         client_pace_set_timer(conn);
@@ -298,10 +321,8 @@ void client_begin_serving(struct client_conn *conn, int fd)
     metrics_add(loop->metrics, METRICS_CONNECTIONS_OPEN, 1);
     loop_timer_init(&conn->timer, client_on_timer, conn);
     client_set_state(conn, CLIENT_IDLE);
-    if (net_stream_open(&conn->stream, loop, fd, client_on_ready, conn) != ERR_OK) {
-        close(fd);
-        client_free(conn);
-    }
+    net_stream_adopt(&conn->stream, loop, fd, client_on_ready, conn);
+    client_drive(conn); /* mostly the request has come together with the connection */
 }
 
 /* ---- draining ---- */

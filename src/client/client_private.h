@@ -108,6 +108,8 @@ void client_refuse(struct client_conn *conn, struct exchange_request *request);
 
 /* Send what waits. */
 void client_flush(struct client_conn *conn);
+/* The loop tells of its socket from now on; without memory for that nothing can be sent any more. */
+void client_watch(struct client_conn *conn);
 /* The parts of CLIENT_OPS that other files of this module hold. */
 enum exchange_body client_read_body(void *arg, struct span *data, struct http_fault *fault,
                                     struct arena *arena);

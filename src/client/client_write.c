@@ -18,6 +18,19 @@ static void client_broke(struct client_conn *conn)
     loop_task_schedule(client_loop(conn), &conn->work->task);
 }
 
+void client_watch(struct client_conn *conn)
+{
+    if (net_stream_watch(&conn->stream) != ERR_OK)
+        client_broke(conn);
+}
+
+/* Bytes wait that the kernel did not take. */
+static void client_blocked(struct client_conn *conn)
+{
+    client_pace_blocked(conn);
+    client_watch(conn);
+}
+
 static void client_put(struct client_conn *conn, const struct iovec *iov, int count)
 {
     struct client_work *work = conn->work;
@@ -47,7 +60,7 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
         }
     }
     if (!was_blocked && client_work_has_unsent(work))
-        client_pace_blocked(conn);
+        client_blocked(conn);
 }
 
 /* Not inlined: its frame would burden callers that mostly have nothing to send. */
@@ -114,6 +127,7 @@ static void client_frame(struct client_conn *conn, const struct exchange_respons
         conn->request_done = false; /* an end of the client's side means no leaving any more */
         conn->work->has_ended = false;
         conn->will_close = true;
+        client_watch(conn);
         return;
     }
     bool has_end = response->kind == HTTP_BODY_NONE || response->kind == HTTP_BODY_LENGTH;
@@ -244,7 +258,7 @@ static void client_send_pipe(void *arg, struct net_pipe **pipe)
         *pipe = NULL;
     }
     if (client_work_has_unsent(conn->work))
-        client_pace_blocked(conn);
+        client_blocked(conn);
 }
 
 static void client_send_end(void *arg, struct span trailers)

@@ -63,7 +63,6 @@ static void listener_on_retry(void *arg)
 /* One connection; false when there is none to be had now (errno says why). */
 static bool listener_accept(struct net_listener *listener)
 {
-    const int one = 1;
     struct sockaddr_storage peer_sockaddr;
     socklen_t len = sizeof(peer_sockaddr);
     struct net_address peer;
@@ -76,8 +75,6 @@ static bool listener_accept(struct net_listener *listener)
         len = sizeof(sa_family_t);
     }
     net_address_from(&peer, (const struct sockaddr *)&peer_sockaddr, len);
-    if (!peer.is_unix)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     listener->on_accept(listener->arg, fd, &peer);
     return true;
 }
@@ -100,9 +97,12 @@ static void listener_on_event(evutil_socket_t fd, short what, void *arg)
 struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn on_accept,
                                       void *arg)
 {
+    const int one = 1;
     struct net_listener *listener = calloc(1, sizeof(*listener));
     if (listener == NULL)
         return NULL;
+    /* Linux gives it on to what is accepted; a Unix socket refuses it. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     listener->loop = loop;
     listener->fd = fd;
     listener->on_accept = on_accept;

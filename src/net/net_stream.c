@@ -35,31 +35,42 @@ static void stream_on_event(evutil_socket_t fd, short what, void *arg)
     stream->on_ready(stream, stream->arg);
 }
 
-static enum err stream_register(struct net_stream *stream, struct loop *loop, int fd,
-                                net_stream_fn on_ready, void *arg)
+void net_stream_adopt(struct net_stream *stream, struct loop *loop, int fd, net_stream_fn on_ready,
+                      void *arg)
 {
     stream->loop = loop;
     stream->fd = fd;
+    stream->is_readable = true;
+    stream->is_writable = true;
     stream->saw_end = false;
     stream->tls = NULL;
+    stream->is_connecting = false;
+    stream->is_watched = false;
     stream->on_ready = on_ready;
     stream->arg = arg;
-    event_assign(&stream->event, loop->base, fd,
+}
+
+enum err net_stream_watch(struct net_stream *stream)
+{
+    if (stream->is_watched)
+        return ERR_OK;
+    event_assign(&stream->event, stream->loop->base, stream->fd,
                  EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET, stream_on_event, stream);
-    if (event_add(&stream->event, NULL) != 0) {
-        stream->fd = -1;
+    if (event_add(&stream->event, NULL) != 0)
         return ERR_SYSTEM;
-    }
+    stream->is_watched = true;
     return ERR_OK;
 }
 
 enum err net_stream_open(struct net_stream *stream, struct loop *loop, int fd,
                          net_stream_fn on_ready, void *arg)
 {
-    stream->is_connecting = false;
+    net_stream_adopt(stream, loop, fd, on_ready, arg);
     stream->is_readable = false;
-    stream->is_writable = true;
-    return stream_register(stream, loop, fd, on_ready, arg);
+    enum err err = net_stream_watch(stream);
+    if (err != ERR_OK)
+        stream->fd = -1;
+    return err;
 }
 
 enum err net_stream_connect(struct net_stream *stream, struct loop *loop,
@@ -76,11 +87,13 @@ enum err net_stream_connect(struct net_stream *stream, struct loop *loop,
     if (connect(fd, (const struct sockaddr *)&address->sockaddr, address->len) != 0 &&
         errno != EINPROGRESS)
         goto fail;
+    net_stream_adopt(stream, loop, fd, on_ready, arg);
     stream->is_connecting = true;
     stream->is_readable = false;
     stream->is_writable = false;
-    if (stream_register(stream, loop, fd, on_ready, arg) == ERR_OK)
+    if (net_stream_watch(stream) == ERR_OK)
         return ERR_OK;
+    stream->fd = -1;
 fail:
     error = errno;
     close(fd);
@@ -262,7 +275,9 @@ void net_stream_close(struct net_stream *stream)
     if (stream->fd < 0)
         return;
     net_tls_end(stream);
-    event_del(&stream->event);
+    if (stream->is_watched)
+        event_del(&stream->event);
+    stream->is_watched = false;
     close(stream->fd);
     stream->fd = -1;
     stream->is_readable = false;

@@ -30,6 +30,7 @@ struct net_stream {
     bool is_readable, is_writable; /* as far as is known */
     bool saw_end; /* FIN or error reported: keep reading until 0 or an error comes */
     bool is_connecting;
+    bool is_watched;             /* the loop tells of it; until then on_ready never comes */
     struct net_tls_session *tls; /* NULL: plain; see net_tls.h */
     net_stream_fn on_ready;      /* readiness changed; reads and writes go from there */
     void *arg;
@@ -38,6 +39,12 @@ struct net_stream {
 /* Take the descriptor (non-blocking, connected).  on_ready is not called from inside. */
 MUST_USE enum err net_stream_open(struct net_stream *stream, struct loop *loop, int fd,
                                   net_stream_fn on_ready, void *arg);
+
+/* The same in two halves.  Adopted, it may be read and written at once: who is done with it before it has to wait
+ * saves the loop's work (two system calls).  To watch it once more is harmless. */
+void net_stream_adopt(struct net_stream *stream, struct loop *loop, int fd, net_stream_fn on_ready,
+                      void *arg);
+MUST_USE enum err net_stream_watch(struct net_stream *stream);
 
 /* Begin to connect.  on_ready comes when it is settled; net_stream_connected then tells. */
 MUST_USE enum err net_stream_connect(struct net_stream *stream, struct loop *loop,

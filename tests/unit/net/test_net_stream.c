@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,7 +233,11 @@ struct door {
 static void on_accept(void *arg, int fd, const struct net_address *peer)
 {
     struct door *door = arg;
+    int delays_nothing = 0;
+    socklen_t len = sizeof(delays_nothing);
     assert_false(peer->is_unix);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &delays_nothing, &len), 0);
+    assert_true(delays_nothing);
     close(fd);
     if (++door->accepted == door->wanted)
         loop_stop(door->w->loop);

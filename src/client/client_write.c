@@ -31,6 +31,18 @@ static void client_blocked(struct client_conn *conn)
     client_watch(conn);
 }
 
+/* Does our end follow in this callback what is sent now? */
+static bool client_ends_now(const struct client_conn *conn)
+{
+    return conn->will_close && conn->request_done && conn->x != NULL && conn->x->response_done;
+}
+
+static ssize_t client_put_one(struct client_conn *conn, const struct iovec *iov)
+{
+    return client_ends_now(conn) ? net_stream_write_last(&conn->stream, iov->iov_base, iov->iov_len)
+                                 : net_stream_write(&conn->stream, iov->iov_base, iov->iov_len);
+}
+
 static void client_put(struct client_conn *conn, const struct iovec *iov, int count)
 {
     struct client_work *work = conn->work;
@@ -39,8 +51,8 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
     if (conn->is_broken || conn->stream.fd < 0)
         return;
     if (!was_blocked) {
-        ssize_t n = count == 1 ? net_stream_write(&conn->stream, iov[0].iov_base, iov[0].iov_len)
-                               : net_stream_writev(&conn->stream, iov, count);
+        ssize_t n =
+            count == 1 ? client_put_one(conn, iov) : net_stream_writev(&conn->stream, iov, count);
         if (n < 0 && errno != EAGAIN) {
             client_broke(conn);
             return;

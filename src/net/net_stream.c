@@ -127,9 +127,9 @@ static inline ssize_t stream_recv(int fd, void *buf, size_t len)
     return recv(fd, buf, len, 0);
 }
 
-static inline ssize_t stream_send(int fd, const void *buf, size_t len)
+static inline ssize_t stream_send(int fd, const void *buf, size_t len, int flags)
 {
-    return send(fd, buf, len, MSG_NOSIGNAL);
+    return send(fd, buf, len, MSG_NOSIGNAL | flags);
 }
 #else
 static inline ssize_t stream_recv(int fd, void *buf, size_t len)
@@ -137,9 +137,9 @@ static inline ssize_t stream_recv(int fd, void *buf, size_t len)
     return syscall(SYS_recvfrom, fd, buf, len, 0, NULL, NULL);
 }
 
-static inline ssize_t stream_send(int fd, const void *buf, size_t len)
+static inline ssize_t stream_send(int fd, const void *buf, size_t len, int flags)
 {
-    return syscall(SYS_sendto, fd, buf, len, MSG_NOSIGNAL, NULL, 0);
+    return syscall(SYS_sendto, fd, buf, len, MSG_NOSIGNAL | flags, NULL, 0);
 }
 #endif
 
@@ -180,7 +180,8 @@ static ssize_t stream_wrote(struct net_stream *stream, ssize_t n, size_t len)
     return n;
 }
 
-ssize_t net_stream_write_raw(struct net_stream *stream, const void *buf, size_t len)
+static inline ssize_t stream_write(struct net_stream *stream, const void *buf, size_t len,
+                                   int flags)
 {
     ssize_t n;
     if (!stream->is_writable) {
@@ -188,16 +189,28 @@ ssize_t net_stream_write_raw(struct net_stream *stream, const void *buf, size_t 
         return -1;
     }
     do
-        n = stream_send(stream->fd, buf, len);
+        n = stream_send(stream->fd, buf, len, flags);
     while (n < 0 && errno == EINTR);
     return stream_wrote(stream, n, len);
+}
+
+ssize_t net_stream_write_raw(struct net_stream *stream, const void *buf, size_t len)
+{
+    return stream_write(stream, buf, len, 0);
 }
 
 ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
 {
     if (stream->tls != NULL)
         return net_tls_write(stream, buf, len);
-    return net_stream_write_raw(stream, buf, len);
+    return stream_write(stream, buf, len, 0);
+}
+
+ssize_t net_stream_write_last(struct net_stream *stream, const void *buf, size_t len)
+{
+    if (stream->tls != NULL)
+        return net_tls_write(stream, buf, len);
+    return stream_write(stream, buf, len, MSG_MORE);
 }
 
 ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count)

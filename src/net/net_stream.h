@@ -57,6 +57,8 @@ MUST_USE enum err net_stream_connected(struct net_stream *stream);
 ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len);
 /* >= 0 bytes taken (short: wait for on_ready); -1 with errno EAGAIN or dead. */
 ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len);
+/* The same for bytes behind which our end follows at once: they leave in one segment with it. */
+ssize_t net_stream_write_last(struct net_stream *stream, const void *buf, size_t len);
 ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count);
 
 /* Asks the kernel whether input, an end or an error is there, without taking it. */

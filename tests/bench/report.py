@@ -62,7 +62,7 @@ def spread(ratios):
 def table(result):
     columns = [c for c in COLUMNS if any(result.values(peer, c[0]) for peer in result.figures)]
     titles = [title.format(unit=result.scenario.unit()) for _, title, _ in columns]
-    titles += ["CPU time: Sluice against it (paired)", "instructions: Sluice against it"]
+    titles += ["CPU time: Sluice against it (paired)", "p99: Sluice against it (paired)", "instructions: Sluice against it"]
     lines = [f"### {result.scenario.name}", "", result.scenario.job[0].upper() + result.scenario.job[1:] + "."
              + (f"  Latencies at {result.rate:,.0f} requests a second for each." if result.rate else ""), ""]
     lines += [f"Void and repeated: {void}.\n" for void in result.voids]
@@ -70,9 +70,11 @@ def table(result):
     for peer in result.figures:
         cells = [number(result.median(peer, column), digits) for column, _, digits in columns]
         mine, theirs = result.instructions("sluice"), result.instructions(peer)
-        cells += [spread(result.paired(peer, "us")) if peer != "sluice" else "1",
-                  f"{mine / theirs:.2f}" if peer != "sluice" and theirs else "1" if peer == "sluice" else "-"]
-        lines.append(f"| {result.versions[peer]} | " + " | ".join(cells) + " |")
+        cells += [spread(result.paired(peer, column)) if peer != "sluice" else "1" for column in ("us", "p99")]
+        cells += [f"{mine / theirs:.2f}" if peer != "sluice" and theirs else "1" if peer == "sluice" else "-"]
+        lines.append(f"| {result.versions[peer]}{' (1)' if sum(result.values(peer, 'lost')) else ''} | " + " | ".join(cells) + " |")
+    lost = {result.versions[peer]: sum(result.values(peer, "lost")) for peer in result.figures}
+    lines += [f"\n(1) {name}: {count} log lines were never written." for name, count in lost.items() if count]
     return "\n".join(lines) + "\n"
 
 
@@ -128,8 +130,8 @@ def throughput(results, scenario):
 def tail(results, scenario):
     result = results[scenario]
     peer = result.best("p99")
-    return at_most(scenario, f"p99 latency against {result.versions[peer]}", 1.15,
-                   result.median("sluice", "p99") / result.median(peer, "p99"), unit=" ×")
+    return at_most(scenario, f"p99 latency against {result.versions[peer]} (paired)", 1.15, statistics.median(result.paired(peer, "p99")),
+                   unit=" ×")
 
 
 def limits_and_log(results):

@@ -7,6 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+import measure  # noqa: E402
+import peers  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
@@ -60,6 +62,48 @@ def test_the_best_other_proxy_counts_and_never_the_relay_or_ourselves():
     assert met({"plain": result("plain", PLAIN | {"sluice": 9})}, "throughput") == "**no**"
     assert met({"plain": result("plain", PLAIN | {"sluice": 10.4})}, "p99 latency") == "**no**"
     assert set(result("local", {"sluice": 1, "forward": 1, "nginx": 2}).rivals()) == {"nginx"}
+
+
+def test_latencies_are_judged_in_pairs():
+    """Phases of the machine, and one round that went wrong, say nothing of a proxy."""
+    found = result("plain", PLAIN)
+    for peer, values in {"sluice": (100, 700, 110, 9000, 105), "nginx": (400, 3000, 450, 420, 400), "haproxy": (100, 700, 100, 300, 90)}.items():
+        found.latencies[peer] = [{"p50": 10, "p99": value} for value in values]
+    assert report.spread(found.paired("haproxy", "p99")) == "1.10 (1.00 to 30.00)"
+    assert met({"plain": found}, "p99 latency against haproxy 1.0 (paired)") == "yes"
+
+
+def test_lines_that_another_proxy_lost_are_told():
+    found = result("two", {"sluice": 6, "sluice1": 6, "nginx": 10, "haproxy": 12}, {"haproxy": {"lost": 1}})
+    table = report.table(found)
+    assert "| haproxy 1.0 (1) |" in table and "(1) haproxy 1.0: 3 log lines were never written." in table
+    assert "sluice 1.0 (1)" not in table and table.count("never written") == 1
+
+
+class LogOf:
+    """A proxy whose log has so many lines."""
+
+    def __init__(self, lines, log_loss_max):
+        self.name, self.scenario, self.lines, self.log_loss_max = "it", scenarios.SCENARIOS["two"], [lines], log_loss_max
+
+    def new_log_lines(self):
+        return self.lines.pop() if self.lines else 0
+
+
+@pytest.mark.parametrize("lines, loss_max, lost", [(1000, 0, 0), (999, 0, None), (1001, 0, None), (1001, 0.001, None), (999, 0.001, 1), (998, 0.001, None)])
+def test_lost_lines_of_ours_are_void(monkeypatch, lines, loss_max, lost):
+    clock = iter(range(1000))
+    monkeypatch.setattr(measure.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(measure.time, "sleep", lambda _: None)
+    if lost is None:
+        with pytest.raises(measure.Void):
+            measure.check_log(LogOf(lines, loss_max), 1000)
+    else:
+        assert measure.check_log(LogOf(lines, loss_max), 1000) == lost
+
+
+def test_only_the_other_proxies_may_lose_lines():
+    assert {name for name, kind in peers.KINDS.items() if kind.log_loss_max} == {"haproxy", "splice"}
 
 
 def test_allocations_are_none():

@@ -165,21 +165,23 @@ static enum step_result relay_gone(struct exchange *x)
     return exchange_fail(x, END_UPSTREAM_ABORT);
 }
 
-/* What passed through a pipe has been sent: no data. */
-static enum upstream_event relay_read_response(struct exchange *x, struct upstream_reading *reading)
+/* Data that passed through a pipe have been sent. */
+static enum relay relay_passed(struct exchange *x, enum upstream_event event,
+                               enum step_result *result)
 {
-    enum upstream_event event;
-    if (!exchange_pass_response(x, &event))
-        return upstream_conn_read(x->conn, reading);
-    reading->data = SPAN_NONE;
-    return event;
+    if (event == UPSTREAM_DATA)
+        return RELAY_BUDGETED;
+    return event == UPSTREAM_WAIT ? RELAY_IDLE : relay_failed(relay_gone(x), result);
 }
 
 static enum relay relay_event(struct exchange *x, struct upstream_reading *reading,
                               enum step_result *result)
 {
     struct span protocol = SPAN_NONE;
-    switch (relay_read_response(x, reading)) {
+    enum upstream_event event;
+    if (exchange_pass_response(x, &event))
+        return relay_passed(x, event, result);
+    switch (upstream_conn_read(x->conn, reading)) {
     case UPSTREAM_WAIT:
         return RELAY_IDLE;
     case UPSTREAM_HEAD:

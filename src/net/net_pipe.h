@@ -16,7 +16,7 @@
 #include "base/base_buf.h"
 #include "net/net_stream.h"
 
-#define NET_PIPES_MAX  16     /* two descriptors each; main_limits.c reckons with them */
+#define NET_PIPES_MAX  8      /* two descriptors each; main_limits.c reckons with them */
 #define NET_PIPE_BYTES 262144 /* measured: 64 KiB costs a third more, 1 MiB leaves the cache */
 
 struct net_pipes;

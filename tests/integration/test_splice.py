@@ -16,7 +16,7 @@ from harness.waiting import wait_for
 
 KIB, MIB = 1 << 10, 1 << 20
 LEAST = 256 * KIB  # of a body that passes through a pipe
-PIPES = 16  # of a worker
+PIPES = 8  # of a worker
 SIZES = (LEAST - 1, LEAST, LEAST + 1, LEAST + 16 * KIB - 1, 5 * 64 * KIB, 2 * LEAST - 1, 2 * LEAST, MIB, 3 * MIB + 7)
 BETWEEN = 64 * MIB  # more than all socket buffers on the way hold, at the size to which the kernel lets them grow
 

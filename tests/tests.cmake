@@ -58,7 +58,7 @@ endforeach()
 
 # Load and backend of scripts/chaos and scripts/soak; built on demand.
 add_executable(chaos_load EXCLUDE_FROM_ALL tests/chaos/load.c tests/chaos/load_request.c tests/chaos/message.c)
-target_link_libraries(chaos_load PRIVATE sluice_flags)
+target_link_libraries(chaos_load PRIVATE sluice_flags m)
 add_executable(chaos_backend EXCLUDE_FROM_ALL tests/chaos/backend.c tests/chaos/message.c)
 target_link_libraries(chaos_backend PRIVATE sluice_flags)
 

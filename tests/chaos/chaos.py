@@ -4,13 +4,14 @@ import importlib
 import shlex
 import traceback
 
+import fleet_plot
 import report
 import rig
 from chaos_options import SCENARIOS
 from harness.waiting import wait_for_room
 
 PAGE = rig.ROOT / "docs" / "chaos.md"
-LONGEST_S = 420
+LONGEST_S = 480
 
 
 def run(name, options):
@@ -31,7 +32,9 @@ def run(name, options):
         print(f"  files: {world.folder}")
     if options.write:
         command = shlex.join(["scripts/chaos", name])
-        report.write_section(PAGE, name, report.section(judge, command, options.build, scenario.__doc__))
+        page = getattr(scenario, "PAGE", PAGE)
+        report.write_section(page, name, report.section(judge, command, options.build, scenario.__doc__))
+        fleet_plot.write(page.parent, judge.plots)
     print(f"{name}: {'kept' if judge.is_kept else 'BROKEN'}\n", flush=True)
     return judge.is_kept
 

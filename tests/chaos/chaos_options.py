@@ -3,6 +3,9 @@
 
   fleet    two proxies, one Redis: exactly the limit in each of five whole minutes (6 min)
   leases   four proxies that lease, in peace and with kills: never more than the limit, few operations (6 min)
+  exact    two hundred users of four proxies, each request counted in Redis (6 min)
+  leased   the same with leases (6 min)
+  hunted   the same with a proxy killed every five seconds (6 min)
   big      a gibibyte up and down with slow sides in little memory
   stop     Redis stands still for 10 s under load, for each on_failure
   kill9    the serving process is killed ten times under load
@@ -13,13 +16,14 @@
   crowd    more connections, slower readers and more load than a proxy can serve (2 min)
 
 Prints a table each; the exit code is 1 when a bound was broken.  Everything stays on loopback, and only own processes
-are killed.  --write puts the tables into docs/chaos.md.
+are killed.  --write puts the tables into docs/chaos.md, those of a fleet into docs/fleet.md.
 """
 import argparse
 
 import entry
 
-SCENARIOS = ("fleet", "leases", "big", "stop", "kill9", "reloads", "store", "failover", "slow", "crowd")
+SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "big",
+             "stop", "kill9", "reloads", "store", "failover", "slow", "crowd")
 
 
 def scenario(name):

@@ -405,5 +405,6 @@ int main(int argc, char **argv)
            (unsigned long long)load.sent, (unsigned long long)load.answered,
            (unsigned long long)load.broken, (unsigned long long)load.missed,
            (unsigned long long)load.connects, (unsigned long long)load.closes);
+    free(load.plan.shares);
     return fclose(load.out) == 0 ? 0 : 1;
 }

@@ -17,10 +17,11 @@ struct load_plan {
     double seconds;
     uint64_t seed;
     const char *file;
-    const char *path;          /* of plain requests */
-    unsigned users;            /* X-User is one of so many */
-    unsigned hot_permille;     /* ... or "hot" in so many cases */
-    unsigned post_permille;    /* requests with a body */
+    const char *path;       /* of plain requests */
+    unsigned users;         /* X-User is one of so many */
+    double *shares;         /* of the users together with those before them; NULL: all the same */
+    unsigned hot_permille;  /* ... or "hot" in so many cases */
+    unsigned post_permille; /* requests with a body */
     unsigned chunked_permille; /* bodies in chunks, of requests and of responses */
     size_t body_max; /* sizes of both are up to this, small ones more often; 0: plain requests */
     unsigned abort_permille; /* requests that are given up half way */

@@ -2,6 +2,7 @@
 /* load_request.c - the plan from the command line, and requests by lot. */
 #include "load.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,12 +16,25 @@ static const char usage[] =
     "flat out)\n"
     "  -d SECONDS  how long (10)                      -s N        seed (1)\n"
     "  -p PATH     of plain requests (/)              -u N        users, as X-User (1)\n"
+    "  -z EXPONENT the k-th user asks as 1 / k^EXPONENT\n"
     "  -k PERMILLE of requests by the user \"hot\"      -b BYTES    bodies up to this size (0: "
     "none)\n"
     "  -w PERMILLE of requests with a body            -x PERMILLE of bodies in chunks\n"
     "  -a PERMILLE of requests given up half way      -t MS       patience with an answer (15000)\n"
     "  -n PERMILLE of connections that serve one request only, as asked for\n"
     "  -f PERIOD_S:BEFORE_MS:AFTER_MS   flat out around each multiple of the period\n";
+
+/* Zipf's law.  False without memory. */
+static bool share_out(struct load_plan *plan, double exponent)
+{
+    double sum = 0;
+    plan->shares = exponent > 0 ? malloc(plan->users * sizeof(*plan->shares)) : NULL;
+    for (unsigned i = 0; plan->shares && i < plan->users; i++)
+        plan->shares[i] = sum += pow(i + 1, -exponent);
+    for (unsigned i = 0; plan->shares && i < plan->users; i++)
+        plan->shares[i] /= sum;
+    return plan->shares || exponent <= 0;
+}
 
 static bool read_option(struct load_plan *plan, int option, const char *text)
 {
@@ -82,13 +96,19 @@ bool load_plan_read(struct load_plan *plan, int argc, char **argv)
     *plan = (struct load_plan){
         .connections = 64, .seconds = 10, .seed = 1, .path = "/", .users = 1, .timeout_ms = 15000};
     bool is_good = true;
+    double exponent = 0;
     int option;
-    while ((option = getopt(argc, argv, "o:c:r:d:s:p:u:k:b:w:x:a:n:t:f:")) != -1)
-        is_good = is_good && read_option(plan, option, optarg);
+    while ((option = getopt(argc, argv, "o:c:r:d:s:p:u:z:k:b:w:x:a:n:t:f:")) != -1) {
+        if (option == 'z')
+            exponent = strtod(optarg, NULL);
+        else
+            is_good = is_good && read_option(plan, option, optarg);
+    }
     for (; optind < argc && plan->port_count < LOAD_PORTS_MAX; optind++)
         plan->ports[plan->port_count++] = (unsigned)strtoul(argv[optind], NULL, 10);
     is_good =
         is_good && plan->file && plan->port_count > 0 && plan->connections > 0 && plan->users > 0;
+    is_good = is_good && share_out(plan, exponent);
     if (!is_good)
         fputs(usage, stderr);
     return is_good;
@@ -106,6 +126,22 @@ static uint64_t draw(uint64_t *rng)
 static bool is_drawn(uint64_t *rng, unsigned permille)
 {
     return draw(rng) % 1000 < permille;
+}
+
+static unsigned draw_user(uint64_t *rng, const struct load_plan *plan)
+{
+    if (!plan->shares)
+        return (unsigned)(draw(rng) % plan->users);
+    double at = (double)(draw(rng) >> 11) * 0x1p-53;
+    unsigned low = 0, high = plan->users - 1;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if (plan->shares[middle] <= at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* Each power of two as often as the next. */
@@ -129,7 +165,7 @@ bool load_request_make(struct load_request *request, const struct load_plan *pla
         request->abort = (enum load_abort)(1 + draw(rng) % (LOAD_ABORTS - 1));
     const char *connection =
         plan->close_permille && is_drawn(rng, plan->close_permille) ? "Connection: close\r\n" : "";
-    request->user = is_hot ? -1 : (int)(draw(rng) % plan->users);
+    request->user = is_hot ? -1 : (int)draw_user(rng, plan);
     request->body_bytes = has_body ? draw_size(rng, plan->body_max) : 0;
     request->sent = 0;
     if (!is_hot)

@@ -78,6 +78,8 @@ def section(judge, command, build, doc):
             f"**{'kept' if judge.is_kept else 'broken'}**.", "", table(judge), ""]
     for note in judge.notes:
         text += [note, ""]
+    for name in judge.plots:
+        text += [f"![{judge.name}: what was asked for and what was admitted]({name})", ""]
     return "\n".join(text)
 
 

@@ -163,6 +163,10 @@ class World:
     def keep(self, thing, end):
         return self._keep(thing, end)
 
+    def forget(self, thing):
+        """It has ended already."""
+        self._made = [row for row in self._made if row[0] is not thing]
+
     def end(self, keep_files):
         for thing, end in reversed(self._made):
             end(thing)
@@ -259,6 +263,7 @@ class Judge:
         self.name = name
         self.rows = []   # (what, measured, bound, is_kept)
         self.notes = []
+        self.plots = {}  # name of the file: SVG
         self.began = time.time()
 
     def check(self, what, measured, bound, is_kept):

@@ -99,7 +99,7 @@ class Sluice(Peer):
                     config["identities"][quota.source] = {"from": [f"header:{SOURCES[quota.source]}"]}
                 config["quotas"][quota.source] = {"key": [quota.source], "limits": {window: quota.limit for window in quota.windows}}
                 if scenario.store == "redis" and self.understands("accuracy"):
-                    config["quotas"][quota.source]["accuracy"] = "exact"
+                    config["quotas"][quota.source]["accuracy"] = "leased" if scenario.is_leased else "exact"
             route["quotas"] = list(config["quotas"])
         file = self.folder / "sluice.json"
         file.write_text(json.dumps(config, indent=2))
@@ -125,6 +125,17 @@ class SluiceForwarding(Sluice):
 
     def version(self):
         return super().version() + ", neither limit nor log"
+
+
+class SluiceEmbedded(Sluice):
+    """The same job with the embedded store."""
+    name = "memory"
+
+    def __init__(self, folder, scenario, *args, **more):
+        super().__init__(folder, dataclasses.replace(scenario, store="memory"), *args, **more)
+
+    def version(self):
+        return super().version() + ", embedded store"
 
 
 class Nginx(Peer):
@@ -313,4 +324,4 @@ class Relay(Peer):
         return [str(self.program.parent / "bench_relay"), str(self.port), str(self.upstream_port)]
 
 
-KINDS = {kind.name: kind for kind in (Sluice, SluiceOneWorker, SluiceForwarding, Nginx, NginxLua, Haproxy, HaproxySplice, Relay)}
+KINDS = {kind.name: kind for kind in (Sluice, SluiceOneWorker, SluiceForwarding, SluiceEmbedded, Nginx, NginxLua, Haproxy, HaproxySplice, Relay)}

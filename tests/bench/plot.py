@@ -4,9 +4,9 @@ and dark pages: no background, colours that stand out from both, text that follo
 from xml.sax.saxutils import escape
 
 COLOURS = {"sluice": "#1f8fff", "nginx": "#3fa35b", "lua": "#3fa35b", "haproxy": "#e07b39", "splice": "#b0562b", "relay": "#8c8c8c",
-           "sluice1": "#7fbfff", "forward": "#7fbfff"}
-LABELS = {"sluice1": "sluice, one worker", "forward": "sluice, forwarding", "lua": "nginx + Lua", "splice": "haproxy, splice",
-          "relay": "do-nothing relay"}
+           "sluice1": "#7fbfff", "forward": "#7fbfff", "memory": "#7fbfff"}
+LABELS = {"sluice1": "sluice, one worker", "forward": "sluice, forwarding", "memory": "sluice, embedded", "lua": "nginx + Lua",
+          "splice": "haproxy, splice", "relay": "do-nothing relay"}
 TIMES_MAX = 6  # a longer bar is cut there and says how long it is
 STYLE = """text{font:12px system-ui,-apple-system,"DejaVu Sans",sans-serif;fill:#6e7b88}
 .name{font-weight:600;font-size:13px}.head{font-size:14px;font-weight:600}.inside{fill:#fff}.line{stroke:#8b949e;stroke-width:1;stroke-dasharray:3 3}

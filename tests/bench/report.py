@@ -32,7 +32,7 @@ class Result:
         return statistics.median(values) if values else None
 
     def rivals(self):
-        return [peer for peer in self.figures if peer not in ("sluice", "sluice1", "forward", "relay")]
+        return [peer for peer in self.figures if peer not in ("sluice", "sluice1", "forward", "memory", "relay")]
 
     def best(self, column, is_most=False):
         """The best of the other proxies in a column."""
@@ -150,6 +150,12 @@ def two_workers(results):
                    result.median("sluice", "insn_u") / result.median("sluice1", "insn_u"), unit=" ×")
 
 
+def embedded(results):
+    """Leases from Redis beside the embedded store."""
+    ratio = statistics.median(results["leased"].paired("memory", "rps"))
+    return Row("leased", "throughput against the embedded store (paired)", "≥ 0.97 ×", f"{ratio:.2f} ×", verdict(ratio >= 0.97))
+
+
 def floor(results):
     ratio = statistics.median(results["plain"].paired("relay", "us"))
     return Row("plain", "CPU time against the do-nothing relay (paired)", "-", f"{ratio:.2f} ×", "-")
@@ -169,6 +175,8 @@ def rows(results, idle_kib, window_bytes):
         ("local", lambda: user_instructions(results, "local", 8500)),
         ("local", lambda: limits_and_log(results)),
         ("redis", lambda: instructions_against(results, "redis", "lua", 0.45)),
+        ("leased", lambda: embedded(results)),
+        ("leased", lambda: instructions_against(results, "leased", "lua", 0.35)),
         ("refuse", lambda: instructions_against(results, "refuse", "haproxy", 0.45)),
         ("refuse", lambda: cpu_against(results, "refuse", None, 0.65)),
         ("refuse", lambda: user_instructions(results, "refuse", 4000)),

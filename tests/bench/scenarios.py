@@ -35,6 +35,7 @@ class Scenario:
     status: int = 200
     quotas: tuple = ()
     store: str = "memory"
+    is_leased: bool = False  # else each request asks Redis
     has_log: bool = False
     workers: int = 1
     subjects: int = 100_000  # for which tables have room
@@ -68,6 +69,8 @@ SCENARIOS = {scenario.name: scenario for scenario in (
     Scenario("local", "forward, one limit per user counted in the proxy (never reached), a JSON line per request in the access log",
              peers=("sluice", "forward", "nginx", "haproxy"), **LOCAL),
     Scenario("redis", "the same, counted in one Redis, which is asked for every request", peers=("sluice", "lua"), store="redis", **LOCAL),
+    Scenario("leased", "the same with leases", peers=("sluice", "memory", "lua"), store="redis",
+             is_leased=True, quotas=(Quota(limit=6_000_000),), has_log=True),
     Scenario("refuse", "the same as local with the limit passed: every answer is a 429", status=429, has_log=True,
              quotas=(Quota(windows=("day",), limit=1),)),
     Scenario("many", "the same as local for a million users, of whom the k-th asks a k-th as often as the first", users=1_000_000,

@@ -6,6 +6,9 @@
   exact    two hundred users of four proxies, each request counted in Redis (6 min)
   leased   the same with leases (6 min)
   hunted   the same with a proxy killed every five seconds (6 min)
+  sick     a fleet while Redis is stopped, flushed, full, mute, slow or lying (7 min)
+  clocks   clocks of the proxies and of Redis that differ and are set by a day (6 min)
+  model    the simulation of leases (scripts/simulate) beside one, two and four real proxies (8 min)
   big      a gibibyte up and down with slow sides in little memory
   stop     Redis stands still for 10 s under load, for each on_failure
   kill9    the serving process is killed ten times under load
@@ -22,7 +25,7 @@ import argparse
 
 import entry
 
-SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "big",
+SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "big",
              "stop", "kill9", "reloads", "store", "failover", "slow", "crowd")
 
 

@@ -148,14 +148,14 @@ class World:
         self._made.append((thing, end))
         return thing
 
-    def redis(self):
-        return self._keep(RedisServer(self.folder), RedisServer.stop)
+    def redis(self, env=None):
+        return self._keep(RedisServer(self.folder, env=env), RedisServer.stop)
 
     def backend(self):
         return self._keep(Backend(), Backend.kill)
 
-    def proxy(self, config, name="sluice"):
-        return self._keep(Proxy(self.folder, config, name, env=SECRETS), Proxy.kill)
+    def proxy(self, config, name="sluice", env=None):
+        return self._keep(Proxy(self.folder, config, name, env={**SECRETS, **(env or {})}), Proxy.kill)
 
     def load(self, name, ports, *options):
         return self._keep(Load(self.folder, name, ports, *options), Load.kill)
@@ -234,6 +234,13 @@ def stored_windows(redis, prefix="sluice"):
         rows = [struct.unpack_from("<IIII", value, 24 + 16 * i) for i in range(count)]
         found[key.decode()] = {period: (start, base + since) for period, start, base, since in rows}
     return found
+
+
+def operations(redis):
+    """What the proxies asked of Redis; a heartbeat is one ZADD, and not counted."""
+    stats = redis.client.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+    return calls.get("evalsha", 0) + calls.get("eval", 0) + calls.get("publish", 0) - calls.get("zadd", 0)
 
 
 def keys_without_ttl(redis):

@@ -20,13 +20,6 @@ KILL_S = 5
 DAY = 2_000_000_000
 
 
-def operations(redis):
-    """What the proxies asked of Redis; a heartbeat is one ZADD, and not counted."""
-    stats = redis.client.info("commandstats")
-    calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
-    return calls.get("evalsha", 0) + calls.get("eval", 0) + calls.get("publish", 0) - calls.get("zadd", 0)
-
-
 def read_logs(proxies, judge):
     """(admitted, asked) by the minute's start, and what was decided."""
     admitted, asked, decisions, sources = (collections.Counter() for _ in range(4))
@@ -52,7 +45,7 @@ def drive(world, proxies, redis, name, begin, kill):
                       "-s", 20260110)
     rng, kills = random.Random(20260110), 0
     time.sleep(max(0, begin - time.time()))
-    before = operations(redis)
+    before = rig.operations(redis)
     while time.time() < begin + 60 * WINDOWS - KILL_S:
         time.sleep(KILL_S)
         if kill:
@@ -61,7 +54,7 @@ def drive(world, proxies, redis, name, begin, kill):
                 os.kill(child, signal.SIGKILL)
                 kills += 1
     time.sleep(max(0, begin + 60 * WINDOWS - 0.5 - time.time()))
-    spent = operations(redis) - before
+    spent = rig.operations(redis) - before
     load.wait()
     return spent, kills
 

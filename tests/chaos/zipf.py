@@ -117,13 +117,6 @@ class Fleet:
             self.proxies[number] = self.world.proxy(proxy.config, f"p{number}")
 
 
-def operations(redis):
-    """What the proxies asked of Redis; a heartbeat is one ZADD, and not counted."""
-    stats = redis.client.info("commandstats")
-    calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
-    return calls.get("evalsha", 0) + calls.get("eval", 0) + calls.get("publish", 0) - calls.get("zadd", 0)
-
-
 # -- reading
 
 class Seen:
@@ -300,12 +293,12 @@ def run(world, judge, name, accuracy, is_hunted=False):
                       "-s", SEED, "-u", SUBJECTS, "-z", EXPONENT)
     rng = random.Random(SEED)
     time.sleep(max(0, first - time.time()))
-    before = operations(fleet.redis)
+    before = rig.operations(fleet.redis)
     while is_hunted and time.time() < full[-1] + 60 - KILL_S:
         time.sleep(KILL_S)
         fleet.kill_one(rng)
     time.sleep(max(0, full[-1] + 60 - 0.2 - time.time()))
-    spent = operations(fleet.redis) - before
+    spent = rig.operations(fleet.redis) - before
     totals = load.wait()
     for proxy in fleet.proxies:
         proxy.stop()

@@ -9,6 +9,7 @@
   sick     a fleet while Redis is stopped, flushed, full, mute, slow or lying (7 min)
   clocks   clocks of the proxies and of Redis that differ and are set by a day (6 min)
   model    the simulation of leases (scripts/simulate) beside one, two and four real proxies (8 min)
+  costs    memory and processor time of a subject and a lease (4 min)
   big      a gibibyte up and down with slow sides in little memory
   stop     Redis stands still for 10 s under load, for each on_failure
   kill9    the serving process is killed ten times under load
@@ -25,7 +26,7 @@ import argparse
 
 import entry
 
-SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "big",
+SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "costs", "big",
              "stop", "kill9", "reloads", "store", "failover", "slow", "crowd")
 
 

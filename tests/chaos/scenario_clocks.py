@@ -113,6 +113,7 @@ def run(world, judge):
     judge.at_most("longest time from one admitted request of a subject to the next", refused_s, WINDOW_S + BACK_KEPT_S, " s", 1)
     judge.equal("keys without TTL", without, 0)
     skews = ", ".join(f"{skew:+,} s for {seconds} s" for skew, seconds in PHASES)
-    judge.note(f"Redis' clock beside the real one: {skews}.  Those of the {len(clocks)} proxies begin with {', '.join(f'{s:+,}' for s in SKEWS_S)} s, and every "
-               f"five seconds one of them is set, by a day or by up to 90 s, forward or back.  {RATE_PER_S:,} requests a second of {USERS} users, {LIMIT} in {WINDOW_S} s each, "
-               f"leased; seed {SEED}.")
+    first = ", ".join(f"{skew:+,}" for skew in SKEWS_S)
+    judge.note(f"Redis' clock beside the real one: {skews}.  Those of the {len(clocks)} proxies begin with {first} s, and every five seconds one of them is "
+               f"set, by a day or by up to 90 s, forward or back.  {RATE_PER_S:,} requests a second of {USERS} users, {LIMIT} in {WINDOW_S} s each, leased; "
+               f"seed {SEED}.")

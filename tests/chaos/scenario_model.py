@@ -17,7 +17,7 @@ WINDOW_S, WINDOWS, SEED = 10, 4, 20261128  # the first is not judged: rates are 
 ROWS = ((10_000, 2), (10_000, 0.5), (200, 2))  # limit of a window, demand as a multiple of it
 CONNECTIONS = 8
 DAY = 2_000_000_000
-ADMITTED_PART, OPERATIONS_PART, OPERATIONS_LEAST = 0.005, 0.3, 8
+ADMITTED_PART, OPERATIONS_PART, OPERATIONS_LEAST = 0.001, 0.15, 4
 
 
 def real(world, backend, proxies_count, limit, times):

@@ -132,7 +132,7 @@ def run_mode(world, judge, backend, mode):
 
 
 def read(proxies, phases, judge):
-    admitted, decisions = collections.Counter(), collections.Counter()
+    admitted, decisions, lines = (collections.Counter() for _ in range(3))
     for proxy in proxies:
         reader, at = rig.LogReader(), 0
         for line in reader.read(proxy.access_log):
@@ -143,10 +143,12 @@ def read(proxies, phases, judge):
             phases[at].waits.append(line.get("t_store", 0))
             phases[at].degraded += line["decision"].startswith("degraded")
             entry = rig.window_of(line, "user", f"{WINDOW_S} second")
+            lines[line["subjects"]["user"]] += 1
             if line["status"] == 200 and entry and "start" in entry:
                 admitted[line["subjects"]["user"], entry["start"]] += 1
         judge.judge_log(reader)
-    return admitted, decisions
+    users = {user for user, _ in lines.most_common(USERS)}  # the others are probes
+    return {key: count for key, count in admitted.items() if key[0] in users}, decisions
 
 
 def judge_windows(mode, admitted, judge):
@@ -162,15 +164,18 @@ def judge_waits(mode, phases, judge):
     waits = sorted(wait for phase in phases for wait in phase.waits)
     usual = sum(wait <= (DECISION_MS + USUAL_MS) * 1000 for wait in waits) / len(waits)
     judge.check(f"{mode}: t_store ≤ {DECISION_MS} + {USUAL_MS} ms", f"{usual:.3%} of {len(waits):,} requests", "≥ 99.9 %", usual >= 0.999)
+    late = sum(wait > (DECISION_MS + WAIT_MS) * 1000 for wait in waits)
     slow = max(phases, key=lambda phase: max(phase.waits, default=0))
-    judge.at_most(f"{mode}: longest t_store ({slow.name})", waits[-1] / 1000, DECISION_MS + WAIT_MS, " ms", 1)
+    judge.check(f"{mode}: longest t_store ({slow.name})", f"{waits[-1] / 1000:.1f} ms ({late} above the bound)", f"≤ {DECISION_MS + WAIT_MS} ms",
+                late == 0)
 
 
 def run(world, judge):
     backend = world.backend()
     for mode in STATUSES:
         run_mode(world, judge, backend, mode)
-    judge.note(f"{RATE_PER_S} requests a second of {USERS} users to {PROXIES} proxies of two workers, {LIMIT} in {WINDOW_S} s each, leased; decision_timeout {DECISION_MS} ms, "
-               f"command_timeout {COMMAND_MS} ms.  {len(INCIDENTS)} incidents for each on_failure, the bad lines for {BAD_S} s each: {', '.join(INCIDENTS)}.")
-    judge.note("`local` admits in the window in which Redis was lost what is held and this proxy's share of what was left when it looked last: with looks of different "
-               "age that may be more than the limit, and never twice.")
+    judge.note(f"{RATE_PER_S} requests a second of {USERS} users to {PROXIES} proxies of two workers, {LIMIT} in {WINDOW_S} s each, leased; decision_timeout "
+               f"{DECISION_MS} ms, command_timeout {COMMAND_MS} ms.  {len(INCIDENTS)} incidents for each on_failure, the bad lines for {BAD_S} s each: "
+               f"{'; '.join(INCIDENTS)}.")
+    judge.note("`local` admits in the window in which Redis was lost what is held and this proxy's share of what was left when it looked last: with looks of "
+               "different age that may be more than the limit, and never twice.")

@@ -310,9 +310,10 @@ def run(world, judge, name, accuracy, is_hunted=False):
     judge_cost(seen, full, spent, judge)
     judge.equal("keys without TTL", len(rig.keys_without_ttl(fleet.redis)), 0)
     fleet_plot.used(judge, name, [(limit, admitted, asked) for _, _, limit, admitted, asked in rows])
-    judge.note(f"{RATE_PER_S:,} requests a second in all from {CONNECTIONS} connections to each of {PROXIES} proxies with {WORKERS} workers, accuracy {accuracy}; "
-               f"the k-th of {SUBJECTS} users asks as 1/k^{EXPONENT}; limits of {LIMITS[0]} to {LIMITS[-1]:,} a minute; seed {SEED}; {WINDOWS} whole minutes from {first}.")
+    judge.note(f"{RATE_PER_S:,} requests a second in all from {CONNECTIONS} connections to each of {PROXIES} proxies with {WORKERS} workers, accuracy "
+               f"{accuracy}; the k-th of {SUBJECTS} users asks as 1/k^{EXPONENT}; limits of {LIMITS[0]} to {LIMITS[-1]:,} a minute; seed {SEED}; {WINDOWS} whole "
+               f"minutes from {first}.")
     if is_hunted:
         wholes = sum(kill[2] for kill in fleet.kills)
-        judge.note(f"kill -9 every {KILL_S} s: {len(fleet.kills)} serving processes, {wholes} of them with their parents; lines that died with both are made up for by what "
-                   "clients were answered.")
+        judge.note(f"kill -9 every {KILL_S} s: {len(fleet.kills)} serving processes, {wholes} of them with their parents; lines that died with both are made up "
+                   "for by what clients were answered.")

@@ -61,8 +61,8 @@ class Chart:
 def used(judge, name, rows):
     """rows: (limit, admitted, asked) of each window.  How much of its limit each used, by how often it asked for it."""
     chart = Chart("Admitted, as a part of the limit, in each whole minute of each user", "asked for, as a multiple of the limit (logarithmic)",
-                  (0.1, 100), (0, 1.1))
-    chart.axes((0.1, 0.5, 1, 2, 5, 10, 20, 50, 100), (0, 0.25, 0.5, 0.75, 1), "{:g}", "{:.0%}")
+                  (0.25, 20), (0, 1.1))
+    chart.axes((0.25, 0.5, 1, 2, 5, 10, 20), (0, 0.25, 0.5, 0.75, 1), "{:g}", "{:.0%}")
     marked = set()
     for limit, admitted, asked in rows:
         place = (round(math.log10(max(asked / limit, 0.01)), 2), round(admitted / limit, 3), limit <= 100)

@@ -50,7 +50,7 @@ def measure(world, judge, backend, name, limits, accuracy):
     judge.tell(f"{what}: requests, scripts, subjects", f"{totals['answered']:,}, {scripts:,}, {subjects:,}")
     judge.tell(f"{what}: bytes of Redis for each subject", f"{bytes_each:.0f}")
     judge.tell(f"{what}: bytes of the proxy for each subject", f"{proxy_bytes:.0f}")
-    judge.tell(f"{what}: processor time of Redis for each script, of it inside", f"{spent_s / scripts * 1e6:.1f} µs, {script_us / scripts:.1f} µs")
+    judge.tell(f"{what}: processor time of Redis for each script; from its begin to its end", f"{spent_s / scripts * 1e6:.1f} µs, {script_us / scripts:.1f} µs")
     return bytes_each, spent_s / scripts, proxy_bytes
 
 

@@ -103,11 +103,9 @@ class Fleet:
 
     def kill_one(self, rng):
         """kill -9 of a serving process, every second time with its parent, which is started again; gives what it held just before."""
-        number, whole = rng.randrange(PROXIES), len(self.kills) % 2 == 1
-        proxy = self.proxies[number]
-        child = proxy.child
-        if child is None:
-            return
+        alive = {number: proxy.child for number, proxy in enumerate(self.proxies) if proxy.child}
+        number, whole = rng.choice(sorted(alive)), len(self.kills) % 2 == 1
+        proxy, child = self.proxies[number], alive[number]
         held = self.held(number)[1]
         os.kill(proxy.pid if whole else child, signal.SIGKILL)  # the child goes with its parent
         self.kills.append((time.time(), number, whole, held))
@@ -294,8 +292,8 @@ def run(world, judge, name, accuracy, is_hunted=False):
     rng = random.Random(SEED)
     time.sleep(max(0, first - time.time()))
     before = rig.operations(fleet.redis)
-    while is_hunted and time.time() < full[-1] + 60 - KILL_S:
-        time.sleep(KILL_S)
+    for turn in range(1, WINDOWS * 60 // KILL_S) if is_hunted else ():
+        time.sleep(max(0, first + turn * KILL_S - time.time()))
         fleet.kill_one(rng)
     time.sleep(max(0, full[-1] + 60 - 0.2 - time.time()))
     spent = rig.operations(fleet.redis) - before

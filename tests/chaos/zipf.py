@@ -73,7 +73,7 @@ class Fleet:
         members = collections.defaultdict(list)
         for name, rank in names.items():
             members[f"t{self.limits[rank]}"].append(f"hash:{name}")
-        tiers = {f"t{limit}": {"minute": limit, "day": DAY} for limit in LIMITS}
+        tiers = {f"t{limit}": {"minute": limit, "day": DAY} for limit in sorted({LIMITS[0], *self.limits})}
         quota = {"key": ["user"], "limits": "tier", "default_tier": "t10", "members": members, "accuracy": self.accuracy, "on_failure": "deny"}
         return forward(self.backend, workers=WORKERS, **rig.USERS, quotas={"user": quota}, tiers=tiers,
                        admin={"address": f"unix:{self.world.folder}/admin{number}.sock"},
@@ -111,6 +111,7 @@ class Fleet:
         self.kills.append((time.time(), number, whole, held))
         if whole:
             proxy.process.wait()
+            rig.wait_for(lambda: proxy.ports[0] not in rig.listening_ports(), "the child of a killed parent has ended")
             self.world.forget(proxy)
             self.proxies[number] = self.world.proxy(proxy.config, f"p{number}")
 

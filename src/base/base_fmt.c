@@ -18,21 +18,38 @@ const char fmt_pairs[] = "00010203040506070809101112131415161718192021222324"
                          "50515253545556575859606162636465666768697071727374"
                          "75767778798081828384858687888990919293949596979899";
 
-#define ONE(h, t, o)                                                                               \
-    {                                                                                              \
-        {'0' + (h), '0' + (t), '0' + (o)}, (h) != 0 ? 0 : (t) != 0 ? 1 : 2                         \
-    }
 #define TEN(h, t)                                                                                  \
     ONE(h, t, 0), ONE(h, t, 1), ONE(h, t, 2), ONE(h, t, 3), ONE(h, t, 4), ONE(h, t, 5),            \
         ONE(h, t, 6), ONE(h, t, 7), ONE(h, t, 8), ONE(h, t, 9)
 #define HUNDRED(h)                                                                                 \
     TEN(h, 0), TEN(h, 1), TEN(h, 2), TEN(h, 3), TEN(h, 4), TEN(h, 5), TEN(h, 6), TEN(h, 7),        \
         TEN(h, 8), TEN(h, 9)
+#define THOUSAND                                                                                   \
+    HUNDRED(0), HUNDRED(1), HUNDRED(2), HUNDRED(3), HUNDRED(4), HUNDRED(5), HUNDRED(6),            \
+        HUNDRED(7), HUNDRED(8), HUNDRED(9)
 
-const struct fmt_thousand fmt_thousands[1000] = {
-    HUNDRED(0), HUNDRED(1), HUNDRED(2), HUNDRED(3), HUNDRED(4),
-    HUNDRED(5), HUNDRED(6), HUNDRED(7), HUNDRED(8), HUNDRED(9),
-};
+#define ONE(h, t, o)                                                                               \
+    {                                                                                              \
+        {(h) != 0   ? '0' + (h)                                                                    \
+         : (t) != 0 ? '0' + (t)                                                                    \
+                    : '0' + (o),                                                                   \
+         (h) != 0   ? '0' + (t)                                                                    \
+         : (t) != 0 ? '0' + (o)                                                                    \
+                    : 0,                                                                           \
+         (h) != 0 ? '0' + (o) : 0},                                                                \
+            (h) != 0   ? 3                                                                         \
+            : (t) != 0 ? 2                                                                         \
+                       : 1                                                                         \
+    }
+const struct fmt_thousand fmt_thousands[1000] = {THOUSAND};
+#undef ONE
+
+#define ONE(h, t, o)                                                                               \
+    {                                                                                              \
+        '0' + (h), '0' + (t), '0' + (o)                                                            \
+    }
+const char fmt_triples[1000][4] = {THOUSAND};
+#undef ONE
 
 static inline char *put_pair(char *out, unsigned value)
 {
@@ -66,12 +83,8 @@ static inline char *put_word(char *out, uint64_t digits)
  * of them. */
 char *fmt_u64_long(char *out, uint64_t value)
 {
-    if (value < 1000000) {
-        unsigned high = (unsigned)value / 1000;
-        out = fmt_u64_short(out, high);
-        memcpy(out, &fmt_thousands[(unsigned)value - high * 1000], 4);
-        return out + 3;
-    }
+    if (value < 1000000)
+        return fmt_u64_middle(out, (unsigned)value);
     if (value < 100000000) {
         uint64_t digits = eight_digits((uint32_t)value);
         unsigned zeros = (unsigned)__builtin_ctzll(digits) / 8;

@@ -15,31 +15,32 @@
 #define FMT_RFC3339_MAX 24 /* 2026-11-22T14:02:11.482Z */
 #define FMT_DATE_MAX    29 /* Sun, 06 Nov 1994 08:49:37 GMT (RFC 9110 section 5.6.7) */
 
-/* The three digits of a number below 1000, and how many zeros stand in front of it (7: 0, 0, 7 and 2). */
+/* The text of a number below 1000: as it is, and of three digits. */
 struct fmt_thousand {
-    char digits[3];
-    uint8_t zeros;
+    char text[3];
+    uint8_t len;
 };
 extern const struct fmt_thousand fmt_thousands[1000];
-extern const char fmt_pairs[]; /* "00", "01" and so on to "99" */
+extern const char fmt_triples[1000][4]; /* "000" to "999" */
+extern const char fmt_pairs[];          /* "00", "01" and so on to "99" */
 
 char *fmt_u64_long(char *out, uint64_t value); /* from 1000 on */
 
-/* Most numbers of a log line are short: three digits are one move, of which the zeros in front are shifted out. */
+/* Most numbers of a log line are short: one move, whatever counts of it. */
 static inline char *fmt_u64_short(char *out, unsigned value)
 {
     const struct fmt_thousand *three = &fmt_thousands[value];
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    uint32_t word;
-    memcpy(&word, three, sizeof(word));
-    unsigned zeros = word >> 24;
-    word >>= 8 * zeros;
-    memcpy(out, &word, sizeof(word));
-#else
-    unsigned zeros = three->zeros;
-    memcpy(out, three->digits + zeros, 3 - zeros);
-#endif
-    return out + 3 - zeros;
+    memcpy(out, three, sizeof(*three));
+    return out + three->len;
+}
+
+/* Below a million, without a call. */
+static inline __attribute__((always_inline)) char *fmt_u64_middle(char *out, unsigned value)
+{
+    unsigned high = value / 1000;
+    out = fmt_u64_short(out, high);
+    memcpy(out, fmt_triples[value - high * 1000], 4);
+    return out + 3;
 }
 
 static inline char *fmt_u64(char *out, uint64_t value)

@@ -26,22 +26,40 @@
 #include <string.h>
 
 #include "exchange/exchange_private.h"
+#include "record/record_usual.h"
 
 #define EXCHANGE_SPARE_MAX  256
 #define EXCHANGE_TRIPLE_MAX 128 /* a longer X-request-id is not worth a log field */
 
-static enum step_result (*const STEPS[EXCHANGE_STEPS])(struct exchange *) = {
-    [EXCHANGE_STEP_ROUTE] = exchange_step_route,
-    [EXCHANGE_STEP_LOOKUP] = exchange_step_lookup,
-    [EXCHANGE_STEP_IDENTIFY] = exchange_step_identify,
-    [EXCHANGE_STEP_DECIDE] = exchange_step_decide,
-    [EXCHANGE_STEP_RESPOND] = exchange_step_respond,
-    [EXCHANGE_STEP_CONNECT] = exchange_step_connect,
-    [EXCHANGE_STEP_SEND] = exchange_step_send,
-    [EXCHANGE_STEP_RELAY] = exchange_step_relay,
-    [EXCHANGE_STEP_TUNNEL] = exchange_step_tunnel,
-    [EXCHANGE_STEP_FINISH] = exchange_step_finish,
-};
+/* Direct calls, not a table of functions: most steps are called from here alone, become part of the driver, and need no
+ * frame of their own. */
+static inline enum step_result exchange_step(struct exchange *x)
+{
+    switch (x->step) {
+    case EXCHANGE_STEP_ROUTE:
+        return exchange_step_route(x);
+    case EXCHANGE_STEP_LOOKUP:
+        return exchange_step_lookup(x);
+    case EXCHANGE_STEP_IDENTIFY:
+        return exchange_step_identify(x);
+    case EXCHANGE_STEP_DECIDE:
+        return exchange_step_decide(x);
+    case EXCHANGE_STEP_RESPOND:
+        return exchange_step_respond(x);
+    case EXCHANGE_STEP_CONNECT:
+        return exchange_step_connect(x);
+    case EXCHANGE_STEP_SEND:
+        return exchange_step_send(x);
+    case EXCHANGE_STEP_RELAY:
+        return exchange_step_relay(x);
+    case EXCHANGE_STEP_TUNNEL:
+        return exchange_step_tunnel(x);
+    case EXCHANGE_STEP_FINISH:
+    case EXCHANGE_STEPS:
+        break;
+    }
+    return exchange_step_finish(x);
+}
 
 static void exchange_on_task(void *arg)
 {
@@ -73,7 +91,7 @@ static bool exchange_keep_head(struct exchange *x, const struct exchange_request
 {
     const struct http_head *head = request->head;
     size_t fields_bytes = head->field_count * sizeof(struct http_field);
-    char *bytes = arena_take(&x->arena, head->bytes);
+    char *bytes = arena_take(&x->arena, head->bytes + RECORD_USUAL_BEHIND);
     struct http_field *fields = arena_take(&x->arena, fields_bytes + 1);
     if (bytes == NULL || fields == NULL)
         return false;
@@ -214,7 +232,7 @@ static void exchange_close(struct exchange *x)
 void exchange_run(struct exchange *x)
 {
     for (;;) {
-        switch (STEPS[x->step](x)) {
+        switch (exchange_step(x)) {
         case STEP_NEXT:
             x->step++;
             break;

@@ -2,24 +2,26 @@
 /* exchange_record.c - what remains of an exchange: a log line and counters. */
 #include "base/base_log.h"
 #include "exchange/exchange_private.h"
+#include "record/record_usual.h"
+
+static inline struct span record_subject_text(struct exchange *x, struct exchange_subject *subject)
+{
+    if (subject->result != IDENTITY_FOUND)
+        return SPAN_NONE;
+    if (subject->value.is_shared)
+        return SPAN("shared");
+    if (identity_is_clear(subject->value.kind))
+        return subject->value.value;
+    return exchange_subject_mark(x, subject) ? (struct span){subject->mark.text, IDENTITY_TEXT_LEN}
+                                             : SPAN_NONE;
+}
 
 static void record_subjects(struct exchange *x, struct record_subject *subjects)
 {
     const struct plan *plan = x->snapshot->plan;
     for (unsigned i = 0; i < x->subject_count; i++) {
-        struct exchange_subject *subject = &x->subjects[i];
-        struct record_subject *out = &subjects[i];
-        out->identity = plan->identities[subject->identity].name;
-        out->text = SPAN_NONE;
-        if (subject->result != IDENTITY_FOUND)
-            continue;
-        if (subject->value.is_shared) {
-            out->text = SPAN("shared");
-        } else if (identity_is_clear(subject->value.kind)) {
-            out->text = subject->value.value;
-        } else if (exchange_subject_mark(x, subject)) {
-            out->text = (struct span){subject->mark.text, IDENTITY_TEXT_LEN};
-        }
+        subjects[i].identity = plan->identities[x->subjects[i].identity].name;
+        subjects[i].text = record_subject_text(x, &x->subjects[i]);
     }
 }
 
@@ -38,11 +40,9 @@ static struct span record_path(const struct exchange *x)
     return x->judged.len != 0 ? x->judged : x->target.path;
 }
 
-static void record_line(struct exchange *x)
+/* Any line.  Apart from the usual one, which has no need of all this. */
+static __attribute__((noinline)) char *record_write_whole(struct exchange *x, char *line)
 {
-    char *line = loop_log_begin(x->env->ring, RECORD_LINE_MAX);
-    if (line == NULL)
-        return;
     const struct plan *plan = x->snapshot->plan;
     const struct plan_route *route = x->route;
     const bool has_head = x->has_head, is_sent = route != NULL && x->tries != 0;
@@ -101,7 +101,103 @@ static void record_line(struct exchange *x)
         .t_first_us = record_since(x->sent_us, x->first_us),
         .t_total_us = record_since(x->began_us, now_us),
     };
-    loop_log_commit(x->env->ring, (size_t)(record_access_write(line, &record) - line));
+    return record_access_write(line, &record);
+}
+
+/* Does the line have what struct record_usual tells, and nothing else? */
+static inline bool record_is_usual(const struct exchange *x)
+{
+    const struct quota_charge *charge = x->ask.charges;
+    const struct quota_decision *decision = &x->ask.decision;
+    /* One sum of what is mostly not there costs half of asking for each. */
+    size_t more = x->parent_id.len | x->upstream_id.len | x->tier.len | x->shadow_count |
+                  (uintptr_t)x->ask.hold | (uintptr_t)x->shadow_hold | (size_t)x->fault.id |
+                  (size_t)x->is_last | (size_t)x->peer_is_unix | (size_t)!x->has_head;
+    if (more != 0 || x->head.method_id == HTTP_METHOD_OTHER || x->route == NULL ||
+        x->target.authority.len == 0 ||
+        x->target.authority.len + record_path(x).len + x->target.query.len > RECORD_USUAL_TEXT_MAX)
+        return false;
+    if (!x->is_decided || x->ask.count != 1 || x->subject_count != 1 || !decision->has_binding ||
+        (decision->verdict != QUOTA_ALLOW && decision->verdict != QUOTA_REFUSE))
+        return false;
+    return charge->quota->limit_count == 1 && charge->quota->algorithm == QUOTA_FIXED &&
+           charge->quota->mode == QUOTA_ENFORCE && charge->corrected == 0 &&
+           charge->readings[0].start_s != 0 && x->status != 0 &&
+           x->tries <= RECORD_USUAL_TRIES_MAX && x->server.len <= RECORD_USUAL_SERVER_MAX;
+}
+
+/* `room` is for the client's address. */
+static inline __attribute__((always_inline)) struct record_usual
+record_gather_usual(struct exchange *x, char room[IP_TEXT_MAX])
+{
+    const struct plan *plan = x->snapshot->plan;
+    const bool is_sent = x->tries != 0;
+    const struct span subject = record_subject_text(x, x->subjects);
+    struct span client = SPAN_NONE;
+    if (memcmp(&x->client_ip, &x->peer_ip, sizeof(x->client_ip)) != 0)
+        client = (struct span){room, ip_format(room, &x->client_ip)};
+    return (struct record_usual){
+        .memo = &x->env->lines,
+        .wall_us = x->env->loop->wall_us,
+        .generation = plan->generation,
+        .id = &x->id,
+        .peer = exchange_peer_text(x),
+        .client = client,
+        .method_id = x->head.method_id,
+        .minor = x->head.minor,
+        .host = x->target.authority,
+        .path = record_path(x),
+        .query = x->target.query,
+        .bytes_in = x->bytes_in,
+        .bytes_out = x->bytes_out,
+        .listener = x->listener->name,
+        .route = x->route->rule->name,
+        .tries = x->tries,
+        .reused = is_sent && x->was_reused,
+        .server = is_sent ? x->server : SPAN_NONE,
+        .decision = &x->ask.decision,
+        .charge = x->ask.charges,
+        .cost = x->route->cost.estimate,
+        .identity = plan->identities[x->subjects->identity].name,
+        .subject = subject,
+        .is_hashed = subject.ptr == x->subjects->mark.text,
+        .status = x->status,
+        .end = exchange_ending(x->end)->name,
+        .t_header_us = x->headed_us - x->began_us,
+        .t_store_us = x->store_us,
+        .t_connect_us = record_since(x->connect_us, x->connected_us),
+        .t_first_us = record_since(x->sent_us, x->first_us),
+        .t_total_us = x->env->loop->mono_us - x->began_us,
+    };
+}
+
+static inline char *record_write_usual(struct exchange *x, char *line)
+{
+    char room[IP_TEXT_MAX];
+    const struct record_usual usual = record_gather_usual(x, room);
+    return usual.subject.len == 0 ? NULL : record_usual_write(line, &usual);
+}
+
+static __attribute__((noinline)) void record_learn(struct exchange *x)
+{
+    char room[IP_TEXT_MAX];
+    const struct record_usual usual = record_gather_usual(x, room);
+    record_usual_learn(&usual);
+}
+
+static void record_line(struct exchange *x)
+{
+    char *line = loop_log_begin(x->env->ring, RECORD_LINE_MAX);
+    if (line == NULL)
+        return;
+    bool is_usual = record_is_usual(x);
+    char *end = is_usual ? record_write_usual(x, line) : NULL;
+    if (end == NULL) {
+        end = record_write_whole(x, line);
+        if (is_usual)
+            record_learn(x);
+    }
+    loop_log_commit(x->env->ring, (size_t)(end - line));
 }
 
 static void record_count(struct exchange *x)

@@ -4,36 +4,26 @@
  * exchange comes through here. */
 #include "record/record.h"
 
+#include "record/record_query.h"
 #include "record/record_run.h"
 
 /* Kept at the line's end for the fields of bounded size (numbers, times, words), so that these need no look
  * at the room. */
-#define FIXED_MAX       1024
+#define FIXED_MAX  1024
 
 /* Kept for the quotas at most: a client must not hide what it was charged behind a long path. */
-#define QUOTAS_MAX      5000
+#define QUOTAS_MAX 5000
 
-/* What the longer texts may take at most, escapes included: one of them must not push out the rest. */
-#define PATH_MAX_BYTES  2048
-#define QUERY_MAX_BYTES 1024
-#define HOST_MAX_BYTES  512
-#define NAME_MAX_BYTES  256 /* of routes, upstreams, quotas, ids of others */
-#define PARAM_MAX_BYTES 64  /* a longer one is hardly a name, but may be a secret */
-#define WORD_MAX_BYTES  64
-#define ENTRY_MAX       256 /* of "quotas", without the quota's name */
+#define ENTRY_MAX  256 /* of "quotas", without the quota's name */
 
 struct line {
     struct fmt_json text;   /* what clients and upstreams may fill */
     struct fmt_json quotas; /* what "refused_by" and "quotas" may */
     struct record_memo *memo;
+    struct record_marks *marks;
     struct fmt_memo *numbers;
     uint32_t generation;
 };
-
-static inline bool has_room(const struct fmt_json *json, const char *out, size_t bytes)
-{
-    return json->end - out > (ptrdiff_t)bytes;
-}
 
 /* ,"name":"text" with `begin` up to the opening quote; nothing for an empty text.  Always inlined, so that
  * `begin` is copied without a call; the literals have room in FIXED_MAX. */
@@ -47,107 +37,6 @@ static inline __attribute__((always_inline)) char *put_number(char *out, struct 
                                                               uint64_t value)
 {
     return value == UINT64_MAX ? out : fmt_u64(fmt_span(out, begin), value);
-}
-
-/* The end of a list whose entries each brought a comma. */
-static inline char *close_list(char *out, const char *first, char close)
-{
-    if (out != first)
-        out--;
-    *out = close;
-    return out + 1;
-}
-
-/* The first '&' or `other`, or the end.  Eight bytes at once: names and values are mostly short, so that a call costs
- * more than the look, and byte by byte it was a tenth of a line. */
-static inline const char *find_either(const char *next, const char *end, char other)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    for (; end - next >= 8; next += 8) {
-        uint64_t word = fmt_json_load8(next);
-        uint64_t one = word ^ ones * '&', two = word ^ ones * (unsigned char)other;
-        /* A borrow can only make a hit behind a real one. */
-        uint64_t hits = (((one - ones) & ~one) | ((two - ones) & ~two)) & tops;
-        if (hits != 0)
-            return next + __builtin_ctzll(hits) / 8;
-    }
-#endif
-    while (next < end && *next != '&' && *next != other)
-        next++;
-    return next;
-}
-
-#ifdef __SSE2__
-/* The next name of a query of 16 bytes or more, with the comma, and *next behind its value; NULL when it is empty, longer
- * than the look or not plain.  One look at sixteen bytes finds its end, what must not stand in it and mostly the end of
- * its value: a name and a value are short. */
-static inline char *put_param_fast(char *out, const char **next, const char *end)
-{
-    const char *at = end - *next >= 16 ? *next : end - 16;
-    unsigned skip = (unsigned)(*next - at);
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-    __m128i and = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('&'));
-    __m128i is = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('='));
-    unsigned ands = (unsigned)_mm_movemask_epi8(and) >> skip;
-    unsigned stops = (unsigned)_mm_movemask_epi8(_mm_or_si128(and, is)) >> skip;
-    unsigned special = (unsigned)_mm_movemask_epi8(fmt_json_special16(bytes)) >> skip;
-    if (at + 16 == end)
-        stops |= 0x10000u >> skip;
-    if (stops == 0 || (stops & 1) != 0 || (special & (stops ^ (stops - 1)) >> 1) != 0)
-        return NULL;
-    unsigned len = (unsigned)__builtin_ctz(stops);
-    *out++ = '"';
-    if (skip == 0)
-        _mm_storeu_si128((__m128i *)(void *)out, bytes);
-    else
-        (void)fmt_json_copy_short(out, *next, len);
-    memcpy(out + len, "\",", 2);
-    ands >>= len;
-    if (ands != 0)
-        *next += len + (unsigned)__builtin_ctz(ands) + 1;
-    else if (at + 16 == end)
-        *next = end;
-    else {
-        *next = find_either(at + 16, end, '&');
-        *next += *next < end;
-    }
-    return out + len + 2;
-}
-#endif
-
-/* ["name",...]: what stands before a '=', as it was sent.  Values never reach the log. */
-static char *put_query(struct fmt_json *json, char *out, struct span query)
-{
-    char *begin = out, *first = out = FMT_LIT(out, ",\"query\":[");
-    const char *next = query.ptr, *end = query.ptr + query.len;
-    while (next < end) {
-        struct span param = {next, 0};
-#ifdef __SSE2__
-        bool may_look = query.len >= 16 && out - first <= QUERY_MAX_BYTES &&
-                        has_room(json, out, PARAM_MAX_BYTES + 4);
-        char *behind = may_look ? put_param_fast(out, &next, end) : NULL;
-        if (behind != NULL) {
-            out = behind;
-            continue;
-        }
-#endif
-        next = find_either(next, end, '=');
-        param.len = (size_t)(next - param.ptr);
-        next = find_either(next, end, '&');
-        if (next < end)
-            next++;
-        if (param.len == 0)
-            continue;
-        if (out - first > QUERY_MAX_BYTES || !has_room(json, out, PARAM_MAX_BYTES + 4)) {
-            json->cut = true;
-            break;
-        }
-        *out++ = '"';
-        out = fmt_json_value(json, out, param, PARAM_MAX_BYTES);
-        *out++ = ',';
-    }
-    return out == first ? begin : close_list(out, first, ']');
 }
 
 static inline bool is_same_ip(const struct ip *a, const struct ip *b)
@@ -192,32 +81,21 @@ static char *put_addresses(char *out, const struct record_access *record)
     return out;
 }
 
-static void begin_anew(struct record_memo *memo, uint64_t wall_ms, uint32_t generation)
+void record_memo_begin_anew(struct record_memo *memo, uint64_t wall_us, uint32_t generation)
 {
     char *out = FMT_LIT(memo->begin, ",\"ts\":\"");
-    out = fmt_rfc3339_ms(out, wall_ms * 1000);
+    out = fmt_rfc3339_ms(out, wall_us);
     out = FMT_LIT(out, "\",\"gen\":");
     out = fmt_u64(out, generation);
     out = FMT_LIT(out, ",\"id\":\"");
-    memo->wall_ms = wall_ms;
+    memo->from_us = wall_us - wall_us % 1000;
     memo->generation = generation;
     memo->begin_len = (uint32_t)(out - memo->begin);
 }
 
-/* Lines of one millisecond begin alike, and one turn of the loop ends many requests. */
-static inline char *put_begin(char *out, const struct record_access *record)
-{
-    struct record_memo *memo = record->memo;
-    uint64_t wall_ms = record->wall_us / 1000;
-    if (memo->wall_ms != wall_ms || memo->generation != record->generation || memo->begin_len == 0)
-        begin_anew(memo, wall_ms, record->generation);
-    memcpy(out, memo->begin, sizeof(memo->begin));
-    return out + memo->begin_len;
-}
-
 static char *put_request(struct fmt_json *json, char *out, const struct record_access *record)
 {
-    out = put_begin(out, record);
+    out = record_memo_begin(record->memo, out, record->wall_us, record->generation);
     memcpy(out, record->id.hex, RECORD_ID_HEX);
     out += RECORD_ID_HEX;
     *out++ = '"';
@@ -502,8 +380,8 @@ static inline char *put_window(struct line *line, char *out, const struct quota_
     uint64_t end_s = (uint64_t)reading->start_s + charge->quota->limits[w].period_s;
     if (charge->quota->algorithm != QUOTA_FIXED)
         end_s = (charge->outlooks[w].end_us + 999999) / 1000000;
-    out = put_window_begin(line, out, charge, w);
-    out = fmt_u64(out, reading->used);
+    line->marks->used = out = put_window_begin(line, out, charge, w);
+    line->marks->used_end = out = fmt_u64(out, reading->used);
     out = put_window_limit(line, out, reading->limit, end_s > now_s ? end_s - now_s : 1,
                            charge->source);
     if (charge->corrected != 0 || charge->quota->mode == QUOTA_SHADOW)
@@ -639,8 +517,9 @@ static inline char *put_usual(struct line *line, char *out, const struct record_
 static inline char *put_decision(struct line *line, char *out, const struct record_access *record)
 {
     if (is_usual(record) && has_room(&line->text, out, 2 * NAME_MAX_BYTES + RECORD_RUN_BYTES)) {
-        out = put_usual(line, out, record);
+        line->marks->subject = out = put_usual(line, out, record);
         out = fmt_json_value(&line->text, out, record->subjects[0].text, NAME_MAX_BYTES);
+        line->marks->subject_end = out - 1;
         if (record->subject_count > 1) {
             *out++ = ',';
             out = put_subjects_from(&line->text, out, record, 1) - 1;
@@ -660,18 +539,25 @@ static inline char *put_decision(struct line *line, char *out, const struct reco
     return out;
 }
 
-static char *put_result(struct fmt_json *json, char *out, const struct record_access *record)
+static char *put_result(struct line *line, char *out, const struct record_access *record)
 {
+    struct fmt_json *json = &line->text;
     /* How it ended must stand in every line: these three words have room in FIXED_MAX. */
     json->end = out + 6 * WORD_MAX_BYTES;
     if (record->status != 0) {
         out = FMT_LIT(out, ",\"status\":");
         out = fmt_u64(out, record->status);
     }
-    out = put_number(out, SPAN(",\"bytes_out\":"), record->bytes_out);
+    if (record->bytes_out != UINT64_MAX)
+        out = FMT_LIT(out, ",\"bytes_out\":");
+    line->marks->bytes_out = out;
+    if (record->bytes_out != UINT64_MAX)
+        out = fmt_u64(out, record->bytes_out);
+    line->marks->bytes_out_end = out;
     out = put_text(json, out, SPAN(",\"end\":\""), record->end, WORD_MAX_BYTES);
     out = put_text(json, out, SPAN(",\"reason\":\""), record->reason, WORD_MAX_BYTES);
     out = put_text(json, out, SPAN(",\"close\":\""), record->close, WORD_MAX_BYTES);
+    line->marks->times = out;
     out = put_number(out, SPAN(",\"t_header\":"), record->t_header_us);
     out = put_number(out, SPAN(",\"t_store\":"), record->t_store_us);
     out = put_number(out, SPAN(",\"t_connect\":"), record->t_connect_us);
@@ -701,15 +587,19 @@ char *record_access_write(char *out, const struct record_access *record)
     const char *end = out + RECORD_LINE_MAX - RECORD_PREFIX_MAX - FIXED_MAX;
     struct line line = {.text.end = end - quotas_bytes(record), .quotas.end = end};
     line.memo = record->memo;
+    line.marks = &record->memo->marks;
+    line.marks->subject = line.marks->used = NULL;
     line.generation = record->generation;
     line.numbers = &record->memo->numbers;
-    out = put_request(&line.text, out, record);
+    line.marks->routing = out = put_request(&line.text, out, record);
     out = put_routing(&line, out, record);
     if (record->upstream.len != 0)
         out = put_text(&line.text, out, SPAN(",\"upstream_id\":\""), record->upstream_id,
                        NAME_MAX_BYTES);
     out = put_decision(&line, out, record);
-    out = put_result(&line.text, out, record);
+    out = put_result(&line, out, record);
+    line.marks->is_whole =
+        !line.text.cut && !line.quotas.cut && !line.text.bytes && !line.quotas.bytes;
     if (line.text.cut || line.quotas.cut)
         out = FMT_LIT(out, ",\"cut\":true");
     if (line.text.bytes || line.quotas.bytes)

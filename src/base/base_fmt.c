@@ -57,42 +57,27 @@ static inline char *put_pair(char *out, unsigned value)
     return out + 2;
 }
 
-/* The eight digits of a number below 10^8, the first in the lowest byte: halves, quarters and digits, each split
- * side by side in one word.  A shift of a product stands for each division, exact in these ranges. */
-static inline uint64_t eight_digits(uint32_t value)
+static inline char *put_triple(char *out, unsigned value)
 {
-    uint64_t high = value / 10000, x = high | (uint64_t)(value - high * 10000) << 32;
-    uint64_t hundreds = (x * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
-    x = hundreds | (x - hundreds * 100) << 16;
-    uint64_t tens = (x * 103 >> 10) & UINT64_C(0x000f000f000f000f);
-    return tens | (x - tens * 10) << 8;
+    memcpy(out, fmt_triples[value], 4);
+    return out + 3;
 }
 
-static inline char *put_word(char *out, uint64_t digits)
-{
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-    digits = __builtin_bswap64(digits);
-#endif
-    memcpy(out, &digits, 8);
-    return out + 8;
-}
-
-#define ZEROS UINT64_C(0x3030303030303030)
-
-/* Times of up to a second are two moves.  From there on all are made alike, with eight bytes written whatever is used
- * of them. */
+/* By thousands: each is one move, whatever counts of the first. */
 char *fmt_u64_long(char *out, uint64_t value)
 {
     if (value < 1000000)
         return fmt_u64_middle(out, (unsigned)value);
-    if (value < 100000000) {
-        uint64_t digits = eight_digits((uint32_t)value);
-        unsigned zeros = (unsigned)__builtin_ctzll(digits) / 8;
-        return put_word(out, (digits | ZEROS) >> 8 * zeros) - zeros;
-    }
-    uint64_t high = value / 100000000;
-    uint32_t low = (uint32_t)(value - high * 100000000);
-    return put_word(fmt_u64(out, high), eight_digits(low) | ZEROS);
+    uint64_t millions = value / 1000000;
+    unsigned rest = (unsigned)(value - millions * 1000000);
+    if (millions < 1000)
+        out = fmt_u64_short(out, (unsigned)millions);
+    else if (millions < 1000000)
+        out = fmt_u64_middle(out, (unsigned)millions);
+    else
+        out = fmt_u64_long(out, millions);
+    out = put_triple(out, rest / 1000);
+    return put_triple(out, rest % 1000);
 }
 
 /* Eight bytes at a time where the machine has SSE2: every request has an id of sixteen (measured: 190 instructions

@@ -28,6 +28,7 @@
 #include "exchange/exchange_private.h"
 #include "record/record_usual.h"
 
+#define EXCHANGE_ID_NAME    "X-request-id: "
 #define EXCHANGE_SPARE_MAX  256
 #define EXCHANGE_TRIPLE_MAX 128 /* a longer X-request-id is not worth a log field */
 
@@ -110,29 +111,49 @@ static bool exchange_keep_head(struct exchange *x, const struct exchange_request
     return true;
 }
 
-/* "-<unix milliseconds>-<hostname>\r\n", the same for all requests of a millisecond. */
-static struct span exchange_id_tail(const struct exchange *x)
+/* "X-request-id: <id>-<unix milliseconds>-<hostname>\r\n", but for its digits the same for all requests of a
+ * millisecond. */
+static const struct exchange_id_line *exchange_id_line(const struct exchange *x)
 {
     const struct plan *plan = x->snapshot->plan;
-    struct exchange_id_tail *tail = &x->env->id_tail;
-    const uint64_t wall_ms = x->env->loop->wall_us / 1000;
-    if (tail->wall_ms != wall_ms || tail->generation != plan->generation) {
-        char *end =
-            record_id_write(tail->text, &x->id, x->env->loop->wall_us, plan->request_id_host);
+    struct exchange_id_line *last = &x->env->id_line;
+    const uint64_t wall_us = x->env->loop->wall_us;
+    if (wall_us - last->from_us >= 1000 || last->generation != plan->generation || last->len == 0) {
+        char *end = FMT_LIT(last->text, EXCHANGE_ID_NAME);
+        if (plan->request_id_short)
+            end = fmt_span(end, (struct span){x->id.hex, RECORD_ID_HEX});
+        else
+            end = record_id_write(end, &x->id, wall_us, plan->request_id_host);
         end = FMT_LIT(end, "\r\n");
-        tail->len = (unsigned)(end - tail->text) - RECORD_ID_HEX;
-        tail->wall_ms = wall_ms;
-        tail->generation = plan->generation;
+        last->len = (unsigned)(end - last->text);
+        last->from_us = wall_us - wall_us % 1000;
+        last->generation = plan->generation;
     }
-    return (struct span){tail->text + RECORD_ID_HEX, tail->len};
+    return last;
+}
+
+void exchange_make_peer_text(struct exchange *x)
+{
+    const struct ip *ip = &x->peer_ip;
+    if (x->peer_is_unix) {
+        memcpy(x->peer_text, "unix", 4);
+        x->peer_text_len = 4;
+        return;
+    }
+    struct exchange_peer *peer =
+        &x->env->peers[(ip->bytes[15] ^ ip->bytes[7]) % EXCHANGE_PEERS]; /* of IPv6 also the net */
+    if (peer->len == 0 || memcmp(&peer->ip, ip, sizeof(*ip)) != 0) {
+        peer->len = (uint8_t)ip_format(peer->text, ip);
+        peer->ip = *ip;
+    }
+    memcpy(x->peer_text, peer->text, sizeof(x->peer_text));
+    x->peer_text_len = peer->len;
 }
 
 /* The id that a trusted proxy gave is kept; anything else is replaced, and logged as the parent's. */
 static void exchange_identify_request(struct exchange *x)
 {
-    const struct plan *plan = x->snapshot->plan;
     unsigned from = 0;
-    char *at = FMT_LIT(x->id_line, "X-request-id: ");
     bool is_kept = false;
     if (x->has_head && http_head_has(&x->head, HTTP_FIELD_X_REQUEST_ID)) {
         const struct http_field *field = http_head_next(&x->head, HTTP_FIELD_X_REQUEST_ID, &from);
@@ -143,12 +164,12 @@ static void exchange_identify_request(struct exchange *x)
     }
     if (!is_kept)
         record_id_make(&x->id, &x->env->loop->rng);
-    at = fmt_span(at, (struct span){x->id.hex, RECORD_ID_HEX});
-    if (plan->request_id_short)
-        at = FMT_LIT(at, "\r\n");
-    else
-        at = fmt_span(at, exchange_id_tail(x));
-    x->id_line_len = (unsigned)(at - x->id_line);
+    const struct exchange_id_line *last = exchange_id_line(x);
+    memcpy(x->id_line, last->text, EXCHANGE_ID_LINE_USUAL);
+    if (last->len > EXCHANGE_ID_LINE_USUAL)
+        memcpy(x->id_line, last->text, sizeof(x->id_line));
+    memcpy(x->id_line + sizeof(EXCHANGE_ID_NAME) - 1, x->id.hex, RECORD_ID_HEX);
+    x->id_line_len = last->len;
 }
 
 struct exchange *exchange_new(struct exchange_env *env, const struct exchange_client *ops,
@@ -157,7 +178,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     struct exchange *x = exchange_take_object(env);
     if (x == NULL)
         return NULL;
-    memset(x, 0, offsetof(struct exchange, ask));
+    memset(x, 0, offsetof(struct exchange, env));
     list_init(&x->node);
     x->env = env;
     x->ops = ops;

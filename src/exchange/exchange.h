@@ -19,6 +19,10 @@
 #define EXCHANGE_ARENA_FIRST_BYTES 8192       /* a head with a token of 4 KiB fits */
 #define EXCHANGE_ARENA_MAX_BYTES   (2u << 20) /* the largest heads, composed twice when sent again */
 
+#define EXCHANGE_ID_LINE_MAX       (RECORD_ID_MAX + 20)
+#define EXCHANGE_ID_LINE_USUAL                                                                     \
+    96 /* bytes that are copied whatever counts of them: that needs no call */
+
 /* A response as the exchange hands it to the client's side. */
 struct exchange_response {
     uint16_t status;
@@ -126,66 +130,70 @@ struct exchange_learning;
 
 /* Owner: the worker's env.  Freed by: itself, at its end.  Thread: the worker's. */
 struct exchange {
-    /* cleared at the beginning, up to `ask` */
+    /* cleared at the beginning, up to `env` */
+    const struct plan_route *route;
+    struct upstream_conn *conn;
+    enum exchange_step_id step;
+    enum exchange_after after;
+    enum exchange_waits waits;
+    uint16_t status;
+    uint32_t retry_after_s; /* of a 503 that no decision made */
+    unsigned tried;         /* servers asked since CONNECT was entered, upstream_take counts */
+    unsigned tries;         /* connections that were begun or taken, for the log */
+    unsigned interims;
+    bool has_head;
+    bool is_deciding, is_decided, is_retry, was_reused;
+    bool response_begun, response_done, is_discarding;
+    struct exchange_tunnel tunnel;
+    struct http_hops hops;
+    struct http_upgrade_offer offer; /* what the request asks for beside HTTP */
+    bool is_copied;                  /* no pipe passes its bodies any more */
+    bool is_exempt;                  /* some quota of the route does not count this request */
+    bool is_settled;                 /* what was charged is corrected */
+    bool has_cost;                   /* the response said what it cost */
+    bool has_claims;                 /* a subject is claimed */
+    uint8_t peer_text_len;           /* 0: not made yet */
+    uint64_t bytes_in, bytes_out;    /* kept by the client's side */
+    uint64_t body_bytes;             /* of the request, so far */
+    uint64_t connect_us, connected_us, sent_us, first_us;
+    struct span judged, server, upstream_id, parent_id;
+    size_t room_bytes;
+    struct exchange_lookups *lookups;   /* NULL: nothing was looked up */
+    struct exchange_learning *learning; /* NULL: nothing is learned from the response */
+    struct exchange_subject *subjects;
+    unsigned subject_count, shadow_count;
+    struct span tier;               /* of the first quota that has tiers */
+    struct lease_shadow *shadows;   /* quotas in shadow */
+    struct lease_hold *shadow_hold; /* slots of quotas in shadow; NULL: none */
+
+    /* set at the beginning */
     struct exchange_env *env;
     struct list node; /* in env->spare */
     const struct exchange_client *ops;
     void *client;
     struct exchange_snapshot *snapshot; /* a reference */
     const struct plan_listener *listener;
-    const struct plan_route *route;
-    struct upstream_conn *conn;
     struct loop_task task; /* goes on next turn, for fairness */
-    enum exchange_step_id step;
     enum exchange_end end;
-    enum exchange_after after;
-    enum exchange_waits waits;
     struct http_fault fault;
-    struct http_hops hops;
-    uint16_t status;
-    uint32_t retry_after_s; /* of a 503 that no decision made */
-    unsigned tried;         /* servers asked since CONNECT was entered, upstream_take counts */
-    unsigned tries;         /* connections that were begun or taken, for the log */
-    unsigned interims;
-    bool has_head, peer_is_unix, is_trusted, is_last;
-    bool is_deciding, is_decided, is_retry, was_reused;
-    bool request_done, response_begun, response_done, is_discarding, must_close;
-    struct exchange_tunnel tunnel;
-    struct http_upgrade_offer offer; /* what the request asks for beside HTTP */
+    bool peer_is_unix, is_trusted, is_last, must_close, request_done;
     struct ip peer_ip, client_ip;
-    uint64_t bytes_in, bytes_out; /* kept by the client's side */
-    uint64_t body_bytes;          /* of the request, so far */
-    uint64_t began_us, headed_us, store_us, connect_us, connected_us, sent_us, first_us;
-    struct span judged, server, upstream_id, parent_id;
-    char *room; /* of the arena, for heads that env->out is too small for */
-    size_t room_bytes;
-    struct exchange_lookups *lookups;   /* NULL: nothing was looked up */
-    struct exchange_learning *learning; /* NULL: nothing is learned from the response */
-    struct exchange_subject *subjects;
-    unsigned subject_count;
-    struct span tier;             /* of the first quota that has tiers */
-    struct lease_shadow *shadows; /* quotas in shadow */
-    unsigned shadow_count;
-    struct lease_hold *shadow_hold; /* slots of quotas in shadow; NULL: none */
-    bool is_copied;                 /* no pipe passes its bodies any more */
-    bool is_exempt;                 /* some quota of the route does not count this request */
-    bool is_settled;                /* what was charged is corrected */
-    bool has_cost;                  /* the response said what it cost */
-    bool has_claims;                /* a subject is claimed */
-    uint32_t cost;
+    uint64_t began_us, headed_us;
     uint32_t again; /* exchange_again_find's number, while nobody else has asked; 0: none */
     unsigned id_line_len;
-    uint8_t peer_text_len; /* 0: not made yet */
+    struct record_id id;
+    char id_line[EXCHANGE_ID_LINE_MAX]; /* "X-request-id: ...\r\n" */
 
     /* set before use */
+    uint64_t store_us; /* where is_decided */
+    uint32_t cost;     /* where has_cost */
+    char *room;        /* room_bytes of the arena, for heads that env->out is too small for */
     struct lease_ask ask;
     struct route_match match;
     struct http_head head;
     struct http_framing framing;
     struct http_target target;
-    struct record_id id;
-    char peer_text[IP_TEXT_MAX];
-    char id_line[RECORD_ID_MAX + 20]; /* "X-request-id: ...\r\n" */
+    char peer_text[IP_TEXT_MAX + 2];
     struct arena arena;
     _Alignas(16) char first[EXCHANGE_ARENA_FIRST_BYTES];
 };

@@ -41,11 +41,20 @@ static inline void exchange_snapshot_unref(struct exchange_snapshot **taken)
         exchange_snapshot_free(snapshot);
 }
 
-/* What follows the 32 digits in the X-request-id lines of one millisecond. */
-struct exchange_id_tail {
-    uint64_t wall_ms, generation; /* of the plan */
-    unsigned len;
-    char text[RECORD_ID_MAX + 2]; /* a whole line; the tail begins behind its digits */
+/* The last X-request-id line: those of one millisecond differ in 32 digits. */
+struct exchange_id_line {
+    uint64_t from_us;    /* of the millisecond */
+    uint64_t generation; /* of the plan */
+    unsigned len;        /* 0: none yet */
+    char text[RECORD_ID_MAX + 20];
+};
+
+/* The text of an address that is often somebody's. */
+#define EXCHANGE_PEERS 64 /* a power of two */
+struct exchange_peer {
+    struct ip ip;
+    uint8_t len; /* 0: free */
+    char text[IP_TEXT_MAX + 2];
 };
 
 /* The fields of the last refusal that only showed the trio, and what they were made of: in those of the next one mostly
@@ -78,7 +87,8 @@ struct exchange_env {
     struct http_field *fields; /* EXCHANGE_FIELDS_MAX, for responses */
     uint64_t date_s;           /* what date says */
     char date[FMT_DATE_MAX];
-    struct exchange_id_tail id_tail;
+    struct exchange_id_line id_line;
+    struct exchange_peer peers[EXCHANGE_PEERS];
     struct http_host_memo host_memo; /* for those who parse requests */
     struct record_memo lines;        /* of the access log */
     struct reply_memo refusal;       /* the last body of a 429 */

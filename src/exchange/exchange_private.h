@@ -46,13 +46,21 @@ static inline size_t exchange_own_fields_max(const struct exchange *x)
 }
 
 /* The peer's address as the server and the log are told it. */
+void exchange_make_peer_text(struct exchange *x);
 static inline struct span exchange_peer_text(struct exchange *x)
 {
-    if (x->peer_is_unix)
-        return SPAN("unix");
     if (x->peer_text_len == 0)
-        x->peer_text_len = (uint8_t)ip_format(x->peer_text, &x->peer_ip);
+        exchange_make_peer_text(x);
     return (struct span){x->peer_text, x->peer_text_len};
+}
+
+/* The line "X-request-id: ..."; room is needed for all of x->id_line. */
+static inline char *exchange_put_id_line(const struct exchange *x, char *out)
+{
+    memcpy(out, x->id_line, EXCHANGE_ID_LINE_USUAL);
+    if (x->id_line_len > EXCHANGE_ID_LINE_USUAL)
+        memcpy(out, x->id_line, sizeof(x->id_line));
+    return out + x->id_line_len;
 }
 
 /* The dialects of headers that this request gets: those of its route, x-apig only when it asks for it. */
@@ -117,7 +125,16 @@ void exchange_ask_shadows(struct exchange *x);
 /* The response's own word about what the request cost, where the route listens to it. */
 void exchange_note_cost(struct exchange *x, const struct http_head *head);
 /* The final status is known, or that there will be none: correct what was charged, once. */
-void exchange_settle(struct exchange *x);
+void exchange_settle_now(struct exchange *x);
+static inline void exchange_settle(struct exchange *x)
+{
+    const bool may_differ =
+        x->has_claims || x->has_cost || x->shadow_count != 0 || x->ask.count > 1 ||
+        (x->ask.count == 1 && x->is_decided && quota_has_charge_on(x->ask.charges[0].quota));
+    if (!x->is_settled && may_differ)
+        exchange_settle_now(x);
+    x->is_settled = true;
+}
 /* The exchange is over: the same for quotas in shadow. */
 void exchange_leave_shadows(struct exchange *x);
 

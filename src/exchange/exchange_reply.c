@@ -25,7 +25,7 @@ bool exchange_asks_debug(const struct exchange *x)
 
 char *exchange_write_own_fields(struct exchange *x, char *out)
 {
-    out = fmt_span(out, (struct span){x->id_line, x->id_line_len});
+    out = exchange_put_id_line(x, out);
     if (x->is_decided)
         out = reply_limit_fields(out, &x->route->headers, exchange_dialects(x), &x->ask.decision,
                                  x->ask.charges, x->ask.count);

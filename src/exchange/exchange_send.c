@@ -239,7 +239,7 @@ static struct span send_head(struct exchange *x)
     at = send_forwarded(x, at);
     at = x->head.minor == 0 ? FMT_LIT(at, "Via: 1.0 sluice\r\n")
                             : FMT_LIT(at, "Via: 1.1 sluice\r\n");
-    at = fmt_span(at, (struct span){x->id_line, x->id_line_len});
+    at = exchange_put_id_line(x, at);
     at = FMT_LIT(at, "\r\n");
     return (struct span){out, (size_t)(at - out)};
 }

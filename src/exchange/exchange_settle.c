@@ -66,15 +66,14 @@ static void settle_charge(struct exchange *x, struct quota_charge *charge)
         charge->corrected = lease_correct(x->env->lease, charge, delta);
 }
 
-void exchange_settle(struct exchange *x)
+void exchange_settle_now(struct exchange *x)
 {
-    if (x->has_claims && !x->is_settled)
+    if (x->has_claims)
         exchange_settle_claims(x);
-    for (unsigned i = 0; i < x->ask.count && x->is_decided && !x->is_settled; i++)
+    for (unsigned i = 0; i < x->ask.count && x->is_decided; i++)
         settle_charge(x, &x->ask.charges[i]);
-    for (unsigned i = 0; i < x->shadow_count && !x->is_settled; i++)
+    for (unsigned i = 0; i < x->shadow_count; i++)
         lease_shadow_settle(x->env->lease, &x->shadows[i], correction_of(x, &x->shadows[i].charge));
-    x->is_settled = true;
 }
 
 void exchange_leave_shadows(struct exchange *x)

@@ -210,7 +210,8 @@ static void leave_parking(struct lease_worker *worker)
 
 /* ---- deciding ---- */
 
-static void decide_in_memory(struct lease_worker *worker, struct lease_ask *ask)
+static __attribute__((noinline)) void decide_any_in_memory(struct lease_worker *worker,
+                                                           struct lease_ask *ask)
 {
     unsigned overflowed = 0;
     if (ask->has_gates && lease_gate_refuses_in_memory(worker, ask))
@@ -224,6 +225,19 @@ static void decide_in_memory(struct lease_worker *worker, struct lease_ask *ask)
     if (overflowed != 0)
         metrics_add(worker->loop->metrics, METRICS_STORE_OVERFLOW, overflowed);
     lease_tell(ask, worker->loop->wall_us);
+}
+
+static inline void decide_in_memory(struct lease_worker *worker, struct lease_ask *ask)
+{
+    struct quota_charge *charge = ask->charges;
+    const uint64_t now_us = worker->loop->wall_us;
+    if (ask->count != 1 || ask->has_gates ||
+        !store_memory_charge_known(worker->lease->memory, charge, now_us)) {
+        decide_any_in_memory(worker, ask);
+        return;
+    }
+    charge->is_degraded = charge->is_skipped = false;
+    quota_decide_one(&ask->decision, charge, now_us);
 }
 
 bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
@@ -245,7 +259,7 @@ bool lease_decide_charges(struct lease_worker *worker, struct lease_ask *ask)
     if (ask->count == 0)
         return true;
     if (worker->lease->memory != NULL) {
-        decide_in_memory(worker, ask);
+        decide_any_in_memory(worker, ask);
         return true;
     }
     enum lease_found found = lease_spend(worker, ask->charges, ask->count);

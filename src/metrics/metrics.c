@@ -20,12 +20,18 @@ const uint32_t metrics_bucket_us[METRICS_BUCKETS] = {
     50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
 };
 
-/* How many bounds are below us: 0 .. METRICS_BUCKETS, by halving, four steps and a last look. */
+/* By the number of bits of a duration: how many bounds are below all that have so many.  From one bound to the next it is a
+ * factor of 2 or more, so at most one lies among them. */
+static const uint8_t below_bits[] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13, 14, 15,
+};
+
+/* How many bounds are below us: 0 .. METRICS_BUCKETS. */
 static unsigned bucket_of(uint64_t us)
 {
-    unsigned below = 0;
-    for (unsigned step = METRICS_BUCKETS / 2; step > 0; step /= 2)
-        below += us > metrics_bucket_us[below + step - 1] ? step : 0;
+    if (us > metrics_bucket_us[METRICS_BUCKETS - 1])
+        return METRICS_BUCKETS;
+    unsigned below = below_bits[us == 0 ? 0 : 64 - __builtin_clzll(us)];
     return below + (us > metrics_bucket_us[below]);
 }
 

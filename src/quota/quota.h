@@ -145,6 +145,12 @@ static inline bool quota_has_exempt(const struct quota *quota)
            quota->exempt.has_preflight;
 }
 
+/* Are there responses that do not keep their charge? */
+static inline bool quota_has_charge_on(const struct quota *quota)
+{
+    return quota->charge_on.classes != 0 || quota->charge_on.code_count != 0;
+}
+
 /* "2xx" or "404": NULL, or what is wrong with it. */
 const char *quota_status_add(struct quota_statuses *statuses, struct span text);
 
@@ -257,6 +263,10 @@ struct quota_decision {
  * degraded two; QUOTA_EXEMPT and QUOTA_UNAVAILABLE are the caller's to know. */
 void quota_decide(struct quota_decision *decision, const struct quota_charge *charges,
                   unsigned count, uint64_t now_us);
+
+/* quota_decide of one charge of a quota with one fixed window, neither skipped nor hidden; as it is by far most often. */
+void quota_decide_one(struct quota_decision *decision, const struct quota_charge *charge,
+                      uint64_t now_us);
 
 /* The charges have their readings: a gate that refused speaks alone, and the others, which nobody judged, say nothing; one
  * that did not is hidden.  Before quota_decide. */

@@ -107,8 +107,8 @@ static inline void conclude(struct quota_decision *decision, const struct quota_
 }
 
 /* One quota with one window: nothing to compare. */
-static inline void decide_one(struct quota_decision *decision, const struct quota_charge *charge,
-                              uint64_t now_us)
+static inline void decide_single(struct quota_decision *decision, const struct quota_charge *charge,
+                                 uint64_t now_us)
 {
     const struct candidate only = {
         charge->quota, charge->quota->limits, charge->readings, charge->outlooks, 0, 0};
@@ -122,6 +122,27 @@ static inline void decide_one(struct quota_decision *decision, const struct quot
     conclude(decision, charge, &only, said, now_us);
 }
 
+void quota_decide_one(struct quota_decision *decision, const struct quota_charge *charge,
+                      uint64_t now_us)
+{
+    const struct quota_reading *reading = charge->readings;
+    const uint64_t now_s = now_us / US_PER_S;
+    const uint64_t end_s = (uint64_t)reading->start_s + charge->quota->limits[0].period_s;
+    if (reading->refused || charge->is_degraded || charge->quota->burst != 0 || end_s <= now_s) {
+        quota_decide(decision, charge, 1, now_us);
+        return;
+    }
+    *decision = (struct quota_decision){
+        .verdict = QUOTA_ALLOW,
+        .has_binding = true,
+        .limit = reading->limit,
+        .remaining = reading->used < reading->limit ? reading->limit - reading->used : 0,
+        .reset_s = (uint32_t)(end_s - now_s), /* of a second that has begun all is counted */
+        .is_near = (uint64_t)reading->used * 5 >= (uint64_t)reading->limit * 4,
+        .now_s = now_s,
+    };
+}
+
 void quota_decide(struct quota_decision *decision, const struct quota_charge *charges,
                   unsigned count, uint64_t now_us)
 {
@@ -132,7 +153,7 @@ void quota_decide(struct quota_decision *decision, const struct quota_charge *ch
         return;
     bool is_mute = charges->is_skipped || charges->is_hidden;
     if (count == 1 && charges->quota->limit_count == 1 && !is_mute) {
-        decide_one(decision, charges, now_us);
+        decide_single(decision, charges, now_us);
         return;
     }
     for (unsigned i = 0; i < count; i++) {

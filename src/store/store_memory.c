@@ -369,6 +369,46 @@ static inline bool charge_known(const struct store_memory *store, struct quota_c
     return is_right;
 }
 
+/* Under the lock: the only window of a quota, where the cell keeps it.  False: it must be looked for. */
+static inline bool charge_window(const struct store_memory *store, struct store_cell *cell,
+                                 struct quota_charge *charge, uint64_t now_s)
+{
+    struct store_windows *windows = store_cell_body(cell);
+    const struct quota_limit *limit = charge->quota->limits;
+    struct store_window window;
+    if (!store_windows_peek(store->periods, windows, now_s, limit->period_s, 0, &window))
+        return false;
+    uint64_t after = (uint64_t)window.used + charge->cost;
+    bool is_refused = after > limit->limit || limit->limit == 0;
+    if (!is_refused) {
+        window.used = (uint32_t)after;
+        store_windows_put(windows, 0, &window);
+    }
+    charge->is_charged = !is_refused;
+    charge->readings[0] =
+        (struct quota_reading){window.start_s, window.used, limit->limit, is_refused};
+    return true;
+}
+
+bool store_memory_charge_known(const struct store_memory *store, struct quota_charge *charge,
+                               uint64_t now_us)
+{
+    if (charge->quota->limit_count != 1 || charge->quota->algorithm != QUOTA_FIXED)
+        return false;
+    struct store_cell *cell = store_cells_find(&store->subjects, charge->key,
+                                               store_cells_hash(&store->subjects, charge->key));
+    if (cell == NULL)
+        return false;
+    store_cell_lock(&store->subjects, cell);
+    bool is_done =
+        store_cell_has(cell, charge->key) &&
+        atomic_load_explicit(&cell->note, memory_order_relaxed) == STORE_MEMORY_SETTLED &&
+        charge_window(store, cell, charge, store_memory_now_s(store, now_us / 1000000));
+    store_cell_unlock(cell);
+    charge->source = QUOTA_SOURCE_STORE;
+    return is_done;
+}
+
 enum store_answer store_memory_charge(struct store_memory *store, struct quota_charge *charges,
                                       unsigned count, uint64_t now_us, unsigned *overflowed)
 {

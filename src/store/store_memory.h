@@ -44,6 +44,11 @@ enum store_answer store_memory_charge(struct store_memory *store, struct quota_c
 bool store_memory_refuses(const struct store_memory *store, struct quota_charge *charge,
                           uint64_t now_us);
 
+/* The same for one charge of a quota with one fixed window whose subject is known, as it is by far most often.  False: it
+ * is not, and nothing has happened. */
+bool store_memory_charge_known(const struct store_memory *store, struct quota_charge *charge,
+                               uint64_t now_us);
+
 /* A charge that store_memory_charge took turned out to be `delta` more (charged whatever the limit) or less
  * (given back, at most what was charged, and only in the windows that it was charged in).  Returns the
  * most that was done to a window.  Any thread. */

@@ -45,20 +45,28 @@ struct store_window {
 int store_windows_seek(const struct store_periods *periods, struct store_windows *windows,
                        uint64_t now_s, uint32_t period_s, struct store_window *window);
 
-/* The same, quick when it stands in slot `hint` (as it does unless limits were changed) and goes on. */
-static inline int store_windows_get(const struct store_periods *periods,
-                                    struct store_windows *windows, uint64_t now_s,
-                                    uint32_t period_s, unsigned hint, struct store_window *window)
+/* The same where it stands in slot `hint` (as it does unless limits were changed) and goes on; else false. */
+static inline bool store_windows_peek(const struct store_periods *periods,
+                                      const struct store_windows *windows, uint64_t now_s,
+                                      uint32_t period_s, unsigned hint, struct store_window *window)
 {
     uint64_t word = atomic_load_explicit(&windows->words[hint], memory_order_relaxed);
     uint16_t number = atomic_load_explicit(&windows->periods[hint], memory_order_relaxed);
     uint32_t found_s =
         atomic_load_explicit(&periods->period_s[number % STORE_PERIODS_MAX], memory_order_relaxed);
     uint32_t start_s = (uint32_t)(word >> 32);
-    if (found_s != period_s || now_s - start_s >= period_s)
-        return store_windows_seek(periods, windows, now_s, period_s, window);
     *window = (struct store_window){period_s, start_s, (uint32_t)word};
-    return (int)hint;
+    return found_s == period_s && now_s - start_s < period_s;
+}
+
+/* The same, quick when it stands there. */
+static inline int store_windows_get(const struct store_periods *periods,
+                                    struct store_windows *windows, uint64_t now_s,
+                                    uint32_t period_s, unsigned hint, struct store_window *window)
+{
+    return store_windows_peek(periods, windows, now_s, period_s, hint, window)
+               ? (int)hint
+               : store_windows_seek(periods, windows, now_s, period_s, window);
 }
 
 /* Store a window in the slot that _get returned. */

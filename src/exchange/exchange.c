@@ -32,36 +32,6 @@
 #define EXCHANGE_SPARE_MAX  256
 #define EXCHANGE_TRIPLE_MAX 128 /* a longer X-request-id is not worth a log field */
 
-/* Direct calls, not a table of functions: most steps are called from here alone, become part of the driver, and need no
- * frame of their own. */
-static inline enum step_result exchange_step(struct exchange *x)
-{
-    switch (x->step) {
-    case EXCHANGE_STEP_ROUTE:
-        return exchange_step_route(x);
-    case EXCHANGE_STEP_LOOKUP:
-        return exchange_step_lookup(x);
-    case EXCHANGE_STEP_IDENTIFY:
-        return exchange_step_identify(x);
-    case EXCHANGE_STEP_DECIDE:
-        return exchange_step_decide(x);
-    case EXCHANGE_STEP_RESPOND:
-        return exchange_step_respond(x);
-    case EXCHANGE_STEP_CONNECT:
-        return exchange_step_connect(x);
-    case EXCHANGE_STEP_SEND:
-        return exchange_step_send(x);
-    case EXCHANGE_STEP_RELAY:
-        return exchange_step_relay(x);
-    case EXCHANGE_STEP_TUNNEL:
-        return exchange_step_tunnel(x);
-    case EXCHANGE_STEP_FINISH:
-    case EXCHANGE_STEPS:
-        break;
-    }
-    return exchange_step_finish(x);
-}
-
 static void exchange_on_task(void *arg)
 {
     exchange_run(arg);
@@ -250,18 +220,28 @@ static void exchange_close(struct exchange *x)
     ops->finished(client, after);
 }
 
+/* Each step leads to the one that stands behind it in the table, without a look at where the exchange is: most steps are
+ * called from here alone and become part of this function, so that the usual exchange walks straight through. */
 void exchange_run(struct exchange *x)
 {
     for (;;) {
-        switch (exchange_step(x)) {
-        case STEP_NEXT:
-            x->step++;
+        enum step_result how = STEP_END;
+        switch (x->step) {
+#define STEP(id, function)                                                                         \
+    case EXCHANGE_STEP_##id:                                                                       \
+        x->step = EXCHANGE_STEP_##id;                                                              \
+        how = function(x);                                                                         \
+        if (how != STEP_NEXT)                                                                      \
+            break;                                                                                 \
+        __attribute__((fallthrough));
+#include "exchange/exchange_steps.def"
+#undef STEP
+        case EXCHANGE_STEPS:
             break;
-        case STEP_AGAIN:
-            break;
-        case STEP_WAIT:
+        }
+        if (how == STEP_WAIT)
             return;
-        case STEP_END:
+        if (how == STEP_END) {
             exchange_close(x);
             return;
         }

@@ -91,7 +91,7 @@ struct exchange_request {
 };
 
 enum exchange_step_id {
-#define STEP(id) EXCHANGE_STEP_##id,
+#define STEP(id, function) EXCHANGE_STEP_##id,
 #include "exchange/exchange_steps.def"
 #undef STEP
     EXCHANGE_STEPS

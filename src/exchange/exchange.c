@@ -26,7 +26,6 @@
 #include <string.h>
 
 #include "exchange/exchange_private.h"
-#include "record/record_usual.h"
 
 #define EXCHANGE_ID_NAME    "X-request-id: "
 #define EXCHANGE_SPARE_MAX  256
@@ -62,7 +61,7 @@ static bool exchange_keep_head(struct exchange *x, const struct exchange_request
 {
     const struct http_head *head = request->head;
     size_t fields_bytes = head->field_count * sizeof(struct http_field);
-    char *bytes = arena_take(&x->arena, head->bytes + RECORD_USUAL_BEHIND);
+    char *bytes = arena_take(&x->arena, head->bytes + EXCHANGE_BEHIND);
     struct http_field *fields = arena_take(&x->arena, fields_bytes + 1);
     if (bytes == NULL || fields == NULL)
         return false;
@@ -116,7 +115,7 @@ void exchange_make_peer_text(struct exchange *x)
         peer->len = (uint8_t)ip_format(peer->text, ip);
         peer->ip = *ip;
     }
-    memcpy(x->peer_text, peer->text, sizeof(x->peer_text));
+    memcpy(x->peer_text, peer->text, sizeof(peer->text));
     x->peer_text_len = peer->len;
 }
 

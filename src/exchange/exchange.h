@@ -19,6 +19,7 @@
 #define EXCHANGE_ARENA_FIRST_BYTES 8192       /* a head with a token of 4 KiB fits */
 #define EXCHANGE_ARENA_MAX_BYTES   (2u << 20) /* the largest heads, composed twice when sent again */
 
+#define EXCHANGE_PEER_TEXT         (IP_TEXT_MAX + 34) /* see EXCHANGE_BEHIND */
 #define EXCHANGE_ID_LINE_MAX       (RECORD_ID_MAX + 20)
 #define EXCHANGE_ID_LINE_USUAL                                                                     \
     96 /* bytes that are copied whatever counts of them: that needs no call */
@@ -193,7 +194,7 @@ struct exchange {
     struct http_head head;
     struct http_framing framing;
     struct http_target target;
-    char peer_text[IP_TEXT_MAX + 2];
+    char peer_text[EXCHANGE_PEER_TEXT];
     struct arena arena;
     _Alignas(16) char first[EXCHANGE_ARENA_FIRST_BYTES];
 };

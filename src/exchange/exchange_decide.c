@@ -3,14 +3,13 @@
  * left.  Takes: the kept head.  Gives: a route and a decision, or a refusal.  Waits for nothing but the lease. */
 #include "exchange/exchange_private.h"
 #include "http/http_path.h"
-#include "record/record_usual.h"
 #include "quota/quota_tier.h"
 
 /* ---- ROUTE ---- */
 
 static bool exchange_judge_path(struct exchange *x, struct http_path *path)
 {
-    char *room = arena_take(&x->arena, x->target.path.len + RECORD_USUAL_BEHIND);
+    char *room = arena_take(&x->arena, x->target.path.len + EXCHANGE_BEHIND);
     if (room == NULL)
         return false;
     bool is_good = http_path_judge(x->target.path, room, path, &x->fault) == HTTP_PARSE_OK;

@@ -4,6 +4,7 @@
 #define SLUICE_EXCHANGE_PRIVATE_H
 
 #include "exchange/exchange.h"
+#include "record/record_usual.h"
 
 _Static_assert(LEASE_SHADOW_ID == RECORD_ID_HEX, "a shadow's event names the request");
 _Static_assert(REPLY_ID_BYTES == RECORD_ID_HEX, "a body carries the whole id");
@@ -53,6 +54,11 @@ static inline struct span exchange_peer_text(struct exchange *x)
         exchange_make_peer_text(x);
     return (struct span){x->peer_text, x->peer_text_len};
 }
+
+/* Bytes that may be read behind the end of an exchange's texts: those of its head, and its peer's address. */
+#define EXCHANGE_BEHIND 32
+_Static_assert(EXCHANGE_BEHIND == RECORD_USUAL_BEHIND, "the log line relies on it");
+_Static_assert(EXCHANGE_PEER_TEXT >= IP_TEXT_MAX + EXCHANGE_BEHIND, "of any address");
 
 /* The line "X-request-id: ..."; room is needed for all of x->id_line. */
 static inline char *exchange_put_id_line(const struct exchange *x, char *out)

@@ -2,7 +2,6 @@
 /* exchange_record.c - what remains of an exchange: a log line and counters. */
 #include "base/base_log.h"
 #include "exchange/exchange_private.h"
-#include "record/record_usual.h"
 
 static inline struct span record_subject_text(struct exchange *x, struct exchange_subject *subject)
 {
@@ -112,9 +111,10 @@ static inline bool record_is_usual(const struct exchange *x)
     /* One sum of what is mostly not there costs half of asking for each. */
     size_t more = x->parent_id.len | x->upstream_id.len | x->tier.len | x->shadow_count |
                   (uintptr_t)x->ask.hold | (uintptr_t)x->shadow_hold | (size_t)x->fault.id |
-                  (size_t)x->is_last | (size_t)x->peer_is_unix | (size_t)!x->has_head;
+                  (size_t)x->is_last | (size_t)x->peer_is_unix | (size_t)!x->has_head |
+                  (size_t)x->target.is_absolute; /* its path may be a text of ours */
     if (more != 0 || x->head.method_id == HTTP_METHOD_OTHER || x->route == NULL ||
-        x->target.authority.len == 0 ||
+        x->target.authority.len == 0 || record_path(x).len == 0 ||
         x->target.authority.len + record_path(x).len + x->target.query.len > RECORD_USUAL_TEXT_MAX)
         return false;
     if (!x->is_decided || x->ask.count != 1 || x->subject_count != 1 || !decision->has_binding ||

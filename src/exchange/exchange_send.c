@@ -144,9 +144,7 @@ static char *send_kept_or(struct exchange *x, char *at, struct span name, enum h
                           struct span otherwise)
 {
     unsigned from = 0;
-    const struct http_field *field = NULL;
-    if (x->is_trusted)
-        field = http_head_next(&x->head, id, &from);
+    const struct http_field *field = http_head_next(&x->head, id, &from);
     if (field != NULL)
         otherwise = http_field_value(&x->head, field);
     if (otherwise.len == 0)
@@ -156,13 +154,30 @@ static char *send_kept_or(struct exchange *x, char *at, struct span name, enum h
     return FMT_LIT(at, "\r\n");
 }
 
+/* A text of which EXCHANGE_BEHIND bytes more may be read.  SEND_OWN_BYTES has room for as many. */
+static inline char *send_short(char *at, struct span text)
+{
+    if (text.len > EXCHANGE_BEHIND)
+        return fmt_span(at, text);
+    memcpy(at, text.ptr, EXCHANGE_BEHIND);
+    return at + text.len;
+}
+
 static char *send_forwarded(struct exchange *x, char *at)
 {
     at = FMT_LIT(at, "X-Forwarded-For: ");
     if (x->is_trusted)
         at = send_joined(x, at, HTTP_FIELD_X_FORWARDED_FOR);
-    at = fmt_span(at, exchange_peer_text(x));
+    at = send_short(at, exchange_peer_text(x));
     at = FMT_LIT(at, "\r\n");
+    if (!x->is_trusted) { /* the usual: no look for what others have written */
+        at = FMT_LIT(at, "X-Forwarded-Proto: http\r\n");
+        if (x->target.authority.len == 0)
+            return at;
+        at = FMT_LIT(at, "X-Forwarded-Host: ");
+        at = send_short(at, x->target.authority);
+        return FMT_LIT(at, "\r\n");
+    }
     at = send_kept_or(x, at, SPAN("X-Forwarded-Proto: "), HTTP_FIELD_X_FORWARDED_PROTO,
                       SPAN("http"));
     return send_kept_or(x, at, SPAN("X-Forwarded-Host: "), HTTP_FIELD_X_FORWARDED_HOST,

@@ -52,5 +52,5 @@ void record_usual_learn(const struct record_usual *usual)
     if (frame->routing_len == 0 || frame->window_len == 0)
         return;
     frame->of = record_frame_made(usual);
-    memcpy(frame->server, usual->server.ptr, usual->server.len);
+    fmt_span(frame->server, usual->server);
 }

@@ -27,8 +27,9 @@ char *exchange_write_own_fields(struct exchange *x, char *out)
 {
     out = exchange_put_id_line(x, out);
     if (x->is_decided)
-        out = reply_limit_fields(out, &x->route->headers, exchange_dialects(x), &x->ask.decision,
-                                 x->ask.charges, x->ask.count);
+        out =
+            reply_limit_fields_kept(out, &x->route->headers, exchange_dialects(x), &x->ask.decision,
+                                    x->ask.charges, x->ask.count, &x->env->lines.numbers);
     return out;
 }
 

@@ -130,7 +130,15 @@ static inline __attribute__((always_inline)) char *
 record_put_value(struct fmt_json *json, char *out, struct span text, size_t max)
 {
 #ifdef __SSE2__
-    if (text.len <= 32) {
+    if (text.len <= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)text.ptr);
+        uint64_t special = (unsigned)_mm_movemask_epi8(fmt_json_special16(bytes));
+        if (special << (64 - text.len) == 0) {
+            _mm_storeu_si128((__m128i *)(void *)out, bytes);
+            out[text.len] = '"';
+            return out + text.len + 1;
+        }
+    } else if (text.len <= 32) {
         __m128i low = _mm_loadu_si128((const __m128i *)(const void *)text.ptr);
         __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(text.ptr + 16));
         uint64_t special = (unsigned)_mm_movemask_epi8(fmt_json_special16(low)) |

@@ -5,6 +5,7 @@
 #define SLUICE_REPLY_REPLY_H
 
 #include "base/base_arena.h"
+#include "base/base_fmt_memo.h"
 #include "http/http_head.h"
 #include "quota/quota.h"
 
@@ -30,16 +31,26 @@ struct reply_headers {
 #define REPLY_LIMITS_MAX       256   /* of the trio and Retry-After */
 #define REPLY_LIMITS_OTHER_MAX 12288 /* of all other dialects together */
 char *reply_trio_fields(char *out, const struct reply_headers *headers, uint32_t dialects,
-                        const struct quota_decision *decision, const struct quota_charge *charges);
+                        const struct quota_decision *decision, const struct quota_charge *charges,
+                        struct fmt_memo *numbers);
 char *reply_other_fields(char *out, uint32_t dialects, const struct quota_decision *decision,
                          const struct quota_charge *charges, unsigned count);
+/* numbers: the caller's, for limits that come again and again; may be NULL. */
+static inline char *reply_limit_fields_kept(char *out, const struct reply_headers *headers,
+                                            uint32_t dialects,
+                                            const struct quota_decision *decision,
+                                            const struct quota_charge *charges, unsigned count,
+                                            struct fmt_memo *numbers)
+{
+    if (dialects > REPLY_X_RATELIMIT && decision->has_binding)
+        out = reply_other_fields(out, dialects, decision, charges, count);
+    return reply_trio_fields(out, headers, dialects, decision, charges, numbers);
+}
 static inline char *reply_limit_fields(char *out, const struct reply_headers *headers,
                                        uint32_t dialects, const struct quota_decision *decision,
                                        const struct quota_charge *charges, unsigned count)
 {
-    if (dialects > REPLY_X_RATELIMIT && decision->has_binding)
-        out = reply_other_fields(out, dialects, decision, charges, count);
-    return reply_trio_fields(out, headers, dialects, decision, charges);
+    return reply_limit_fields_kept(out, headers, dialects, decision, charges, count, NULL);
 }
 static inline size_t reply_limits_max(uint32_t dialects)
 {

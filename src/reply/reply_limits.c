@@ -22,14 +22,16 @@ static const struct quota_limit *binding_limit(const struct quota_decision *deci
 }
 
 char *reply_trio_fields(char *out, const struct reply_headers *headers, uint32_t dialects,
-                        const struct quota_decision *decision, const struct quota_charge *charges)
+                        const struct quota_decision *decision, const struct quota_charge *charges,
+                        struct fmt_memo *numbers)
 {
     if (decision->has_binding && (dialects & REPLY_X_RATELIMIT) != 0) {
         uint32_t used = decision->remaining;
         if (headers->used_is_consumed) /* a bucket may hold more than its limit */
             used = decision->limit > used ? decision->limit - used : 0;
         out = FMT_LIT(out, "X-ratelimit: ");
-        out = fmt_u64(out, decision->limit);
+        out = numbers != NULL ? fmt_u32_memo(numbers, out, decision->limit)
+                              : fmt_u64(out, decision->limit);
         out = FMT_LIT(out, "\r\nX-ratelimit-used: ");
         out = fmt_u64(out, used);
         out = FMT_LIT(out, "\r\nX-ratelimit-window: ");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* load.c - the load of scripts/bench and scripts/check-instructions: one thread, connections on loopback, the same
+/* load.c - the load of scripts/bench and scripts/check-instructions: one thread, connections on loopback, one
  * request over and over.  Takes: a file with the bytes of the request, in which twelve @ are replaced by the number
- * of a user; how many requests or how long; flat out (a closed loop) or at a fixed rate.  Gives: one line of JSON.
+ * of a user and twelve $ by the request's own; how many requests or how long; flat out (a closed loop) or at a
+ * fixed rate.  Gives: one line of JSON.
  * Every answer is judged: its status, its length, every byte of a 200's body.  The first wrong one ends the run.
  * At a fixed rate a latency counts from when the request was due, so that a proxy that stalls is charged for
  * all that wait.  Requests that were begun are waited for: a proxy has answered exactly what it was asked. */
@@ -27,7 +28,8 @@
 #define LATENCY_MAX_US 1000000
 #define LAST_WAIT_US   10000000
 #define USER_MARK      "@@@@@@@@@@@@"
-#define USER_DIGITS    12
+#define NUMBER_MARK    "$$$$$$$$$$$$"
+#define MARK_DIGITS    12
 
 static const char USAGE[] =
     "usage: load -p PORT -q REQUEST_FILE [-c CONNECTIONS] [-d SECONDS | -n REQUESTS] [-r RATE] "
@@ -55,7 +57,7 @@ struct conn {
     size_t sent;      /* of head and body */
     size_t head_len;  /* bytes of the answer's head so far */
     size_t body_left; /* of the answer */
-    char user[USER_DIGITS];
+    char user[MARK_DIGITS], number[MARK_DIGITS];
     char head[HEAD_MAX];
     struct conn *next; /* idle ones, the last used first */
 };
@@ -66,7 +68,7 @@ struct load {
     int epoll;
     char request[REQUEST_MAX];
     size_t request_len;
-    char *user_at; /* in request; NULL: all are the same */
+    char *user_at, *number_at; /* in request; NULL: the same in all */
     char *body;
     double *cumulated; /* of the users' shares; NULL: all alike */
     uint64_t rng;
@@ -137,11 +139,10 @@ static uint64_t choose_user(void)
     return low;
 }
 
-static void write_user(struct conn *conn)
+static void write_digits(char digits[MARK_DIGITS], uint64_t value)
 {
-    uint64_t user = choose_user();
-    for (int i = USER_DIGITS; i-- > 0; user /= 10)
-        conn->user[i] = (char)('0' + user % 10);
+    for (int i = MARK_DIGITS; i-- > 0; value /= 10)
+        digits[i] = (char)('0' + value % 10);
 }
 
 /* ---- connections ---- */
@@ -186,7 +187,9 @@ static void send_request(struct conn *conn)
     while (conn->sent < load.request_len + load.plan.body_bytes) {
         bool in_head = conn->sent < load.request_len;
         if (in_head && load.user_at)
-            memcpy(load.user_at, conn->user, USER_DIGITS);
+            memcpy(load.user_at, conn->user, MARK_DIGITS);
+        if (in_head && load.number_at)
+            memcpy(load.number_at, conn->number, MARK_DIGITS);
         size_t at = in_head ? conn->sent : conn->sent - load.request_len;
         ssize_t n = send(conn->fd, (in_head ? load.request : load.body) + at,
                          (in_head ? load.request_len : load.plan.body_bytes) - at,
@@ -210,8 +213,8 @@ static void start_request(uint64_t due_us)
     conn->due_us = due_us;
     conn->sent = conn->head_len = conn->body_left = 0;
     if (load.user_at)
-        write_user(conn);
-    load.started++;
+        write_digits(conn->user, choose_user());
+    write_digits(conn->number, load.started++);
     if (!conn->is_open)
         open_conn(conn);
     send_request(conn);
@@ -455,6 +458,7 @@ static void prepare(void)
     load.request_len = fread(load.request, 1, sizeof(load.request) - 1, file);
     fclose(file);
     load.user_at = strstr(load.request, USER_MARK);
+    load.number_at = strstr(load.request, NUMBER_MARK);
     load.rng = UINT64_C(0x9e3779b97f4a7c15);
     prepare_users();
     load.body = malloc(plan->body_bytes + 1);

@@ -89,9 +89,8 @@ def ask(peer):
     """One request by another client than the load generator: (status, body)."""
     scenario = peer.scenario
     connection = http.client.HTTPConnection("127.0.0.1", peer.port, timeout=20)
-    headers = {name: value.replace(scenarios.USER_MARK, "0" * len(scenarios.USER_MARK))
-               for name, value in (*scenarios.HEADERS.items(), *scenario.headers)}
-    connection.request("POST" if scenario.body_bytes else "GET", scenarios.PATH, b"y" * scenario.body_bytes or None, headers)
+    headers = {name: scenario.unmarked(value) for name, value in (*scenarios.HEADERS.items(), *scenario.headers)}
+    connection.request("POST" if scenario.body_bytes else "GET", scenario.unmarked(scenario.path), b"y" * scenario.body_bytes or None, headers)
     response = connection.getresponse()
     try:
         return response.status, response.read()

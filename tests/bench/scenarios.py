@@ -4,7 +4,8 @@ import dataclasses
 
 HIGH = 2_000_000_000  # never reached in a burst, but counted: the price of limiting, not of refusing
 PATH = "/v1/projects/42/images?limit=10&marker=abc"
-USER_MARK = "@" * 12  # the load generator puts a user's number there
+USER_MARK = "@" * 12  # the load generator puts a user's number there,
+NUMBER_MARK = "$" * 12  # and here the request's
 HEADERS = {
     "User-Agent": "bench/1.0 (load generator)",
     "Accept": "application/json, text/plain, */*",
@@ -14,6 +15,7 @@ HEADERS = {
     "X-Project-Id": "0123456789abcdef0123456789abcdef",
     "Cookie": "session=8f14e45fceea167a5a36dedd4bea2543",
 }
+OBJECT = "/v1/projects/42/images/{}?limit=10&marker=abc"
 SOURCES = {"user": "X-Api-Key", "token": "X-Auth-Token", "ip": None}  # by which header callers are told apart
 PERIODS_S = {"minute": 60, "hour": 3600, "day": 86400}
 MIB = 1024 * 1024
@@ -48,10 +50,11 @@ class Scenario:
     per_mib: bool = False
     max_connections: int = 4096  # what a proxy reserves for more would be no fair price
     headers: tuple = ()
+    path: str = PATH
 
     def request(self):
         """The bytes of its request, without the body."""
-        lines = [f"{'POST' if self.body_bytes else 'GET'} {PATH} HTTP/1.1", "Host: bench"]
+        lines = [f"{'POST' if self.body_bytes else 'GET'} {self.path} HTTP/1.1", "Host: bench"]
         lines += [f"{name}: {value}" for name, value in (*HEADERS.items(), *self.headers)]
         if self.body_bytes:
             lines += ["Content-Type: application/octet-stream", f"Content-Length: {self.body_bytes}"]
@@ -59,11 +62,19 @@ class Scenario:
             lines.append("Connection: close")
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
+    @staticmethod
+    def unmarked(text):
+        """As somebody else than the load generator would write it."""
+        for mark in (USER_MARK, NUMBER_MARK):
+            text = text.replace(mark, "0" * len(mark))
+        return text
+
     def unit(self):
         return "MiB" if self.per_mib else "req"
 
 
 LOCAL = {"quotas": (Quota(),), "has_log": True}
+REFUSE = {"quotas": (Quota(windows=("day",), limit=1),), "has_log": True, "status": 429}
 SCENARIOS = {scenario.name: scenario for scenario in (
     Scenario("plain", "forward, no limit, no log", peers=("sluice", "nginx", "haproxy", "relay")),
     Scenario("local", "forward, one limit per user counted in the proxy (never reached), a JSON line per request in the access log",
@@ -71,8 +82,9 @@ SCENARIOS = {scenario.name: scenario for scenario in (
     Scenario("redis", "the same, counted in one Redis, which is asked for every request", peers=("sluice", "lua"), store="redis", **LOCAL),
     Scenario("leased", "the same with leases", peers=("sluice", "memory", "lua"), store="redis",
              is_leased=True, quotas=(Quota(limit=6_000_000),), has_log=True),
-    Scenario("refuse", "the same as local with the limit passed: every answer is a 429", status=429, has_log=True,
-             quotas=(Quota(windows=("day",), limit=1),)),
+    Scenario("refuse", "the same as local with the limit passed, no request like the one before: every answer is a 429",
+             path=OBJECT.format(NUMBER_MARK), **REFUSE),
+    Scenario("alike", "the same as refuse, all requests byte for byte the same", path=OBJECT.format("0" * len(NUMBER_MARK)), **REFUSE),
     Scenario("many", "the same as local for a million users, of whom the k-th asks a k-th as often as the first", users=1_000_000,
              zipf=1.0, subjects=1_100_000, **LOCAL),
     Scenario("three", "the same as local with limits a minute, an hour and a day, for the user and for the address", has_log=True,

@@ -211,6 +211,17 @@ static bool client_has_work(struct client_conn *conn)
     return conn->work != NULL;
 }
 
+/* A response that was sent early may have waited here while draining began. */
+static void client_rest(struct client_conn *conn)
+{
+    if (!conn->env->is_draining) {
+        client_work_give(conn->env, &conn->work);
+        return;
+    }
+    client_ends_by(conn, METRICS_CLOSED_DRAIN);
+    client_free(conn);
+}
+
 /* Go on as far as possible; may free the connection. */
 static void client_drive(struct client_conn *conn)
 {
@@ -236,7 +247,7 @@ static void client_drive(struct client_conn *conn)
     if (conn->state == CLIENT_CLOSED)
         client_free(conn);
     else if (conn->state == CLIENT_IDLE && client_work_is_over(conn->work))
-        client_work_give(conn->env, &conn->work);
+        client_rest(conn);
 }
 
 static void client_on_ready(struct net_stream *stream, void *arg)

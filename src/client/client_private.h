@@ -52,9 +52,10 @@ struct client_conn {
     bool is_counted;       /* by its address, in env->shared.addresses */
     bool has_skipped_crlf; /* before the request that is awaited */
     uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
-    uint32_t requests;      /* that were begun */
-    uint16_t refused_bytes; /* of the last head, if a quota refused it; else 0 */
-    uint8_t unlike; /* times that as many bytes came and were not known, one after the other */
+    uint32_t requests;    /* that were begun */
+    bool is_refused;      /* a quota has refused the last request */
+    uint8_t early_misses; /* looks in vain (exchange_early.h), one after the other */
+    uint8_t early_waits;  /* requests until the next look */
 };
 
 extern const struct exchange_client CLIENT_OPS;
@@ -80,8 +81,7 @@ static inline void client_request(const struct client_conn *conn, struct exchang
     request->peer_ip = conn->peer_ip;
     request->peer_is_unix = conn->peer_is_unix;
     request->is_last = false;
-    request->again = NULL;
-    request->again_number = 0;
+    request->is_after_refusal = conn->is_refused;
     request->began_us = conn->work->began_us;
 }
 
@@ -110,6 +110,8 @@ void client_refuse(struct client_conn *conn, struct exchange_request *request);
 void client_flush(struct client_conn *conn);
 /* The loop tells of its socket from now on; without memory for that nothing can be sent any more. */
 void client_watch(struct client_conn *conn);
+/* A response that no exchange has made; nothing may wait before it. */
+void client_send_whole(struct client_conn *conn, struct span response);
 /* The parts of CLIENT_OPS that other files of this module hold. */
 enum exchange_body client_read_body(void *arg, struct span *data, struct http_fault *fault,
                                     struct arena *arena);

@@ -7,7 +7,8 @@
 
 #include "client/client_private.h"
 
-#define CLIENT_UNLIKE_MAX 4 /* then looking for known heads does not pay on this connection */
+#define CLIENT_MISSES_MAX                                                                          \
+    6 /* looks in vain; then every 64th request that follows a refusal is looked for */
 
 /* ---- input ---- */
 
@@ -135,6 +136,43 @@ static void client_admit(struct client_conn *conn, struct exchange_request *requ
     client_begin(conn, request);
 }
 
+/* May the response be sent and the connection go on as if nothing had happened? */
+static bool client_may_refuse_early(struct client_conn *conn,
+                                    const struct exchange_request *request)
+{
+    const struct client_work *work = conn->work;
+    bool is_plain = request->framing.kind == HTTP_BODY_NONE && request->framing.keep_alive &&
+                    !conn->is_1_0 && conn->framing == CLIENT_RAW && !conn->peer_is_unix;
+    bool goes_on = !conn->env->is_draining &&
+                   conn->requests + 1 < client_limits(conn)->requests_max &&
+                   !conn->stream.is_readable; /* it has not ended; pipelines may have */
+    return is_plain && goes_on && !client_work_has_unsent(work) && conn->env->cork_len == 0;
+}
+
+/* A quota has refused the request before this one: mostly it refuses this one too.  False: nothing has happened. */
+static bool client_refuse_early(struct client_conn *conn, const struct exchange_request *request)
+{
+    struct span response;
+    if (conn->early_waits != 0) {
+        conn->early_waits--;
+        return false;
+    }
+    if (!client_may_refuse_early(conn, request))
+        return false;
+    if (!exchange_early_refuse(conn->env->exchanges, request, &response)) {
+        conn->early_misses += conn->early_misses < CLIENT_MISSES_MAX;
+        conn->early_waits = (uint8_t)((1U << conn->early_misses) - 1);
+        return false;
+    }
+    conn->early_misses = 0;
+    conn->requests++;
+    conn->keep_alive = conn->request_done = true;
+    conn->is_last = conn->will_close = false;
+    client_send_whole(conn, response);
+    client_set_state(conn, CLIENT_IDLE);
+    return true;
+}
+
 static void client_begin_request(struct client_conn *conn, struct http_head *head,
                                  struct exchange_request *request)
 {
@@ -151,30 +189,8 @@ static void client_begin_request(struct client_conn *conn, struct http_head *hea
         client_refuse(conn, request);
         return;
     }
-    client_admit(conn, request);
-}
-
-/* As many bytes as a quota refused last have come: mostly the same request.  False: it is another. */
-static bool client_begin_again(struct client_conn *conn, struct exchange_request *request)
-{
-    struct client_work *work = conn->work;
-    struct exchange_env *env = conn->env->exchanges;
-    const struct span bytes = {work->at, work->left};
-    struct exchange_again *again = exchange_again_find(env, bytes, request->listener,
-                                                       &request->peer_ip, &request->again_number);
-    if (again == NULL) {
-        conn->unlike++;
-        return false;
-    }
-    const struct http_head *head =
-        exchange_again_read(again, work->at, &request->framing, &request->target);
-    conn->unlike = 0;
-    client_take_head(conn, head);
-    request->head = head;
-    request->again = again;
-    conn->framing = head->method_id == HTTP_METHOD_HEAD ? CLIENT_NOTHING : CLIENT_RAW;
-    client_admit(conn, request);
-    return true;
+    if (!conn->is_refused || !client_refuse_early(conn, request))
+        client_admit(conn, request);
 }
 
 /* One empty line before a request line is skipped (RFC 9112 section 2.2), also when its two bytes came apart, and
@@ -213,9 +229,6 @@ static void client_parse_head(struct client_conn *conn)
     head.field_max = EXCHANGE_FIELDS_MAX;
     struct exchange_request request;
     client_request(conn, &request);
-    if (work->left == conn->refused_bytes && conn->unlike < CLIENT_UNLIKE_MAX &&
-        conn->state == CLIENT_IDLE && client_begin_again(conn, &request))
-        return;
     switch (http_head_parse_request(&head, work->at, work->left, &work->scanned,
                                     &env->snapshot->plan->limits.head, &request.fault)) {
     case HTTP_PARSE_OK:

@@ -181,14 +181,6 @@ static char *client_write_head(struct client_conn *conn, char *at,
     return FMT_LIT(at, "\r\n");
 }
 
-/* If the same comes again, it may be known (see exchange_again.h). */
-static uint16_t client_refused_bytes(const struct exchange *x)
-{
-    bool may_be_known =
-        x->has_head && x->head.bytes <= EXCHANGE_AGAIN_BYTES_MAX && !x->peer_is_unix;
-    return may_be_known ? (uint16_t)x->head.bytes : 0;
-}
-
 static void client_send_head(void *arg, const struct exchange_response *response)
 {
     struct client_conn *conn = arg;
@@ -197,7 +189,7 @@ static void client_send_head(void *arg, const struct exchange_response *response
         return;
     if (!response->is_interim)
         client_frame(conn, response);
-    conn->refused_bytes = response->status == 429 ? client_refused_bytes(conn->x) : 0;
+    conn->is_refused = conn->x->end == END_LIMITED;
     if (env->cork_len + client_head_bytes(response) > CLIENT_CORK_BYTES)
         client_uncork(conn);
     if (client_head_bytes(response) >
@@ -288,6 +280,12 @@ static void client_send_end(void *arg, struct span trailers)
     client_cork(conn, trailers.ptr, trailers.len);
     client_cork(conn, "\r\n", 2);
     conn->x->bytes_out += trailers.len + 5;
+}
+
+void client_send_whole(struct client_conn *conn, struct span response)
+{
+    const struct iovec iov = {(char *)(uintptr_t)response.ptr, response.len};
+    client_put(conn, &iov, 1);
 }
 
 static void client_ops_flush(void *arg)

@@ -82,17 +82,17 @@ static bool exchange_keep_head(struct exchange *x, const struct exchange_request
 
 /* "X-request-id: <id>-<unix milliseconds>-<hostname>\r\n", but for its digits the same for all requests of a
  * millisecond. */
-static const struct exchange_id_line *exchange_id_line(const struct exchange *x)
+static const struct exchange_id_line *
+exchange_id_line(struct exchange_env *env, const struct plan *plan, const struct record_id *id)
 {
-    const struct plan *plan = x->snapshot->plan;
-    struct exchange_id_line *last = &x->env->id_line;
-    const uint64_t wall_us = x->env->loop->wall_us;
+    struct exchange_id_line *last = &env->id_line;
+    const uint64_t wall_us = env->loop->wall_us;
     if (wall_us - last->from_us >= 1000 || last->generation != plan->generation || last->len == 0) {
         char *end = FMT_LIT(last->text, EXCHANGE_ID_NAME);
         if (plan->request_id_short)
-            end = fmt_span(end, (struct span){x->id.hex, RECORD_ID_HEX});
+            end = fmt_span(end, (struct span){id->hex, RECORD_ID_HEX});
         else
-            end = record_id_write(end, &x->id, wall_us, plan->request_id_host);
+            end = record_id_write(end, id, wall_us, plan->request_id_host);
         end = FMT_LIT(end, "\r\n");
         last->len = (unsigned)(end - last->text);
         last->from_us = wall_us - wall_us % 1000;
@@ -101,39 +101,59 @@ static const struct exchange_id_line *exchange_id_line(const struct exchange *x)
     return last;
 }
 
+const struct exchange_peer *exchange_find_peer(struct exchange_env *env, const struct ip *ip)
+{
+    struct exchange_peer *peer =
+        &env->peers[(ip->bytes[15] ^ ip->bytes[7]) % EXCHANGE_PEERS]; /* of IPv6 also the net */
+    if (peer->len == 0 || memcmp(&peer->ip, ip, sizeof(*ip)) != 0) {
+        peer->len = (uint8_t)ip_format(peer->text, ip);
+        peer->ip = *ip;
+    }
+    return peer;
+}
+
 void exchange_make_peer_text(struct exchange *x)
 {
-    const struct ip *ip = &x->peer_ip;
     if (x->peer_is_unix) {
         memcpy(x->peer_text, "unix", 4);
         x->peer_text_len = 4;
         return;
     }
-    struct exchange_peer *peer =
-        &x->env->peers[(ip->bytes[15] ^ ip->bytes[7]) % EXCHANGE_PEERS]; /* of IPv6 also the net */
-    if (peer->len == 0 || memcmp(&peer->ip, ip, sizeof(*ip)) != 0) {
-        peer->len = (uint8_t)ip_format(peer->text, ip);
-        peer->ip = *ip;
-    }
+    const struct exchange_peer *peer = exchange_find_peer(x->env, &x->peer_ip);
     memcpy(x->peer_text, peer->text, sizeof(peer->text));
     x->peer_text_len = peer->len;
+}
+
+char *exchange_write_id_line(struct exchange_env *env, const struct plan *plan,
+                             const struct record_id *id, char *out)
+{
+    const struct exchange_id_line *last = exchange_id_line(env, plan, id);
+    memcpy(out, last->text, last->len);
+    memcpy(out + sizeof(EXCHANGE_ID_NAME) - 1, id->hex, RECORD_ID_HEX);
+    return out + last->len;
+}
+
+struct span exchange_parent_id(const struct http_head *head)
+{
+    const struct http_field *field = http_head_first(head, HTTP_FIELD_X_REQUEST_ID);
+    if (field == NULL || field->value_len > EXCHANGE_TRIPLE_MAX)
+        return SPAN_NONE;
+    return http_field_value(head, field);
 }
 
 /* The id that a trusted proxy gave is kept; anything else is replaced, and logged as the parent's. */
 static void exchange_identify_request(struct exchange *x)
 {
-    unsigned from = 0;
     bool is_kept = false;
     if (x->has_head && http_head_has(&x->head, HTTP_FIELD_X_REQUEST_ID)) {
-        const struct http_field *field = http_head_next(&x->head, HTTP_FIELD_X_REQUEST_ID, &from);
-        struct span text = http_field_value(&x->head, field);
-        is_kept = x->is_trusted && record_id_parse(&x->id, text);
-        if (!is_kept && text.len != 0 && text.len <= EXCHANGE_TRIPLE_MAX)
-            x->parent_id = text;
+        const struct http_field *field = http_head_first(&x->head, HTTP_FIELD_X_REQUEST_ID);
+        is_kept = x->is_trusted && record_id_parse(&x->id, http_field_value(&x->head, field));
+        if (!is_kept)
+            x->parent_id = exchange_parent_id(&x->head);
     }
     if (!is_kept)
         record_id_make(&x->id, &x->env->loop->rng);
-    const struct exchange_id_line *last = exchange_id_line(x);
+    const struct exchange_id_line *last = exchange_id_line(x->env, x->snapshot->plan, &x->id);
     memcpy(x->id_line, last->text, EXCHANGE_ID_LINE_USUAL);
     if (last->len > EXCHANGE_ID_LINE_USUAL)
         memcpy(x->id_line, last->text, sizeof(x->id_line));
@@ -181,9 +201,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     x->headed_us = env->loop->mono_us;
     loop_task_init(&x->task, exchange_on_task, x);
     exchange_identify_request(x);
-    x->again = request->again_number;
-    if (request->again != NULL && x->end == END_OK)
-        (void)exchange_again_apply(x, request->again);
+    x->is_after_refusal = request->is_after_refusal;
     env->open++;
     metrics_add(env->loop->metrics, METRICS_EXCHANGES_OPEN, 1);
     return x;

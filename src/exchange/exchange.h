@@ -6,7 +6,6 @@
 #define SLUICE_EXCHANGE_EXCHANGE_H
 
 #include "base/base_arena.h"
-#include "exchange/exchange_again.h"
 #include "exchange/exchange_env.h"
 #include "http/http_framing.h"
 #include "http/http_hops.h"
@@ -85,10 +84,9 @@ struct exchange_request {
     const struct plan_listener *listener;
     struct ip peer_ip;
     bool peer_is_unix;
-    bool is_last; /* that the connection may carry, by limits.requests_per_connection */
-    const struct exchange_again *again; /* the head is known from this; or NULL */
-    uint32_t again_number;              /* or exchange_again_find's; 0: it was not asked */
-    uint64_t began_us;                  /* first byte of the head, monotonic */
+    bool is_last;          /* that the connection may carry, by limits.requests_per_connection */
+    bool is_after_refusal; /* by a quota, on the same connection */
+    uint64_t began_us;     /* first byte of the head, monotonic */
 };
 
 enum exchange_step_id {
@@ -177,10 +175,9 @@ struct exchange {
     struct loop_task task; /* goes on next turn, for fairness */
     enum exchange_end end;
     struct http_fault fault;
-    bool peer_is_unix, is_trusted, is_last, must_close, request_done;
+    bool peer_is_unix, is_trusted, is_last, is_after_refusal, must_close, request_done;
     struct ip peer_ip, client_ip;
     uint64_t began_us, headed_us;
-    uint32_t again; /* exchange_again_find's number, while nobody else has asked; 0: none */
     unsigned id_line_len;
     struct record_id id;
     char id_line[EXCHANGE_ID_LINE_MAX]; /* "X-request-id: ...\r\n" */

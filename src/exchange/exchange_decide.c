@@ -349,9 +349,6 @@ enum step_result exchange_step_decide(struct exchange *x)
     exchange_count_decision(x);
     switch (x->ask.decision.verdict) {
     case QUOTA_REFUSE:
-        if (x->again != 0)
-            exchange_again_learn(x);
-        return exchange_fail(x, END_LIMITED);
     case QUOTA_DEGRADED_REFUSE:
         return exchange_fail(x, END_LIMITED);
     case QUOTA_UNAVAILABLE:

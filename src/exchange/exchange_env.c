@@ -65,8 +65,8 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
     env->out = malloc(EXCHANGE_OUT_BYTES);
     env->fields = calloc(EXCHANGE_FIELDS_MAX, sizeof(struct http_field));
     env->identities = identity_cache_new(ENV_IDENTITY_CACHE);
-    env->again = exchange_again_new();
-    if (env->out == NULL || env->fields == NULL || env->identities == NULL || env->again == NULL) {
+    env->early = exchange_early_new();
+    if (env->out == NULL || env->fields == NULL || env->identities == NULL || env->early == NULL) {
         exchange_env_fini(env);
         return ERR_NOMEM;
     }
@@ -81,7 +81,7 @@ void exchange_env_fini(struct exchange_env *env)
     list_init(&env->spare);
     exchange_snapshot_unref(&env->snapshot);
     identity_cache_free(env->identities);
-    exchange_again_free(env->again);
+    exchange_early_free(env->early);
     net_pipes_fini(&env->pipes);
     free(env->fields);
     free(env->out);

@@ -6,7 +6,7 @@
 
 #include "base/base_fmt.h"
 #include "base/base_list.h"
-#include "exchange/exchange_again.h"
+#include "exchange/exchange_early.h"
 #include "exchange/exchange_end.h"
 #include "exchange/exchange_verified.h"
 #include "http/http_framing.h"
@@ -57,19 +57,6 @@ struct exchange_peer {
     char text[IP_TEXT_MAX + 2];
 };
 
-/* The fields of the last refusal that only showed the trio, and what they were made of: in those of the next one mostly
- * only the line with the request's id differs. */
-struct exchange_refused {
-    const struct plan_route *route; /* NULL: none */
-    const struct quota *quota;
-    const char *content_type;
-    uint64_t date_s;
-    uint32_t generation, limit, remaining, retry_after_s;
-    uint8_t window, verdict;
-    unsigned body_len, id_at, id_len, len;
-    char text[768];
-};
-
 /* Owner: the worker.  Freed by: exchange_env_fini.  Thread: the worker's. */
 struct exchange_env {
     struct loop *loop; /* borrowed, like the next four */
@@ -92,8 +79,7 @@ struct exchange_env {
     struct http_host_memo host_memo; /* for those who parse requests */
     struct record_memo lines;        /* of the access log */
     struct reply_memo refusal;       /* the last body of a 429 */
-    struct exchange_again_memo *again;
-    struct exchange_refused refused;
+    struct exchange_early *early;
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
 };

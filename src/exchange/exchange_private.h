@@ -37,6 +37,11 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
 
 /* Header lines that every response of ours or of a server gets: request id and limits. */
 char *exchange_write_own_fields(struct exchange *x, char *out);
+/* "X-request-id: ...\r\n"; as long for all ids of a plan until the year 2286. */
+char *exchange_write_id_line(struct exchange_env *env, const struct plan *plan,
+                             const struct record_id *id, char *out);
+/* The id that the client gave and that is not ours; empty: none that is worth a log field. */
+struct span exchange_parent_id(const struct http_head *head);
 /* The line "Date: ..." of this second. */
 char *exchange_write_date(struct exchange_env *env, char *out);
 #define EXCHANGE_OWN_FIELDS_MAX (RECORD_ID_MAX + 20 + FMT_DATE_MAX + 8) /* without limits */
@@ -59,6 +64,9 @@ static inline struct span exchange_peer_text(struct exchange *x)
 #define EXCHANGE_BEHIND 32
 _Static_assert(EXCHANGE_BEHIND == RECORD_USUAL_BEHIND, "the log line relies on it");
 _Static_assert(EXCHANGE_PEER_TEXT >= IP_TEXT_MAX + EXCHANGE_BEHIND, "of any address");
+
+/* How an address is written, until another one is asked for. */
+const struct exchange_peer *exchange_find_peer(struct exchange_env *env, const struct ip *ip);
 
 /* The line "X-request-id: ..."; room is needed for all of x->id_line. */
 static inline char *exchange_put_id_line(const struct exchange *x, char *out)
@@ -167,6 +175,10 @@ bool exchange_pass_request(struct exchange *x, enum exchange_body *body);
 void exchange_learn_head(struct exchange *x, const struct upstream_reading *reading);
 void exchange_learn_data(struct exchange *x, struct span data);
 void exchange_learn_end(struct exchange *x);
+
+/* What the log shows of a value that was found. */
+struct span exchange_subject_text(const struct identity_value *value,
+                                  const struct identity_mark *mark);
 
 /* The keyed hash of one subject, made when it is first needed. */
 bool exchange_subject_mark(struct exchange *x, struct exchange_subject *subject);

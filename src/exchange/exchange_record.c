@@ -3,16 +3,22 @@
 #include "base/base_log.h"
 #include "exchange/exchange_private.h"
 
+struct span exchange_subject_text(const struct identity_value *value,
+                                  const struct identity_mark *mark)
+{
+    if (value->is_shared)
+        return SPAN("shared");
+    return identity_is_clear(value->kind) ? value->value
+                                          : (struct span){mark->text, IDENTITY_TEXT_LEN};
+}
+
 static inline struct span record_subject_text(struct exchange *x, struct exchange_subject *subject)
 {
-    if (subject->result != IDENTITY_FOUND)
+    const struct identity_value *value = &subject->value;
+    bool is_shown = value->is_shared || identity_is_clear(value->kind);
+    if (subject->result != IDENTITY_FOUND || !(is_shown || exchange_subject_mark(x, subject)))
         return SPAN_NONE;
-    if (subject->value.is_shared)
-        return SPAN("shared");
-    if (identity_is_clear(subject->value.kind))
-        return subject->value.value;
-    return exchange_subject_mark(x, subject) ? (struct span){subject->mark.text, IDENTITY_TEXT_LEN}
-                                             : SPAN_NONE;
+    return exchange_subject_text(value, &subject->mark);
 }
 
 static void record_subjects(struct exchange *x, struct record_subject *subjects)

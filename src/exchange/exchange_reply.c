@@ -92,55 +92,6 @@ static struct span exchange_write_fields(struct exchange *x, char *out, uint16_t
     return (struct span){out, (size_t)(at - out)};
 }
 
-/* Does what only shows the trio say what was said last? */
-static bool exchange_is_refused_alike(const struct exchange *x, const struct exchange_refused *last,
-                                      struct span content_type, struct span body)
-{
-    const struct quota_decision *decision = &x->ask.decision;
-    return last->route == x->route && last->generation == x->snapshot->plan->generation &&
-           last->date_s == x->env->loop->wall_us / 1000000 &&
-           last->retry_after_s == decision->retry_after_s && last->limit == decision->limit &&
-           last->remaining == decision->remaining && last->window == decision->window &&
-           last->verdict == decision->verdict && last->body_len == body.len &&
-           last->id_len == x->id_line_len && last->content_type == content_type.ptr &&
-           last->quota == x->ask.charges[decision->charge].quota;
-}
-
-/* The fields of a 429 by a quota: written once for all that say the same, but for the request's id. */
-static struct span exchange_refused_fields(struct exchange *x, char *out, struct span content_type,
-                                           struct span body)
-{
-    struct exchange_refused *last = &x->env->refused;
-    const struct quota_decision *decision = &x->ask.decision;
-    bool is_plain = x->route->headers.dialects <= REPLY_X_RATELIMIT && decision->has_binding;
-    if (is_plain && exchange_is_refused_alike(x, last, content_type, body)) {
-        memcpy(last->text + last->id_at, x->id_line, x->id_line_len);
-        return (struct span){last->text, last->len};
-    }
-    struct span fields = exchange_write_fields(x, out, 429, content_type, body);
-    if (!is_plain || fields.len > sizeof(last->text))
-        return fields;
-    const char *id = memmem(fields.ptr, fields.len, x->id_line, x->id_line_len);
-    *last = (struct exchange_refused){
-        .route = id == NULL ? NULL : x->route,
-        .quota = x->ask.charges[decision->charge].quota,
-        .content_type = content_type.ptr,
-        .date_s = x->env->date_s,
-        .generation = x->snapshot->plan->generation,
-        .limit = decision->limit,
-        .remaining = decision->remaining,
-        .retry_after_s = decision->retry_after_s,
-        .window = decision->window,
-        .verdict = (uint8_t)decision->verdict,
-        .body_len = (unsigned)body.len,
-        .id_at = id == NULL ? 0 : (unsigned)(id - fields.ptr),
-        .id_len = x->id_line_len,
-        .len = (unsigned)fields.len,
-    };
-    memcpy(last->text, fields.ptr, fields.len);
-    return fields;
-}
-
 enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
                                 struct span body)
 {
@@ -156,9 +107,7 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
     const struct exchange_response response = {
         .status = status,
         .reason = http_status_reason(status),
-        .fields = x->end == END_LIMITED && status == 429
-                      ? exchange_refused_fields(x, out, content_type, body)
-                      : exchange_write_fields(x, out, status, content_type, body),
+        .fields = exchange_write_fields(x, out, status, content_type, body),
         .kind = is_bodiless || is_head ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
         .must_close = x->must_close,
     };
@@ -169,6 +118,8 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
         x->ops->send_data(x->client, body);
     x->ops->send_end(x->client, SPAN_NONE);
     x->response_done = true;
+    if (x->is_after_refusal && x->end == END_LIMITED)
+        exchange_early_learn(x, response.fields, body);
     x->ops->flush(x->client);
     x->step = EXCHANGE_STEP_FINISH;
     return STEP_AGAIN;

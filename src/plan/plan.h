@@ -96,6 +96,7 @@ struct plan {
     unsigned upstream_count;
     struct plan_route *routes;
     unsigned route_count;
+    bool has_cost_headers; /* of some route: a response may correct what was charged */
     struct route_table *route_table;
     struct identity_trust trust;
     struct identity_headers identity_headers; /* all that identities and trust are read from */

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A request that a quota has refused and that comes again byte for byte: it is told and logged what it was told the first time, and
-is nobody else's."""
+"""A caller that a quota has refused and that asks again, in the same words or in others: it is told and logged what it was told the
+first time, what it asks for is judged as ever, and it is nobody else."""
 import collections
 import re
+import threading
 
 import pytest
 from harness import http
@@ -15,7 +16,7 @@ IDENTITIES = {"user": {"from": ["header:X-User"]}, "site": {"from": ["host"]}, "
               "machine": {"from": ["ip"]}, "session": {"from": ["cookie:sid"]}}
 FIELDS = [("X-User", "alice"), ("Cookie", "a=b; sid=%41bc"), ("Accept", "application/xml;q=0.1, */*")]
 CHANGING = {"seq", "ts", "id", "retry_after"}
-MORE = 8  # repetitions: known from the third refusal on
+MORE = 8  # repetitions: known from the third refusal on, as long as the second lasts
 
 
 def config_of(server, key, windows=None, **more):
@@ -138,3 +139,83 @@ def test_a_connection_still_ends_after_its_requests(start, upstream, connect):
     assert [reply.status for reply in replies] == [200] + [429] * 7
     assert [reply["Connection"] for reply in replies] == [None] * 7 + ["close"]
     client.expect_end()
+
+
+def ask_all(client, wishes):
+    return [client.ask(**wish) for wish in wishes]
+
+
+@both_stores
+def test_each_request_is_logged_as_it_was(start, upstream, connect):
+    proxy = start(config_of(upstream(), ["user"]))
+    client = connect(proxy)
+    wait_for_room(86400, 10)
+    assert client.ask("GET", "/", FIELDS).status == 200
+    wishes = [{"method": method, "target": f"/{number}?k{number}=v", "fields": [*FIELDS, ("X-Request-Id", f"mine-{number}")]}
+              for number, method in enumerate(["GET", "DELETE", "GET", "OPTIONS", "BREW", "GET", "GET"])]
+    replies = ask_all(client, wishes)
+    assert {reply.status for reply in replies} == {429}
+    lines = proxy.requests(1 + len(wishes))[1:]
+    for wish, reply, line in zip(wishes, replies, lines):
+        assert (line["method"], line["path"]) == (wish["method"], wish["target"].split("?")[0])
+        assert line["query"] == [wish["target"].split("?")[1].split("=")[0]] and line["parent_id"] == dict(wish["fields"])["X-Request-Id"]
+        assert reply["X-request-id"].startswith(line["id"]) and line["id"].encode() in reply.body
+        assert (line["bytes_in"], line["bytes_out"]) == (len(http.request(**wish)), len(reply.raw))
+
+
+def test_what_is_malformed_or_not_for_it_is_no_refusal_by_quota(start, upstream, connect):
+    """Behind refusals by a quota each check still comes first."""
+    config = config_of(upstream(), ["user"])
+    config["routes"] = [{"path": "/closed", "upstream": "app", "quotas": ["q"], "deny": ["127.0.0.1"]}, {"path": "/free", "upstream": "app"},
+                        {"prefix": "/a", "upstream": "app", "quotas": ["q"]}]
+    proxy = start(config)
+    wait_for_room(86400, 20)
+    expected = {"/closed": 403, "/free": 200, "/nowhere": 404, "/a/%2e%2e/b": 400, "/a//x": 429, "/a/%41": 429}
+    for target, status in expected.items():
+        client = connect(proxy)
+        assert {client.ask("GET", "/a/b", FIELDS).status for _ in range(5)} <= {200, 429}
+        assert client.ask("GET", target, FIELDS).status == status
+    for fields, status in (([*FIELDS, ("X_User", "bob")], 400), ([*FIELDS, ("X-User", "bob")], 400), ([("X-User", "carol")], 200),
+                           ([*FIELDS, ("Connection", "X-User")], 400), ([*FIELDS, ("Content-Length", "2")], 429)):
+        client = connect(proxy)
+        assert {client.ask("GET", "/a/b", FIELDS).status for _ in range(5)} == {429}
+        body = b"ab" if fields[-1][0] == "Content-Length" else b""
+        client.send(http.request("GET", "/a/b", fields) + body)
+        assert client.read().status == status
+
+
+def test_who_asks_to_close_is_heeded(start, upstream, connect):
+    proxy = start(config_of(upstream(), ["user"]))
+    wait_for_room(86400, 10)
+    for request in (http.request("GET", "/", [*FIELDS, ("Connection", "close")]), b"GET / HTTP/1.0\r\nHost: a\r\nX-User: alice\r\n\r\n"):
+        client = connect(proxy)
+        assert {client.ask("GET", "/", FIELDS).status for _ in range(5)} <= {200, 429}
+        client.send(request)
+        assert client.read().status == 429
+        client.expect_end()
+
+
+@pytest.mark.parametrize("more", [{"quota": {"charge": {"on": ["2xx"]}}}, {"cost": {"estimate": 1, "max": 5, "response_header": "X-Cost"}}])
+def test_what_a_response_gives_back_is_there_at_once(start, upstream, connect, more):
+    """Refused while the only place is taken by a request in flight; its response gives the place back."""
+    may_answer = threading.Event()
+
+    def answer(message):
+        if message.target == "/slow":
+            assert may_answer.wait(30)
+            return http.response(503 if "quota" in more else 200, "x", [("X-Cost", "0")], b"x")
+        return http.response(fields=[("X-Cost", "1")], body=b"x")
+
+    server = upstream(answer=answer)
+    config = config_of(server, ["user"])
+    config["quotas"]["q"] |= more.get("quota", {})
+    config["routes"][0] |= {"cost": more["cost"]} if "cost" in more else {}
+    proxy = start(config)
+    wait_for_room(86400, 10)
+    waiting, client = connect(proxy), connect(proxy)
+    waiting.send(http.request("GET", "/slow", FIELDS))
+    server.wait_for_requests(1)
+    assert [client.ask("GET", "/", FIELDS).status for _ in range(5)] == [429] * 5
+    may_answer.set()
+    assert waiting.read().status in (200, 503)
+    assert client.ask("GET", "/", FIELDS).status == 200

@@ -25,38 +25,41 @@ __attribute__((target("avx,pclmul"))) static inline __m128i load(const void *at)
     return _mm_loadu_si128(at);
 }
 
-/* No array: its function would check its stack. */
+/* The products of two halves each, on their way to one of 255 bits.  No array: its function would check its stack. */
 struct sums {
-    __m128i first, second;
+    __m128i low, middle, high;
 };
 
-/* Both passes of one pair; `key` holds the pair's own two words and the next two. */
+/* `key` holds the block's own four words. */
 __attribute__((target("avx,pclmul"))) static inline void
-fold_pair(struct sums *sums, const char *at, const uint64_t *key)
+fold_block(struct sums *sums, const char *at, const uint64_t *key)
 {
-    const __m128i pair = load(at);
-    const __m128i first = _mm_xor_si128(pair, load(key));
-    const __m128i second = _mm_xor_si128(pair, load(key + 2));
-    sums->first = _mm_xor_si128(sums->first, _mm_clmulepi64_si128(first, first, 0x10));
-    sums->second = _mm_xor_si128(sums->second, _mm_clmulepi64_si128(second, second, 0x10));
+    const __m128i a = _mm_xor_si128(load(at), load(key));
+    const __m128i b = _mm_xor_si128(load(at + NH_BLOCK), load(key + 2));
+    sums->low = _mm_xor_si128(sums->low, _mm_clmulepi64_si128(a, b, 0x00));
+    sums->middle = _mm_xor_si128(sums->middle, _mm_clmulepi64_si128(a, b, 0x01));
+    sums->middle = _mm_xor_si128(sums->middle, _mm_clmulepi64_si128(a, b, 0x10));
+    sums->high = _mm_xor_si128(sums->high, _mm_clmulepi64_si128(a, b, 0x11));
 }
 
 __attribute__((target("avx,pclmul"))) static void fold(const uint64_t *key, const char *bytes,
                                                        size_t len, uint64_t out[4])
 {
-    struct sums sums = {_mm_setzero_si128(), _mm_setzero_si128()};
-    const char *at = bytes, *const last = bytes + len - NH_BLOCK;
-    for (; at + 3 * NH_BLOCK < last; at += 4 * NH_BLOCK, key += 8) {
-        fold_pair(&sums, at, key);
-        fold_pair(&sums, at + NH_BLOCK, key + 2);
-        fold_pair(&sums, at + 2 * NH_BLOCK, key + 4);
-        fold_pair(&sums, at + 3 * NH_BLOCK, key + 6);
+    struct sums sums = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+    const char *at = bytes, *const last = bytes + len - NH_FOLD_BLOCK;
+    for (; at + 3 * NH_FOLD_BLOCK < last; at += 4 * NH_FOLD_BLOCK, key += 16) {
+        fold_block(&sums, at, key);
+        fold_block(&sums, at + NH_FOLD_BLOCK, key + 4);
+        fold_block(&sums, at + 2 * NH_FOLD_BLOCK, key + 8);
+        fold_block(&sums, at + 3 * NH_FOLD_BLOCK, key + 12);
     }
-    for (; at < last; at += NH_BLOCK, key += 2)
-        fold_pair(&sums, at, key);
-    fold_pair(&sums, last, key);
-    _mm_storeu_si128((__m128i *)(void *)out, sums.first);
-    _mm_storeu_si128((__m128i *)(void *)(out + 2), sums.second);
+    for (; at < last; at += NH_FOLD_BLOCK, key += 4)
+        fold_block(&sums, at, key);
+    fold_block(&sums, last, key);
+    const __m128i low = _mm_xor_si128(sums.low, _mm_slli_si128(sums.middle, 8));
+    const __m128i high = _mm_xor_si128(sums.high, _mm_srli_si128(sums.middle, 8));
+    _mm_storeu_si128((__m128i *)(void *)out, low);
+    _mm_storeu_si128((__m128i *)(void *)(out + 2), high);
 }
 
 void nh_fold(const uint64_t *key, const char *bytes, size_t len, uint64_t out[4])

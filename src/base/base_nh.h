@@ -64,15 +64,17 @@ static inline void nh_bytes(struct nh *nh, const char *bytes, size_t len)
     }
 }
 
-/* NH with xor for addition and the product without carries for the product (Lemire, Kaser, "Faster 64-bit universal
- * hashing using carry-less multiplications", 2015): the same words and passes, the same bounds (a product of polynomials
- * over GF(2) that are not zero is not zero), in half the instructions.  For at least NH_BLOCK bytes; key as for nh_bytes.
+/* The same family over GF(2^128): xor for addition, and the product without carries of 128 bits each (Lemire, Kaser,
+ * "Faster 64-bit universal hashing using carry-less multiplications", 2015), so that one pass gives 255 bits, equal for
+ * two different inputs with a chance of at most 2^-128 (a product of polynomials over GF(2) that are not zero is not
+ * zero), in a third of the instructions.  For at least NH_FOLD_BLOCK bytes; takes no more of the key than nh_bytes.
  * Where the processor cannot do that it is NH itself. */
 void nh_fold(const uint64_t *key, const char *bytes, size_t len, uint64_t out[4]);
 
-#define NH_FOLD_MIN  64 /* bytes from which on it pays */
+#define NH_FOLD_BLOCK (2 * NH_BLOCK)
+#define NH_FOLD_MIN   64 /* bytes from which on it pays */
 /* Of the text's own pairs: two for what came out, and a key pair between that both passes have to themselves. */
-#define NH_TEXT_MORE 3
+#define NH_TEXT_MORE  3
 
 /* nh_bytes of a text that may be long.  In one process the same text always takes the same way. */
 static inline void nh_text(struct nh *nh, const char *bytes, size_t len)

@@ -87,9 +87,26 @@ static size_t scheme_len(struct span target)
     return 0;
 }
 
+/* Where the first "?" stands, or text.len. */
+static inline size_t find_mark(struct span text)
+{
+    size_t at = 0;
+#ifdef __SSE2__
+    for (; at + 16 <= text.len; at += 16) {
+        unsigned marks =
+            (unsigned)_mm_movemask_epi8(http_scan_equal(http_scan_load(text.ptr + at), '?'));
+        if (marks != 0)
+            return at + http_scan_first(marks);
+    }
+#endif
+    while (at < text.len && text.ptr[at] != '?')
+        at++;
+    return at;
+}
+
 static void split_query(struct span text, struct http_target *target)
 {
-    size_t mark = span_find(text, '?');
+    size_t mark = find_mark(text);
     target->path = (struct span){text.ptr, mark};
     target->query = SPAN_NONE;
     if (mark < text.len)

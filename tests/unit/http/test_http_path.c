@@ -432,6 +432,42 @@ static void test_judging_twice(void **state)
     }
 }
 
+/* Each byte but the one that begins an escape at each place of paths of every length around the width of the looks at them: judged as its segment
+ * alone is, which is too short to be looked at in one go. */
+static void test_every_byte_at_every_place(void **state)
+{
+    (void)state;
+    char out[64], text[64];
+    for (size_t len = 4; len <= 50; len++) {
+        for (size_t at = 1; at < len; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                if (byte == '%')
+                    continue;
+                struct http_path path, alone;
+                struct http_fault fault = {0}, fault_alone = {0};
+                bool is_last = at + 1 == len;
+                memset(text, 'a', len);
+                text[0] = '/';
+                text[at] = (char)byte;
+                char *copy = test_copy(text, len);
+                const char segment[4] = {'/', at == 1 ? (char)byte : 'a',
+                                         at == 1 ? 'a' : (char)byte, 'a'};
+                struct span short_one = {segment, is_last && at != 1 ? 3 : 4};
+                enum http_parse parse =
+                    http_path_judge((struct span){copy, len}, out, &path, &fault);
+                enum http_parse parse_alone = http_path_judge(short_one, out, &alone, &fault_alone);
+                assert_int_equal(parse, parse_alone);
+                assert_int_equal(fault.id, fault_alone.id);
+                if (parse == HTTP_PARSE_OK) {
+                    assert_int_equal(path.doubts, alone.doubts);
+                    assert_int_equal(path.judged.len == len, alone.judged.len == short_one.len);
+                }
+                free(copy);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_pieces_at_every_place),
         cmocka_unit_test(test_first_doubt),
         cmocka_unit_test(test_judging_twice),
+        cmocka_unit_test(test_every_byte_at_every_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

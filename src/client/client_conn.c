@@ -162,13 +162,28 @@ static void client_drive_exchange(struct client_conn *conn)
         exchange_stop(conn->x, END_CLIENT_ABORT);
 }
 
+/* A response that was sent early has not gone whole: until it has, no request behind it is begun. */
+static bool client_hold(struct client_conn *conn)
+{
+    if (conn->is_broken) {
+        client_ends_by(conn, METRICS_CLOSED_BROKEN);
+        client_set_state(conn, CLIENT_CLOSED);
+        return true;
+    }
+    if (client_work_has_unsent(conn->work))
+        return false;
+    conn->is_held = false;
+    client_set_state(conn, CLIENT_IDLE);
+    return true;
+}
+
 /* True while another look is worth it. */
 static bool client_drive_once(struct client_conn *conn)
 {
     switch (conn->state) {
     case CLIENT_IDLE:
     case CLIENT_HEAD:
-        return client_read_head(conn);
+        return conn->is_held ? client_hold(conn) : client_read_head(conn);
     case CLIENT_BUSY:
         client_drive_exchange(conn);
         return conn->state != CLIENT_BUSY;
@@ -269,6 +284,7 @@ static void client_stop(struct client_conn *conn, enum exchange_end end)
     client_drive(conn);
 }
 
+/* Within a request, or while a response that was sent early waits. */
 static void client_on_timer_busy(struct client_conn *conn)
 {
     static const struct {
@@ -287,7 +303,12 @@ static void client_on_timer_busy(struct client_conn *conn)
     }
     client_ends_by(conn, slow[end].why);
     conn->is_broken = conn->is_broken || slow[end].is_broken;
-    client_stop(conn, end);
+    if (conn->x != NULL) {
+        client_stop(conn, end);
+        return;
+    }
+    client_set_state(conn, CLIENT_CLOSED);
+    client_drive(conn);
 }
 
 static void client_begin_refusal(struct client_conn *conn, enum exchange_end end)
@@ -302,6 +323,10 @@ static void client_begin_refusal(struct client_conn *conn, enum exchange_end end
 static void client_on_timer(void *arg)
 {
     struct client_conn *conn = arg;
+    if (conn->is_held) {
+        client_on_timer_busy(conn);
+        return;
+    }
     switch (conn->state) {
     case CLIENT_BUSY:
         client_on_timer_busy(conn);

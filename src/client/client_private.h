@@ -54,6 +54,7 @@ struct client_conn {
     uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
     uint32_t requests;    /* that were begun */
     bool is_refused;      /* a quota has refused the last request */
+    bool is_held;         /* a response that was sent early waits in `out`, or cannot be sent */
     uint8_t early_misses; /* looks in vain (exchange_early.h), one after the other */
     uint8_t early_waits;  /* requests until the next look */
 };

@@ -140,13 +140,12 @@ static void client_admit(struct client_conn *conn, struct exchange_request *requ
 static bool client_may_refuse_early(struct client_conn *conn,
                                     const struct exchange_request *request)
 {
-    const struct client_work *work = conn->work;
     bool is_plain = request->framing.kind == HTTP_BODY_NONE && request->framing.keep_alive &&
                     !conn->is_1_0 && conn->framing == CLIENT_RAW && !conn->peer_is_unix;
     bool goes_on = !conn->env->is_draining &&
                    conn->requests + 1 < client_limits(conn)->requests_max &&
                    !conn->stream.is_readable; /* it has not ended; pipelines may have */
-    return is_plain && goes_on && !client_work_has_unsent(work) && conn->env->cork_len == 0;
+    return is_plain && goes_on && conn->env->cork_len == 0;
 }
 
 /* A quota has refused the request before this one: mostly it refuses this one too.  False: nothing has happened. */
@@ -168,8 +167,8 @@ static bool client_refuse_early(struct client_conn *conn, const struct exchange_
     conn->requests++;
     conn->keep_alive = conn->request_done = true;
     conn->is_last = conn->will_close = false;
-    client_send_whole(conn, response);
     client_set_state(conn, CLIENT_IDLE);
+    client_send_whole(conn, response);
     return true;
 }
 

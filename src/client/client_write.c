@@ -286,6 +286,7 @@ void client_send_whole(struct client_conn *conn, struct span response)
 {
     const struct iovec iov = {(char *)(uintptr_t)response.ptr, response.len};
     client_put(conn, &iov, 1);
+    conn->is_held = conn->is_broken || client_work_has_unsent(conn->work);
 }
 
 static void client_ops_flush(void *arg)

@@ -221,10 +221,13 @@ static bool look_for_route(struct looked *look)
     const struct span target = request->target.path;
     struct http_path path;
     struct http_fault fault;
+    bool has_odd_name = head->has_underscore || plan->identity_headers.has_underscore;
     if ((head->present & EARLY_SPECIAL) != 0 ||
-        identity_trust_has(&plan->trust, &request->peer_ip, false) ||
-        identity_find_alias(&plan->identity_headers, head) != NULL ||
-        identity_find_taken(&plan->identity_headers, head) != NULL)
+        (plan->trust.net_count != 0 &&
+         identity_trust_has(&plan->trust, &request->peer_ip, false)) ||
+        (has_odd_name && identity_find_alias(&plan->identity_headers, head) != NULL) ||
+        (http_head_has(head, HTTP_FIELD_CONNECTION) &&
+         identity_find_taken(&plan->identity_headers, head) != NULL))
         return false;
     if (target.len == 0 || target.len > EXCHANGE_OUT_BYTES ||
         http_path_judge(target, look->env->out, &path, &fault) != HTTP_PARSE_OK ||
@@ -266,7 +269,7 @@ static bool look_for_caller(struct looked *look)
         return false;
     const struct early_caller *caller = caller_of(env->early, &look->mark);
     look->caller = caller;
-    return caller->second == second_of(env) && caller->route == look->route &&
+    return caller->second == env->early->second && caller->route == look->route &&
            caller->generation == plan->generation &&
            memcmp(caller->mac, look->mark.mac, IDENTITY_KEY_BYTES) == 0;
 }

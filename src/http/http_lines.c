@@ -12,22 +12,24 @@
 #define LOOK          16 /* bytes that are looked at in one go, where SSE2 is */
 #define SHORT_LOOKS   4  /* before a value counts as long */
 
-/* How long the plain name of less than 32 bytes is that begins at `at`; what follows need not be a colon.  At least LOOK
- * bytes lie before `end`. */
+/* How long the plain name of less than 32 bytes is that begins at `at`; what follows need not be a colon.  0: it goes on to
+ * the end. */
 static ALWAYS_INLINE size_t name_len(const char *at, const char *end)
 {
+    const size_t room = (size_t)(end - at);
 #ifdef __SSE2__
-    unsigned stops = http_scan_not_plain(http_scan_load(at));
-    if (stops != 0)
-        return http_scan_first(stops);
-    if (end - at < 2 * LOOK)
-        return 0;
-    stops = http_scan_not_plain(http_scan_load(at + LOOK)) | 1U << 15;
-    return LOOK + http_scan_first(stops);
-#else
-    size_t room = (size_t)(end - at);
-    return http_scan_plain_portable(at, 0, room < 32 ? room - 1 : 31);
+    if (room >= LOOK) {
+        unsigned stops = http_scan_not_plain(http_scan_load(at));
+        if (stops != 0)
+            return http_scan_first(stops);
+        if (room >= 2 * LOOK) {
+            stops = http_scan_not_plain(http_scan_load(at + LOOK)) | 1U << 15;
+            return LOOK + http_scan_first(stops);
+        }
+    }
 #endif
+    const size_t len = http_scan_plain_portable(at, 0, room < 31 ? room : 31);
+    return len == room ? 0 : len;
 }
 
 #ifdef __SSE2__
@@ -139,11 +141,13 @@ static ALWAYS_INLINE void keep_line(struct http_head *head, struct reading *r, s
 void http_lines_read_portable(struct http_head *head, const char *buf, size_t stop, size_t *off,
                               unsigned max)
 {
+    if (*off >= stop || stop < LOOK)
+        return;
     struct reading r = begin(head, buf, stop, *off);
     const struct http_field *const room_end = head->fields + max;
-    while (r.end - r.at >= LOOK && r.field != room_end) {
+    while (r.field != room_end) {
         size_t len = name_len(r.at, r.end);
-        if (len == 0 || r.at[len] != ':')
+        if (len < 2 || r.at[len] != ':')
             break;
         const char *ending = value_end(r.at + len + 1, r.end);
         if (!ends_line(&r, ending))
@@ -214,6 +218,14 @@ WIDE static ALWAYS_INLINE size_t wide_name_len(const struct constants *c, const 
     return http_scan_first(wide_not_plain(c, wide_load(at)) | 1U << 31);
 }
 
+/* The same where fewer than WIDE_LOOK bytes are left; 0 when it goes on to their end. */
+WIDE static ALWAYS_INLINE size_t wide_last_name_len(const struct constants *c, const char *at,
+                                                    const char *last)
+{
+    unsigned stops = (unsigned)((uint64_t)wide_not_plain(c, wide_load(last)) >> (at - last));
+    return stops == 0 ? 0 : http_scan_first(stops);
+}
+
 /* While all are plain: the least byte, as signed, is none from 0x80 on and no control, and the greatest is not DEL. */
 WIDE static ALWAYS_INLINE const char *wide_skip(const struct constants *c, const char *at,
                                                 const char *end)
@@ -268,9 +280,9 @@ WIDE static void wide_lines(struct http_head *head, const char *buf, size_t stop
     struct reading r = begin(head, buf, stop, *off);
     const struct http_field *const room_end = head->fields + max;
     const char *const last = r.end - WIDE_LOOK;
-    while (r.at <= last && r.field != room_end) {
-        size_t len = wide_name_len(&c, r.at);
-        if (len < 2 || r.at[len] != ':') /* a single letter is no known name, and rare */
+    while (r.field != room_end) {
+        size_t len = r.at <= last ? wide_name_len(&c, r.at) : wide_last_name_len(&c, r.at, last);
+        if (len < 2 || r.at[len] != ':')
             break;
         const char *ending = wide_value_end(&c, r.at + len + 1, r.end);
         if (!ends_line(&r, ending))
@@ -283,9 +295,10 @@ WIDE static void wide_lines(struct http_head *head, const char *buf, size_t stop
 void http_lines_read(struct http_head *head, const char *buf, size_t stop, size_t *off,
                      unsigned max)
 {
-    if (stop >= WIDE_LOOK && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
+    if (*off < stop && stop >= WIDE_LOOK && __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("bmi"))
         wide_lines(head, buf, stop, off, max);
-    if (stop - *off >= LOOK) /* a last short line, or all of them */
+    else
         http_lines_read_portable(head, buf, stop, off, max);
 }
 #else

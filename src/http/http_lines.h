@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_lines.h - the field lines that nearly all are: whole, good, with a plain name of less than 32 bytes and a plain
+/* http_lines.h - the field lines that nearly all are: whole, good, with a plain name of 2 to 31 bytes and a plain
  * value.  Takes: bytes.  Gives: the fields of the first such lines, and where the first other one begins.  Never
  * judges that one, never reads at or past `stop`.  Only for this module. */
 #ifndef SLUICE_HTTP_LINES_H
@@ -7,7 +7,7 @@
 
 #include "http/http_head.h"
 
-/* From *off on; *off moves behind the last of them.  Fields beyond `max` are left where they are.  Like the parser it
+/* From *off on, which may lie beyond the stop; *off moves behind the last of them.  Fields beyond `max` are left where they are.  Like the parser it
  * notes present, repeated and first. */
 void http_lines_read(struct http_head *head, const char *buf, size_t stop, size_t *off,
                      unsigned max);

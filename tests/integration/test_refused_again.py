@@ -219,3 +219,33 @@ def test_what_a_response_gives_back_is_there_at_once(start, upstream, connect, m
     may_answer.set()
     assert waiting.read().status in (200, 503)
     assert client.ask("GET", "/", FIELDS).status == 200
+
+
+def test_a_client_that_takes_nothing_is_read_no_further(start, upstream, connect):
+    """Refusals that the client does not take hold up those behind them; in the end it has one for each request."""
+    asks, count = http.request("GET", "/", FIELDS), 40000
+    proxy = start(config_of(upstream(), ["user"], limits={"requests_per_connection": "unlimited"}))
+    wait_for_room(86400, 20)
+    client = connect(proxy, receive_buffer=4096)
+    assert [client.ask("GET", "/", FIELDS).status for _ in range(4)] == [200] + [429] * 3
+    sending = threading.Thread(target=client.send, args=(asks * count,), daemon=True)
+    sending.start()
+    proxy.requests(1000)  # the kernel takes thousands, and Sluice itself holds no more than 1 MiB of the 20
+    ids = set()
+    for _ in range(count):
+        reply = client.read()
+        assert reply.status == 429
+        ids.add(reply["X-request-id"])
+    assert len(ids) == count
+    sending.join(10)
+    assert client.ask("GET", "/", FIELDS).status == 429
+
+
+def test_a_client_that_never_takes_it_is_given_up(start, upstream, connect):
+    """Held up between requests, it has the time of keepalive."""
+    proxy = start(config_of(upstream(), ["user"], limits={"requests_per_connection": "unlimited", "keepalive": "1s", "write_stall": "1s"}))
+    wait_for_room(86400, 20)
+    client = connect(proxy)
+    assert [client.ask("GET", "/", FIELDS).status for _ in range(4)] == [200] + [429] * 3
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        client.send(http.request("GET", "/", FIELDS) * 100000)

@@ -202,8 +202,6 @@ void exchange_early_learn(struct exchange *x, struct span fields, struct span bo
 
 /* A request as far as it was looked at. */
 struct looked {
-    struct exchange_env *env;
-    const struct exchange_request *request;
     const struct plan_route *route;
     uint16_t identity;
     struct route_match match;
@@ -213,10 +211,10 @@ struct looked {
 };
 
 /* As the step ROUTE. */
-static bool look_for_route(struct looked *look)
+static bool look_for_route(struct exchange_env *env, const struct exchange_request *request,
+                           struct looked *look)
 {
-    const struct exchange_request *request = look->request;
-    const struct plan *plan = look->env->snapshot->plan;
+    const struct plan *plan = env->snapshot->plan;
     const struct http_head *head = request->head;
     const struct span target = request->target.path;
     struct http_path path;
@@ -230,8 +228,8 @@ static bool look_for_route(struct looked *look)
          identity_find_taken(&plan->identity_headers, head) != NULL))
         return false;
     if (target.len == 0 || target.len > EXCHANGE_OUT_BYTES ||
-        http_path_judge(target, look->env->out, &path, &fault) != HTTP_PARSE_OK ||
-        path.doubts != 0 || path.judged.ptr != target.ptr)
+        http_path_judge(target, env->out, &path, &fault) != HTTP_PARSE_OK || path.doubts != 0 ||
+        path.judged.ptr != target.ptr)
         return false;
     const struct route_query query = {
         .listener = request->listener->name,
@@ -246,10 +244,9 @@ static bool look_for_route(struct looked *look)
 }
 
 /* As the step IDENTIFY.  What has to be decoded first goes the usual way. */
-static bool look_for_caller(struct looked *look)
+static bool look_for_caller(struct exchange_env *env, const struct exchange_request *request,
+                            struct looked *look)
 {
-    const struct exchange_request *request = look->request;
-    struct exchange_env *env = look->env;
     const struct plan *plan = env->snapshot->plan;
     if (look->route->quota_count != 1 || look->route->quotas[0]->key_count != 1)
         return false;
@@ -276,10 +273,9 @@ static bool look_for_caller(struct looked *look)
 
 /* ---- refusing ---- */
 
-static void count(const struct looked *look, uint64_t bytes_out)
+static void count(const struct exchange_env *env, const struct exchange_request *request,
+                  const struct looked *look, uint64_t bytes_out)
 {
-    const struct exchange_env *env = look->env;
-    const struct exchange_request *request = look->request;
     struct metrics_block *metrics = env->loop->metrics;
     metrics_add(metrics, look->route->slot_requests, 1);
     metrics_add(metrics, METRICS_DECISION_REFUSE, 1);
@@ -294,10 +290,9 @@ static void count(const struct looked *look, uint64_t bytes_out)
     metrics_add(metrics, METRICS_BYTES_OUT, bytes_out);
 }
 
-static void record(const struct looked *look, const struct record_id *id, uint64_t bytes_out)
+static void record(struct exchange_env *env, const struct exchange_request *request,
+                   const struct looked *look, const struct record_id *id, uint64_t bytes_out)
 {
-    struct exchange_env *env = look->env;
-    const struct exchange_request *request = look->request;
     const struct plan *plan = env->snapshot->plan;
     char *line =
         span_eq(plan->log.access, SPAN("off")) ? NULL : loop_log_begin(env->ring, RECORD_LINE_MAX);
@@ -349,9 +344,7 @@ bool exchange_early_refuse(struct exchange_env *env, const struct exchange_reque
     struct looked look;
     if (early->second != second_of(env))
         return false;
-    look.env = env;
-    look.request = request;
-    if (!look_for_route(&look) || !look_for_caller(&look))
+    if (!look_for_route(env, request, &look) || !look_for_caller(env, request, &look))
         return false;
     struct early_text *text = text_of(early, env->snapshot->plan, look.route);
     if (text->serial != look.caller->serial)
@@ -362,7 +355,7 @@ bool exchange_early_refuse(struct exchange_env *env, const struct exchange_reque
     for (unsigned i = 0; i < text->id_count; i++)
         memcpy(text->bytes + text->ids[i], id.hex, RECORD_ID_HEX);
     *response = (struct span){text->bytes, text->len};
-    count(&look, text->len);
-    record(&look, &id, text->len);
+    count(env, request, &look, text->len);
+    record(env, request, &look, &id, text->len);
     return true;
 }

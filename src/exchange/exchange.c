@@ -202,6 +202,8 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     loop_task_init(&x->task, exchange_on_task, x);
     exchange_identify_request(x);
     x->is_after_refusal = request->is_after_refusal;
+    if (x->is_after_refusal)
+        x->orders = lease_orders(env->lease);
     env->open++;
     metrics_add(env->loop->metrics, METRICS_EXCHANGES_OPEN, 1);
     return x;

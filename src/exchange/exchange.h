@@ -185,6 +185,7 @@ struct exchange {
     /* set before use */
     uint64_t store_us; /* where is_decided */
     uint32_t cost;     /* where has_cost */
+    uint32_t orders;   /* lease_orders before the decision, where is_after_refusal */
     char *room;        /* room_bytes of the arena, for heads that env->out is too small for */
     struct lease_ask ask;
     struct route_match match;

@@ -43,6 +43,7 @@ struct early_caller {
     const struct plan_route *route;
     uint32_t generation; /* of the plan, which all pointers are into */
     uint32_t serial;     /* of the text */
+    uint32_t orders;     /* of operators, when it was asked */
     struct quota_decision decision;
     struct quota_charge charge;
 };
@@ -194,6 +195,7 @@ void exchange_early_learn(struct exchange *x, struct span fields, struct span bo
     caller->route = x->route;
     caller->generation = x->snapshot->plan->generation;
     caller->serial = text->serial;
+    caller->orders = x->orders;
     caller->decision = x->ask.decision;
     caller->charge = x->ask.charges[0];
 }
@@ -267,7 +269,7 @@ static bool look_for_caller(struct exchange_env *env, const struct exchange_requ
     const struct early_caller *caller = caller_of(env->early, &look->mark);
     look->caller = caller;
     return caller->second == env->early->second && caller->route == look->route &&
-           caller->generation == plan->generation &&
+           caller->generation == plan->generation && caller->orders == lease_orders(env->lease) &&
            memcmp(caller->mac, look->mark.mac, IDENTITY_KEY_BYTES) == 0;
 }
 

@@ -49,6 +49,9 @@ void lease_worker_return_all(struct lease_worker *worker);
  * again until then. */
 bool lease_worker_leave(struct lease_worker *worker);
 
+/* Changes when an operator may have made room for somebody.  Of the embedded store; 0 over Redis. */
+uint32_t lease_orders(const struct lease_worker *worker);
+
 /* True: ask->decision stands.  False: wait for done.  No ask waits longer than the decision timeout. */
 bool lease_decide(struct lease_worker *worker, struct lease_ask *ask);
 

@@ -240,6 +240,11 @@ static inline void decide_in_memory(struct lease_worker *worker, struct lease_as
     quota_decide_one(&ask->decision, charge, now_us);
 }
 
+uint32_t lease_orders(const struct lease_worker *worker)
+{
+    return worker->lease->memory == NULL ? 0 : store_memory_orders(worker->lease->memory);
+}
+
 bool lease_decide(struct lease_worker *worker, struct lease_ask *ask)
 {
     ask->pending = NULL;

@@ -62,6 +62,9 @@ MUST_USE enum err store_memory_operate(struct store_memory *store, const uint8_t
                                        const struct store_order *order, uint64_t now_us,
                                        struct store_subject *before);
 
+/* How many orders were carried out: who remembers a refusal forgets it when this has changed.  Any thread. */
+uint32_t store_memory_orders(const struct store_memory *store);
+
 /* Subjects in the table, those that are over and not yet replaced included; *max: how many there can
  * be.  Reads the whole index (2.3 bytes a subject): for status, not for traffic. */
 uint64_t store_memory_subjects(const struct store_memory *store, uint64_t *max);

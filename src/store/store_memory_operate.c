@@ -128,9 +128,9 @@ static void reset_cell(const struct store_memory *store, struct store_cell *cell
     set_note(cell, store_memory_note(cell) + (1U << STORE_MEMORY_GENERATION_SHIFT));
 }
 
-enum err store_memory_operate(struct store_memory *store, const uint8_t key[16],
-                              const struct store_order *order, uint64_t now_us,
-                              struct store_subject *before)
+static enum err operate(struct store_memory *store, const uint8_t key[16],
+                        const struct store_order *order, uint64_t now_us,
+                        struct store_subject *before)
 {
     struct store_cell *cell = store_cells_find_locked(&store->subjects, key);
     if (cell == NULL)
@@ -147,4 +147,19 @@ enum err store_memory_operate(struct store_memory *store, const uint8_t key[16],
     return store_memory_grant(store, key, order->extra, (uint32_t)now_s + order->for_s, now_s)
                ? ERR_OK
                : ERR_LIMIT;
+}
+
+uint32_t store_memory_orders(const struct store_memory *store)
+{
+    return atomic_load_explicit(&store->head->orders, memory_order_acquire);
+}
+
+/* Counted behind the change: a refusal that was learned before it is then of another count. */
+enum err store_memory_operate(struct store_memory *store, const uint8_t key[16],
+                              const struct store_order *order, uint64_t now_us,
+                              struct store_subject *before)
+{
+    enum err err = operate(store, key, order, now_us, before);
+    atomic_fetch_add_explicit(&store->head->orders, 1, memory_order_release);
+    return err;
 }

@@ -28,6 +28,7 @@ struct store_memory_grant {
 /* What cells do not have. */
 struct store_memory_head {
     _Alignas(STORE_CELLS_ALIGN) _Atomic uint32_t has_grants; /* there was one */
+    _Atomic uint32_t orders; /* carried out so far: see store_memory_orders */
 };
 
 /* Owner: the parent, and by fork every child.  Freed by: store_memory_free, in each of them.  Thread:

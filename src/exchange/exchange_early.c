@@ -9,6 +9,7 @@
 #include "exchange/exchange_private.h"
 #include "http/http_path.h"
 #include "http/http_write.h"
+#include "record/record_usual.h"
 
 #define EARLY_CALLERS    256 /* a power of two */
 #define EARLY_TEXTS      8   /* the same */
@@ -292,14 +293,70 @@ static void count(const struct exchange_env *env, const struct exchange_request 
     metrics_add(metrics, METRICS_BYTES_OUT, bytes_out);
 }
 
-static void record(struct exchange_env *env, const struct exchange_request *request,
-                   const struct looked *look, const struct record_id *id, uint64_t bytes_out)
+/* What the line has in the text that it shows: nothing of it is read beyond the head. */
+static inline bool is_within(const struct http_head *head, struct span text)
+{
+    return text.len == 0 || text.ptr + text.len + RECORD_USUAL_BEHIND <= head->base + head->bytes;
+}
+
+/* As exchange_record.c has it, for what is always so of what is kept. */
+static inline bool has_usual_line(const struct exchange_request *request, const struct looked *look,
+                                  struct span subject)
+{
+    const struct http_head *head = request->head;
+    const struct http_target *target = &request->target;
+    return head->method_id != HTTP_METHOD_OTHER && target->authority.len != 0 && subject.len != 0 &&
+           !http_head_has(head, HTTP_FIELD_X_REQUEST_ID) &&
+           look->caller->charge.quota->limit_count == 1 &&
+           target->authority.len + target->path.len + target->query.len <= RECORD_USUAL_TEXT_MAX &&
+           is_within(head, target->authority) && is_within(head, target->path) &&
+           is_within(head, target->query);
+}
+
+static inline __attribute__((always_inline)) struct record_usual
+gather_usual(struct exchange_env *env, const struct exchange_request *request,
+             const struct looked *look, const struct record_id *id, uint64_t bytes_out,
+             struct span subject)
 {
     const struct plan *plan = env->snapshot->plan;
-    char *line =
-        span_eq(plan->log.access, SPAN("off")) ? NULL : loop_log_begin(env->ring, RECORD_LINE_MAX);
-    if (line == NULL)
-        return;
+    const struct exchange_peer *peer = exchange_find_peer(env, &request->peer_ip);
+    const uint64_t total_us = env->loop->mono_us - request->began_us;
+    return (struct record_usual){
+        .memo = &env->lines,
+        .wall_us = env->loop->wall_us,
+        .generation = plan->generation,
+        .id = id,
+        .peer = {peer->text, peer->len},
+        .method_id = request->head->method_id,
+        .minor = request->head->minor,
+        .host = request->target.authority,
+        .path = request->target.path,
+        .query = request->target.query,
+        .bytes_in = request->head->bytes,
+        .bytes_out = bytes_out,
+        .listener = request->listener->name,
+        .route = look->route->rule->name,
+        .decision = &look->caller->decision,
+        .charge = &look->caller->charge,
+        .cost = look->route->cost.estimate,
+        .identity = plan->identities[look->identity].name,
+        .subject = subject,
+        .is_hashed = subject.ptr == look->mark.text,
+        .status = 429,
+        .end = exchange_ending(END_LIMITED)->name,
+        .t_header_us = total_us,
+        .t_connect_us = UINT64_MAX,
+        .t_first_us = UINT64_MAX,
+        .t_total_us = total_us,
+    };
+}
+
+static __attribute__((noinline)) char *write_whole(char *line, struct exchange_env *env,
+                                                   const struct exchange_request *request,
+                                                   const struct looked *look,
+                                                   const struct record_id *id, uint64_t bytes_out)
+{
+    const struct plan *plan = env->snapshot->plan;
     const struct record_subject subject = {
         .identity = plan->identities[look->identity].name,
         .text = exchange_subject_text(&look->value, &look->mark),
@@ -336,7 +393,32 @@ static void record(struct exchange_env *env, const struct exchange_request *requ
         .t_first_us = UINT64_MAX,
         .t_total_us = total_us,
     };
-    loop_log_commit(env->ring, (size_t)(record_access_write(line, &record) - line));
+    return record_access_write(line, &record);
+}
+
+static void record(struct exchange_env *env, const struct exchange_request *request,
+                   const struct looked *look, const struct record_id *id, uint64_t bytes_out)
+{
+    const struct span subject = exchange_subject_text(&look->value, &look->mark);
+    char *line = span_eq(env->snapshot->plan->log.access, SPAN("off"))
+                     ? NULL
+                     : loop_log_begin(env->ring, RECORD_LINE_MAX);
+    if (line == NULL)
+        return;
+    char *end = NULL;
+    if (has_usual_line(request, look, subject)) {
+        const struct record_usual usual = gather_usual(env, request, look, id, bytes_out, subject);
+        end = record_usual_write(line, &usual);
+    }
+    if (end == NULL) {
+        end = write_whole(line, env, request, look, id, bytes_out);
+        if (has_usual_line(request, look, subject)) {
+            const struct record_usual usual =
+                gather_usual(env, request, look, id, bytes_out, subject);
+            record_usual_learn(&usual);
+        }
+    }
+    loop_log_commit(env->ring, (size_t)(end - line));
 }
 
 bool exchange_early_refuse(struct exchange_env *env, const struct exchange_request *request,

@@ -114,10 +114,12 @@ static inline bool record_is_usual(const struct exchange *x)
 {
     const struct quota_charge *charge = x->ask.charges;
     const struct quota_decision *decision = &x->ask.decision;
+    if (!x->has_head) /* then neither head nor target is set */
+        return false;
     /* One sum of what is mostly not there costs half of asking for each. */
     size_t more = x->parent_id.len | x->upstream_id.len | x->tier.len | x->shadow_count |
                   (uintptr_t)x->ask.hold | (uintptr_t)x->shadow_hold | (size_t)x->fault.id |
-                  (size_t)x->is_last | (size_t)x->peer_is_unix | (size_t)!x->has_head |
+                  (size_t)x->is_last | (size_t)x->peer_is_unix |
                   (size_t)x->target.is_absolute; /* its path may be a text of ours */
     if (more != 0 || x->head.method_id == HTTP_METHOD_OTHER || x->route == NULL ||
         x->target.authority.len == 0 || record_path(x).len == 0 ||

@@ -183,7 +183,9 @@ static bool client_drive_once(struct client_conn *conn)
     switch (conn->state) {
     case CLIENT_IDLE:
     case CLIENT_HEAD:
-        return conn->is_held ? client_hold(conn) : client_read_head(conn);
+        if (conn->is_held)
+            return client_hold(conn);
+        return client_read_head(conn) && !client_is_at_rest(conn); /* after an early response */
     case CLIENT_BUSY:
         client_drive_exchange(conn);
         return conn->state != CLIENT_BUSY;

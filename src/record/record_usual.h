@@ -149,6 +149,20 @@ record_put_value(struct fmt_json *json, char *out, struct span text, size_t max)
             out[text.len] = '"';
             return out + text.len + 1;
         }
+    } else if (text.len <= 48) { /* the last sixteen overlap those before */
+        __m128i low = _mm_loadu_si128((const __m128i *)(const void *)text.ptr);
+        __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(text.ptr + 16));
+        __m128i last = _mm_loadu_si128((const __m128i *)(const void *)(text.ptr + text.len - 16));
+        __m128i special =
+            _mm_or_si128(_mm_or_si128(fmt_json_special16(low), fmt_json_special16(high)),
+                         fmt_json_special16(last));
+        if (_mm_movemask_epi8(special) == 0) {
+            _mm_storeu_si128((__m128i *)(void *)out, low);
+            _mm_storeu_si128((__m128i *)(void *)(out + 16), high);
+            _mm_storeu_si128((__m128i *)(void *)(out + text.len - 16), last);
+            out[text.len] = '"';
+            return out + text.len + 1;
+        }
     }
 #endif
     return fmt_json_value_long(json, out, text, max);

@@ -184,8 +184,8 @@ static char *client_write_head(struct client_conn *conn, char *at,
 /* If the same comes again, it may be known (see exchange_again.h). */
 static uint16_t client_refused_bytes(const struct exchange *x)
 {
-    bool may_be_known =
-        x->has_head && x->head.bytes <= EXCHANGE_AGAIN_BYTES_MAX && !x->peer_is_unix;
+    bool may_be_known = x->has_head && x->head.bytes <= EXCHANGE_AGAIN_BYTES_MAX &&
+                        !x->peer_is_unix && x->certificate.len == 0;
     return may_be_known ? (uint16_t)x->head.bytes : 0;
 }
 

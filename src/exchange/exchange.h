@@ -80,7 +80,10 @@ struct exchange_request {
     const struct plan_listener *listener;
     struct ip peer_ip;
     bool peer_is_unix;
-    bool is_last; /* that the connection may carry, by limits.requests_per_connection */
+    struct span tls_record; /* what the log says of the connection's TLS; empty: plain */
+    struct span
+        certificate; /* the fingerprint of the client's; empty: none.  Both outlive the exchange */
+    bool is_last;    /* that the connection may carry, by limits.requests_per_connection */
     const struct exchange_again *again; /* the head is known from this; or NULL */
     uint32_t again_number;              /* or exchange_again_find's; 0: it was not asked */
     uint64_t began_us;                  /* first byte of the head, monotonic */
@@ -157,6 +160,8 @@ struct exchange {
     uint64_t body_bytes;          /* of the request, so far */
     uint64_t began_us, headed_us, store_us, connect_us, connected_us, sent_us, first_us;
     struct span judged, server, upstream_id, parent_id;
+    struct span tls_record, certificate; /* of the client's connection, as in the request */
+    const char *tls_fault;               /* why the last server could not be spoken to; or NULL */
     char *room; /* of the arena, for heads that env->out is too small for */
     size_t room_bytes;
     struct exchange_lookups *lookups;   /* NULL: nothing was looked up */

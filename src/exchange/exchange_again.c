@@ -164,8 +164,8 @@ static bool is_plain_request(const struct exchange *x)
 {
     return x->has_head && x->framing.kind == HTTP_BODY_NONE && !x->framing.expect_continue &&
            !http_head_has(&x->head, HTTP_FIELD_UPGRADE) && !x->is_trusted && !x->peer_is_unix &&
-           x->head.field_count <= AGAIN_FIELDS_MAX && x->fault.id == HTTP_FAULT_NONE &&
-           span_eq(x->judged, x->target.path);
+           x->certificate.len == 0 && x->head.field_count <= AGAIN_FIELDS_MAX &&
+           x->fault.id == HTTP_FAULT_NONE && span_eq(x->judged, x->target.path);
 }
 
 static bool is_plain_route(const struct plan_route *route)

@@ -33,6 +33,13 @@ static struct span record_proto(const struct exchange *x)
     return x->head.minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
 }
 
+static struct span record_reason(const struct exchange *x)
+{
+    if (x->fault.id != HTTP_FAULT_NONE)
+        return span_of(http_fault_name(x->fault.id));
+    return x->end == END_UPSTREAM_TLS ? span_of(x->tls_fault) : SPAN_NONE;
+}
+
 static struct span record_path(const struct exchange *x)
 {
     return x->judged.len != 0 ? x->judged : x->target.path;
@@ -73,6 +80,7 @@ static void record_line(struct exchange *x)
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
         .listener = x->listener->name,
+        .tls = x->tls_record,
         .route = route == NULL ? SPAN_NONE : route->rule->name,
         .upstream = is_sent ? plan->upstreams[route->upstream].name : SPAN_NONE,
         .server = x->server,
@@ -92,8 +100,7 @@ static void record_line(struct exchange *x)
         .subject_count = x->subject_count,
         .status = x->status,
         .end = exchange_ending(x->end)->name,
-        .reason =
-            x->fault.id == HTTP_FAULT_NONE ? SPAN_NONE : span_of(http_fault_name(x->fault.id)),
+        .reason = record_reason(x),
         .close = x->is_last ? SPAN("requests") : SPAN_NONE,
         .t_header_us = record_since(x->began_us, x->headed_us),
         .t_store_us = x->is_decided ? x->store_us : UINT64_MAX,

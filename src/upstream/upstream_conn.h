@@ -50,8 +50,11 @@ struct upstream_conn {
     struct http_body body;
 };
 
-/* Has the connect been settled?  ERR_OK, ERR_AGAIN, or ERR_SYSTEM with errno. */
+/* Has the connect been settled, with its TLS?  ERR_OK, ERR_AGAIN, or ERR_SYSTEM with errno. */
 MUST_USE enum err upstream_conn_established(struct upstream_conn *conn);
+/* Why its TLS has failed, as a sentence and as a word; NULL when that is not the reason. */
+const char *upstream_conn_tls_why(const struct upstream_conn *conn);
+const char *upstream_conn_tls_word(const struct upstream_conn *conn);
 
 /* Send a request: head is "METHOD target HTTP/1.1\r\n" and all fields with the framing's, and the empty
  * line.  Small heads wait for data or flush.  False: the connection is broken and nothing of this request

@@ -21,16 +21,16 @@ static bool say(char why[NET_TLS_WHY_BYTES], const char *sentence)
 }
 
 /* What a server gives is for the next connection to the same one; of TLS 1.3 it may give several, the last one is kept.
- * 1: the reference is taken. */
+ * A copy: OpenSSL spoils the session of a connection that breaks off, and servers that just close are many. */
 static int take_session(SSL *ssl, SSL_SESSION *given)
 {
     const struct net_stream *stream = SSL_get_app_data(ssl);
     struct net_tls_kept *kept = stream->tls == NULL ? NULL : stream->tls->kept;
-    if (kept == NULL)
-        return 0;
-    net_tls_kept_drop(kept);
-    kept->session = given;
-    return 1;
+    if (kept != NULL) {
+        net_tls_kept_drop(kept);
+        kept->session = SSL_SESSION_dup(given); /* NULL: a whole handshake next time */
+    }
+    return 0; /* no reference is taken */
 }
 
 static bool take_authorities(struct net_tls *tls, struct span pem, char why[NET_TLS_WHY_BYTES])

@@ -104,8 +104,10 @@ void net_tls_keep(struct net_stream *stream, struct net_tls_kept *kept)
 {
     struct net_tls_session *session = stream->tls;
     session->kept = kept;
-    if (kept->session != NULL)
-        (void)SSL_set_session(session->ssl, kept->session); /* refused: a whole handshake */
+    SSL_SESSION *copy = kept->session == NULL ? NULL : SSL_SESSION_dup(kept->session);
+    if (copy != NULL)
+        (void)SSL_set_session(session->ssl, copy); /* refused: a whole handshake */
+    SSL_SESSION_free(copy);
     ERR_clear_error();
 }
 

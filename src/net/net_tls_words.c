@@ -88,7 +88,7 @@ static void explain_verdict(struct net_tls_session *session, long verdict)
 void net_tls_explain(struct net_tls_session *session, int error)
 {
     char sentence[NET_TLS_WHY_BYTES];
-    unsigned long fault = ERR_peek_error();
+    unsigned long fault = ERR_peek_last_error(); /* what led to it stands before it */
     bool is_ssl = ERR_GET_LIB(fault) == ERR_LIB_SSL;
     int reason = ERR_GET_REASON(fault);
     const char *text = ERR_reason_error_string(fault);

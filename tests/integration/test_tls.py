@@ -629,7 +629,7 @@ def test_drain(start, upstream, connect, authority):
         go.wait(20)
         return http.response(body=b"late")
 
-    proxy = start(secured(forward(upstream(answer=answer)), authority.issue("a.example").config))
+    proxy = start({**secured(forward(upstream(answer=answer)), authority.issue("a.example").config), "workers": 1})
     idle = connect(proxy, tls=client_context(authority), name="a.example")
     busy = connect(proxy, tls=client_context(authority), name="a.example")
     wait_for(lambda: metrics_of(proxy)["sluice_tls_connections_open"] == 2, "both are there")

@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from .ports import take_port
+
 _DAY = datetime.timedelta(days=1)
 
 
@@ -120,3 +122,21 @@ def server_context(pair, authority=None, version=None):
     if version is not None:
         context.minimum_version = context.maximum_version = version
     return context
+
+
+class Everywhere:
+    """One authority, and what it takes to secure every connection of a test."""
+
+    def __init__(self, folder):
+        self.authority = Authority(folder)
+        self.pair = self.authority.issue("test.local", "127.0.0.1", "localhost", stem="site")
+        self.client, self.server = client_context(self.authority), server_context(self.pair)
+
+    def secure(self, config):
+        config = {"listen": [{"address": f"127.0.0.1:{take_port()}"}], **config}
+        config["listen"] = [{**listener, "tls": self.pair.config} for listener in config["listen"]]
+        if "upstreams" in config:
+            tls = {"ca": self.authority.file, "server_name": "localhost"}
+            config["upstreams"] = {name: {**upstream, "tls": tls, "timeouts": {"connect": "20s", **upstream.get("timeouts", {})}}
+                                   for name, upstream in config["upstreams"].items()}  # many handshakes at once are slow in Python
+        return config

@@ -25,7 +25,7 @@ class Link:
     def _receive(self):
         try:
             data = self.sock.recv(65536)
-        except (ConnectionResetError, ssl.SSLEOFError):
+        except (ConnectionResetError, ssl.SSLError):
             data = b""
         if not data:
             self.has_ended.set()

@@ -2,6 +2,7 @@
 """What `sluice check` says about certificates before a client sees them."""
 import json
 import pathlib
+import re
 
 import pytest
 from harness.configs import forward, respond
@@ -156,3 +157,31 @@ def test_keys_are_not_shown(check, verb, authority, tmp_path):
     assert check(listening(pair.config))[0] == 0
     dump = verb("check", "-c", tmp_path / "sluice.json", "--dump").stdout
     assert pair.key in dump and "PRIVATE KEY" not in dump
+
+
+PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "tls.md").read_text()
+EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_examples_of_the_page(verb, authority, tmp_path, example):
+    """They are good as they stand, with the files that they name beside them."""
+    pair = authority.issue("a.example", stem="site")
+    for name, source in {"site.crt": pair.certificate, "site.key": pair.key, "clients.pem": authority.file, "servers.pem": authority.file}.items():
+        (tmp_path / name).write_bytes(pathlib.Path(source).read_bytes())
+    (tmp_path / "sluice.json").write_text(example)
+    done = verb("check", "-c", tmp_path / "sluice.json", env={"SLUICE_SUBJECT_SECRET": "x" * 32})
+    assert (done.returncode, "warning" in done.stdout + done.stderr) == (0, False), done.stderr
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 3
+
+
+def test_the_page_names_every_reason():
+    """The words of the program, and no others."""
+    sources = [pathlib.Path(__file__).resolve().parents[2] / "src" / "net" / name for name in ("net_tls_words.c", "net_tls_session.c")]
+    text = "".join(source.read_text() for source in sources)
+    words = set(re.findall(r'"([a-z_]{4,30})",\s*"', text)) | set(re.findall(r'net_tls_say\(session, "([a-z_]+)"', text))
+    table = PAGE.split("| `reason` | meaning |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`([a-z_]+)`", table)) == words

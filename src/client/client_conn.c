@@ -351,6 +351,7 @@ static bool client_is_between_requests(struct client_conn *conn)
 void client_drain(struct client_env *env)
 {
     env->is_draining = true;
+    client_tls_drain(env);
     LIST_EACH_SAFE (node, &env->conns) {
         struct client_conn *conn = LIST_OF(node, struct client_conn, node);
         if (client_is_between_requests(conn)) {

@@ -151,6 +151,8 @@ bool client_has_work(struct client_conn *conn);
 /* client_tls.c: the handshake comes before anything else; false: no memory. */
 bool client_tls_begin(struct client_conn *conn);
 void client_tls_on_timeout(struct client_conn *conn);
+/* Who has not begun a handshake need not. */
+void client_tls_drain(struct client_env *env);
 /* A connection that is closed, or serves requests from here on, is in no handshake. */
 void client_tls_leave(struct client_conn *conn);
 

@@ -58,6 +58,15 @@ void client_tls_on_timeout(struct client_conn *conn)
     client_end(conn, METRICS_CLOSED_TLS_HANDSHAKE);
 }
 
+void client_tls_drain(struct client_env *env)
+{
+    LIST_EACH_SAFE (node, &env->handshakes) {
+        struct client_conn *conn = LIST_OF(node, struct client_conn, node);
+        if (!net_stream_has_input(&conn->stream))
+            client_end(conn, METRICS_CLOSED_DRAIN);
+    }
+}
+
 /* From here on it is one of those that are served. */
 static void client_tls_move(struct client_conn *conn)
 {

@@ -38,6 +38,7 @@ static void exchange_on_upstream_deadline(void *arg)
              x->snapshot->plan->upstreams[x->route->upstream].name.ptr,
              is_connecting ? "connecting took too long" : "no answer in time");
     if (is_connecting) {
+        x->tls_fault = NULL;
         upstream_failed(&x->conn);
         exchange_run(x); /* the next server, if there is one */
         return;

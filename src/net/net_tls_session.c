@@ -182,15 +182,21 @@ static bool session_note_peer(struct net_tls_session *session)
     return true;
 }
 
+static ssize_t session_peek_raw(const struct net_stream *stream, unsigned char *byte)
+{
+    ssize_t n;
+    do
+        n = recv(stream->fd, byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 /* The first byte tells TLS from everything else, before a client has cost more than a socket. */
 static enum err session_first_byte(struct net_stream *stream)
 {
     struct net_tls_session *session = stream->tls;
     unsigned char byte;
-    ssize_t n;
-    do
-        n = recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = session_peek_raw(stream, &byte);
     if (n < 0 && errno == EAGAIN) {
         stream->is_readable = false;
         return ERR_AGAIN;
@@ -399,12 +405,14 @@ ssize_t net_tls_writev(struct net_stream *stream, const struct iovec *iov, int c
 static int session_peek(struct net_stream *stream)
 {
     struct net_tls_session *session = stream->tls;
-    char byte;
+    unsigned char byte;
     size_t n;
     if (session->is_dead)
         return SSL_ERROR_SSL;
-    if (!session->is_shaken)
-        return SSL_ERROR_WANT_READ;
+    if (session->ssl == NULL)
+        return session_peek_raw(stream, &byte) < 0 ? SSL_ERROR_WANT_READ : SSL_ERROR_NONE;
+    if (!session->is_shaken) /* somebody is saying something */
+        return SSL_ERROR_NONE;
     stream->is_readable = true; /* ask the kernel */
     session_begin_call(session);
     int result = SSL_peek_ex(session->ssl, &byte, 1, &n);

@@ -644,6 +644,28 @@ def test_drain(start, upstream, connect, authority):
     assert proxy.wait_exit() == 0
 
 
+def test_silent_clients_do_not_delay_the_end(start, connect, authority):
+    """Who is in a handshake may finish it, and is told then; who has not begun one is not waited for."""
+    proxy = start({**secured(respond(), authority.issue("a.example").config), "workers": 1,
+                   "limits": {"tls_handshake_timeout": "1h", "drain_timeout": "1h"}})
+    silent, begun = connect(proxy), connect(proxy)
+    session, incoming, outgoing = hello()
+    begun.send(outgoing.read())
+    incoming.write(begun.sock.recv(1))
+    wait_for(lambda: metrics_of(proxy)["sluice_tls_handshakes_open"] == 2, "both are there")
+    proxy.signal(signal.SIGTERM)
+    assert silent.expect_gone() == b""
+    while True:
+        try:
+            session.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            incoming.write(begun.sock.recv(65536))
+    begun.send(outgoing.read())
+    assert begun.expect_gone()
+    assert proxy.wait_exit() == 0
+
+
 def test_unix_socket(start, connect, authority, tmp_path):
     path = str(tmp_path / "s.sock")
     config = secured(respond(), authority.issue("a.example").config)

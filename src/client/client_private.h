@@ -83,8 +83,9 @@ static inline void client_request(const struct client_conn *conn, struct exchang
     request->listener = &conn->door->listener;
     request->peer_ip = conn->peer_ip;
     request->peer_is_unix = conn->peer_is_unix;
-    request->tls_record = net_tls_record(&conn->stream);
-    request->certificate = net_tls_fingerprint(&conn->stream);
+    const bool is_tls = conn->stream.tls != NULL;
+    request->tls_record = is_tls ? net_tls_record(&conn->stream) : SPAN_NONE;
+    request->certificate = is_tls ? net_tls_fingerprint(&conn->stream) : SPAN_NONE;
     request->is_last = false;
     request->again = NULL;
     request->again_number = 0;

@@ -135,7 +135,7 @@ enum err net_tls_serve(struct net_stream *stream, struct net_tls_server *server,
 static char *record_text(char *at, const char *before, const char *text)
 {
     at = fmt_span(at, span_of(before));
-    for (unsigned i = 0; text[i] != '\0' && i < SESSION_NAME_MAX; i++) {
+    for (unsigned i = 0; i < SESSION_NAME_MAX && text[i] != '\0'; i++) {
         char byte = text[i];
         bool is_plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
                         (byte >= '0' && byte <= '9') || byte == '.' || byte == '-' || byte == '_';

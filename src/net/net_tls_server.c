@@ -388,11 +388,10 @@ SSL *net_tls_server_ssl(const struct net_tls_server *server, struct net_stream *
     SSL *ssl = SSL_new(server->pairs[0].context);
     if (ssl == NULL)
         return NULL;
-    if (!net_tls_bio_attach(ssl, server->method, stream)) {
+    if (!net_tls_bio_attach(ssl, server->method, stream) || SSL_set_app_data(ssl, stream) != 1) {
         SSL_free(ssl);
         return NULL;
     }
-    SSL_set_app_data(ssl, stream);
     SSL_set_accept_state(ssl);
     return ssl;
 }

@@ -89,9 +89,8 @@ enum err net_tls_begin(struct net_stream *stream, const struct net_tls *tls, str
     ERR_clear_error();
     session->ssl = SSL_new(tls->context);
     if (session->ssl == NULL || !net_tls_bio_attach(session->ssl, tls->method, stream) ||
-        !session_set_name(session, name))
+        SSL_set_app_data(session->ssl, stream) != 1 || !session_set_name(session, name))
         goto fail;
-    SSL_set_app_data(session->ssl, stream);
     SSL_set_connect_state(session->ssl);
     return ERR_OK;
 fail:

@@ -11,7 +11,7 @@ from harness import http
 from harness.configs import forward
 from harness.metrics import scrape
 from harness.ports import take_port
-from harness.tls import Authority, server_context
+from harness.tls import Authority, client_context, server_context
 from harness.upgrade import HANDSHAKE, accept_of
 from harness.upstream import hello
 from harness.waiting import wait_for
@@ -296,4 +296,56 @@ def test_tunnel(start, upstream, connect, authority):
     sender.join()
     client.end_output()
     client.expect_end()
+    assert proxy.requests(1)[0]["end"] == "ok"
+
+
+def test_a_tunnel_whose_client_ends_first(start, upstream, connect, authority):
+    """Half of it: the client has said its end (close_notify) and still reads; both ends are passed on as ends."""
+    seen = []
+
+    def serve(link):
+        message = link.read_request_head()
+        link.send(f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                  f"Sec-WebSocket-Accept: {accept_of(message['Sec-WebSocket-Key'])}\r\n\r\n".encode())
+        said = bytes(link.reader.buffer)
+        while got := link.sock.recv(65536):  # a close_notify is an end here, anything else an exception
+            said += got
+        seen.append(said)
+        link.send(b"last words")
+        link.sock.unwrap()
+
+    server = upstream(serve, tls=server_context(authority.issue("127.0.0.1")))
+    config = towards(server, {"ca": authority.file})
+    config["routes"][0]["upgrade"] = ["websocket"]
+    config["listen"] = [{"address": f"127.0.0.1:{take_port()}", "tls": authority.issue("a.example").config}]
+    proxy = start(config)
+    client = connect(proxy)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = client_context(authority).wrap_bio(incoming, outgoing, server_hostname="a.example")
+
+    def until(step):
+        while True:
+            try:
+                result = step()
+                client.send(outgoing.read())
+                return result
+            except ssl.SSLWantReadError:
+                client.send(outgoing.read())
+                data = client.sock.recv(65536)
+                incoming.write(data) if data else incoming.write_eof()
+
+    until(session.do_handshake)
+    session.write(http.request("GET", "/", HANDSHAKE))
+    said = b""
+    while b"\r\n\r\n" not in said:
+        said += until(lambda: session.read(65536))
+    assert said.startswith(b"HTTP/1.1 101 ")
+    session.write(b"question")
+    with pytest.raises(ssl.SSLWantReadError):
+        session.unwrap()
+    client.send(outgoing.read())
+    rest = b""
+    while not rest.endswith(b"last words"):
+        rest += until(lambda: session.read(65536))
+    assert seen == [b"question"] and rest == b"last words"
     assert proxy.requests(1)[0]["end"] == "ok"

@@ -101,7 +101,7 @@ void net_tls_explain(struct net_tls_session *session, int error)
     } else if (words != NULL) {
         net_tls_say(session, words->word, words->sentence);
     } else if (is_ssl && reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-        snprintf(sentence, sizeof(sentence), "it ended the connection without a word%s", during);
+        snprintf(sentence, sizeof(sentence), "it closed the connection without a word%s", during);
         net_tls_say(session, "closed", sentence);
     } else if (fault != 0) {
         snprintf(sentence, sizeof(sentence), "TLS failed%s: %s", during,

@@ -79,6 +79,12 @@ static inline void net_stream_look_again(struct net_stream *stream)
     stream->is_readable = stream->fd >= 0;
 }
 
+/* Are the descriptor's bytes those that are read and written here?  Only then may anybody else move them. */
+static inline bool net_stream_is_plain(const struct net_stream *stream)
+{
+    return stream->tls == NULL;
+}
+
 /* Bytes that were written and that the peer's side has not acknowledged yet (a Unix socket's count includes what
  * the kernel needs for them). */
 size_t net_stream_unsent(const struct net_stream *stream);

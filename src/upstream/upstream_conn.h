@@ -80,7 +80,8 @@ static inline bool upstream_conn_is_blocked(const struct upstream_conn *conn)
 
 static inline bool upstream_conn_takes_pipe(const struct upstream_conn *conn)
 {
-    return !conn->body_chunked && !conn->is_broken && !upstream_conn_is_blocked(conn);
+    return !conn->body_chunked && !conn->is_broken && !upstream_conn_is_blocked(conn) &&
+           net_stream_is_plain(&conn->stream);
 }
 
 /* Could upstream_conn_read say anything but UPSTREAM_WAIT?  Before an answer begins: only when the kernel has told of
@@ -129,7 +130,8 @@ static inline enum upstream_event upstream_conn_read(struct upstream_conn *conn,
 /* Can what comes next of the response be passed on unseen? */
 static inline bool upstream_conn_gives_pipe(const struct upstream_conn *conn)
 {
-    return conn->in_body && conn->left == 0 && http_body_passable(&conn->body) != 0;
+    return conn->in_body && conn->left == 0 && http_body_passable(&conn->body) != 0 &&
+           net_stream_is_plain(&conn->stream);
 }
 /* The same as upstream_conn_read, but UPSTREAM_DATA is in the (empty) pipe.  WAIT and pipe->is_unfit: read it instead. */
 enum upstream_event upstream_conn_read_pipe(struct upstream_conn *conn, struct net_pipe *pipe);

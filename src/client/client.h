@@ -15,19 +15,21 @@
  * client_door_unref.  Thread: the worker's. */
 struct client_door {
     unsigned refs;
-    struct plan_listener listener; /* name and address_text are its own */
+    struct plan_listener listener; /* name and address_text are its own, tls is a reference */
 };
 
 struct client_door *client_door_new(const struct plan_listener *listener);
 void client_door_unref(struct client_door *door);
 
 struct client_work;
+struct net_tls_tickets;
 
 /* What the workers of the process count together; all borrowed. */
 struct client_shared {
     atomic_uint *connections;     /* client connections that are open */
     _Atomic uint64_t *head_bytes; /* held by incomplete heads */
     struct client_addresses *addresses;
+    const struct net_tls_tickets *tickets; /* may be NULL */
 };
 
 #define CLIENT_REFUSED_MAX 16
@@ -43,6 +45,8 @@ struct client_env {
     struct exchange_env *exchanges; /* borrowed */
     struct client_shared shared;
     struct list conns, spare;
+    struct list handshakes; /* those in a TLS handshake, the oldest first */
+    unsigned handshake_count;
     struct client_work *spare_work; /* a list */
     unsigned count, spare_work_count;
     bool is_draining;

@@ -12,6 +12,7 @@
 #include "client/client_private.h"
 #include "exchange/exchange_refusal.h"
 #include "identity/identity.h"
+#include "net/net_tls_server.h"
 
 #define REFUSED_LINGER_US 1000000
 
@@ -33,13 +34,16 @@ struct client_door *client_door_new(const struct plan_listener *listener)
     text += listener->name.len;
     memcpy(text, listener->address_text.ptr, listener->address_text.len);
     door->listener.address_text = (struct span){text, listener->address_text.len};
+    door->listener.tls = net_tls_server_ref(listener->tls);
     return door;
 }
 
 void client_door_unref(struct client_door *door)
 {
-    if (door != NULL && --door->refs == 0)
-        free(door);
+    if (door == NULL || --door->refs != 0)
+        return;
+    net_tls_server_free(door->listener.tls);
+    free(door);
 }
 
 enum err client_env_init(struct client_env *env, struct exchange_env *exchanges,
@@ -49,6 +53,7 @@ enum err client_env_init(struct client_env *env, struct exchange_env *exchanges,
         .exchanges = exchanges, .shared = *shared, .cork = malloc(CLIENT_CORK_BYTES)};
     list_init(&env->conns);
     list_init(&env->spare);
+    list_init(&env->handshakes);
     loop_timer_init(&env->refused_timer, client_on_refused_timer, env);
     for (unsigned i = 0; i < CLIENT_REFUSED_MAX; i++)
         env->refused[i].fd = -1;
@@ -142,7 +147,10 @@ static void client_refuse_connection(struct client_env *env, const struct client
         .end = end,
     };
     struct span response = exchange_refusal_write(env->exchanges, &refusal);
-    ssize_t sent = send(fd, response.ptr, response.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = -1;
+    if (door->listener.tls ==
+        NULL) /* under TLS it would be no answer, and a handshake costs too much */
+        sent = send(fd, response.ptr, response.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     client_say_refused(env, end);
     exchange_refusal_record(env->exchanges, &refusal, sent < 0 ? 0 : (size_t)sent);
     client_linger_refused(env, fd);

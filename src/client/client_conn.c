@@ -9,8 +9,6 @@
 #define CLIENT_LINGER_PAUSE_US 2000000
 #define CLIENT_LOOKS_MAX       64 /* a turn: one that pipelines without end must not starve the others */
 
-static void client_drive(struct client_conn *conn);
-
 /* ---- states ---- */
 
 static uint64_t client_due(const struct client_conn *conn)
@@ -18,6 +16,8 @@ static uint64_t client_due(const struct client_conn *conn)
     const struct plan_limits *limits = client_limits(conn);
     uint64_t now_us = client_loop(conn)->mono_us;
     switch (conn->state) {
+    case CLIENT_HANDSHAKE:
+        return now_us + limits->tls_handshake_timeout_us;
     case CLIENT_IDLE:
         return now_us + limits->keepalive_us;
     case CLIENT_HEAD:
@@ -48,6 +48,10 @@ static void client_free(struct client_conn *conn)
     metrics_add(metrics, conn->why == 0 ? METRICS_CLOSED_CLIENT : conn->why, 1);
     loop_timer_cancel(&conn->timer);
     client_work_give(env, &conn->work);
+    if (conn->is_handshaking)
+        client_tls_leave(conn);
+    if (conn->is_secured)
+        metrics_sub(metrics, METRICS_TLS_OPEN, 1);
     net_stream_close(&conn->stream);
     client_leave(conn);
 }
@@ -221,7 +225,7 @@ static void client_on_task(void *arg)
     client_drive(work->conn);
 }
 
-static bool client_has_work(struct client_conn *conn)
+bool client_has_work(struct client_conn *conn)
 {
     if (conn->work == NULL)
         conn->work = client_work_take(conn->env, conn, client_on_task);
@@ -239,8 +243,7 @@ static void client_rest(struct client_conn *conn)
     client_free(conn);
 }
 
-/* Go on as far as possible; may free the connection. */
-static void client_drive(struct client_conn *conn)
+void client_drive(struct client_conn *conn)
 {
     unsigned looks = 0;
     if (!client_has_work(conn)) {
@@ -267,7 +270,7 @@ static void client_drive(struct client_conn *conn)
         client_rest(conn);
 }
 
-static void client_on_ready(struct net_stream *stream, void *arg)
+void client_on_ready(struct net_stream *stream, void *arg)
 {
     struct client_conn *conn = arg;
     (void)stream;
@@ -333,6 +336,9 @@ static void client_on_timer(void *arg)
     case CLIENT_BUSY:
         client_on_timer_busy(conn);
         break;
+    case CLIENT_HANDSHAKE:
+        client_tls_on_timeout(conn);
+        break;
     case CLIENT_HEAD:
         client_ends_by(conn, METRICS_CLOSED_HEADER_TIMEOUT);
         client_begin_refusal(conn, END_HEADER_TIMEOUT);
@@ -360,7 +366,17 @@ void client_begin_serving(struct client_conn *conn, int fd)
     loop_timer_init(&conn->timer, client_on_timer, conn);
     client_set_state(conn, CLIENT_IDLE);
     net_stream_adopt(&conn->stream, loop, fd, client_on_ready, conn);
-    client_drive(conn); /* mostly the request has come together with the connection */
+    if (conn->door->listener.tls == NULL)
+        client_drive(conn); /* mostly the request has come together with the connection */
+    else if (!client_tls_begin(conn))
+        client_free(conn);
+}
+
+void client_end(struct client_conn *conn, enum metrics_id why)
+{
+    client_ends_by(conn, why);
+    client_set_state(conn, CLIENT_CLOSED);
+    client_free(conn);
 }
 
 /* ---- draining ---- */
@@ -373,6 +389,7 @@ static bool client_is_between_requests(struct client_conn *conn)
 void client_drain(struct client_env *env)
 {
     env->is_draining = true;
+    client_tls_drain(env);
     LIST_EACH_SAFE (node, &env->conns) {
         struct client_conn *conn = LIST_OF(node, struct client_conn, node);
         if (client_is_between_requests(conn)) {
@@ -399,6 +416,8 @@ static void client_end_now(struct client_conn *conn)
 
 void client_close_all(struct client_env *env)
 {
+    LIST_EACH_SAFE (node, &env->handshakes)
+        client_end(LIST_OF(node, struct client_conn, node), METRICS_CLOSED_DRAIN);
     LIST_EACH_SAFE (node, &env->conns)
         client_end_now(LIST_OF(node, struct client_conn, node));
 }

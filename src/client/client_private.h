@@ -7,6 +7,7 @@
 #include "client/client_work.h"
 #include "exchange/exchange.h"
 #include "net/net_stream.h"
+#include "net/net_tls.h"
 
 #define CLIENT_CORK_BYTES    (256u * 1024)
 #define CLIENT_GATHER_BYTES  4096
@@ -15,11 +16,12 @@
 #define CLIENT_IN_MAX_BYTES  (1u << 20)  /* beyond every limit of heads that can be configured */
 
 enum client_state {
-    CLIENT_IDLE,   /* between requests; without work: nothing read, nothing to write */
-    CLIENT_HEAD,   /* part of a head has come */
-    CLIENT_BUSY,   /* an exchange is in progress */
-    CLIENT_LINGER, /* our side is finished; what the client still sends is read away */
-    CLIENT_CLOSED, /* to be freed at the end of the callback */
+    CLIENT_HANDSHAKE, /* of TLS; without work; in env->handshakes */
+    CLIENT_IDLE,      /* between requests; without work: nothing read, nothing to write */
+    CLIENT_HEAD,      /* part of a head has come */
+    CLIENT_BUSY,      /* an exchange is in progress */
+    CLIENT_LINGER,    /* our side is finished; what the client still sends is read away */
+    CLIENT_CLOSED,    /* to be freed at the end of the callback */
 };
 
 /* How the body of the response in progress is written. */
@@ -49,6 +51,8 @@ struct client_conn {
     bool is_last; /* no request behind the one in progress is begun, whatever the client wishes */
     bool will_close;       /* the response in progress says so */
     bool request_done;     /* the request in progress has been read whole; never in a tunnel */
+    bool is_handshaking;   /* in env->handshakes */
+    bool is_secured;       /* counted as such */
     bool is_counted;       /* by its address, in env->shared.addresses */
     bool has_skipped_crlf; /* before the request that is awaited */
     uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
@@ -81,6 +85,9 @@ static inline void client_request(const struct client_conn *conn, struct exchang
     request->listener = &conn->door->listener;
     request->peer_ip = conn->peer_ip;
     request->peer_is_unix = conn->peer_is_unix;
+    const bool is_tls = conn->stream.tls != NULL;
+    request->tls_record = is_tls ? net_tls_record(&conn->stream) : SPAN_NONE;
+    request->certificate = is_tls ? net_tls_fingerprint(&conn->stream) : SPAN_NONE;
     request->is_last = false;
     request->is_after_refusal = conn->is_refused;
     request->began_us = conn->work->began_us;
@@ -137,6 +144,21 @@ void client_pace_blocked(struct client_conn *conn);
 enum exchange_end client_pace_judge(struct client_conn *conn);
 /* Look again when it could be. */
 void client_pace_set_timer(struct client_conn *conn);
+
+/* client_conn.c: what is to be done when the stream is ready; go on as far as possible, may free the connection. */
+void client_on_ready(struct net_stream *stream, void *arg);
+void client_drive(struct client_conn *conn);
+/* End it at once; frees it. */
+void client_end(struct client_conn *conn, enum metrics_id why);
+bool client_has_work(struct client_conn *conn);
+
+/* client_tls.c: the handshake comes before anything else; false: no memory. */
+bool client_tls_begin(struct client_conn *conn);
+void client_tls_on_timeout(struct client_conn *conn);
+/* Who has not begun a handshake need not. */
+void client_tls_drain(struct client_env *env);
+/* A connection that is closed, or serves requests from here on, is in no handshake. */
+void client_tls_leave(struct client_conn *conn);
 
 /* Serve this socket (taken); the object has been told whose it is. */
 void client_begin_serving(struct client_conn *conn, int fd);

@@ -310,7 +310,8 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
 bool client_gives_pipe(const void *arg)
 {
     const struct client_conn *conn = arg;
-    return conn->work->left == 0 && http_body_passable(&conn->work->body) != 0;
+    return conn->work->left == 0 && http_body_passable(&conn->work->body) != 0 &&
+           net_stream_is_plain(&conn->stream);
 }
 
 enum exchange_body client_read_pipe(void *arg, struct net_pipe *pipe)

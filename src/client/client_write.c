@@ -247,7 +247,8 @@ static bool client_takes_pipe(const void *arg)
 {
     const struct client_conn *conn = arg;
     return conn->framing == CLIENT_RAW && !conn->is_broken && conn->stream.fd >= 0 &&
-           conn->env->cork_len == 0 && !client_work_has_unsent(conn->work);
+           net_stream_is_plain(&conn->stream) && conn->env->cork_len == 0 &&
+           !client_work_has_unsent(conn->work);
 }
 
 static void client_send_pipe(void *arg, struct net_pipe **pipe)

@@ -188,6 +188,8 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     x->listener = request->listener;
     x->peer_ip = x->client_ip = request->peer_ip;
     x->peer_is_unix = request->peer_is_unix;
+    x->tls_record = request->tls_record;
+    x->certificate = request->certificate;
     x->is_last = request->is_last;
     x->is_trusted = identity_trust_has(&x->snapshot->plan->trust, &x->peer_ip, x->peer_is_unix);
     x->fault = request->fault;

@@ -84,7 +84,10 @@ struct exchange_request {
     const struct plan_listener *listener;
     struct ip peer_ip;
     bool peer_is_unix;
-    bool is_last;          /* that the connection may carry, by limits.requests_per_connection */
+    struct span tls_record; /* what the log says of the connection's TLS; empty: plain */
+    struct span
+        certificate; /* the fingerprint of the client's; empty: none.  Both outlive the exchange */
+    bool is_last;    /* that the connection may carry, by limits.requests_per_connection */
     bool is_after_refusal; /* by a quota, on the same connection */
     uint64_t began_us;     /* first byte of the head, monotonic */
 };
@@ -156,6 +159,7 @@ struct exchange {
     uint64_t body_bytes;             /* of the request, so far */
     uint64_t connect_us, connected_us, sent_us, first_us;
     struct span judged, server, upstream_id, parent_id;
+    const char *tls_fault; /* why the last server could not be spoken to; or NULL */
     size_t room_bytes;
     struct exchange_lookups *lookups;   /* NULL: nothing was looked up */
     struct exchange_learning *learning; /* NULL: nothing is learned from the response */
@@ -178,6 +182,7 @@ struct exchange {
     bool peer_is_unix, is_trusted, is_last, is_after_refusal, must_close, request_done;
     struct ip peer_ip, client_ip;
     uint64_t began_us, headed_us;
+    struct span tls_record, certificate; /* of the client's connection, as in the request */
     unsigned id_line_len;
     struct record_id id;
     char id_line[EXCHANGE_ID_LINE_MAX]; /* "X-request-id: ...\r\n" */

@@ -118,6 +118,7 @@ struct exchange_subject *exchange_subject(struct exchange *x, uint16_t index)
         .target = &x->target,
         .route = x->route->rule->name,
         .client_ip = x->client_ip,
+        .certificate = x->certificate,
         .path_names = x->match.names,
         .path_name_count = x->match.name_count,
         .arena = &x->arena,

@@ -306,7 +306,7 @@ static inline bool has_usual_line(const struct exchange_request *request, const 
     const struct http_head *head = request->head;
     const struct http_target *target = &request->target;
     return head->method_id != HTTP_METHOD_OTHER && target->authority.len != 0 && subject.len != 0 &&
-           !http_head_has(head, HTTP_FIELD_X_REQUEST_ID) &&
+           request->tls_record.len == 0 && !http_head_has(head, HTTP_FIELD_X_REQUEST_ID) &&
            look->caller->charge.quota->limit_count == 1 &&
            target->authority.len + target->path.len + target->query.len <= RECORD_USUAL_TEXT_MAX &&
            is_within(head, target->authority) && is_within(head, target->path) &&
@@ -378,6 +378,7 @@ static __attribute__((noinline)) char *write_whole(char *line, struct exchange_e
         .bytes_in = request->head->bytes,
         .bytes_out = bytes_out,
         .listener = request->listener->name,
+        .tls = request->tls_record,
         .route = look->route->rule->name,
         .decision = &look->caller->decision,
         .charges = &look->caller->charge,

@@ -40,6 +40,13 @@ static struct span record_proto(const struct exchange *x)
     return x->head.minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
 }
 
+static struct span record_reason(const struct exchange *x)
+{
+    if (x->fault.id != HTTP_FAULT_NONE)
+        return span_of(http_fault_name(x->fault.id));
+    return x->end == END_UPSTREAM_TLS ? span_of(x->tls_fault) : SPAN_NONE;
+}
+
 static struct span record_path(const struct exchange *x)
 {
     return x->judged.len != 0 ? x->judged : x->target.path;
@@ -78,6 +85,7 @@ static __attribute__((noinline)) char *record_write_whole(struct exchange *x, ch
         .bytes_in = x->bytes_in,
         .bytes_out = x->bytes_out,
         .listener = x->listener->name,
+        .tls = x->tls_record,
         .route = route == NULL ? SPAN_NONE : route->rule->name,
         .upstream = is_sent ? plan->upstreams[route->upstream].name : SPAN_NONE,
         .server = x->server,
@@ -97,8 +105,7 @@ static __attribute__((noinline)) char *record_write_whole(struct exchange *x, ch
         .subject_count = x->subject_count,
         .status = x->status,
         .end = exchange_ending(x->end)->name,
-        .reason =
-            x->fault.id == HTTP_FAULT_NONE ? SPAN_NONE : span_of(http_fault_name(x->fault.id)),
+        .reason = record_reason(x),
         .close = x->is_last ? SPAN("requests") : SPAN_NONE,
         .t_header_us = record_since(x->began_us, x->headed_us),
         .t_store_us = x->is_decided ? x->store_us : UINT64_MAX,
@@ -117,9 +124,9 @@ static inline bool record_is_usual(const struct exchange *x)
     if (!x->has_head) /* then neither head nor target is set */
         return false;
     /* One sum of what is mostly not there costs half of asking for each. */
-    size_t more = x->parent_id.len | x->upstream_id.len | x->tier.len | x->shadow_count |
-                  (uintptr_t)x->ask.hold | (uintptr_t)x->shadow_hold | (size_t)x->fault.id |
-                  (size_t)x->is_last | (size_t)x->peer_is_unix |
+    size_t more = x->tls_record.len | x->parent_id.len | x->upstream_id.len | x->tier.len |
+                  x->shadow_count | (uintptr_t)x->ask.hold | (uintptr_t)x->shadow_hold |
+                  (size_t)x->fault.id | (size_t)x->is_last | (size_t)x->peer_is_unix |
                   (size_t)x->target.is_absolute; /* its path may be a text of ours */
     if (more != 0 || x->head.method_id == HTTP_METHOD_OTHER || x->route == NULL ||
         x->target.authority.len == 0 || record_path(x).len == 0 ||

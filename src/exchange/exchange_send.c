@@ -38,6 +38,7 @@ static void exchange_on_upstream_deadline(void *arg)
              x->snapshot->plan->upstreams[x->route->upstream].name.ptr,
              is_connecting ? "connecting took too long" : "no answer in time");
     if (is_connecting) {
+        x->tls_fault = NULL;
         upstream_failed(&x->conn);
         exchange_run(x); /* the next server, if there is one */
         return;
@@ -54,6 +55,15 @@ static void exchange_say_connect_failed(const struct exchange *x, int error)
              (int)server.len, server.ptr, strerror(error));
 }
 
+static void exchange_say_tls_failed(struct exchange *x)
+{
+    const struct upstream_conf *conf = &x->snapshot->plan->upstreams[x->route->upstream];
+    const char *why = upstream_conn_tls_why(x->conn);
+    x->tls_fault = upstream_conn_tls_word(x->conn);
+    log_warn("upstream %.*s: no TLS with %.*s: %s", (int)conf->name.len, conf->name.ptr,
+             (int)x->server.len, x->server.ptr, why == NULL ? x->tls_fault : why);
+}
+
 static enum step_result exchange_established(struct exchange *x)
 {
     switch (upstream_conn_established(x->conn)) {
@@ -63,7 +73,11 @@ static enum step_result exchange_established(struct exchange *x)
     case ERR_AGAIN:
         return STEP_WAIT;
     default:
-        exchange_say_connect_failed(x, errno);
+        x->tls_fault = NULL;
+        if (upstream_conn_tls_word(x->conn) != NULL)
+            exchange_say_tls_failed(x);
+        else
+            exchange_say_connect_failed(x, errno);
         upstream_failed(&x->conn);
         return STEP_AGAIN;
     }
@@ -78,6 +92,8 @@ static enum exchange_end exchange_end_of_no_connection(const struct exchange *x,
         log_warn("no connection to a server: %s (raise the limit of open files)", strerror(error));
         return END_NO_DESCRIPTORS;
     }
+    if (x->tls_fault != NULL)
+        return END_UPSTREAM_TLS;
     if (x->tries == 0) /* a Unix socket or a route tells at once */
         exchange_say_connect_failed(x, error);
     return END_UPSTREAM_CONNECT;
@@ -171,7 +187,8 @@ static char *send_forwarded(struct exchange *x, char *at)
     at = send_short(at, exchange_peer_text(x));
     at = FMT_LIT(at, "\r\n");
     if (!x->is_trusted) { /* the usual: no look for what others have written */
-        at = FMT_LIT(at, "X-Forwarded-Proto: http\r\n");
+        at = x->listener->tls == NULL ? FMT_LIT(at, "X-Forwarded-Proto: http\r\n")
+                                      : FMT_LIT(at, "X-Forwarded-Proto: https\r\n");
         if (x->target.authority.len == 0)
             return at;
         at = FMT_LIT(at, "X-Forwarded-Host: ");
@@ -179,7 +196,7 @@ static char *send_forwarded(struct exchange *x, char *at)
         return FMT_LIT(at, "\r\n");
     }
     at = send_kept_or(x, at, SPAN("X-Forwarded-Proto: "), HTTP_FIELD_X_FORWARDED_PROTO,
-                      SPAN("http"));
+                      x->listener->tls == NULL ? SPAN("http") : SPAN("https"));
     return send_kept_or(x, at, SPAN("X-Forwarded-Host: "), HTTP_FIELD_X_FORWARDED_HOST,
                         x->target.authority);
 }

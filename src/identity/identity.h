@@ -75,6 +75,8 @@ struct identity_input {
     const struct http_target *target;
     struct span route; /* its name */
     struct ip client_ip;
+    struct span
+        certificate; /* its SHA-256 as hexadecimal digits; empty: the client has shown none */
     const struct span_pair *path_names; /* as in struct route_match */
     unsigned path_name_count;
     struct arena *arena;          /* the exchange's; for the few values that must be rewritten */
@@ -110,6 +112,7 @@ struct identity_value {
  *   jwt         the claim of a bearer token that one of the identity's keys signed, while it is valid
  *   token_project  the project that the only X-Auth-Token was learned to be of (input.project)
  *   access_key  of "SDK-HMAC-SHA256" with exactly one of Access=AK and Credential=AK/...
+ *   certificate the SHA-256 of the certificate that the client has shown and that was verified
  *   path        as judged
  *   host        lower case, without port and without one trailing dot
  *   ip          masked to the identity's prefix; v4-mapped is IPv4

@@ -12,8 +12,6 @@ const char *const IDENTITY_CONF_KINDS[] = {
     NULL,
 };
 
-const char *const IDENTITY_CONF_LATER_KINDS[] = {"certificate", NULL};
-
 static const char *const missing_words[] = {
     [IDENTITY_MISSING_IP] = "ip",
     [IDENTITY_MISSING_SKIP] = "skip",
@@ -207,11 +205,10 @@ static const struct config_directive identity_rows[] = {
      .min = 1,
      .max = IDENTITY_SOURCES_MAX,
      .words = IDENTITY_CONF_KINDS,
-     .later = IDENTITY_CONF_LATER_KINDS,
      .take = take_source,
      .doc = "Sources, the first one present counts: \"ip\", \"header:NAME\", \"cookie:NAME\", "
             "\"query:NAME\", \"path:NAME\", \"bearer\", \"basic_user\", \"access_key\", "
-            "\"jwt:CLAIM\", \"token_project\", \"host\", \"method\", \"route\"."},
+            "\"jwt:CLAIM\", \"certificate\", \"token_project\", \"host\", \"method\", \"route\"."},
     {.key = "missing",
      .type = CONFIG_CHOICE,
      CONFIG_AT(struct identity, missing),

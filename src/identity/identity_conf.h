@@ -35,8 +35,6 @@ extern const struct config_table IDENTITY_CONF_TRUST;
 
 /* The spellings of all kinds of sources, NULL-terminated. */
 extern const char *const IDENTITY_CONF_KINDS[];
-/* Those that a later version will know. */
-extern const char *const IDENTITY_CONF_LATER_KINDS[];
 
 /* An identity with defaults and no source yet. */
 void identity_conf_init(struct identity *identity, struct span name);

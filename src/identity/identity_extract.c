@@ -214,6 +214,12 @@ static enum identity_read read_route(const struct reading *reading)
     return IDENTITY_READ_FOUND;
 }
 
+static enum identity_read read_certificate(const struct reading *reading)
+{
+    reading->value->value = reading->input->certificate;
+    return IDENTITY_READ_FOUND; /* empty: missing */
+}
+
 static const reader_fn readers[IDENTITY_KINDS] = {
     [IDENTITY_IP] = read_ip,
     [IDENTITY_HEADER] = read_header,
@@ -228,6 +234,7 @@ static const reader_fn readers[IDENTITY_KINDS] = {
     [IDENTITY_METHOD] = read_method,
     [IDENTITY_ROUTE] = read_route,
     [IDENTITY_TOKEN_PROJECT] = read_token_project,
+    [IDENTITY_CERTIFICATE] = read_certificate,
 };
 
 static enum identity_result when_missing(const struct reading *reading)

@@ -84,8 +84,8 @@ const char *identity_source_parse(struct identity_source *source, struct span te
         kind++;
     if (kind == IDENTITY_KINDS)
         return "no such source: there are ip, header:NAME, cookie:NAME, query:NAME, bearer, "
-               "basic_user, access_key, jwt:CLAIM, token_project, path:NAME, host, method and "
-               "route";
+               "basic_user, access_key, jwt:CLAIM, certificate, token_project, path:NAME, host, "
+               "method and route";
     if (!kinds[kind].takes_name && colon < text.len)
         return "this source takes no name";
     if (kinds[kind].takes_name && colon == text.len)

@@ -389,6 +389,7 @@ static bool child_start_workers(struct child *child)
         .head_bytes = &child->head_bytes,
         .addresses = child->addresses,
         .verified = child->verified,
+        .tickets = child->env->tickets,
     };
     child->workers = calloc(child->env->workers, sizeof(struct worker *));
     for (unsigned i = 0; child->workers != NULL && i < child->env->workers; i++) {

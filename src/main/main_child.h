@@ -8,6 +8,7 @@
 #include "loop/loop_log.h"
 #include "main/main_bundle.h"
 #include "main/main_sockets.h"
+#include "net/net_tls_tickets.h"
 #include "store/store_memory.h"
 
 /* What the parent hands over by forking.  Owner: the parent; the child uses its copy. */
@@ -16,6 +17,7 @@ struct main_child_env {
     struct main_sockets sockets;
     struct loop_log *log;
     struct store_memory *memory; /* NULL: the store is Redis */
+    const struct net_tls_tickets *tickets;
     unsigned workers;
     unsigned connections_cap; /* what descriptors allow */
     uint32_t generation;

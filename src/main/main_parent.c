@@ -180,6 +180,14 @@ static bool parent_start_sockets(struct parent *parent)
     return true;
 }
 
+/* Made whether or not a listener has them: one that comes with a reload finds the child forked already. */
+static bool parent_start_tickets(struct parent *parent)
+{
+    parent->tickets = net_tls_tickets_new();
+    return parent->tickets != NULL ||
+           parent_fail(parent, MAIN_EXIT_INTERNAL, "no memory for the keys of TLS sessions");
+}
+
 static bool parent_start_signals(struct parent *parent)
 {
     sigset_t mask;
@@ -254,7 +262,8 @@ static void parent_read_channel(struct parent *parent)
 static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
 {
     const uint64_t instants[] = {parent->checkpoint_at_us, parent->restart_at_us,
-                                 parent->kill_at_us, parent->reload.deadline_us};
+                                 parent->kill_at_us, parent->reload.deadline_us,
+                                 parent->tickets_at_us};
     uint64_t first_us = UINT64_MAX;
     for (size_t i = 0; i < sizeof(instants) / sizeof(instants[0]); i++)
         if (instants[i] != 0 && instants[i] < first_us)
@@ -267,11 +276,24 @@ static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
     return ms > 3600000 ? 3600000 : (int)ms;
 }
 
+static void parent_look_at_tickets(struct parent *parent, uint64_t now_us)
+{
+    uint64_t every_us = parent->config.plan->tickets_us;
+    bool is_due = parent->tickets_at_us != 0 && now_us >= parent->tickets_at_us;
+    if (is_due && !net_tls_tickets_rotate(parent->tickets))
+        log_error("the key of TLS sessions is not replaced: no random numbers");
+    if (every_us == 0)
+        parent->tickets_at_us = 0;
+    else if (is_due || parent->tickets_at_us == 0 || parent->tickets_at_us > now_us + every_us)
+        parent->tickets_at_us = now_us + every_us;
+}
+
 /* What is due.  As main_parent_fork. */
 static int parent_on_time(struct parent *parent, uint64_t now_us)
 {
     if (parent->checkpoint_at_us != 0 && now_us >= parent->checkpoint_at_us)
         parent_checkpoint(parent);
+    parent_look_at_tickets(parent, now_us);
     if (parent->reload.deadline_us != 0 && now_us >= parent->reload.deadline_us)
         main_parent_kill(parent, "it has not answered to a reload");
     if (parent->kill_at_us != 0 && now_us >= parent->kill_at_us) {
@@ -310,6 +332,7 @@ static void parent_end(struct parent *parent, bool is_parent)
     main_sockets_fini(&parent->config.sockets, is_parent);
     loop_log_free(parent->log);
     store_memory_free(parent->memory);
+    net_tls_tickets_free(parent->tickets);
     main_parent_config_fini(&parent->config);
     if (parent->channel >= 0)
         close(parent->channel);
@@ -328,7 +351,8 @@ int main_parent_run(const char *path)
     };
     int ended = 0;
     if (parent_start_config(&parent) && parent_start_log(&parent) && parent_start_store(&parent) &&
-        parent_start_sockets(&parent) && parent_start_signals(&parent))
+        parent_start_tickets(&parent) && parent_start_sockets(&parent) &&
+        parent_start_signals(&parent))
         ended = parent_loop(&parent);
     parent_end(&parent, ended == 0);
     return ended == 0 ? parent.exit_code : ended - 1;

@@ -11,6 +11,7 @@
 #include "main/main_bundle.h"
 #include "main/main_channel.h"
 #include "main/main_sockets.h"
+#include "net/net_tls_tickets.h"
 #include "store/store_memory.h"
 
 enum parent_state {
@@ -39,6 +40,8 @@ struct parent {
     struct store_memory *memory; /* NULL: the store is Redis */
     uint64_t started_at_us;      /* wall clock; all others are monotonic, 0: never */
     uint64_t checkpoint_at_us;
+    struct net_tls_tickets *tickets;
+    uint64_t tickets_at_us; /* when their key is replaced */
     sigset_t old_mask;
     int signal_fd;
     char *buffer; /* of the channel */

@@ -42,6 +42,7 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
         .sockets = parent->config.sockets,
         .log = parent->log,
         .memory = parent->memory,
+        .tickets = parent->tickets,
         .workers = parent->workers,
         .connections_cap = parent->connections_cap,
         .generation = parent->generation,

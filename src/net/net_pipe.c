@@ -106,7 +106,7 @@ bool net_pipe_is_refused(int error)
 ssize_t net_pipe_fill(struct net_pipe *pipe, struct net_stream *from, uint64_t max)
 {
     ssize_t n;
-    assert(pipe->held_bytes == 0);
+    assert(pipe->held_bytes == 0 && net_stream_is_plain(from));
     if (!from->is_readable) {
         errno = EAGAIN;
         return -1;
@@ -129,6 +129,7 @@ ssize_t net_pipe_fill(struct net_pipe *pipe, struct net_stream *from, uint64_t m
  * without EAGAIN no event would come. */
 bool net_pipe_drain(struct net_pipe *pipe, struct net_stream *to)
 {
+    assert(net_stream_is_plain(to));
     while (pipe->held_bytes != 0 && to->is_writable) {
         ssize_t n = splice(pipe->out, NULL, to->fd, NULL, pipe->held_bytes,
                            SPLICE_F_MOVE | SPLICE_F_NONBLOCK);

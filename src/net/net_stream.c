@@ -32,6 +32,8 @@ static void stream_on_event(evutil_socket_t fd, short what, void *arg)
         stream->is_readable = true;
         stream->saw_end = true;
     }
+    if (stream->tls != NULL)
+        net_tls_on_event(stream, what);
     stream->on_ready(stream, stream->arg);
 }
 
@@ -101,12 +103,22 @@ fail:
     return ERR_SYSTEM;
 }
 
+static enum err stream_shaken(struct net_stream *stream)
+{
+    if (stream->tls == NULL)
+        return ERR_OK;
+    enum err err = net_tls_shake(stream);
+    if (err == ERR_SYSTEM)
+        errno = EPROTO;
+    return err;
+}
+
 enum err net_stream_connected(struct net_stream *stream)
 {
     int error = 0;
     socklen_t len = sizeof(error);
     if (!stream->is_connecting)
-        return ERR_OK;
+        return stream_shaken(stream);
     if (!stream->is_writable && !stream->saw_end)
         return ERR_AGAIN;
     if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
@@ -116,7 +128,7 @@ enum err net_stream_connected(struct net_stream *stream)
         return ERR_SYSTEM;
     }
     stream->is_connecting = false;
-    return ERR_OK;
+    return stream_shaken(stream);
 }
 
 /* libc's recv and send are cancellation points, which in a process with threads costs more than all else that they do
@@ -143,13 +155,9 @@ static inline ssize_t stream_send(int fd, const void *buf, size_t len, int flags
 }
 #endif
 
-ssize_t net_stream_read_raw(struct net_stream *stream, void *buf, size_t len)
+static inline ssize_t stream_read(struct net_stream *stream, void *buf, size_t len)
 {
     ssize_t n;
-    if (!stream->is_readable) {
-        errno = EAGAIN;
-        return -1;
-    }
     do
         n = stream_recv(stream->fd, buf, len);
     while (n < 0 && errno == EINTR);
@@ -162,11 +170,23 @@ ssize_t net_stream_read_raw(struct net_stream *stream, void *buf, size_t len)
     return n;
 }
 
+ssize_t net_stream_read_raw(struct net_stream *stream, void *buf, size_t len)
+{
+    if (stream->is_readable)
+        return stream_read(stream, buf, len);
+    errno = EAGAIN;
+    return -1;
+}
+
 ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len)
 {
+    if (!stream->is_readable) {
+        errno = EAGAIN;
+        return -1;
+    }
     if (stream->tls != NULL)
         return net_tls_read(stream, buf, len);
-    return net_stream_read_raw(stream, buf, len);
+    return stream_read(stream, buf, len);
 }
 
 static ssize_t stream_wrote(struct net_stream *stream, ssize_t n, size_t len)
@@ -184,10 +204,6 @@ static inline ssize_t stream_write(struct net_stream *stream, const void *buf, s
                                    int flags)
 {
     ssize_t n;
-    if (!stream->is_writable) {
-        errno = EAGAIN;
-        return -1;
-    }
     do
         n = stream_send(stream->fd, buf, len, flags);
     while (n < 0 && errno == EINTR);
@@ -196,11 +212,18 @@ static inline ssize_t stream_write(struct net_stream *stream, const void *buf, s
 
 ssize_t net_stream_write_raw(struct net_stream *stream, const void *buf, size_t len)
 {
-    return stream_write(stream, buf, len, 0);
+    if (stream->is_writable)
+        return stream_write(stream, buf, len, 0);
+    errno = EAGAIN;
+    return -1;
 }
 
 ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
 {
+    if (!stream->is_writable) {
+        errno = EAGAIN;
+        return -1;
+    }
     if (stream->tls != NULL)
         return net_tls_write(stream, buf, len);
     return stream_write(stream, buf, len, 0);
@@ -208,6 +231,10 @@ ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
 
 ssize_t net_stream_write_last(struct net_stream *stream, const void *buf, size_t len)
 {
+    if (!stream->is_writable) {
+        errno = EAGAIN;
+        return -1;
+    }
     if (stream->tls != NULL)
         return net_tls_write(stream, buf, len);
     return stream_write(stream, buf, len, MSG_MORE);
@@ -219,14 +246,12 @@ ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, in
                              .msg_iovlen = (size_t)count};
     size_t len = 0;
     ssize_t n;
-    for (; stream->tls != NULL && count > 1 && iov->iov_len == 0; count--)
-        iov++;
-    if (stream->tls != NULL)
-        return net_tls_write(stream, iov->iov_base, iov->iov_len);
     if (!stream->is_writable) {
         errno = EAGAIN;
         return -1;
     }
+    if (stream->tls != NULL)
+        return net_tls_writev(stream, iov, count);
     for (int i = 0; i < count; i++)
         len += iov[i].iov_len;
     do
@@ -247,11 +272,15 @@ static ssize_t stream_peek(struct net_stream *stream)
 
 bool net_stream_has_input(struct net_stream *stream)
 {
+    if (stream->tls != NULL)
+        return net_tls_has_input(stream);
     return stream_peek(stream) >= 0 || errno != EAGAIN;
 }
 
 bool net_stream_is_over(struct net_stream *stream)
 {
+    if (stream->tls != NULL)
+        return net_tls_is_over(stream);
     ssize_t n = stream_peek(stream);
     return n == 0 || (n < 0 && errno != EAGAIN);
 }
@@ -277,17 +306,26 @@ bool net_stream_has_failed(struct net_stream *stream)
     return getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0;
 }
 
-void net_stream_shutdown(struct net_stream *stream)
+void net_stream_shutdown_raw(struct net_stream *stream)
 {
     if (stream->fd >= 0)
         (void)shutdown(stream->fd, SHUT_WR);
+}
+
+void net_stream_shutdown(struct net_stream *stream)
+{
+    if (stream->tls != NULL)
+        net_tls_shutdown(stream);
+    else
+        net_stream_shutdown_raw(stream);
 }
 
 void net_stream_close(struct net_stream *stream)
 {
     if (stream->fd < 0)
         return;
-    net_tls_end(stream);
+    if (stream->tls != NULL)
+        net_tls_end(stream, true);
     if (stream->is_watched)
         event_del(&stream->event);
     stream->is_watched = false;
@@ -300,6 +338,8 @@ void net_stream_close(struct net_stream *stream)
 void net_stream_abort(struct net_stream *stream)
 {
     const struct linger reset = {1, 0};
+    if (stream->tls != NULL)
+        net_tls_end(stream, false);
     if (stream->fd >= 0)
         (void)setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     net_stream_close(stream);

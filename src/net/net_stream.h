@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net_stream.h - one connection: read, write, close, behind one small interface so that TLS can stand
- * behind it too.  Edge-triggered: one event per descriptor, registered once; the stream remembers
- * readiness and a seen end of input, so a short read together with a FIN is never lost.  Never buffers. */
+/* net_stream.h - one connection: read, write, close, behind one small interface, whether it is plain or TLS.
+ * Edge-triggered: one event per descriptor, registered once; the stream remembers readiness and a seen end of
+ * input, so a short read together with a FIN is never lost.  A plain one never buffers; OpenSSL holds one record each
+ * way at most, and then the stream says that it is readable, or has to be written the same bytes again. */
 #ifndef SLUICE_NET_STREAM_H
 #define SLUICE_NET_STREAM_H
 
@@ -50,12 +51,14 @@ MUST_USE enum err net_stream_watch(struct net_stream *stream);
 MUST_USE enum err net_stream_connect(struct net_stream *stream, struct loop *loop,
                                      const struct net_address *address, net_stream_fn on_ready,
                                      void *arg);
-/* ERR_OK, ERR_AGAIN while it goes on, ERR_SYSTEM with errno when it failed. */
+/* ERR_OK, ERR_AGAIN while it goes on, ERR_SYSTEM with errno when it failed (EPROTO: see net_tls_why). */
 MUST_USE enum err net_stream_connected(struct net_stream *stream);
 
-/* > 0 bytes; 0 end of input; -1 with errno EAGAIN: wait for on_ready; -1 otherwise: dead. */
+/* > 0 bytes; 0 end of input; -1 with errno EAGAIN: wait for on_ready; -1 otherwise: dead.  Under TLS the end is only what
+ * the peer has said to be one (close_notify): a connection that just ends is dead, since anybody can end it. */
 ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len);
-/* >= 0 bytes taken (short: wait for on_ready); -1 with errno EAGAIN or dead. */
+/* >= 0 bytes taken (short: wait for on_ready); -1 with errno EAGAIN or dead.  Whoever was left with bytes that were not
+ * taken writes them next, and no others: part of them may be on their way already (TLS). */
 ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len);
 /* The same for bytes behind which our end follows at once: they leave in one segment with it. */
 ssize_t net_stream_write_last(struct net_stream *stream, const void *buf, size_t len);
@@ -76,11 +79,17 @@ static inline void net_stream_look_again(struct net_stream *stream)
     stream->is_readable = stream->fd >= 0;
 }
 
+/* Are the descriptor's bytes those that are read and written here?  Only then may anybody else move them. */
+static inline bool net_stream_is_plain(const struct net_stream *stream)
+{
+    return stream->tls == NULL;
+}
+
 /* Bytes that were written and that the peer's side has not acknowledged yet (a Unix socket's count includes what
  * the kernel needs for them). */
 size_t net_stream_unsent(const struct net_stream *stream);
 
-/* FIN after what was written. */
+/* FIN after what was written; under TLS behind a close_notify. */
 void net_stream_shutdown(struct net_stream *stream);
 void net_stream_close(struct net_stream *stream);
 /* With a reset: whoever reads sees an error, never a clean end. */

@@ -1,129 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net_tls.c - see net_tls.h.  Takes: certificates and keys.  Gives: the context that sessions begin with. */
+/* net_tls.c - TLS as a client: the context that connections to one kind of server begin with.  Takes: certificates and
+ * keys.  Gives: a counted, constant context, and the sessions that servers give to be kept. */
 #include "net/net_tls.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "net/net_tls_private.h"
 
-/* An encrypted key has nobody here to ask for its password. */
-static int no_password(char *buf, int size, int for_writing, void *arg)
+static const unsigned char HTTP_1_1[] = "\x08http/1.1";
+
+static bool say(char why[NET_TLS_WHY_BYTES], const char *sentence)
 {
-    bool *was_asked = arg;
-    (void)buf;
-    (void)size;
-    (void)for_writing;
-    *was_asked = true;
-    return -1;
+    if (sentence != NULL)
+        snprintf(why, NET_TLS_WHY_BYTES, "%s", sentence);
+    return sentence == NULL;
 }
 
-static void say(char why[NET_TLS_WHY_BYTES], const char *sentence)
+/* What a server gives is for the next connection to the same one; of TLS 1.3 it may give several, the last one is kept.
+ * A copy: OpenSSL spoils the session of a connection that breaks off, and servers that just close are many. */
+static int take_session(SSL *ssl, SSL_SESSION *given)
 {
-    snprintf(why, NET_TLS_WHY_BYTES, "%s", sentence);
-}
-
-static X509 *next_certificate(BIO *bio)
-{
-    X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    return certificate;
-}
-
-/* Did the text end there, rather than break off? */
-static bool is_at_end(void)
-{
-    unsigned long error = ERR_peek_last_error();
-    bool is_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-    ERR_clear_error();
-    return is_end;
-}
-
-static bool take_authorities(struct net_tls *tls, struct span text, char why[NET_TLS_WHY_BYTES])
-{
-    X509_STORE *store = SSL_CTX_get_cert_store(tls->context);
-    unsigned count = 0;
-    X509 *certificate;
-    if (text.len == 0) {
-        /* One file, read here: what is looked for in a folder is looked for during a handshake. */
-        if (SSL_CTX_set_default_verify_file(tls->context) == 1)
-            return true;
-        say(why, "the system's list of authorities cannot be read");
-        return false;
+    const struct net_stream *stream = SSL_get_app_data(ssl);
+    struct net_tls_kept *kept = stream->tls == NULL ? NULL : stream->tls->kept;
+    if (kept != NULL) {
+        net_tls_kept_drop(kept);
+        kept->session = SSL_SESSION_dup(given); /* NULL: a whole handshake next time */
     }
-    BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
-    bool is_good = bio != NULL;
-    while (is_good && (certificate = next_certificate(bio)) != NULL) {
-        is_good = X509_STORE_add_cert(store, certificate) == 1;
-        X509_free(certificate);
-        count++;
-    }
-    is_good = is_good && is_at_end() && count != 0;
-    BIO_free(bio);
-    if (!is_good)
-        say(why, "not certificates in PEM (\"-----BEGIN CERTIFICATE-----\")");
-    return is_good;
+    return 0; /* no reference is taken */
 }
 
-static bool take_certificate(struct net_tls *tls, struct span text, char why[NET_TLS_WHY_BYTES])
+static bool take_authorities(struct net_tls *tls, struct span pem, char why[NET_TLS_WHY_BYTES])
 {
-    BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
-    X509 *certificate = bio == NULL ? NULL : next_certificate(bio);
-    bool is_good = certificate != NULL && SSL_CTX_use_certificate(tls->context, certificate) == 1;
-    X509_free(certificate);
-    while (is_good && (certificate = next_certificate(bio)) != NULL) {
-        is_good = SSL_CTX_add1_chain_cert(tls->context, certificate) == 1;
-        X509_free(certificate);
-    }
-    is_good = is_good && is_at_end();
-    BIO_free(bio);
-    if (!is_good)
-        say(why, "not a certificate in PEM (\"-----BEGIN CERTIFICATE-----\") with its chain");
-    return is_good;
-}
-
-static bool take_key(struct net_tls *tls, struct span text, char why[NET_TLS_WHY_BYTES])
-{
-    bool was_asked = false;
-    BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
-    EVP_PKEY *key =
-        bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_password, &was_asked);
-    BIO_free(bio);
-    bool is_ours = key != NULL && SSL_CTX_use_PrivateKey(tls->context, key) == 1 &&
-                   SSL_CTX_check_private_key(tls->context) == 1;
-    if (was_asked)
-        say(why, "the key is encrypted, and there is nobody to ask for its password");
-    else if (key == NULL)
-        say(why, "not a private key in PEM (\"-----BEGIN PRIVATE KEY-----\")");
-    else if (!is_ours)
-        say(why, "it is not the key of the certificate");
-    EVP_PKEY_free(key);
-    return is_ours;
+    if (pem.len != 0)
+        return say(why, net_tls_take_authorities(SSL_CTX_get_cert_store(tls->context), pem));
+    /* One file, read here: what is looked for in a folder is looked for during a handshake. */
+    if (SSL_CTX_set_default_verify_file(tls->context) == 1)
+        return true;
+    return say(why, "the system's list of authorities cannot be read");
 }
 
 static bool set_up(struct net_tls *tls, const struct net_tls_conf *conf)
 {
     tls->context = SSL_CTX_new(TLS_client_method());
-    tls->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+    tls->method = net_tls_bio_method();
     if (tls->context == NULL || tls->method == NULL)
         return false;
-    BIO_meth_set_write(tls->method, net_tls_bio_write);
-    BIO_meth_set_read(tls->method, net_tls_bio_read);
-    BIO_meth_set_ctrl(tls->method, net_tls_bio_control);
-    SSL_CTX_set_min_proto_version(tls->context, conf->is_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
-    /* What is sent says itself where it ends, so that an end without a goodbye hides nothing. */
-    SSL_CTX_set_options(tls->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(tls->context, SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                       SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_read_ahead(tls->context, 1); /* who reads, reads until there is nothing more */
-    SSL_CTX_set_session_cache_mode(tls->context, SSL_SESS_CACHE_OFF);
+    net_tls_set_up(tls->context, conf->is_1_3);
+    SSL_CTX_set_session_cache_mode(tls->context,
+                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(tls->context, take_session);
     SSL_CTX_set_verify(tls->context, conf->is_unverified ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     tls->is_verified = !conf->is_unverified;
-    return true;
+    return !conf->is_http ||
+           SSL_CTX_set_alpn_protos(tls->context, HTTP_1_1, sizeof(HTTP_1_1) - 1) == 0;
+}
+
+/* Each text behind its length, so that what moves from one to the next is something else. */
+static bool set_id(struct net_tls *tls, const struct net_tls_conf *conf)
+{
+    const struct span texts[] = {conf->ca, conf->certificate, conf->key};
+    const unsigned char flags[] = {conf->is_unverified, conf->is_1_3, conf->is_http};
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    bool is_good = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
+                   EVP_DigestUpdate(digest, flags, sizeof(flags)) == 1;
+    for (size_t i = 0; is_good && i < sizeof(texts) / sizeof(texts[0]); i++)
+        is_good = EVP_DigestUpdate(digest, &texts[i].len, sizeof(texts[i].len)) == 1 &&
+                  EVP_DigestUpdate(digest, texts[i].ptr, texts[i].len) == 1;
+    is_good = is_good && EVP_DigestFinal_ex(digest, tls->id, NULL) == 1;
+    EVP_MD_CTX_free(digest);
+    return is_good;
 }
 
 struct net_tls *net_tls_new(const struct net_tls_conf *conf, enum net_tls_part *part,
@@ -132,17 +81,20 @@ struct net_tls *net_tls_new(const struct net_tls_conf *conf, enum net_tls_part *
     struct net_tls *tls = calloc(1, sizeof(*tls));
     ERR_clear_error();
     *part = NET_TLS_MEMORY;
-    say(why, "out of memory");
-    if (tls == NULL || !set_up(tls, conf))
+    (void)say(why, "out of memory");
+    if (tls != NULL)
+        atomic_init(&tls->refs, 1);
+    if (tls == NULL || !set_up(tls, conf) || !set_id(tls, conf))
         goto fail;
     *part = NET_TLS_CA;
     if (!conf->is_unverified && !take_authorities(tls, conf->ca, why))
         goto fail;
     *part = NET_TLS_CERTIFICATE;
-    if (conf->certificate.len != 0 && !take_certificate(tls, conf->certificate, why))
+    if (conf->certificate.len != 0 &&
+        !say(why, net_tls_take_certificate(tls->context, conf->certificate)))
         goto fail;
     *part = NET_TLS_KEY;
-    if (conf->certificate.len != 0 && !take_key(tls, conf->key, why))
+    if (conf->certificate.len != 0 && !say(why, net_tls_take_key(tls->context, conf->key)))
         goto fail;
     ERR_clear_error();
     return tls;
@@ -152,11 +104,25 @@ fail:
     return NULL;
 }
 
+struct net_tls *net_tls_ref(struct net_tls *tls)
+{
+    if (tls != NULL)
+        atomic_fetch_add_explicit(&tls->refs, 1, memory_order_relaxed);
+    return tls;
+}
+
 void net_tls_free(struct net_tls *tls)
 {
-    if (tls == NULL)
+    if (tls == NULL || atomic_fetch_sub_explicit(&tls->refs, 1, memory_order_acq_rel) != 1)
         return;
     SSL_CTX_free(tls->context);
     BIO_meth_free(tls->method);
     free(tls);
+}
+
+bool net_tls_is_same(const struct net_tls *one, const struct net_tls *other)
+{
+    if (one == NULL || other == NULL)
+        return one == other;
+    return memcmp(one->id, other->id, sizeof(one->id)) == 0;
 }

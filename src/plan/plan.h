@@ -17,6 +17,7 @@
 #include "loop/loop_log.h"
 #include "metrics/metrics.h"
 #include "net/net_address.h"
+#include "net/net_tls_directives.h"
 #include "plan/plan_addresses.h"
 #include "quota/quota.h"
 #include "reply/reply.h"
@@ -28,6 +29,8 @@ struct plan_listener {
     struct span name; /* as configured, else the address */
     struct span address_text;
     struct net_address address;
+    struct net_tls_server *tls; /* a reference; NULL: plain */
+    struct net_tls_server_draft tls_draft;
 };
 
 struct plan_respond {
@@ -73,6 +76,8 @@ struct plan_limits {
     uint32_t address_connections_max; /* 0: unlimited */
     uint32_t requests_max;            /* of one connection; UINT32_MAX: unlimited */
     uint64_t header_timeout_us, write_stall_us, keepalive_us;
+    uint64_t tls_handshake_timeout_us;
+    uint32_t tls_handshakes_max;  /* in progress, of one worker */
     uint64_t read_min_rate_per_s; /* of responses; 0: off */
     uint64_t linger_us, linger_max_bytes;
     uint64_t body_min_rate_per_s, body_grace_us;
@@ -109,8 +114,9 @@ struct plan {
     struct span request_id_host; /* the override, else the host's name */
     struct plan_limits limits;
 
-    bool passes_bodies; /* large ones, through pipes */
-    unsigned workers;   /* 0: auto */
+    bool passes_bodies;  /* large ones, through pipes */
+    uint64_t tickets_us; /* how often keys of TLS sessions are replaced; 0: there are none */
+    unsigned workers;    /* 0: auto */
     bool store_is_memory;
     uint32_t store_subjects;
     struct span store_state_file; /* NUL-terminated; empty: none */

@@ -26,6 +26,10 @@ static void draft_free(struct plan_draft *draft)
     identity_secret_free(draft->plan.secret);
     for (unsigned i = 0; i < draft->plan.identity_count; i++)
         identity_jwt_free((struct identity_jwt *)(uintptr_t)draft->plan.identities[i].jwt);
+    for (unsigned i = 0; i < draft->plan.listener_count; i++)
+        net_tls_server_free(draft->plan.listeners[i].tls);
+    for (unsigned i = 0; i < draft->plan.upstream_count; i++)
+        net_tls_free(draft->plan.upstreams[i].tls);
     arena_fini(&draft->plan.arena);
     free(draft);
 }

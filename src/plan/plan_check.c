@@ -7,7 +7,7 @@
 #define COMPARISONS_MAX                                                                            \
     2000000u /* of routes, in search of hidden ones: keeps a check below a second */
 
-/* Can a client make up this identity's value?  (All kinds but ip, jwt, token_project and route; with a bucket, those
+/* Can a client make up this identity's value?  (All kinds but ip, jwt, certificate, token_project and route; with a bucket, those
  * that no server rejects.) */
 static bool identity_is_forgeable(const struct plan *plan, unsigned index)
 {
@@ -15,8 +15,9 @@ static bool identity_is_forgeable(const struct plan *plan, unsigned index)
     bool has_bucket = plan->buckets != NULL && plan->buckets[index] != NULL;
     for (unsigned i = 0; i < identity->from_count; i++) {
         enum identity_kind kind = identity->from[i].kind;
-        if (kind != IDENTITY_IP && kind != IDENTITY_JWT && kind != IDENTITY_TOKEN_PROJECT &&
-            kind != IDENTITY_ROUTE && !(has_bucket && identity_is_claim(kind)))
+        if (kind != IDENTITY_IP && kind != IDENTITY_JWT && kind != IDENTITY_CERTIFICATE &&
+            kind != IDENTITY_TOKEN_PROJECT && kind != IDENTITY_ROUTE &&
+            !(has_bucket && identity_is_claim(kind)))
             return true;
     }
     return false;
@@ -233,6 +234,26 @@ static void check_forgeable(struct plan_work *work)
     }
 }
 
+/* Clients show certificates only where a listener asks for them. */
+static void check_certificates(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    for (unsigned i = 0; i < plan->listener_count; i++) {
+        if (plan->listeners[i].tls_draft.clients.verify != NET_TLS_VERIFY_OFF)
+            return;
+    }
+    for (unsigned i = 0; i < plan->quota_count; i++) {
+        for (unsigned j = 0; j < plan->quotas[i].key_count; j++) {
+            if (!identity_has_kind(&plan->identities[plan->quotas[i].key[j]], IDENTITY_CERTIFICATE))
+                continue;
+            config_warning(work->load->doc, work->draft->quotas.nodes[i],
+                           "no listener asks for \"client_certificates\": \"certificate\" is "
+                           "always missing");
+            break;
+        }
+    }
+}
+
 /* Without a secret, whoever knows the prefix can tell which subject a hash stands for. */
 static void check_secret(struct plan_work *work)
 {
@@ -293,5 +314,6 @@ void plan_check(struct plan_work *work)
     check_hidden_routes(work);
     check_forgeable(work);
     check_learning(work);
+    check_certificates(work);
     plan_check_limits(work);
 }

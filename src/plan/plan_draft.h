@@ -62,6 +62,8 @@ void plan_link_buckets(struct plan_work *work);
 void plan_link_route_buckets(struct plan_work *work, struct plan_route *route,
                              const struct config_node *node);
 void plan_link_errors(struct plan_work *work);
+/* Certificates into contexts, of listeners and of upstreams. */
+void plan_link_tls(struct plan_work *work);
 void plan_link_routes(struct plan_work *work);
 
 /* The dialect of error bodies that the node names; a fault and NULL when there is none. */

@@ -185,6 +185,8 @@ void plan_link(struct plan_work *work)
     link_listeners(work);
     link_upstreams(work);
     link_identities(work);
+    if (work->load->doc->report->errors == 0) /* half a plan has half the files */
+        plan_link_tls(work);
     if (work->load->doc->report->is_out_of_memory)
         return;
     plan_link_tier_names(work);

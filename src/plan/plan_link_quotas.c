@@ -16,13 +16,6 @@ static void fault_key(struct plan_work *work, const struct config_node *node, st
     struct span head = {text.ptr, span_find(text, ':')};
     struct config_near near = config_near_to(head);
     bool is_source = false;
-    for (const char *const *later = IDENTITY_CONF_LATER_KINDS; *later != NULL; later++) {
-        if (span_eq(head, span_of(*later))) {
-            config_error(doc, node, "the source %s is not supported by this version",
-                         config_quote(text).text);
-            return;
-        }
-    }
     for (const char *const *kind = IDENTITY_CONF_KINDS; *kind != NULL; kind++) {
         is_source = is_source || span_eq(head, span_of(*kind));
         config_near_try(&near, span_of(*kind), false);

@@ -3,6 +3,7 @@
  * the file.  Gives: a struct plan_draft.  Never: a second list of keys. */
 #include "base/base_log.h"
 #include "identity/identity_conf.h"
+#include "net/net_tls_directives.h"
 #include "plan/plan_draft.h"
 #include "quota/quota_conf.h"
 #include "quota/quota_tier.h"
@@ -64,7 +65,13 @@ static const struct config_directive listener_rows[] = {
      .take = take_listen,
      .doc = "Where to listen: \"0.0.0.0:8080\", \"[::]:8080\" or \"unix:PATH\" (a relative path is "
             "relative to the working directory)."},
-    {.key = "tls", .type = CONFIG_LATER},
+    {.key = "tls",
+     .type = CONFIG_OBJECT,
+     .flags = CONFIG_OPTIONAL,
+     CONFIG_AT(struct plan_listener, tls_draft),
+     .nested = &NET_TLS_SERVER_DIRECTIVES,
+     .absent = "plain HTTP",
+     .doc = "TLS, and with which certificates."},
     {.key = "proxy_protocol", .type = CONFIG_LATER},
 };
 

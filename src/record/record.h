@@ -49,6 +49,7 @@ struct record_access {
     struct span proto, method, host, path /* as judged */, query /* raw; only names are written */;
     uint64_t bytes_in, bytes_out;
     struct span listener, route, upstream, server, upstream_id;
+    struct span tls; /* members as they stand in the line, a comma before each; at most 1 KiB */
     uint32_t tries;
     bool reused;
     struct span tier;

@@ -539,6 +539,14 @@ static inline char *put_decision(struct line *line, char *out, const struct reco
     return out;
 }
 
+static __attribute__((noinline)) char *put_tls(struct fmt_json *json, char *out, struct span tls)
+{
+    if (has_room(json, out, tls.len))
+        return fmt_span(out, tls);
+    json->cut = true;
+    return out;
+}
+
 static char *put_result(struct line *line, char *out, const struct record_access *record)
 {
     struct fmt_json *json = &line->text;
@@ -592,6 +600,8 @@ char *record_access_write(char *out, const struct record_access *record)
     line.generation = record->generation;
     line.numbers = &record->memo->numbers;
     line.marks->routing = out = put_request(&line.text, out, record);
+    if (record->tls.len != 0)
+        out = put_tls(&line.text, out, record->tls);
     out = put_routing(&line, out, record);
     if (record->upstream.len != 0)
         out = put_text(&line.text, out, SPAN(",\"upstream_id\":\""), record->upstream_id,

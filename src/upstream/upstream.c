@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/base_log.h"
+#include "net/net_tls.h"
 #include "upstream/upstream_conn.h"
 
 #define UPSTREAM_DOWN_US 1000000 /* a server that refused a connection is left alone this long */
@@ -18,6 +19,9 @@ struct upstream_server {
     struct list node; /* in the set */
     unsigned refs;
     char *upstream, *name; /* the upstream's name and the address as configured */
+    struct net_tls *tls;   /* a reference; NULL: plain */
+    char *tls_name;
+    struct net_tls_kept session; /* that its last connection left */
     struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
     unsigned address_count, next_address;
     struct net_watch *watch; /* when the address is a name */
@@ -73,8 +77,11 @@ static void server_unref(struct upstream_server *server)
         return;
     net_watch_free(server->watch);
     list_remove(&server->node);
+    net_tls_kept_drop(&server->session);
+    net_tls_free(server->tls);
     free(server->upstream);
     free(server->name);
+    free(server->tls_name);
     free(server);
 }
 
@@ -88,18 +95,25 @@ static void server_on_addresses(void *arg, const struct net_address *addresses, 
     server->next_address = 0;
 }
 
-static struct upstream_server *server_find(struct upstream_set *set, struct span upstream,
-                                           struct span name)
+/* Connections and sessions of a server that was verified otherwise, or not at all, must not serve this plan: such a
+ * server is another one. */
+static struct upstream_server *server_find(struct upstream_set *set,
+                                           const struct upstream_conf *conf,
+                                           const struct upstream_server_conf *server_conf)
 {
     LIST_EACH (node, &set->servers) {
         struct upstream_server *server = LIST_OF(node, struct upstream_server, node);
-        if (span_eq(span_of(server->upstream), upstream) && span_eq(span_of(server->name), name))
+        if (span_eq(span_of(server->upstream), conf->name) &&
+            span_eq(span_of(server->name), server_conf->address_text) &&
+            net_tls_is_same(server->tls, conf->tls) &&
+            span_eq(span_of(server->tls_name), server_conf->tls_name))
             return server;
     }
     return NULL;
 }
 
-static struct upstream_server *server_new(struct upstream_set *set, struct span upstream,
+static struct upstream_server *server_new(struct upstream_set *set,
+                                          const struct upstream_conf *upstream,
                                           const struct upstream_server_conf *conf)
 {
     struct upstream_server *server = calloc(1, sizeof(*server));
@@ -109,9 +123,12 @@ static struct upstream_server *server_new(struct upstream_set *set, struct span 
     list_init(&server->idle);
     list_init(&server->node);
     server->refs = 1;
-    server->upstream = strndup(upstream.ptr, upstream.len);
+    server->upstream = strndup(upstream->name.ptr, upstream->name.len);
     server->name = strndup(conf->address_text.ptr, conf->address_text.len);
-    if (server->upstream == NULL || server->name == NULL)
+    server->tls_name =
+        conf->tls_name.len == 0 ? strdup("") : strndup(conf->tls_name.ptr, conf->tls_name.len);
+    server->tls = net_tls_ref(upstream->tls);
+    if (server->upstream == NULL || server->name == NULL || server->tls_name == NULL)
         goto fail;
     if (conf->address.len != 0) {
         server->addresses[0] = conf->address;
@@ -134,9 +151,9 @@ static struct upstream_server *server_ref(struct upstream_set *set,
                                           const struct upstream_conf *conf,
                                           const struct upstream_server_conf *server_conf)
 {
-    struct upstream_server *server = server_find(set, conf->name, server_conf->address_text);
+    struct upstream_server *server = server_find(set, conf, server_conf);
     if (server == NULL)
-        server = server_new(set, conf->name, server_conf);
+        server = server_new(set, conf, server_conf);
     else
         server->refs++;
     if (server == NULL)
@@ -207,6 +224,13 @@ void upstream_set_close_idle(struct upstream_set *set)
 
 /* ---- connections ---- */
 
+/* A server has nothing to say on a kept connection: bytes or an end make it useless.  Tickets of TLS are no bytes. */
+static bool conn_is_spoilt(struct upstream_conn *conn)
+{
+    return conn->stream.saw_end ||
+           (conn->stream.is_readable && net_stream_has_input(&conn->stream));
+}
+
 static void conn_on_ready(struct net_stream *stream, void *arg)
 {
     struct upstream_conn *conn = arg;
@@ -215,7 +239,7 @@ static void conn_on_ready(struct net_stream *stream, void *arg)
         conn->user.on_ready(conn->user.arg);
         return;
     }
-    if (conn->stream.is_readable) /* see conn_is_spoilt */
+    if (conn_is_spoilt(conn))
         upstream_close(&conn);
 }
 
@@ -278,13 +302,6 @@ void upstream_abort(struct upstream_conn **taken)
     upstream_close(taken);
 }
 
-/* A server has nothing to say on a kept connection: bytes or an end make it useless. */
-static bool conn_is_spoilt(struct upstream_conn *conn)
-{
-    return conn->stream.saw_end ||
-           (conn->stream.is_readable && net_stream_has_input(&conn->stream));
-}
-
 void upstream_return(struct upstream_conn **taken)
 {
     struct upstream_conn *conn = *taken;
@@ -332,6 +349,20 @@ static struct upstream_conn *server_take_idle(struct upstream_server *server, bo
     return NULL;
 }
 
+/* TLS begins once the connection stands; the session of the last one is offered.  False: no memory. */
+static bool conn_secure(struct upstream_conn *conn)
+{
+    struct upstream_server *server = conn->server;
+    if (server->tls == NULL)
+        return true;
+    if (net_tls_begin(&conn->stream, server->tls, span_of(server->tls_name)) != ERR_OK) {
+        errno = ENOMEM;
+        return false;
+    }
+    net_tls_keep(&conn->stream, &server->session);
+    return true;
+}
+
 static struct upstream_conn *server_connect(struct upstream_server *server)
 {
     struct metrics_block *metrics = server->set->loop->metrics;
@@ -346,7 +377,8 @@ static struct upstream_conn *server_connect(struct upstream_server *server)
     const struct net_address *address =
         &server->addresses[server->next_address++ % server->address_count];
     if (net_stream_connect(&conn->stream, server->set->loop, address, conn_on_ready, conn) !=
-        ERR_OK) {
+            ERR_OK ||
+        !conn_secure(conn)) {
         int error = errno;
         if (net_stream_is_shortage(error))
             upstream_close(&conn); /* our want: nothing is known of the server */

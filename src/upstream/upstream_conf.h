@@ -8,6 +8,7 @@
 #include "base/base_span.h"
 #include "metrics/metrics.h"
 #include "net/net_address.h"
+#include "net/net_tls_directives.h"
 
 #define UPSTREAM_SERVERS_MAX 64
 
@@ -15,6 +16,7 @@ struct upstream_server_conf {
     struct span address_text;   /* as configured; the server's name in logs */
     struct net_address address; /* len 0: a name; resolved by the worker's resolver */
     struct span host;           /* the name, when it is one */
+    struct span tls_name;       /* that a certificate must have; empty: any (unverified) */
     metrics_slot slot_ok, slot_failed, slot_open; /* per server */
 };
 
@@ -24,7 +26,9 @@ struct upstream_conf {
     uint16_t server_count;
     uint64_t connect_timeout_us, first_byte_timeout_us, read_idle_timeout_us, pool_idle_us,
         tunnel_idle_us;
-    uint32_t pool_max; /* idle connections kept per worker and server */
+    uint32_t pool_max;   /* idle connections kept per worker and server */
+    struct net_tls *tls; /* a reference; NULL: plain */
+    struct net_tls_client_draft tls_draft;
 };
 
 #endif

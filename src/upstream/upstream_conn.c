@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "net/net_tls.h"
+
 #define CONN_OUT_MAX_BYTES (1u << 20) /* a head at its limit and one turn of data fit */
 
 enum err upstream_conn_established(struct upstream_conn *conn)
@@ -13,7 +15,26 @@ enum err upstream_conn_established(struct upstream_conn *conn)
     enum err err = net_stream_connected(&conn->stream);
     if (err == ERR_OK)
         conn->state = UPSTREAM_CONN_BUSY;
+    if (err == ERR_AGAIN || conn->stream.tls == NULL)
+        return err;
+    struct metrics_block *metrics = conn->stream.loop->metrics;
+    if (err == ERR_OK)
+        metrics_add(metrics, METRICS_UPSTREAM_TLS_OK, 1);
+    else if (net_tls_why_word(&conn->stream) != NULL)
+        metrics_add(metrics, METRICS_UPSTREAM_TLS_FAILED, 1);
+    if (err == ERR_OK && net_tls_is_resumed(&conn->stream))
+        metrics_add(metrics, METRICS_UPSTREAM_TLS_RESUMED, 1);
     return err;
+}
+
+const char *upstream_conn_tls_why(const struct upstream_conn *conn)
+{
+    return net_tls_why(&conn->stream);
+}
+
+const char *upstream_conn_tls_word(const struct upstream_conn *conn)
+{
+    return net_tls_why_word(&conn->stream);
 }
 
 void upstream_conn_begin(struct upstream_conn *conn, enum http_method method, bool body_chunked)

@@ -50,8 +50,11 @@ struct upstream_conn {
     struct http_body body;
 };
 
-/* Has the connect been settled?  ERR_OK, ERR_AGAIN, or ERR_SYSTEM with errno. */
+/* Has the connect been settled, with its TLS?  ERR_OK, ERR_AGAIN, or ERR_SYSTEM with errno. */
 MUST_USE enum err upstream_conn_established(struct upstream_conn *conn);
+/* Why its TLS has failed, as a sentence and as a word; NULL when that is not the reason. */
+const char *upstream_conn_tls_why(const struct upstream_conn *conn);
+const char *upstream_conn_tls_word(const struct upstream_conn *conn);
 
 /* Send a request: head is "METHOD target HTTP/1.1\r\n" and all fields with the framing's, and the empty
  * line.  Small heads wait for data or flush.  False: the connection is broken and nothing of this request
@@ -77,7 +80,8 @@ static inline bool upstream_conn_is_blocked(const struct upstream_conn *conn)
 
 static inline bool upstream_conn_takes_pipe(const struct upstream_conn *conn)
 {
-    return !conn->body_chunked && !conn->is_broken && !upstream_conn_is_blocked(conn);
+    return !conn->body_chunked && !conn->is_broken && !upstream_conn_is_blocked(conn) &&
+           net_stream_is_plain(&conn->stream);
 }
 
 /* Could upstream_conn_read say anything but UPSTREAM_WAIT?  Before an answer begins: only when the kernel has told of
@@ -126,7 +130,8 @@ static inline enum upstream_event upstream_conn_read(struct upstream_conn *conn,
 /* Can what comes next of the response be passed on unseen? */
 static inline bool upstream_conn_gives_pipe(const struct upstream_conn *conn)
 {
-    return conn->in_body && conn->left == 0 && http_body_passable(&conn->body) != 0;
+    return conn->in_body && conn->left == 0 && http_body_passable(&conn->body) != 0 &&
+           net_stream_is_plain(&conn->stream);
 }
 /* The same as upstream_conn_read, but UPSTREAM_DATA is in the (empty) pipe.  WAIT and pipe->is_unfit: read it instead. */
 enum upstream_event upstream_conn_read_pipe(struct upstream_conn *conn, struct net_pipe *pipe);

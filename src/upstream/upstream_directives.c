@@ -104,7 +104,13 @@ static const struct config_directive rows[] = {
     {.key = "balance", .type = CONFIG_LATER},
     {.key = "hash_by", .type = CONFIG_LATER},
     {.key = "health", .type = CONFIG_LATER},
-    {.key = "tls", .type = CONFIG_LATER},
+    {.key = "tls",
+     .type = CONFIG_OBJECT,
+     .flags = CONFIG_OPTIONAL,
+     CONFIG_AT(struct upstream_draft, conf.tls_draft),
+     .nested = &NET_TLS_CLIENT_DIRECTIVES,
+     .absent = "plain HTTP",
+     .doc = "TLS towards the servers; {} verifies them by the system's authorities."},
 };
 
 const struct config_table UPSTREAM_DIRECTIVES = {

@@ -332,7 +332,7 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
     worker->exchanges.upstreams = worker->upstreams;
     worker->exchanges.verified = worker->env.verified;
     const struct client_shared shared = {worker->env.connections, worker->env.head_bytes,
-                                         worker->env.addresses};
+                                         worker->env.addresses, worker->env.tickets};
     err = client_env_init(&worker->clients, &worker->exchanges, &shared);
     if (err != ERR_OK)
         return err;

@@ -16,16 +16,18 @@
 struct worker;
 struct client_addresses;
 struct exchange_verified;
+struct net_tls_tickets;
 
 /* What every worker is given; borrowed, must outlive them. */
 struct worker_env {
     struct metrics_registry *metrics;
     struct loop_log *log; /* worker i writes to ring i */
     struct lease *lease;
-    atomic_uint *connections;           /* open client connections of the process */
-    _Atomic uint64_t *head_bytes;       /* memory held by incomplete heads, process-wide */
-    struct client_addresses *addresses; /* how many connections each address has, process-wide */
-    struct exchange_verified *verified; /* who was accepted lately, process-wide */
+    atomic_uint *connections;              /* open client connections of the process */
+    _Atomic uint64_t *head_bytes;          /* memory held by incomplete heads, process-wide */
+    struct client_addresses *addresses;    /* how many connections each address has, process-wide */
+    struct exchange_verified *verified;    /* who was accepted lately, process-wide */
+    const struct net_tls_tickets *tickets; /* keys of TLS sessions, of the parent; may be NULL */
 };
 
 /* The listening sockets of one worker for one plan: fds[i] belongs to plan->listeners[i]. */

@@ -11,6 +11,7 @@ from harness.client import Client  # noqa: E402
 from harness.configs import with_probe  # noqa: E402
 from harness.proxy import BINARY, Sluice, run_verb, wait_until_counting  # noqa: E402
 from harness.redis_server import RedisServer  # noqa: E402
+from harness.tls import Everywhere  # noqa: E402
 from harness.upstream import Upstream  # noqa: E402
 from harness.waiting import wait_for  # noqa: E402
 
@@ -27,6 +28,7 @@ class World:
     def __init__(self, folder):
         self.folder = folder
         self.clients, self.upstreams, self.proxies, self.redises = [], [], [], []
+        self.tls = None  # a harness.tls.Everywhere: every connection is secured
         self.redis_store = None  # what proxies with quotas count in, unless they say
 
     def end(self):
@@ -63,6 +65,8 @@ def start(world):
 
     def make(config, **kwargs):
         kwargs.setdefault("name", f"sluice{len(world.proxies)}" if world.proxies else "sluice")
+        if world.tls is not None:
+            config = world.tls.secure(config)
         is_probed = world.redis_store is not None and "quotas" in config and "store" not in config
         if is_probed:
             config = with_probe({**config, "store": {**world.redis_store, "prefix": f"p{len(world.proxies)}"}})
@@ -75,6 +79,12 @@ def start(world):
         return proxy
 
     return make
+
+
+@pytest.fixture
+def over_tls(world):
+    """Clients and servers speak TLS, unless the test says otherwise.  For pytest.mark.usefixtures."""
+    world.tls = Everywhere(world.folder / "tls")
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -91,6 +101,8 @@ def upstream(world):
     """upstream(serve=..., answer=...): a running backend."""
 
     def make(*args, **kwargs):
+        if world.tls is not None:
+            kwargs.setdefault("tls", world.tls.server)
         server = Upstream(*args, **kwargs)
         world.upstreams.append(server)
         return server
@@ -103,6 +115,8 @@ def connect(world):
     """connect(proxy or address): a client connection."""
 
     def make(to, **kwargs):
+        if world.tls is not None:
+            kwargs = {"tls": world.tls.client, "name": "test.local", **kwargs}
         client = Client(getattr(to, "address", to), **kwargs)
         world.clients.append(client)
         return client

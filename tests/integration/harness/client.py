@@ -2,6 +2,7 @@
 """A client that sends exact bytes and reads exact responses."""
 import select
 import socket
+import ssl
 import struct
 
 from . import http
@@ -20,9 +21,9 @@ def is_refused(address):
 
 
 class Client:
-    """One connection.  address is (host, port) or the path of a Unix socket."""
+    """One connection.  address is (host, port) or the path of a Unix socket; tls is a context of ssl, name what it asks for."""
 
-    def __init__(self, address, source=None, receive_buffer=None, timeout=PATIENCE_S):
+    def __init__(self, address, source=None, receive_buffer=None, timeout=PATIENCE_S, tls=None, name=None, session=None):
         if isinstance(address, (str, bytes)):
             family = socket.AF_UNIX
         else:
@@ -36,6 +37,8 @@ class Client:
             self.sock.bind((source, 0))
         self.sock.settimeout(timeout)
         self.sock.connect(address)
+        if tls is not None:
+            self.sock = tls.wrap_socket(self.sock, server_hostname=name, suppress_ragged_eofs=False, session=session)
         self.reader = http.Reader(lambda: self.sock.recv(65536))
 
     def __enter__(self):
@@ -61,7 +64,7 @@ class Client:
         return self.reader.response(method)
 
     def end_output(self):
-        self.sock.shutdown(socket.SHUT_WR)
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)  # under TLS without a word
 
     def expect_end(self):
         """The peer ends the connection cleanly and says nothing more."""
@@ -77,7 +80,7 @@ class Client:
         try:
             while data := self.sock.recv(65536):
                 said += data
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             return said
         raise AssertionError(f"a clean end instead of a reset, behind {said[-200:]!r}")
 
@@ -87,13 +90,15 @@ class Client:
         try:
             while data := self.sock.recv(65536):
                 said += data
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             pass
         return said
 
     def is_quiet(self, seconds=0.0):
         """True when there is nothing to read (no data, no end) within the time."""
-        return not self.reader.buffer and not select.select([self.sock], [], [], seconds)[0]
+        if self.reader.buffer or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
+            return False
+        return not select.select([self.sock], [], [], seconds)[0]
 
     def reset(self):
         """Close with RST."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A backend server that does what a test tells it, byte by byte, and remembers what it was sent."""
 import socket
+import ssl
 import struct
 import threading
 import traceback
@@ -24,7 +25,7 @@ class Link:
     def _receive(self):
         try:
             data = self.sock.recv(65536)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLError):
             data = b""
         if not data:
             self.has_ended.set()
@@ -60,7 +61,7 @@ class Link:
         self.sock.close()
 
     def end_output(self):
-        self.sock.shutdown(socket.SHUT_WR)
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
@@ -92,7 +93,9 @@ def hello(message):
 class Upstream:
     """Listens on a port of its own; serve(link) runs for each connection in a thread of its own."""
 
-    def __init__(self, serve=None, answer=None, port=None):
+    def __init__(self, serve=None, answer=None, port=None, tls=None):
+        self.tls = tls  # a context of ssl
+        self.refused = []  # why handshakes failed
         self.serve = serve or answering(answer or hello)
         self.requests = []     # in order of arrival
         self.connections = 0   # ever accepted
@@ -128,8 +131,17 @@ class Upstream:
 
     def _run(self, link):
         try:
+            if self.tls is not None:
+                link.sock = self.tls.wrap_socket(link.sock, server_side=True, suppress_ragged_eofs=False)
+        except OSError as error:  # ssl.SSLError is one
+            self.refused.append(error)
+            link.close()
+            with self._lock:
+                self.links.remove(link)
+            return
+        try:
             self.serve(link)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             link.has_ended.set()  # the proxy left while we wrote
         except Exception:  # pylint: disable=broad-except
             if self._is_open:

@@ -73,7 +73,8 @@ static void test_clear_kinds(void **state)
     for (unsigned kind = 0; kind < IDENTITY_KINDS; kind++) {
         bool is_secret = kind == IDENTITY_HEADER || kind == IDENTITY_COOKIE ||
                          kind == IDENTITY_QUERY || kind == IDENTITY_BEARER ||
-                         kind == IDENTITY_JWT || kind == IDENTITY_TOKEN_PROJECT;
+                         kind == IDENTITY_JWT || kind == IDENTITY_TOKEN_PROJECT ||
+                         kind == IDENTITY_CERTIFICATE;
         assert_true(identity_is_clear(kind) == !is_secret);
     }
 }

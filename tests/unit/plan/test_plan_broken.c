@@ -69,8 +69,12 @@ static const struct row rows[] = {
      "/store/subjects: only with 'type': 'memory' (here it is 'redis')", 0},
 
     /* Keys of later versions. */
-    {"'name': 'public', ", "'name': 'public', @@'tls': {}, ",
-     "/listen/0/tls: 'tls' is not supported by this version", 0},
+    {"'name': 'public', ", "'name': 'public', @@'proxy_protocol': true, ",
+     "/listen/0/proxy_protocol: 'proxy_protocol' is not supported by this version", 0},
+
+    /* TLS. */
+    {"'name': 'public', ", "'name': 'public', 'tls': @@{}, ",
+     "/listen/0/tls: 'certificate' is missing: TLS needs a certificate and its key", 0},
     {"'pool_max': 8", "@@'balance': 'hash'",
      "/upstreams/app/balance: 'balance' is not supported by this version", 0},
     {"'address': 'app.internal:9001'", "'address': 'app.internal:9001', @@'weight': 2",
@@ -87,12 +91,8 @@ static const struct row rows[] = {
      "/quotas/project/members: only with 'limits': 'tier'", 0},
     {"'workers': 2", "'workers': 2, 'tiers': { 'a': @@'b' }",
      "/tiers/a: expected an object of numbers or 'unlimited', found the string 'b'", 0},
-    {"'access_key'", "@@'certificate'",
-     "/identities/user/from/1: 'certificate' is not supported by this version", 0},
     {"'cost': 5, 'upstream': 'app'", "'cost': 5, 'upstream': 'app', 'learns': @@'token'",
      "/routes/0/learns: 'token': only 'token_project' can be learned", 0},
-    {"'key': ['ip']", "'key': [@@'certificate']",
-     "/quotas/ip/key/0: the source 'certificate' is not supported by this version", 0},
     {"'access': 'off'", "'access': @@'syslog'",
      "/log/access: 'syslog' is not supported by this version", 0},
     {"{ 'env': 'BENCH_SECRET' }", "{ 'sealed': @@'x' }",

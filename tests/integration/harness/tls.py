@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates of every kind, made when a test needs them, and clients and servers that use them."""
+import datetime
+import ipaddress
+import ssl
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from .ports import take_port
+
+_DAY = datetime.timedelta(days=1)
+
+
+def _name(common):
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _pem(*certificates):
+    return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
+
+
+class Pair:
+    """A certificate with its chain, and its key, in two files."""
+
+    def __init__(self, folder, stem, chain, key):
+        self.certificate_object, self.key_object = chain[0], key
+        self.certificate, self.key = str(folder / f"{stem}.crt"), str(folder / f"{stem}.key")
+        self.der = chain[0].public_bytes(serialization.Encoding.DER)
+        self.serial = chain[0].serial_number
+        with open(self.certificate, "wb") as file:
+            file.write(_pem(*chain))
+        with open(self.key, "wb") as file:
+            file.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                         serialization.NoEncryption()))
+
+    @property
+    def config(self):
+        return {"certificate": self.certificate, "key": self.key}
+
+    @property
+    def fingerprint(self):
+        return self.certificate_object.fingerprint(hashes.SHA256()).hex()
+
+
+class Authority:
+    """Signs; with an intermediate one that does the signing when asked for."""
+
+    def __init__(self, folder, common="Test CA", parent=None):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.parent = folder, parent
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.common = common
+        self.certificate = self._build(common, self.key.public_key(), _name(common), parent, True, [], 3650, -1)
+        self.file = str(folder / f"{common.replace(' ', '_')}.pem")
+        with open(self.file, "wb") as file:
+            file.write(_pem(self.certificate))
+
+    def _build(self, common, public, issuer, signer, is_ca, names, days, since):
+        now = datetime.datetime.utcnow()
+        signing_key = signer.key if signer else self.key
+        builder = (x509.CertificateBuilder().subject_name(_name(common))
+                   .issuer_name(_name(signer.common) if signer else issuer).public_key(public)
+                   .serial_number(x509.random_serial_number())
+                   .not_valid_before(now + since * _DAY).not_valid_after(now + days * _DAY)
+                   .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True))
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        if not is_ca:
+            usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+        return builder.sign(signing_key, hashes.SHA256())
+
+    def issue(self, *names, stem=None, days=365, since=-1, kind="ec", common=None, reverse=False):
+        """A pair for these names ("127.0.0.1" becomes an address)."""
+        key = ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65537, int(kind))
+        alternatives = []
+        for name in names:
+            try:
+                alternatives.append(x509.IPAddress(ipaddress.ip_address(name)))
+            except ValueError:
+                alternatives.append(x509.DNSName(name))
+        common = common or (names[0] if names else "nobody")
+        leaf = self._build(common, key.public_key(), None, self, False, alternatives, days, since)
+        chain, signer = [leaf], self
+        while signer.parent is not None:
+            chain.append(signer.certificate)
+            signer = signer.parent
+        if reverse:
+            chain = chain[:1] + chain[:0:-1]
+        return Pair(self.folder, stem or common.replace("*", "any"), chain, key)
+
+
+def client_context(authority=None, pair=None, version=None, alpn=None, ciphers=None):
+    """For a client that verifies by this authority, or believes anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if authority is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.load_verify_locations(authority.file)
+    if pair is not None:
+        context.load_cert_chain(pair.certificate, pair.key)
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    if alpn is not None:
+        context.set_alpn_protocols(alpn)
+    if ciphers is not None:
+        context.set_ciphers(ciphers)
+    return context
+
+
+def server_context(pair, authority=None, version=None):
+    """For a server with this certificate; with an authority it insists on certificates of clients."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    if authority is not None:
+        context.load_verify_locations(authority.file)
+        context.verify_mode = ssl.CERT_REQUIRED
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+class Everywhere:
+    """One authority, and what it takes to secure every connection of a test."""
+
+    def __init__(self, folder):
+        self.authority = Authority(folder)
+        self.pair = self.authority.issue("test.local", "127.0.0.1", "localhost", stem="site")
+        self.client, self.server = client_context(self.authority), server_context(self.pair)
+
+    def secure(self, config):
+        config = {"listen": [{"address": f"127.0.0.1:{take_port()}"}], **config}
+        config["listen"] = [{**listener, "tls": self.pair.config} for listener in config["listen"]]
+        if "upstreams" in config:
+            tls = {"ca": self.authority.file, "server_name": "localhost"}
+            config["upstreams"] = {name: {**upstream, "tls": tls, "timeouts": {"connect": "20s", **upstream.get("timeouts", {})}}
+                                   for name, upstream in config["upstreams"].items()}  # many handshakes at once are slow in Python
+        return config

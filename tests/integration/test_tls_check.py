@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `sluice check` says about certificates before a client sees them."""
+import json
+import pathlib
+import re
+
+import pytest
+from harness.configs import forward, respond
+from harness.tls import Authority
+
+from cryptography.hazmat.primitives import serialization
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path / "tls")
+
+
+@pytest.fixture
+def check(verb, tmp_path):
+    """check(config): exit code and what was said."""
+    def run(config, **kwargs):
+        file = tmp_path / "sluice.json"
+        file.write_text(json.dumps({"listen": [{"address": "127.0.0.1:8080"}], **config}))
+        done = verb("check", "-c", file, **kwargs)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def listening(tls, **top):
+    return {**respond(**top), "listen": [{"address": "127.0.0.1:8443", "tls": tls}]}
+
+
+def test_good(check, authority, tmp_path):
+    between = Authority(tmp_path / "tls", "Intermediate", authority)
+    code, said = check(listening({**between.issue("a.example").config, "client_certificates": {"ca": authority.file}}))
+    assert (code, said.count("error"), said.count("warning")) == (0, 0, 0), said
+
+
+@pytest.mark.parametrize("days, since, words", [
+    (-1, -3, "error: /listen/0/tls/certificate: the certificate has expired on 20"),
+    (30, 1, "error: /listen/0/tls/certificate: the certificate is not valid before 20"),
+    (13, -90, "warning: /listen/0/tls/certificate: the certificate expires soon, on 20"),
+    (1, -5, "warning: /listen/0/tls/certificate: the certificate expires soon, on 20")])
+def test_ages(check, authority, days, since, words):
+    code, said = check(listening(authority.issue("a.example", days=days, since=since).config))
+    assert words in said and code == (3 if "error" in words else 0)
+
+
+@pytest.mark.parametrize("days, since", [(15, -90), (3, -3)])
+def test_young_enough(check, authority, days, since):
+    code, said = check(listening(authority.issue("a.example", days=days, since=since).config))
+    assert code == 0 and "warning" not in said
+
+
+def test_an_expired_certificate_does_not_keep_a_child_from_coming_back(start, connect, authority, tmp_path):
+    """Only who reads the file judges its age."""
+    import os
+    import signal
+    import time
+    from harness.ports import take_port
+    from harness.tls import client_context
+    from harness.waiting import wait_for
+    pair = authority.issue("a.example", days=4 / 86400, since=-1)
+    proxy = start({**respond(), "listen": [{"address": f"127.0.0.1:{take_port()}", "tls": pair.config}]})
+    wait_for(lambda: time.time() > pair.certificate_object.not_valid_after.timestamp() - time.timezone + 1, "it has expired")
+    before = proxy.child
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: proxy.child not in (None, before) and len(proxy.events("start")) == 2, "another child serves")
+    assert connect(proxy, tls=client_context(), name="a.example").ask().status == 200
+    proxy.signal(signal.SIGHUP)
+    assert "has expired on" in proxy.wait_for_event("reload_refused")[0]["reason"]
+
+
+def broken(authority, tmp_path, case):
+    """(the tls object, where, what)."""
+    pair, other = authority.issue("a.example"), authority.issue("b.example")
+    key, text = pathlib.Path(pair.key), tmp_path / "text"
+    between = Authority(tmp_path / "tls", "Intermediate", Authority(tmp_path / "tls", "Middle", authority))
+    text.write_text("not PEM")
+    if case == "encrypted":
+        key.write_bytes(pair.key_object.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                                      serialization.BestAvailableEncryption(b"secret")))
+    if case == "torn":
+        pathlib.Path(pair.certificate).write_bytes(pathlib.Path(pair.certificate).read_bytes()[:300])
+    return {
+        "other key": ({**pair.config, "key": other.key}, "key", "it is not the key of the certificate that comes first in the file"),
+        "no certificate": ({**pair.config, "certificate": str(text)}, "certificate", "not a certificate in PEM"),
+        "torn": (pair.config, "certificate", "not a certificate in PEM"),
+        "no key": ({**pair.config, "key": str(text)}, "key", "not a private key in PEM"),
+        "encrypted": (pair.config, "key", "the key is encrypted, and there is nobody to ask for its password"),
+        "absent": ({**pair.config, "key": "/nowhere/x.key"}, "key", 'the file "/nowhere/x.key" cannot be read'),
+        "chain": (between.issue("x", stem="x", reverse=True).config, "certificate",
+                  "the chain is out of order: certificate 2 in the file has not signed certificate 1"),
+        "short key": (authority.issue("s.example", kind="1024").config, "certificate", "ee key too small"),
+        "ciphers": ({**pair.config, "ciphers": "none-such"}, "ciphers", "not a list of ciphers"),
+        "client ca": ({**pair.config, "client_certificates": {"ca": str(text)}}, "client_certificates/ca", "not certificates in PEM"),
+        "version": ({**pair.config, "min_version": "1.1"}, "min_version", '"1.1"'),
+        "no client ca": ({**pair.config, "client_certificates": {}}, "client_certificates", '"ca" is missing'),
+        "only a key": ({"key": pair.key}, "", '"certificate" is missing: TLS needs a certificate and its key'),
+        "both forms": ({**pair.config, "certificates": [other.config]}, "certificates", '"certificates" stand instead of'),
+        "second": ({"certificates": [pair.config, {**other.config, "key": pair.key}]}, "certificates/1/key", "it is not the key"),
+    }[case]
+
+
+@pytest.mark.parametrize("case", ["other key", "no certificate", "torn", "no key", "encrypted", "absent", "chain", "short key", "ciphers",
+                                  "client ca", "version", "no client ca", "only a key", "both forms", "second"])
+def test_broken(check, authority, tmp_path, case):
+    tls, where, what = broken(authority, tmp_path, case)
+    code, said = check(listening(tls))
+    place = f"error: /listen/0/tls{'/' if where else ''}{where}: "
+    assert code == (5 if case == "absent" else 3), said
+    assert place in said and what in said[said.index(place):].split("\n")[0], said
+
+
+def test_a_certificate_that_nobody_gets(check, authority):
+    pairs = [authority.issue("a.example", "b.example", stem="one"), authority.issue("b.example", stem="two")]
+    code, said = check(listening({"certificates": [pair.config for pair in pairs]}))
+    assert code == 0 and "warning: /listen/0/tls/certificates/1/certificate: no client gets this certificate" in said
+
+
+def test_certificates_that_nobody_asks_for(check):
+    code, said = check({**respond(quotas={"c": {"key": ["certificate"], "limits": {"minute": 5}}}, subject_secret="s")})
+    assert code == 0 and 'warning: /quotas/c: no listener asks for "client_certificates"' in said
+
+
+@pytest.mark.parametrize("tls, where, what", [
+    ({"ca": "absent.pem"}, "ca", "cannot be read"), ({"certificate": "CERT"}, "certificate", "belong together"),
+    ({"certificate": "CERT", "key": "OTHER"}, "key", "it is not the key")])
+def test_upstreams(check, authority, tls, where, what):
+    words = {"CERT": authority.issue("a.example").certificate, "OTHER": authority.issue("b.example").key}
+    config = forward("127.0.0.1:9000")
+    config["upstreams"]["app"]["tls"] = {key: words.get(value, value) for key, value in {"ca": authority.file, **tls}.items()}
+    code, said = check(config)
+    assert code in (3, 5) and f"error: /upstreams/app/tls/{where}: " in said and what in said
+
+
+def test_a_unix_socket_has_no_name(check, authority):
+    config = forward("unix:/tmp/x.sock")
+    config["upstreams"]["app"]["tls"] = {"ca": authority.file}
+    code, said = check(config)
+    assert code == 3 and 'give "server_name"' in said
+    config["upstreams"]["app"]["tls"]["server_name"] = "a.example"
+    assert check(config)[0] == 0
+
+
+def test_no_list_of_the_system(check):
+    config = forward("127.0.0.1:9000")
+    config["upstreams"]["app"]["tls"] = {}
+    code, said = check(config, env={"SSL_CERT_FILE": "/nowhere"})
+    assert code == 3 and "error: /upstreams/app/tls: the system's authorities cannot be read" in said
+
+
+def test_keys_are_not_shown(check, verb, authority, tmp_path):
+    pair = authority.issue("a.example")
+    assert check(listening(pair.config))[0] == 0
+    dump = verb("check", "-c", tmp_path / "sluice.json", "--dump").stdout
+    assert pair.key in dump and "PRIVATE KEY" not in dump
+
+
+PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "tls.md").read_text()
+EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_examples_of_the_page(verb, authority, tmp_path, example):
+    """They are good as they stand, with the files that they name beside them."""
+    pair = authority.issue("a.example", stem="site")
+    for name, source in {"site.crt": pair.certificate, "site.key": pair.key, "clients.pem": authority.file, "servers.pem": authority.file}.items():
+        (tmp_path / name).write_bytes(pathlib.Path(source).read_bytes())
+    (tmp_path / "sluice.json").write_text(example)
+    done = verb("check", "-c", tmp_path / "sluice.json", env={"SLUICE_SUBJECT_SECRET": "x" * 32})
+    assert (done.returncode, "warning" in done.stdout + done.stderr) == (0, False), done.stderr
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 3
+
+
+def test_the_page_names_every_reason():
+    """The words of the program, and no others."""
+    sources = [pathlib.Path(__file__).resolve().parents[2] / "src" / "net" / name for name in ("net_tls_words.c", "net_tls_session.c")]
+    text = "".join(source.read_text() for source in sources)
+    words = set(re.findall(r'"([a-z_]{4,30})",\s*"', text)) | set(re.findall(r'net_tls_say\(session, "([a-z_]+)"', text))
+    table = PAGE.split("| `reason` | meaning |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`([a-z_]+)`", table)) == words

@@ -11,25 +11,27 @@
 
 #define TLS_ALERT 0x15 /* RFC 8446 section 5.1 */
 
-static bool is_secured(const struct store_redis *redis, enum store_redis_duty duty)
+enum err store_redis_door_secure(const struct store_redis_tls_conf *conf, const struct net_tls *tls,
+                                 enum store_redis_duty duty, struct net_stream *stream,
+                                 struct span name)
 {
-    return redis->tls != NULL && (duty != STORE_REDIS_SENTINEL || redis->conf.tls.is_for_sentinels);
+    if (tls == NULL || (duty == STORE_REDIS_SENTINEL && !conf->is_for_sentinels))
+        return ERR_OK;
+    struct span host = conf->server_name.len != 0 ? conf->server_name : store_redis_map_host(name);
+    if (stream->tls == NULL && net_tls_begin(stream, tls, host) != ERR_OK) {
+        errno = ENOMEM;
+        return ERR_NOMEM;
+    }
+    return net_tls_shake(stream);
 }
 
 enum err store_redis_door_pass(const struct store_redis *redis, enum store_redis_duty duty,
                                struct net_stream *stream, struct span name)
 {
-    struct span host = redis->conf.tls.server_name;
     enum err err = net_stream_connected(stream);
-    if (err != ERR_OK || !is_secured(redis, duty))
-        return err;
-    if (host.len == 0)
-        host = store_redis_map_host(name);
-    if (stream->tls == NULL && net_tls_begin(stream, redis->tls, host) != ERR_OK) {
-        errno = ENOMEM;
-        return ERR_NOMEM;
-    }
-    return net_tls_shake(stream);
+    return err != ERR_OK
+               ? err
+               : store_redis_door_secure(&redis->conf.tls, redis->tls, duty, stream, name);
 }
 
 void store_redis_door_why(const struct net_stream *stream, int error,

@@ -13,6 +13,11 @@
 MUST_USE enum err store_redis_door_pass(const struct store_redis *redis, enum store_redis_duty duty,
                                         struct net_stream *stream, struct span name);
 
+/* The same for a stream that is connected.  tls: made from conf; NULL: plain. */
+MUST_USE enum err store_redis_door_secure(const struct store_redis_tls_conf *conf,
+                                          const struct net_tls *tls, enum store_redis_duty duty,
+                                          struct net_stream *stream, struct span name);
+
 /* Why the stream failed, from errno; why may outlive the stream. */
 void store_redis_door_why(const struct net_stream *stream, int error,
                           char why[STORE_REDIS_WHY_BYTES]);

@@ -62,8 +62,7 @@ static bool say(struct probe *probe, const char *words)
     bool was_broken = probe->talk.is_broken;
     bool is_good = store_redis_talk_say(&probe->talk, words);
     if (!is_good && !was_broken)
-        find(probe, STORE_REDIS_PROBLEM, "connection",
-             "it was lost, or a command was not answered");
+        find(probe, STORE_REDIS_PROBLEM, "connection", "%s", probe->talk.why);
     return is_good;
 }
 
@@ -155,6 +154,21 @@ static void look_at_server(struct probe *probe)
         find(probe, STORE_REDIS_FINE, "role", "replica: it counts once it is made the master");
     else
         find(probe, STORE_REDIS_PROBLEM, "role", "%s", fault);
+}
+
+/* Without them nothing is granted. */
+static void look_at_replicas(struct probe *probe)
+{
+    char text[64];
+    uint64_t count;
+    const uint32_t wanted = probe->conf->durable_replicas;
+    if (!probe->conf->is_durable || probe->is_replica || !say(probe, "INFO replication") ||
+        !info(probe, "connected_slaves:", text) || !parse_u64(span_of(text), &count))
+        return;
+    bool is_short = count < wanted;
+    find(probe, is_short ? STORE_REDIS_PROBLEM : STORE_REDIS_FINE, "durable",
+         "%llu replicas follow it, %u must acknowledge a grant%s", (unsigned long long)count,
+         (unsigned)wanted, is_short ? ": nothing will be granted" : "");
 }
 
 static void look_at_memory(struct probe *probe)
@@ -252,16 +266,15 @@ static void look_at_secret(struct probe *probe)
 static bool open_at(struct probe *probe, struct span at, enum store_redis_duty duty,
                     enum store_redis_finding_level unreached)
 {
-    char why[STORE_REDIS_TALK_WHY];
     bool is_reached = false;
     probe->at = at;
-    if (store_redis_talk_open(&probe->talk, at, duty, &is_reached, why)) {
+    if (store_redis_talk_open(&probe->talk, at, duty, &is_reached)) {
         probe->findings->is_reached |= store_redis_duty_counts(duty);
         find(probe, STORE_REDIS_FINE, "connection", "%s",
              duty == STORE_REDIS_SENTINEL ? "a sentinel" : "let in");
         return true;
     }
-    find(probe, is_reached ? STORE_REDIS_PROBLEM : unreached, "connection", "%s", why);
+    find(probe, is_reached ? STORE_REDIS_PROBLEM : unreached, "connection", "%s", probe->talk.why);
     return false;
 }
 
@@ -279,6 +292,7 @@ static bool look(struct probe *probe, struct span at, enum store_redis_duty duty
              (int)store_redis_talk_text(&probe->talk).len, store_redis_talk_text(&probe->talk).ptr);
     look_at_rights(probe, false);
     look_at_server(probe);
+    look_at_replicas(probe);
     look_at_memory(probe);
     look_at_persistence(probe);
     look_at_clock(probe);

@@ -19,6 +19,8 @@ bool store_redis_right_is_needed(const struct store_redis_right *right,
 {
     if (is_sentinel || right->where == STORE_REDIS_RIGHT_SENTINEL)
         return is_sentinel && right->where == STORE_REDIS_RIGHT_SENTINEL;
+    if (right->where == STORE_REDIS_RIGHT_DURABLE)
+        return conf->is_durable;
     return right->where != STORE_REDIS_RIGHT_CLUSTER || conf->topology == STORE_REDIS_CLUSTER;
 }
 

@@ -16,6 +16,7 @@
 enum store_redis_right_where {
     STORE_REDIS_RIGHT_ALWAYS,
     STORE_REDIS_RIGHT_CLUSTER,
+    STORE_REDIS_RIGHT_DURABLE,
     STORE_REDIS_RIGHT_LISTEN, /* tried last: the connection only listens from then on */
     STORE_REDIS_RIGHT_SENTINEL,
 };

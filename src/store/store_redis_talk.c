@@ -6,6 +6,7 @@
 #include <hiredis/hiredis.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +14,34 @@
 #include <unistd.h>
 
 #include "base/base_clock.h"
+#include "net/net_tls.h"
+#include "store/store_redis_door.h"
 #include "store/store_redis_greet.h"
 #include "store/store_redis_rights.h"
+#include "store/store_redis_tls_conf.h"
 
 #define CONNECT_US 1000000
 #define COMMAND_US 1000000
 
 /* ---- talking ---- */
+
+__attribute__((format(printf, 2, 3))) static bool fail(struct store_redis_talk *talk,
+                                                       const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(talk->why, sizeof(talk->why), format, args);
+    va_end(args);
+    talk->is_broken = true;
+    return false;
+}
+
+static bool fail_errno(struct store_redis_talk *talk, int error)
+{
+    char why[STORE_REDIS_WHY_BYTES];
+    store_redis_door_why(&talk->stream, error, why);
+    return fail(talk, "%.*s", STORE_REDIS_TALK_WHY - 1, why);
+}
 
 static bool wait_for(int fd, short events, uint64_t until_us)
 {
@@ -32,45 +54,83 @@ static bool wait_for(int fd, short events, uint64_t until_us)
     }
 }
 
-static bool send_all(const struct store_redis_talk *talk, const char *bytes, size_t len,
+/* For what the stream has found that it cannot do at once; TLS may have to read so as to write. */
+static bool wait_until_ready(struct store_redis_talk *talk, uint64_t until_us)
+{
+    struct net_stream *stream = &talk->stream;
+    short events =
+        (short)((stream->is_readable ? 0 : POLLIN) | (stream->is_writable ? 0 : POLLOUT));
+    bool is_ready = wait_for(stream->fd, events == 0 ? POLLIN : events, until_us);
+    stream->is_readable = stream->is_writable = true;
+    return is_ready;
+}
+
+static bool fail_late(struct store_redis_talk *talk, const char *what, uint64_t timeout_us)
+{
+    return fail(talk, "%s within %llu ms", what, (unsigned long long)(timeout_us / 1000));
+}
+
+/* A server that hangs up may have said before why it does. */
+static bool fail_to_send(struct store_redis_talk *talk, int error)
+{
+    char bytes[STORE_REDIS_FEED_MAX];
+    net_stream_look_again(&talk->stream);
+    if (talk->stream.tls != NULL && net_stream_read(&talk->stream, bytes, sizeof(bytes)) < 0 &&
+        errno != EAGAIN)
+        error = errno;
+    return fail_errno(talk, error);
+}
+
+static bool send_all(struct store_redis_talk *talk, const char *bytes, size_t len,
                      uint64_t until_us)
 {
     while (len != 0) {
-        ssize_t n = send(talk->fd, bytes, len, MSG_NOSIGNAL);
+        ssize_t n = net_stream_write(&talk->stream, bytes, len);
         if (n > 0) {
             bytes += n;
             len -= (size_t)n;
-        } else if ((errno != EAGAIN && errno != EINTR) || !wait_for(talk->fd, POLLOUT, until_us)) {
-            return false;
+        } else if (n < 0 && errno != EAGAIN) {
+            return fail_to_send(talk, errno);
+        } else if (!wait_until_ready(talk, until_us)) {
+            return fail_late(talk, "a command was not taken", COMMAND_US);
         }
     }
     return true;
 }
 
-static bool receive(struct store_redis_talk *talk, uint64_t until_us)
+/* False: there will be no more. */
+static bool receive_some(struct store_redis_talk *talk, uint64_t until_us)
 {
     char bytes[STORE_REDIS_FEED_MAX];
-    for (;;) {
-        enum err err = store_redis_parser_next(&talk->parser);
-        if (err == ERR_OK)
-            return true;
-        if (err != ERR_AGAIN || !wait_for(talk->fd, POLLIN, until_us))
-            return false;
-        ssize_t n = recv(talk->fd, bytes, sizeof(bytes), 0);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-            return false;
-        if (n > 0 && store_redis_parser_feed(&talk->parser, bytes, (size_t)n) != ERR_OK)
+    ssize_t n = net_stream_read(&talk->stream, bytes, sizeof(bytes));
+    if (n == 0 || (n < 0 && errno == ECONNRESET && !talk->has_heard))
+        return fail(talk, "%s", store_redis_door_closed(&talk->stream, talk->has_heard));
+    if (n < 0 && errno != EAGAIN)
+        return fail_errno(talk, errno);
+    if (n < 0)
+        return wait_until_ready(talk, until_us) ||
+               fail_late(talk, "a command was not answered", COMMAND_US);
+    talk->head = bytes[0];
+    return store_redis_parser_feed(&talk->parser, bytes, (size_t)n) == ERR_OK ||
+           fail(talk, "%s", err_sentence(ERR_NOMEM));
+}
+
+static bool receive(struct store_redis_talk *talk, uint64_t until_us)
+{
+    enum err err;
+    while ((err = store_redis_parser_next(&talk->parser)) == ERR_AGAIN) {
+        if (!receive_some(talk, until_us))
             return false;
     }
+    talk->has_heard |= err == ERR_OK;
+    return err == ERR_OK || fail(talk, "%s", store_redis_door_alien(&talk->stream, &talk->head, 1));
 }
 
 static bool exchange(struct store_redis_talk *talk, const char *bytes, size_t len)
 {
     uint64_t until_us = clock_mono_us() + COMMAND_US;
-    if (talk->is_broken || talk->fd < 0)
-        return false;
-    talk->is_broken = !send_all(talk, bytes, len, until_us) || !receive(talk, until_us);
-    return !talk->is_broken;
+    return !talk->is_broken && talk->stream.fd >= 0 && send_all(talk, bytes, len, until_us) &&
+           receive(talk, until_us);
 }
 
 bool store_redis_talk_say(struct store_redis_talk *talk, const char *words)
@@ -112,7 +172,7 @@ static int try_connect(const struct sockaddr *sockaddr, socklen_t len)
     return -1;
 }
 
-static int connect_name(struct span host, uint16_t port, char why[STORE_REDIS_TALK_WHY])
+static int connect_name(struct store_redis_talk *talk, struct span host, uint16_t port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
     char name[NET_ADDRESS_TEXT_MAX], service[8];
@@ -121,99 +181,111 @@ static int connect_name(struct span host, uint16_t port, char why[STORE_REDIS_TA
     snprintf(service, sizeof(service), "%u", port);
     int error = getaddrinfo(name, service, &hints, &list);
     if (error != 0) {
-        snprintf(why, STORE_REDIS_TALK_WHY, "the name %s cannot be resolved: %s", name,
-                 gai_strerror(error));
+        (void)fail(talk, "the name %s cannot be resolved: %s", name, gai_strerror(error));
         return -1;
     }
     for (struct addrinfo *one = list; one != NULL && fd < 0; one = one->ai_next)
         fd = try_connect(one->ai_addr, one->ai_addrlen);
     if (fd < 0)
-        snprintf(why, STORE_REDIS_TALK_WHY, "%s", strerror(errno));
+        (void)fail(talk, "%s", strerror(errno));
     freeaddrinfo(list);
     return fd;
 }
 
-static bool reach(struct store_redis_talk *talk, struct span text, char why[STORE_REDIS_TALK_WHY])
+static bool reach(struct store_redis_talk *talk, struct span text)
 {
     struct net_address address;
     struct span host = SPAN_NONE;
+    int fd;
     const char *fault = net_address_parse(&address, text, &host);
-    if (fault != NULL) {
-        snprintf(why, STORE_REDIS_TALK_WHY, "%s", fault);
-        return false;
-    }
+    if (fault != NULL)
+        return fail(talk, "%s", fault);
     if (host.len != 0) {
-        talk->fd = connect_name(host, address.port, why);
-        return talk->fd >= 0;
+        fd = connect_name(talk, host, address.port);
+    } else {
+        fd = try_connect((const struct sockaddr *)&address.sockaddr, address.len);
+        if (fd < 0)
+            (void)fail(talk, "%s", strerror(errno));
     }
-    talk->fd = try_connect((const struct sockaddr *)&address.sockaddr, address.len);
-    if (talk->fd < 0)
-        snprintf(why, STORE_REDIS_TALK_WHY, "%s", strerror(errno));
-    return talk->fd >= 0;
+    if (fd >= 0)
+        net_stream_adopt(&talk->stream, NULL, fd, NULL, NULL);
+    return fd >= 0;
 }
 
-/* NULL, or why it did not let us in. */
-static const char *log_in(struct store_redis_talk *talk, enum store_redis_duty duty,
-                          char why[STORE_REDIS_WHY_BYTES])
+static bool secure(struct store_redis_talk *talk, struct span name, enum store_redis_duty duty)
+{
+    uint64_t until_us = clock_mono_us() + CONNECT_US;
+    enum err err;
+    while ((err = store_redis_door_secure(&talk->conf->tls, talk->tls, duty, &talk->stream,
+                                          name)) == ERR_AGAIN) {
+        if (!wait_until_ready(talk, until_us))
+            return fail_late(talk, store_redis_door_late(&talk->stream), CONNECT_US);
+    }
+    return err == ERR_OK || fail_errno(talk, errno);
+}
+
+static bool log_in(struct store_redis_talk *talk, enum store_redis_duty duty)
 {
     struct store_redis_server server = {0};
-    char *bytes = NULL;
+    char why[STORE_REDIS_WHY_BYTES], *bytes = NULL;
     size_t len = 0;
     if (store_redis_greet_format(STORE_REDIS_AUTH, duty, talk->conf, SPAN_NONE, &bytes, &len) !=
         ERR_OK)
-        return "out of memory";
+        return fail(talk, "%s", err_sentence(ERR_NOMEM));
     bool has_password = len != 0;
     bool is_said = has_password ? exchange(talk, bytes, len) : store_redis_talk_say(talk, "PING");
     if (bytes != NULL)
         explicit_bzero(bytes, len);
     free(bytes);
     if (!is_said)
-        return "it was lost, or a command was not answered";
-    if (has_password)
-        return store_redis_greet_judge(STORE_REDIS_AUTH, talk->conf, &talk->parser.reply, &server,
-                                       why);
-    bool is_barred = store_redis_talk_is_error(talk) &&
-                     span_starts_with(store_redis_talk_text(talk), SPAN("NOAUTH"));
-    return is_barred ? "it wants a password, and none is set" : NULL;
+        return false;
+    const struct store_redis_reply *reply = &talk->parser.reply;
+    const char *fault =
+        has_password ? store_redis_greet_judge(STORE_REDIS_AUTH, talk->conf, reply, &server, why)
+                     : NULL;
+    if (!has_password && store_redis_talk_is_error(talk) &&
+        span_starts_with(store_redis_talk_text(talk), SPAN("NOAUTH")))
+        fault = "it wants a password, and none is set";
+    return fault == NULL || fail(talk, "%.*s", STORE_REDIS_TALK_WHY - 1, fault);
 }
 
 static void talk_close(struct store_redis_talk *talk)
 {
-    if (talk->fd >= 0)
-        close(talk->fd);
-    talk->fd = -1;
-    talk->is_broken = false;
+    net_stream_close(&talk->stream);
+    store_redis_parser_fini(&talk->parser);
+    talk->is_broken = talk->has_heard = false;
 }
 
 bool store_redis_talk_open(struct store_redis_talk *talk, struct span address,
-                           enum store_redis_duty duty, bool *is_reached,
-                           char why[STORE_REDIS_TALK_WHY])
+                           enum store_redis_duty duty, bool *is_reached)
 {
-    char text[STORE_REDIS_WHY_BYTES];
     talk_close(talk);
-    store_redis_parser_fini(&talk->parser);
     *is_reached = false;
-    if (store_redis_parser_init(&talk->parser) != ERR_OK) {
-        snprintf(why, STORE_REDIS_TALK_WHY, "out of memory");
-        return false;
-    }
-    if (!reach(talk, address, why))
-        return false;
-    *is_reached = true;
-    const char *fault = log_in(talk, duty, text);
-    if (fault != NULL)
-        snprintf(why, STORE_REDIS_TALK_WHY, "%.*s", STORE_REDIS_TALK_WHY - 1, fault);
-    return fault == NULL;
+    if (store_redis_parser_init(&talk->parser) != ERR_OK)
+        return fail(talk, "%s", err_sentence(ERR_NOMEM));
+    *is_reached = reach(talk, address);
+    return *is_reached && secure(talk, address, duty) && log_in(talk, duty);
 }
 
 enum err store_redis_talk_init(struct store_redis_talk *talk, const struct store_redis_conf *conf)
 {
-    *talk = (struct store_redis_talk){.conf = conf, .fd = -1};
-    return store_redis_parser_init(&talk->parser);
+    const struct net_tls_conf tls = store_redis_tls_conf_net(&conf->tls);
+    enum net_tls_part part;
+    char why[NET_TLS_WHY_BYTES];
+    memset(talk, 0, sizeof(*talk));
+    talk->conf = conf;
+    talk->stream.fd = -1;
+    /* The files were tried when the configuration was checked. */
+    if (conf->tls.is_on && (talk->tls = net_tls_new(&tls, &part, why)) == NULL)
+        return ERR_NOMEM;
+    enum err err = store_redis_parser_init(&talk->parser);
+    if (err != ERR_OK)
+        net_tls_free(talk->tls);
+    return err;
 }
 
 void store_redis_talk_fini(struct store_redis_talk *talk)
 {
     talk_close(talk);
-    store_redis_parser_fini(&talk->parser);
+    net_tls_free(talk->tls);
 }

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """"durable": what is granted is spent only when replicas have it, so a master that is lost takes no grant along."""
+import json
+
 import pytest
 from harness.configs import forward
 from harness.metrics import scrape
 from harness.ports import take_port
+from harness.proxy import run_verb
 from harness.redis_server import RedisServer
 from harness.waiting import wait_for
 
@@ -145,3 +148,42 @@ def test_a_failover_that_loses_grants_and_who_knew_of_them(start, upstream, conn
     total = 30 + lost.count(200) + after.count(200)
     assert after.count(503) == 0
     assert total == (LIMIT if durable else LIMIT + 20)
+
+
+# ---- doctor, and the printed user ----
+
+
+def verb_of(world, exit_code, *words):
+    done = run_verb(world.folder, *words, env={"USER_PASSWORD": "pw"})
+    assert done.returncode == exit_code, done
+    return done.stdout
+
+
+def checks_of(world, exit_code):
+    return [(row["level"], row["check"], row["text"]) for row in json.loads(verb_of(world, exit_code, "doctor", "-c", "c.json", "--json"))["checks"]]
+
+
+def test_doctor_and_the_printed_user(start, upstream, connect, world, pair):
+    master, replica = pair
+    config = config_of(upstream(), [master], durable=True, username="proxy", password={"env": "USER_PASSWORD"})
+    (world.folder / "c.json").write_text(json.dumps({"listen": [{"address": "127.0.0.1:1"}], **config}))
+    words = [">pw" if word == ">PASSWORD" else word for word in verb_of(world, 0, "check", "-c", "c.json", "--acl").strip().split(" ")]
+    assert "+wait" in words
+    master.client.execute_command(*words)
+    checks = checks_of(world, 0)
+    assert ("ok", "durable", "1 replicas follow it, 1 must acknowledge a grant") in checks and ("ok", "rights", "all 26 that are needed") in checks
+    proxy = start(config, env={"USER_PASSWORD": "pw"})
+    wait_until_counting(connect, proxy)
+    assert ask(connect(proxy)) == 200 and master.client.execute_command("ACL", "LOG") == []
+    master.client.execute_command(*[word for word in words if word != "+wait"])
+    errors = [text for level, _, text in checks_of(world, 1) if level == "error"]
+    assert errors == ["the user lacks +wait, for durable grants (`sluice check --acl` prints all that it needs)"]
+    master.client.execute_command(*words)
+    cut(replica)
+    wait_for(lambda: master.client.info("replication")["connected_slaves"] == 0, "nobody follows")
+    errors = [text for level, _, text in checks_of(world, 1) if level == "error"]
+    assert errors == ["0 replicas follow it, 1 must acknowledge a grant: nothing will be granted"]
+    config = config_of(upstream(), [master], username="proxy", password={"env": "USER_PASSWORD"})
+    (world.folder / "c.json").write_text(json.dumps({"listen": [{"address": "127.0.0.1:1"}], **config}))
+    assert "+wait" not in verb_of(world, 0, "check", "-c", "c.json", "--acl").split(" ")
+    assert not [check for _, check, _ in checks_of(world, 0) if check == "durable"]

@@ -372,3 +372,79 @@ def test_plain_redis_is_as_it_was(start, upstream, connect, world):
     world.redises.append(server)
     proxy = start(config_of(upstream(), store(server.address, None)))
     wait_until_counting(connect, proxy)
+
+
+# ---- doctor ----
+
+def doctor(verb, world, exit_code, store_):
+    config = {"listen": [{"address": "127.0.0.1:1"}], "store": store_, "routes": [{"prefix": "/", "respond": {"status": 200}}]}
+    path = world.folder / "doctor.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    done = verb("doctor", "-c", path, "--json")
+    assert done.returncode == exit_code, done
+    return [(row["level"], row["check"], row["text"]) for row in json.loads(done.stdout)["checks"]]
+
+
+def errors_of(checks):
+    return [text for level, _, text in checks if level == "error"]
+
+
+def test_doctor_is_let_in(verb, world, serve, authority):
+    server = serve(clients=True)
+    certificate, key = authority.sign("proxy", ["DNS:proxy"])
+    good = store(server.address, ca_of(authority, certificate=str(certificate), key=str(key), min_version="1.3"))
+    checks = doctor(verb, world, 0, good)
+    assert errors_of(checks) == [] and ("ok", "connection", f"{server.address}: let in") in checks
+    assert sum(check == "rights" for _, check, _ in checks) == 1
+    server = serve(["DNS:localhost"])
+    assert errors_of(doctor(verb, world, 0, store(f"localhost:{server.port}", ca_of(authority)))) == []
+    server = serve(["DNS:redis.example"])
+    assert errors_of(doctor(verb, world, 0, store(server.address, ca_of(authority, server_name="redis.example")))) == []
+    assert errors_of(doctor(verb, world, 0, store(server.address, {"verify": False}))) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda name: name.replace(" ", "-"))
+def test_doctor_says_who_is_not_believed(verb, world, serve, authority, case):
+    sentence, tls_of, kind = CASES[case]
+    server = serve(kind.get("names"), clients=kind.get("clients", False), options=kind.get("options", ()))
+    made = store(server.address, tls_of(server, authority, Authority(world.folder / "other", "other")), password="not to be told")
+    (error,) = errors_of(doctor(verb, world, 5, made))
+    assert error.startswith(f"{server.address}: ") and sentence in error
+    assert "Unknown" not in error and "cmdstat_auth" not in server.client.info("commandstats")
+
+
+def test_doctor_on_the_wrong_port(verb, world, redis, serve, authority):
+    (error,) = errors_of(doctor(verb, world, 5, store(redis.address, ca_of(authority))))
+    assert error == f"{redis.address}: it took a connection but did not finish the TLS handshake (is it its port without TLS?) within 1000 ms"
+    server = serve()
+    (error,) = errors_of(doctor(verb, world, 5, store(server.address, None)))
+    assert error == f'{server.address}: it closed the connection without a word: if it speaks TLS, set "tls"'
+    alert = Hole(world, b"\x15\x03\x03\x00\x02\x02\x28")
+    (error,) = errors_of(doctor(verb, world, 5, store(alert.address, None)))
+    assert error == f'{alert.address}: it speaks TLS: set "tls", or name its port without'
+    silent = Hole(world)
+    (error,) = errors_of(doctor(verb, world, 5, store(silent.address, None)))
+    assert error == f"{silent.address}: a command was not answered within 1000 ms"
+
+
+@pytest.mark.parametrize("is_plain", [False, True], ids=["secured", "plain"])
+def test_doctor_asks_sentinels(verb, world, authority, is_plain):
+    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)), plain_sentinels=is_plain)
+    world.redises.extend(fleet.sentinels + fleet.servers)
+    made = {**store("", ca_of(authority, sentinels=not is_plain), topology="sentinel", master=fleet.NAME), "servers": fleet.addresses}
+    checks = doctor(verb, world, 0, made)
+    master = fleet.master().address
+    assert [text for _, check, text in checks if check == "sentinel"] == [f"{address}: it names {master}" for address in fleet.addresses]
+    assert ("ok", "connection", f"{master}: let in") in checks
+    made["tls"]["sentinels"] = is_plain
+    checks = doctor(verb, world, 5, made)
+    said = "did not finish the TLS handshake" if is_plain else "it closed the connection without a word"
+    assert [said in text for _, check, text in checks if check == "connection"] == [True] * 3
+
+
+def test_doctor_looks_at_a_cluster(verb, world, authority):
+    fleet = ClusterFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)))
+    world.redises.extend(fleet.nodes)
+    checks = doctor(verb, world, 0, store(fleet.nodes[0].address, ca_of(authority), topology="cluster"))
+    assert ("ok", "cluster", "16384 of 16384 slots on 3 masters") in checks
+    assert {text for level, check, text in checks if check == "connection"} >= {f"{node.address}: let in" for node in fleet.masters()}

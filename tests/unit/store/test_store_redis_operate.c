@@ -198,6 +198,33 @@ static void test_what_is_given_back_after_a_reset_is_passed_over(void **state)
     assert_int_equal(answer.keys[0].windows[0].used, 1);
 }
 
+/* A replica that was promoted has the count of before a reset.  Who tells what it has seen, and in which order? */
+static void test_a_total_of_before_a_reset_is_not_believed(void **state)
+{
+    (void)state;
+    uint32_t now = now_s(), start = now - now % DAY;
+    const uint32_t windows[][4] = {{DAY, start, 50, 0}};
+    struct store_redis_claim before = {.lineage = 8, .window_count = 1, .is_apart = true};
+    before.windows[0] = (struct store_redis_window){
+        .period_s = DAY, .limit = INT32_MAX, .start_s = start, .seen = 50, .floor = 50};
+    struct store_redis_claim after = before;
+    after.generation = 1;
+    after.windows[0].seen = 3;
+    after.windows[0].floor = 0;
+    for (unsigned i = 0; i < 2; i++) { /* who tells first, and again behind the other */
+        write_value(0, windows, 1);
+        for (unsigned turn = 0; turn < 3; turn++) {
+            struct store_redis_answer answer = charge((i + turn) % 2 == 0 ? &before : &after);
+            bool was_told = turn > 0 || (i + turn) % 2 == 1;
+            assert_int_equal(answer.keys[0].generation, was_told);
+            assert_int_equal(answer.keys[0].windows[0].used, was_told ? 3 : 50);
+        }
+        struct store_subject subject = done(SHOW);
+        assert_int_equal(subject.generation, 1);
+        assert_int_equal(subject.windows[0].used, 3);
+    }
+}
+
 static void test_a_grant_lives_as_long_as_it_says(void **state)
 {
     (void)state;
@@ -306,7 +333,7 @@ static void test_every_command_of_the_handshake_has_a_right(void **state)
 {
     (void)state;
     struct store_redis_conf conf = {
-        .database = 3, .prefix = SPAN("edge"), .secret_fingerprint = SPAN("x")};
+        .database = 3, .prefix = SPAN("edge"), .secret_fingerprint = SPAN("x"), .is_durable = true};
     for (unsigned step = 0; step < STORE_REDIS_STEPS; step++) {
         char *command, first[32] = "", second[32] = "", rule[80];
         size_t len;
@@ -337,6 +364,10 @@ static void test_the_line(void **state)
     assert_null(strstr(line, "{p}"));
     assert_null(strstr(line, "cluster"));
     assert_null(strstr(line, "sentinel"));
+    assert_null(strstr(line, "+wait"));
+    conf.is_durable = true;
+    store_redis_rights_line(line, &conf, false);
+    assert_non_null(strstr(line, " +wait +publish "));
     conf.topology = STORE_REDIS_CLUSTER;
     store_redis_rights_line(line, &conf, false);
     assert_non_null(strstr(line, " +cluster|slots +asking "));
@@ -391,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_show_changes_nothing),
         cmocka_unit_test(test_reset_keeps_starts_and_ttl),
         cmocka_unit_test(test_what_is_given_back_after_a_reset_is_passed_over),
+        cmocka_unit_test(test_a_total_of_before_a_reset_is_not_believed),
         cmocka_unit_test(test_a_grant_lives_as_long_as_it_says),
         cmocka_unit_test(test_other_values_are_left_alone),
     };

@@ -133,6 +133,20 @@ static inline void wait_up(struct proxy *proxy)
     assert_true(loop_testing_until(&proxy->loop, is_up, proxy));
 }
 
+/* A server that may have lost something grants nothing to a fleet for half a second. */
+static inline bool is_trusted(void *arg)
+{
+    struct proxy *proxy = arg;
+    uint64_t since_us = store_redis_route_newest_us(proxy->worker->route);
+    return since_us == 0 || proxy->loop.loop->mono_us >= since_us + 500000;
+}
+
+static inline void wait_trusted(struct proxy *proxy)
+{
+    wait_up(proxy);
+    assert_true(loop_testing_until(&proxy->loop, is_trusted, proxy));
+}
+
 static inline void begin_up(struct proxy *proxy)
 {
     struct store_redis_conf conf = conf_of(&redis);

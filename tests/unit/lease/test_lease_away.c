@@ -77,7 +77,7 @@ static void test_killed_and_back(void **state)
     assert_true(is_down(&proxy));
 
     assert_true(redis_testing_start(&redis, NULL)); /* empty: nothing was saved */
-    wait_up(&proxy);
+    wait_trusted(&proxy);
     assert_int_equal(ask(&proxy, &HOUR_20, 1, 1, &question), QUOTA_ALLOW);
     assert_int_equal(question.ask.charges[0].readings[0].used, 13);
     assert_int_equal(question.ask.charges[0].readings[0].limit, 20);
@@ -101,7 +101,7 @@ static void test_debts_are_billed(void **state)
         assert_int_equal(ask(&proxy, &HOUR_20, subject, 1, &question), QUOTA_DEGRADED_ALLOW);
     }
     assert_true(redis_testing_start(&redis, NULL));
-    wait_up(&proxy);
+    wait_trusted(&proxy);
     assert_true(loop_testing_until(&proxy.loop, is_settled, &proxy));
     begin_up(&other);
     for (unsigned subject = 0; subject < 50; subject++) {
@@ -138,7 +138,7 @@ static void test_stopped(void **state)
     assert_true(question.was_at_once);
     assert_true(loop_testing_metric(&proxy.loop, METRICS_STORE_TIMEOUTS) >= 3);
     kill(redis.pid, SIGCONT);
-    wait_up(&proxy);
+    wait_trusted(&proxy);
     /* What was in flight may have been executed as well as billed: never less than was admitted. */
     assert_int_equal(ask(&proxy, &HOUR_1000, 1, 1, &question), QUOTA_ALLOW);
     assert_in_range(question.ask.charges[0].readings[0].used, 10 + admitted + 2,
@@ -199,7 +199,7 @@ static void test_late(void **state)
     flush();
     conf.command_timeout_us = 20000000;
     begin(&proxy, &conf);
-    wait_up(&proxy);
+    wait_trusted(&proxy);
     assert_int_equal(ask_many(&proxy, &HOUR_1000, 1, 5, QUOTA_ALLOW), 5);
     kill(redis.pid, SIGSTOP);
     for (unsigned i = 0; i < 4; i++) {
@@ -317,7 +317,7 @@ static void test_full_and_replica(void **state)
         assert_int_equal(ask(&proxy, &ALLOWS, 1, 1, &question), QUOTA_DEGRADED_ALLOW);
         assert_true(is_down(&proxy));
         redis_testing_do(&redis, rows[i].unset);
-        wait_up(&proxy);
+        wait_trusted(&proxy);
         assert_int_equal(ask(&proxy, &DENIES, 1, 1, &question), QUOTA_ALLOW);
         end(&proxy);
     }
@@ -345,7 +345,7 @@ static void test_first_requests(void **state)
     assert_false(question.was_at_once);
     assert_int_equal(loop_testing_metric(&proxy.loop, METRICS_STORE_TIMEOUTS), 1);
     kill(redis.pid, SIGCONT);
-    wait_up(&proxy);
+    wait_trusted(&proxy);
     assert_false(gone.is_done);
     assert_int_equal(ask(&proxy, &HOUR_20, 1, 1, &question), QUOTA_ALLOW);
     assert_int_equal(question.ask.charges[0].readings[0].used, 2);

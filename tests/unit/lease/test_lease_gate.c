@@ -192,7 +192,7 @@ static void test_away(void **state)
     }
     assert_int_equal(cells_of(&proxy), 3);
     assert_true(redis_testing_start(&redis, NULL));
-    wait_up(&proxy);
+    wait_trusted(&proxy);
     assert_true(loop_testing_until(&proxy.loop, is_settled, &proxy));
     assert_int_equal(ask_guarded(&proxy, 700, &question), QUOTA_ALLOW);
     assert_int_equal(question.ask.charges[0].readings[0].used, 2);

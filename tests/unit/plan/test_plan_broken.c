@@ -397,7 +397,12 @@ static const struct row rows[] = {
     {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000", "'type': 'redis'",
      "/store: 'servers' is missing", 0},
     {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000",
-     "'type': 'redis', 'servers': @@['a:1', 'b:2']", "/store/servers: at most 1 allowed, found 2",
+     "'type': 'redis', 'servers': @@['a:1', 'a:2', 'a:3', 'a:4', 'a:5', 'a:6', 'a:7', 'a:8', "
+     "'a:9', "
+     "'b:1', 'b:2', 'b:3', 'b:4', 'b:5', 'b:6', 'b:7', 'b:8']",
+     "/store/servers: at most 16 allowed, found 17", 0},
+    {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000",
+     "'type': 'redis', 'servers': ['a:1', @@'a:1']", "/store/servers/1: 'a:1': it is there already",
      0},
     {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000",
      "'type': 'redis', 'servers': ['a:1'], 'prefix': @@'a{b}'", "/store/prefix: 'a{b}': letters",

@@ -17,7 +17,7 @@
 
 #define RETRY_FIRST_US 100000
 #define RETRY_LAST_US  2000000 /* a store that is back is asked again within this */
-#define RETRY_SHARD_US 500000  /* a cluster is down for the short time of a failover */
+#define RETRY_SOON_US  500000  /* nodes of a cluster, and sentinels: a failover is short */
 #define BEAT_LOOK_US   500000
 #define PING_IDLE_US   10000000 /* so that a path that died unseen is found before a request does */
 
@@ -48,7 +48,8 @@ static void link_on_flush(void *arg)
 static uint64_t link_retry_us(struct store_redis_link *link)
 {
     uint64_t most_us = RETRY_FIRST_US;
-    uint64_t last_us = link->use.duty == STORE_REDIS_SHARD ? RETRY_SHARD_US : RETRY_LAST_US;
+    bool is_soon = link->use.duty == STORE_REDIS_SHARD || link->use.duty == STORE_REDIS_SENTINEL;
+    uint64_t last_us = is_soon ? RETRY_SOON_US : RETRY_LAST_US;
     unsigned rounds = link->failures / (link->place_count == 0 ? 1 : link->place_count);
     for (unsigned i = 0; i < rounds && most_us < last_us; i++)
         most_us *= 2;

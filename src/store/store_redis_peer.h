@@ -13,7 +13,7 @@
 #include "net/net_address.h"
 
 #define STORE_REDIS_PEERS_MAX 256
-#define STORE_REDIS_SAID      4 /* reasons that are remembered: several addresses fail in turn */
+#define STORE_REDIS_SAID      32 /* reasons that are remembered: several addresses fail in turn */
 
 struct store_redis;
 

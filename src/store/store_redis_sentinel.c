@@ -17,7 +17,8 @@
 #define CONNECT_US  250000 /* then the next sentinel is tried */
 #define ASK_DOWN_US 250000
 #define ASK_UP_US   10000000
-#define STALE_MAX   8 /* answers that name a master that is away; then another sentinel is asked */
+#define STALE_MAX   3 /* answers that name a master that is away; then another sentinel is asked */
+#define SILENT_US   500000 /* no answer while the master is away; the same */
 #define HEAD        "*3\r\n$8\r\nSENTINEL\r\n$23\r\nget-master-addr-by-name\r\n$"
 
 /* Owner: a route.  Freed by: store_redis_sentinel_free.  Thread: the loop's. */
@@ -32,17 +33,30 @@ struct store_redis_sentinel {
     struct loop_timer timer;
     bool is_master_up;
     unsigned stale;
+    uint64_t asked_at_us;
     struct store_redis_spot spot;
     char names[2][NET_ADDRESS_TEXT_MAX]; /* of the master that is, and that was */
     unsigned name, name_len;
 };
 
+static bool is_silent(const struct store_redis_sentinel *sentinel)
+{
+    return sentinel->question.is_asked && !sentinel->is_master_up &&
+           sentinel->loop->mono_us >= sentinel->asked_at_us + SILENT_US;
+}
+
 static void sentinel_ask(struct store_redis_sentinel *sentinel)
 {
     uint64_t wait_us = sentinel->is_master_up ? ASK_UP_US : ASK_DOWN_US;
     loop_timer_set(sentinel->loop, &sentinel->timer, sentinel->loop->mono_us + wait_us);
-    if (!sentinel->question.is_asked && store_redis_link_ask(sentinel->guide, &sentinel->question))
-        metrics_add(sentinel->loop->metrics, METRICS_STORE_REFRESHES, 1);
+    if (is_silent(sentinel)) /* perhaps it is we who were late */
+        store_redis_link_poll(sentinel->guide);
+    if (is_silent(sentinel))
+        store_redis_link_drop(sentinel->guide, "it does not answer");
+    if (sentinel->question.is_asked || !store_redis_link_ask(sentinel->guide, &sentinel->question))
+        return;
+    sentinel->asked_at_us = sentinel->loop->mono_us;
+    metrics_add(sentinel->loop->metrics, METRICS_STORE_REFRESHES, 1);
 }
 
 static void on_time(void *arg)
@@ -102,16 +116,15 @@ static void on_answer(struct store_redis_question *question, const struct store_
         take_master(sentinel, told);
     else if (sentinel->is_master_up)
         sentinel->stale = 0;
-    else if (++sentinel->stale == STALE_MAX) {
-        sentinel->stale = 0;
+    else if (++sentinel->stale == STALE_MAX)
         store_redis_link_drop(sentinel->guide, "it names a master that does not answer");
-    }
 }
 
 static void on_guide(void *arg, struct store_redis_link *link, bool is_up)
 {
     struct store_redis_sentinel *sentinel = arg;
     (void)link;
+    sentinel->stale = 0;
     if (is_up)
         sentinel_ask(sentinel);
     else
@@ -185,8 +198,9 @@ void store_redis_sentinel_free(struct store_redis_sentinel *sentinel)
 
 void store_redis_sentinel_on_change(struct store_redis_sentinel *sentinel, bool is_up)
 {
+    bool is_lost = sentinel->is_master_up && !is_up;
     sentinel->is_master_up = is_up;
-    if (!is_up)
+    if (is_lost)
         sentinel_ask(sentinel);
 }
 

@@ -8,6 +8,8 @@ import pytest
 from harness.configs import forward
 from harness.ports import take_port
 from harness.redis_fleet import SentinelFleet
+from harness.redis_front import RedisFront
+from harness.redis_server import RedisServer
 from harness.waiting import wait_for
 
 USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
@@ -20,9 +22,9 @@ def fleet(world):
     return made
 
 
-def config_of(server, servers, **more):
+def config_of(server, servers, *, store_=None, **more):
     store = {"type": "redis", "topology": "sentinel", "servers": servers, "master": SentinelFleet.NAME,
-             "decision_timeout": "250ms", "fleet_size": 1, "on_failure": "deny"}
+             "decision_timeout": "250ms", "fleet_size": 1, "on_failure": "deny", **(store_ or {})}
     return forward(server, store=store, **more, quotas={"user": {"key": ["user"], "limits": {"day": 100000}, "accuracy": "exact"}}, **USERS)
 
 
@@ -128,3 +130,56 @@ def test_sentinels_that_know_nothing_are_passed_over(start, upstream, connect, f
     proxy = start(config_of(upstream(), [fleet.servers[1].address, *fleet.addresses]))
     wait_until_counting(connect, proxy)
     assert "cannot be asked where the master is: it does not answer as a sentinel" in proxy.stderr()
+
+
+# ---- a sentinel that does not know, or does not say ----
+
+
+class FalseSentinel:
+    """Says what the test wants when it is asked for the master, and is as good as any other else."""
+
+    def __init__(self, world, server):
+        self.asked, self.said = 0, None
+        self.front = RedisFront(server, self._answer)
+        world.redises.append(self.front)
+
+    def name(self, address):
+        host, port = address.rsplit(":", 1)
+        self.said = b"*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(host), host.encode(), len(port), port.encode())
+
+    def hush(self):
+        self.said = b""
+
+    def _answer(self, words):
+        if words[0] != b"SENTINEL":
+            return None
+        self.asked += 1
+        return self.said
+
+
+def test_a_sentinel_that_keeps_naming_the_dead_is_left_soon(start, upstream, connect, world, redis):
+    stale, other = FalseSentinel(world, redis), FalseSentinel(world, redis)
+    stale.name(f"127.0.0.1:{take_port()}")
+    other.name(redis.address)
+    proxy = start(config_of(upstream(), [stale.front.address, other.front.address], workers=1))
+    wait_until_counting(connect, proxy)
+    # Once to hear the name; then three times a quarter of a second apart, in which nobody answers there.
+    assert 2 <= stale.asked <= 4 and "it names a master that does not answer" in proxy.stderr()
+
+
+def test_a_sentinel_that_says_nothing_is_left_soon(start, upstream, connect, world, redis):
+    first, other = FalseSentinel(world, redis), FalseSentinel(world, redis)
+    (world.folder / "gone").mkdir()
+    gone = RedisServer(world.folder / "gone")
+    world.redises.append(gone)
+    first.name(gone.address)
+    other.name(redis.address)
+    # What counts must not be what ends the silence.
+    proxy = start(config_of(upstream(), [first.front.address, other.front.address], workers=1, store_={"command_timeout": "60s"}))
+    wait_until_counting(connect, proxy)
+    assert other.asked == 0
+    first.hush()
+    asked = first.asked
+    gone.kill()
+    wait_until_counting(connect, proxy)
+    assert first.asked == asked + 1 and f"{first.front.address} cannot be asked where the master is: it does not answer" in proxy.stderr()

@@ -270,7 +270,8 @@ bool lease_cell_has_seen(const struct lease_cell *cell, uint64_t now_s)
 {
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
         const struct lease_window *window = &cell->windows[i];
-        if (quota_code_kind(window->period_s) == QUOTA_KIND_COUNT && window->seen != 0 &&
+        if (quota_code_kind(window->period_s) == QUOTA_KIND_COUNT && window->period_s != 0 &&
+            (window->seen != 0 || cell->generation != 0) &&
             (uint64_t)window->start_s + window->period_s > now_s)
             return true;
     }
@@ -363,6 +364,22 @@ void lease_cell_order(struct lease_cell *cell, uint32_t generation)
     cell->refused_until_us = cell->backoff_us = 0;
 }
 
+static void forget_window(struct lease_window *window)
+{
+    window->seen = window->used = window->floor = window->back = 0;
+}
+
+void lease_cell_reset(struct lease_cell *cell, uint32_t generation)
+{
+    lease_cell_order(cell, generation);
+    if (generation <= cell->generation)
+        return;
+    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
+        forget_window(&cell->windows[i]);
+    cell->generation = generation;
+    cell->ordered = 0;
+}
+
 /* What it billed was billed all the same. */
 static void learn_past(struct lease_cell *cell, const struct store_redis_claim *claim)
 {
@@ -396,7 +413,7 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
         if (window == NULL)
             continue;
         if (is_reset)
-            window->seen = window->used = window->floor = window->back = 0;
+            forget_window(window);
         if (is_bucket(window)) {
             take_most(&window->billed, claim->windows[i].debt);
             learn_bucket(window, result->windows[i].start_s, result->windows[i].used, store_now_us);

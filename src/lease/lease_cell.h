@@ -93,7 +93,7 @@ void lease_cell_claim(struct lease_cell *cell, const struct quota *quota, uint32
 /* Only what is owed, of all windows.  False: nothing is. */
 bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *claim);
 
-/* Does it know something of a window that is not over (counts; a bucket's instant goes with its next request)? */
+/* Does it know something, a count or a reset, of a window that is not over (counts; a bucket's instant goes with its next request)? */
 bool lease_cell_has_seen(const struct lease_cell *cell, uint64_t now_s);
 
 /* The claim was answered. */
@@ -106,6 +106,8 @@ bool lease_cell_is_past(const struct lease_cell *cell, uint32_t generation);
 /* An operator's order was carried out, and the store has this generation since.  What is held is spent no more: behind a
  * reset it is forgotten, else it is to be given back. */
 void lease_cell_order(struct lease_cell *cell, uint32_t generation);
+/* The same for a reset that Redis itself has confirmed: it is claimed from here on. */
+void lease_cell_reset(struct lease_cell *cell, uint32_t generation);
 /* It was refused or granted (after lease_cell_learn). */
 void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_claim *claim,
                              uint64_t mono_us, uint64_t sent_at_us);

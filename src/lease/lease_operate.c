@@ -67,7 +67,8 @@ static void ask_memory(struct lease_operator *operator, struct lease_question * 
 /* ---- Redis ---- */
 
 /* What this process holds of the subject, once it has done the order too.  It hears of that over Redis as the others do, but
- * who gave the order may ask before. */
+ * who gave the order may ask before; and since Redis itself has said so here, a server that takes over and has lost a reset is
+ * told of it. */
 static uint32_t obey(struct lease *lease, const struct lease_question *question)
 {
     struct store_cell *found = lease_table_find(&lease->table, question->key);
@@ -77,7 +78,7 @@ static uint32_t obey(struct lease *lease, const struct lease_question *question)
         return 0;
     struct lease_cell *cell = store_cell_body(found);
     if (question->order.verb == STORE_ORDER_RESET && is_changed)
-        lease_cell_order(cell, generation + 1);
+        lease_cell_reset(cell, generation + 1);
     else if (question->order.verb == STORE_ORDER_GRANT && is_changed)
         lease_cell_order(cell, generation);
     if (lease_cell_has_debt(cell))

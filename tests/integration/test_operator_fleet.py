@@ -18,6 +18,7 @@ from harness.metrics import scrape
 from harness.ports import take_port
 from harness.proxy import BINARY, run_verb
 from harness.redis_fleet import ClusterFleet, SentinelFleet
+from harness.redis_server import RedisServer
 from harness.waiting import wait_for, wait_for_room
 
 SUBJECTS = 10000
@@ -342,3 +343,38 @@ def test_orders_wherever_redis_is(start, upstream, connect, world, kind):
         owners = collections.Counter(node.port for key, node in fleet.keys("sluice:q:*").items()
                                      if struct.unpack_from("<I", node.client.get(key), 12)[0] == 1)
         assert sum(owners.values()) == 4
+
+
+@pytest.mark.parametrize("who", ["the one that did it", "the other one", "one that came later"])
+def test_a_reset_that_the_next_master_lost_is_done_there_too(start, upstream, connect, world, who):
+    """The replica has the old count and misses the reset."""
+    for name in ("master", "replica"):
+        (world.folder / name).mkdir()
+        options = ["--replicaof", f"127.0.0.1 {world.redises[0].port}"] if world.redises else ["--repl-diskless-sync-delay", "0"]
+        world.redises.append(RedisServer(world.folder / name, *options))
+    master, replica = world.redises
+    wait_for(lambda: replica.client.info("replication")["master_link_status"] == "up", "the replica follows")
+    quotas = {"exact": {"key": ["user"], "limits": {"day": HOUR}, "accuracy": "exact"}}
+    server = upstream()
+    store = {"servers": [master.address, replica.address], "fleet_size": 2, "connect_timeout": "300ms"}
+    proxies = [start(config_of(world, server, store, name, quotas=quotas, workers=1)) for name in "ab"]
+    wait_until_counting(connect, proxies)
+    wait_for(lambda: master.client.pubsub_numsub("sluice:recall")[0][1] == 2, "both listen")
+    wait_for_room(86400, 90)
+    exhaust(connect, proxies, "alice")
+    wait_for(lambda: max(value[4][86400] for value in values([replica.client]).values()) == HOUR, "the replica has it")
+    replica.client.replicaof("NO", "ONE")
+    heard = [orders_heard(proxy) for proxy in proxies]
+    verb(world, "reset", "alice", name="a")
+    wait_for(lambda: all(orders_heard(proxy) > heard[i] for i, proxy in enumerate(proxies)), "both have heard")
+    assert {value[1] for value in values([replica.client]).values()} == {0}, "it was lost"
+    master.kill()
+    if who == "one that came later":
+        wait_for(lambda: 1 in {value[1] for value in values([replica.client]).values()}, "it is told though nobody asks for alice")
+        proxies.append(start(config_of(world, server, store, "c", quotas=quotas, workers=1)))
+    client = connect(proxies[{"the one that did it": 0, "the other one": 1}.get(who, -1)])
+    wait_for(lambda: ask(client, "probe").status == 200, "the next one counts")
+    statuses = [ask(client, "alice").status for _ in range(HOUR + 5)]
+    assert statuses == [200] * HOUR + [429] * 5, "anew, and once"
+    (row,) = json.loads(verb(world, "show", "alice", "--json", name="b").stdout)["subjects"]
+    assert row["generation"] == 1 and row["windows"][0]["used"] == HOUR

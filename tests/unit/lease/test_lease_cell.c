@@ -362,6 +362,29 @@ static void test_an_order_ends_what_was_before(void **state)
     }
 }
 
+static void test_a_reset_that_redis_has_confirmed_is_told(void **state)
+{
+    static const struct {
+        uint32_t confirmed, claimed, seen;
+    } rows[] = {{3, 4, 10}, {4, 4, 10}, {5, 5, 0}, {0, 4, 10}};
+    struct lease_cell cell;
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct store_redis_claim claim = lease_nine(&cell);
+        lease_cell_reset(&cell, rows[i].confirmed);
+        assert_true(lease_cell_has_seen(&cell, T0_S));
+        assert_false(lease_cell_has_seen(&cell, T0_S + 61));
+        cell.must_tell = 1;
+        assert_true(lease_cell_claim_debt(&cell, &claim));
+        assert_int_equal(claim.generation, rows[i].claimed);
+        assert_int_equal(claim.windows[0].seen, rows[i].seen);
+        assert_int_equal(cell.ordered, 0);
+    }
+    cell = (struct lease_cell){0};
+    lease_cell_settle(&cell, &MINUTE_10, T0_S);
+    assert_false(lease_cell_has_seen(&cell, T0_S)); /* of the first generation: nothing to tell */
+}
+
 static void test_answers_of_before_a_reset_bring_nothing(void **state)
 {
     struct lease_cell cell;
@@ -482,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_debts),
         cmocka_unit_test(test_late_grants),
         cmocka_unit_test(test_an_order_ends_what_was_before),
+        cmocka_unit_test(test_a_reset_that_redis_has_confirmed_is_told),
         cmocka_unit_test(test_answers_of_before_a_reset_bring_nothing),
         cmocka_unit_test(test_late_corrections),
         cmocka_unit_test(test_shares),

@@ -353,7 +353,7 @@ static void test_spent_first_when_redis_is_gone(void **state)
     assert_int_equal(shared, (1000 - 20 - spent) / 2);
 
     assert_true(redis_testing_start(&redis, NULL));
-    wait_up(&proxy);
+    wait_trusted(&proxy);
     assert_true(loop_testing_until(&proxy.loop, is_settled, &proxy));
     assert_int_equal(ask(&proxy, &LEASED_1000, 1, 1, &question), QUOTA_ALLOW);
     assert_int_equal(question.ask.charges[0].readings[0].used, 20 + spent + shared + 1);

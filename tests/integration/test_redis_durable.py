@@ -118,7 +118,8 @@ def test_without_the_right_to_wait(start, upstream, connect, pair):
     master, _ = pair
     master.client.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "~sluice:*", "&sluice:*", "+@all", "-wait")
     proxy = start(config_of(upstream(), [master], durable=True, username="narrow", password="pw"))
-    wait_for(lambda: "NOPERM" in proxy.stderr() and "+wait" in proxy.stderr(), "the log names the right")
+    wait_for(lambda: "NOPERM" in proxy.stderr() and "'wait'" in proxy.stderr() and "`sluice doctor` names what it lacks" in proxy.stderr(),
+             "the log names the right")
     assert ask(connect(proxy)) == 503
 
 

@@ -105,7 +105,7 @@ const struct exchange_peer *exchange_find_peer(struct exchange_env *env, const s
 {
     struct exchange_peer *peer =
         &env->peers[(ip->bytes[15] ^ ip->bytes[7]) % EXCHANGE_PEERS]; /* of IPv6 also the net */
-    if (peer->len == 0 || memcmp(&peer->ip, ip, sizeof(*ip)) != 0) {
+    if (peer->len == 0 || !exchange_same16(&peer->ip, ip)) {
         peer->len = (uint8_t)ip_format(peer->text, ip);
         peer->ip = *ip;
     }

@@ -271,7 +271,7 @@ static bool look_for_caller(struct exchange_env *env, const struct exchange_requ
     look->caller = caller;
     return caller->second == env->early->second && caller->route == look->route &&
            caller->generation == plan->generation && caller->orders == lease_orders(env->lease) &&
-           memcmp(caller->mac, look->mark.mac, IDENTITY_KEY_BYTES) == 0;
+           exchange_same16(caller->mac, look->mark.mac);
 }
 
 /* ---- refusing ---- */

@@ -65,6 +65,15 @@ static inline struct span exchange_peer_text(struct exchange *x)
 _Static_assert(EXCHANGE_BEHIND == RECORD_USUAL_BEHIND, "the log line relies on it");
 _Static_assert(EXCHANGE_PEER_TEXT >= IP_TEXT_MAX + EXCHANGE_BEHIND, "of any address");
 
+/* Are sixteen bytes the same?  A memcmp is called where the compiler takes a way for rare. */
+static inline bool exchange_same16(const void *a, const void *b)
+{
+    uint64_t x[2], y[2];
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+
 /* How an address is written, until another one is asked for. */
 const struct exchange_peer *exchange_find_peer(struct exchange_env *env, const struct ip *ip);
 

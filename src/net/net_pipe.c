@@ -12,15 +12,6 @@
 #define PIPE_RETRY_US   1000000
 #define PIPE_POUR_BYTES 4096
 
-void net_pipes_init(struct net_pipes *pool, struct loop *loop)
-{
-    *pool = (struct net_pipes){.loop = loop};
-    for (unsigned i = NET_PIPES_MAX; i-- > 0;) {
-        pool->all[i] = (struct net_pipe){.pool = pool, .next = pool->closed, .in = -1, .out = -1};
-        pool->closed = &pool->all[i];
-    }
-}
-
 static void pipe_close(struct net_pipe *pipe)
 {
     close(pipe->in);
@@ -31,17 +22,36 @@ static void pipe_close(struct net_pipe *pipe)
     pipe->pool->closed = pipe;
 }
 
-void net_pipes_fini(struct net_pipes *pool)
+static void pipes_close_spare(void *arg)
 {
-    unsigned count = 0;
+    struct net_pipes *pool = arg;
     while (pool->spare != NULL) {
         struct net_pipe *pipe = pool->spare;
         pool->spare = pipe->next;
         pipe_close(pipe);
     }
+}
+
+void net_pipes_init(struct net_pipes *pool, struct loop *loop)
+{
+    *pool = (struct net_pipes){.loop = loop};
+    loop_timer_init(&pool->rest, pipes_close_spare, pool);
+    for (unsigned i = NET_PIPES_MAX; i-- > 0;) {
+        pool->all[i] = (struct net_pipe){.pool = pool, .next = pool->closed, .in = -1, .out = -1};
+        pool->closed = &pool->all[i];
+    }
+}
+
+void net_pipes_fini(struct net_pipes *pool)
+{
+    unsigned count = 0;
+    if (pool->loop == NULL)
+        return;
+    loop_timer_cancel(&pool->rest);
+    pipes_close_spare(pool);
     for (struct net_pipe *pipe = pool->closed; pipe != NULL; pipe = pipe->next)
         count++;
-    assert(pool->loop == NULL || count == NET_PIPES_MAX);
+    assert(count == NET_PIPES_MAX);
     (void)count;
 }
 
@@ -92,6 +102,8 @@ void net_pipe_give(struct net_pipe **taken)
     }
     pipe->next = pipe->pool->spare;
     pipe->pool->spare = pipe;
+    loop_timer_set(pipe->pool->loop, &pipe->pool->rest,
+                   pipe->pool->loop->mono_us + NET_PIPE_SPARE_US);
 }
 
 /* Errors of the pair of pipe and socket, or of this moment: none of them says that the connection is dead. */

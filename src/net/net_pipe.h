@@ -4,7 +4,8 @@
  *
  * Bounded: a worker has at most NET_PIPES_MAX, each of NET_PIPE_BYTES; who finds none copies.  One that holds bytes
  * belongs to the connection that is to take them, and goes with it: bytes of one connection can never come out on
- * another, since a pipe is only used again when all that went in came out. */
+ * another, since a pipe is only used again when all that went in came out.  Spare ones are closed when none was given
+ * back for NET_PIPE_SPARE_US. */
 #ifndef SLUICE_NET_NET_PIPE_H
 #define SLUICE_NET_NET_PIPE_H
 
@@ -16,8 +17,9 @@
 #include "base/base_buf.h"
 #include "net/net_stream.h"
 
-#define NET_PIPES_MAX  8      /* two descriptors each; main_limits.c reckons with them */
-#define NET_PIPE_BYTES 262144 /* measured: 64 KiB costs a third more, 1 MiB leaves the cache */
+#define NET_PIPES_MAX     8      /* two descriptors each; main_limits.c reckons with them */
+#define NET_PIPE_BYTES    262144 /* measured: 64 KiB costs a third more, 1 MiB leaves the cache */
+#define NET_PIPE_SPARE_US 1000000
 
 struct net_pipes;
 
@@ -34,7 +36,8 @@ struct net_pipe {
 struct net_pipes {
     struct loop *loop; /* borrowed */
     struct net_pipe *spare, *closed;
-    uint64_t retry_us; /* there were no descriptors: not before this time again */
+    uint64_t retry_us;      /* there were no descriptors: not before this time again */
+    struct loop_timer rest; /* closes spare ones */
     struct net_pipe all[NET_PIPES_MAX];
 };
 

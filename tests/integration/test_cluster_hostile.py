@@ -120,7 +120,7 @@ FAULTS = {
     "oom": (b"-OOM command not allowed\r\n", "raise its maxmemory"),
     "misconf": (b"-MISCONF Redis is configured to save RDB snapshots\r\n", "it cannot save to disk"),
     "busy": (b"-BUSY Redis is busy running a script\r\n", "SCRIPT KILL"),
-    "noperm": (b"-NOPERM this user has no permissions\r\n", "grant the user"),
+    "noperm": (b"-NOPERM this user has no permissions\r\n", "make the user as `sluice check --acl` prints it"),
     "noreplicas": (b"-NOREPLICAS Not enough good replicas to write.\r\n", "too few replicas"),
     "auth": (b"-NOAUTH Authentication required.\r\n", 'set "password"'),
     "value": (b"-SLUICELAYOUT sluice:q:{x}\r\n", "update this proxy, or delete the key"),

@@ -22,7 +22,9 @@
 #define PART_BYTES 100000
 
 struct world {
-    struct loop loop; /* only its clock is used */
+    struct metrics_registry *registry;
+    struct loop *loop;
+    struct loop_timer look;
     struct net_pipes pool;
     struct net_stream from, to;
     int sender, receiver; /* the far ends */
@@ -41,8 +43,10 @@ static int world_setup(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
-    w->loop.mono_us = 1;
-    net_pipes_init(&w->pool, &w->loop);
+    w->registry = metrics_registry_new();
+    w->loop = loop_new(metrics_registry_add_block(w->registry));
+    assert_non_null(w->loop);
+    net_pipes_init(&w->pool, w->loop);
     stream_of(&w->from, &w->sender);
     stream_of(&w->to, &w->receiver);
     for (size_t i = 0; i < sizeof(w->sent); i++)
@@ -55,6 +59,8 @@ static int world_teardown(void **state)
 {
     struct world *w = *state;
     net_pipes_fini(&w->pool);
+    loop_free(w->loop);
+    metrics_registry_free(w->registry);
     close(w->from.fd);
     close(w->to.fd);
     close(w->sender);
@@ -199,7 +205,36 @@ static void test_no_descriptors(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     assert_null(pipe);
     assert_null(net_pipe_take(&w->pool));
-    w->loop.mono_us += 10000000;
+    w->loop->mono_us += 10000000;
+    pipe = net_pipe_take(&w->pool);
+    assert_non_null(pipe);
+    net_pipe_give(&pipe);
+}
+
+static void stop(void *arg)
+{
+    struct world *w = arg;
+    if (w->pool.spare == NULL)
+        loop_stop(w->loop);
+    else
+        loop_timer_set(w->loop, &w->look, w->loop->mono_us + LOOP_TICK_US);
+}
+
+/* Spare ones hold their descriptors only for a while. */
+static void test_spare_are_closed(void **state)
+{
+    struct world *w = *state;
+    struct net_pipe *pipe = net_pipe_take(&w->pool), *other = net_pipe_take(&w->pool);
+    const int ends[2] = {pipe->in, other->out};
+    net_pipe_give(&pipe);
+    net_pipe_give(&other);
+    assert_non_null(w->pool.spare);
+    assert_true(fcntl(ends[0], F_GETFD) >= 0);
+    loop_timer_init(&w->look, stop, w);
+    loop_timer_set(w->loop, &w->look, w->loop->mono_us);
+    loop_run(w->loop); /* returns when none is spare */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fcntl(ends[i], F_GETFD), -1);
     pipe = net_pipe_take(&w->pool);
     assert_non_null(pipe);
     net_pipe_give(&pipe);
@@ -267,9 +302,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_bytes_pass),      TEST(test_wait_and_end),      TEST(test_blocked),
-        TEST(test_dirty_is_closed), TEST(test_bounded),           TEST(test_no_descriptors),
-        TEST(test_unfit),           TEST(test_pour_over_the_cap), TEST(test_dead_receiver),
+        TEST(test_bytes_pass),    TEST(test_wait_and_end),
+        TEST(test_blocked),       TEST(test_dirty_is_closed),
+        TEST(test_bounded),       TEST(test_no_descriptors),
+        TEST(test_unfit),         TEST(test_pour_over_the_cap),
+        TEST(test_dead_receiver), TEST(test_spare_are_closed),
     };
     (void)signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

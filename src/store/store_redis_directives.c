@@ -10,6 +10,9 @@
 #include "store/store_redis_conf.h"
 #include "store/store_redis_tls_conf.h"
 
+#define DURABLE_REPLICAS   1 /* as the table says */
+#define DURABLE_TIMEOUT_US 20000
+
 static const char *take_server(const struct config_take *take)
 {
     struct store_redis_conf *conf = take->base;
@@ -51,20 +54,34 @@ static void check_timeouts(struct config_doc *doc, const struct config_node *nod
         "a decision cannot wait longer (decision_timeout) than a command (command_timeout)");
 }
 
+/* What a dump shows of it without `durable` is what it would be. */
+static void check_not_durable(struct config_doc *doc, const struct config_node *timeout,
+                              const struct config_node *replicas,
+                              const struct store_redis_conf *conf)
+{
+    const struct config_node *wrong = NULL;
+    if (timeout != NULL && conf->durable_timeout_us != DURABLE_TIMEOUT_US)
+        wrong = timeout;
+    else if (replicas != NULL && conf->durable_replicas != DURABLE_REPLICAS)
+        wrong = replicas;
+    if (wrong != NULL)
+        config_key_error(doc, wrong, "only with \"durable\": true");
+}
+
 static void check_durable(struct config_doc *doc, const struct config_node *node, void *base)
 {
     const struct store_redis_conf *conf = base;
     const struct config_node *timeout = config_find(node, "durable_timeout");
     const struct config_node *replicas = config_find(node, "durable_replicas");
-    if (timeout != NULL && conf->durable_timeout_us >= conf->command_timeout_us)
+    if (!conf->is_durable)
+        check_not_durable(doc, timeout, replicas, conf);
+    else if (timeout != NULL && conf->durable_timeout_us >= conf->command_timeout_us)
         config_error(doc, timeout, "must be shorter than a command may take (command_timeout)");
-    else if (conf->is_durable && conf->durable_timeout_us >= conf->command_timeout_us)
+    else if (conf->durable_timeout_us >= conf->command_timeout_us)
         config_error(doc, config_find(node, "command_timeout"),
                      "must be longer than replicas may take (durable_timeout)");
     else if (timeout != NULL && conf->durable_timeout_us % 1000 != 0)
         config_error(doc, timeout, "a whole number of milliseconds is expected");
-    if (!conf->is_durable && (timeout != NULL || replicas != NULL))
-        config_key_error(doc, timeout != NULL ? timeout : replicas, "only with \"durable\": true");
 }
 
 static void check_topology(struct config_doc *doc, const struct config_node *node, void *base)

@@ -177,7 +177,7 @@ def test_a_user_who_may_not_read_hashes_still_counts(start, upstream, connect, r
     for left in (4, 3, 2):
         assert trio_of(client.ask(**key("AK"))) == (5, left, "hour")
     assert all(line["quotas"][0]["source"] in ("store", "lease") for line in proxy.requests(3))
-    wait_for(lambda: "NOPERM" in proxy.stderr() and "+hget" in proxy.stderr(), "it is told")
+    wait_for(lambda: "NOPERM" in proxy.stderr() and "`sluice check --acl`" in proxy.stderr(), "it is told")
     redis.client.acl_setuser("sluice", commands=["+@all"])
     wait_for(lambda: limit_of(client.ask(**key("AK"))) == 50, "the tier once it may be read")
 

@@ -410,6 +410,15 @@ static const struct row rows[] = {
     {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000",
      "'type': 'redis', 'servers': ['a:1'], 'decision_timeout': @@'1s'",
      "/store/decision_timeout: a decision cannot wait longer", 0},
+    {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000",
+     "'type': 'redis', 'servers': ['a:1'], @@'durable_timeout': '30ms'",
+     "/store/durable_timeout: only with 'durable': true", 0},
+    {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000",
+     "'type': 'redis', 'servers': ['a:1'], @@'durable_replicas': 2",
+     "/store/durable_replicas: only with 'durable': true", 0},
+    {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000",
+     "'type': 'redis', 'servers': ['a:1'], 'durable': true, 'durable_timeout': @@'1s'",
+     "/store/durable_timeout: must be shorter than a command may take", 0},
 
     /* Secrets. */
     {"'BENCH_SECRET'", "@@'BENCH_UNSET'",

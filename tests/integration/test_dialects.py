@@ -88,7 +88,7 @@ def test_every_dialect_of_bodies(start, upstream, connect, name):
 
 
 def test_errors_before_a_route_is_known_have_the_default_dialect(start, upstream, connect):
-    proxy = start(forward(upstream(), errors={"default": "openstack"}, route={"errors": "text"}, limits={"connections": 1}))
+    proxy = start(forward(upstream(), errors={"default": "openstack"}, route={"errors": "text"}, limits={"connections": 1}, workers=1))
     client = connect(proxy)
     crowd = connect(proxy)
     crowded = crowd.read()

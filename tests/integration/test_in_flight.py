@@ -10,7 +10,7 @@ from harness import http
 from harness.configs import forward, respond
 from harness.http import request
 from harness.in_flight import (
-    Counting, Gate, MESSAGE, USERS, ask, fill, flood, hammer, held, hold, in_redis, let_go, limited, page_of,
+    Counting, Gate, MESSAGE, STRAY, USERS, ask, fill, flood, hammer, held, hold, in_redis, let_go, limited, page_of,
     statuses_of, user_request, wait_until_free, wait_until_up, wait_until_up_open,
 )
 from harness.ports import take_port
@@ -514,7 +514,7 @@ def test_the_client_leaves(start, upstream, connect, store, stage):
             client.send(user_request())
             client.read()
         else:
-            client.send(user_request())
+            client.send(user_request(path=STRAY))
         if number % 2:
             client.reset()
         else:

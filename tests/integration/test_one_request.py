@@ -59,8 +59,7 @@ def test_what_is_sent_behind_it_destroys_no_answer(start, connect, pause):
     for _ in range(20):
         client = connect(proxy)
         with proxy.frozen() if pause else threading.Lock():
-            client.send(http.request(fields=CLOSE))
-            client.send(b"x" * 100000)
+            client.send(http.request(fields=CLOSE) + b"x" * 100000)
         reply = client.read()
         assert reply.status == 200 and reply.body == b"here\n"
         client.expect_end()

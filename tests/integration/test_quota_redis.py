@@ -94,8 +94,10 @@ def test_two_proxies_admit_exactly_the_limit(start, upstream, connect, redis):
     for proxy in proxies:
         wait_until_store_is_up(connect, proxy)
     begin = wait_for_next_window(2)
-    run_load(connect, proxies, "alice", begin + 8 - time.time())
+    statuses, _ = run_load(connect, proxies, "alice", begin + 8 - time.time())
     alice = proxies[0].line_of(ask(connect(proxies[0])))["subjects"]["user"]
+    wait_for(lambda: sum(line["subjects"]["user"] == alice for proxy in proxies for line in proxy.requests()) == sum(statuses.values()) + 1,
+             "every request has its line")
     admitted, asked, hour = collections.Counter(), collections.Counter(), []
     for proxy in proxies:
         for line in proxy.requests():

@@ -211,6 +211,7 @@ static inline void quota_charge_begin(struct quota_charge *charge, const struct 
     charge->is_claimed = charge->is_guarded = false;
     charge->source = QUOTA_SOURCE_STORE;
     charge->corrected = 0;
+    charge->extra = charge->generation = 0;
     for (unsigned w = 0; w < quota->limit_count; w++) {
         charge->readings[w] = (struct quota_reading){0};
         charge->outlooks[w] = (struct quota_outlook){0};

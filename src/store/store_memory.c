@@ -406,6 +406,8 @@ bool store_memory_charge_known(const struct store_memory *store, struct quota_ch
         charge_window(store, cell, charge, store_memory_now_s(store, now_us / 1000000));
     store_cell_unlock(cell);
     charge->source = QUOTA_SOURCE_STORE;
+    charge->generation = charge->extra =
+        0; /* a cell with such a note was never reset, and has no grant */
     return is_done;
 }
 

@@ -67,6 +67,25 @@ static void test_never_more_than_was_charged(void **state)
     assert_int_equal(used_of(&TEN, 1, 1), 23);
 }
 
+/* What stood in a charge's memory before is no part of it: one of a subject that has its cell is decided in one piece. */
+static void test_a_known_subject_is_given_back_to(void **state)
+{
+    static const struct quota one = {.id = {5}, .limit_count = 1, .limits = {HOUR(10)}};
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct quota_charge charge = testing_charge(&one, 1, 2);
+        charge.generation = 7;
+        charge.extra = 9;
+        if (i == 0)
+            assert_int_equal(store_memory_charge(store, &charge, 1, US(T0_S), NULL), STORE_CHARGED);
+        else
+            assert_true(store_memory_charge_known(store, &charge, US(T0_S)));
+        assert_true(charge.is_charged);
+        assert_int_equal(store_memory_correct(store, &charge, -2, US(T0_S + 1)), -2);
+        assert_int_equal(used_of(&one, 1, 0), 0);
+    }
+}
+
 /* The minute is over, the hour is not: each window for itself. */
 static void test_only_windows_that_go_on(void **state)
 {
@@ -181,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_never_more_than_was_charged, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_known_subject_is_given_back_to, begin, end),
         cmocka_unit_test_setup_teardown(test_only_windows_that_go_on, begin, end),
         cmocka_unit_test_setup_teardown(test_threads_lose_nothing, begin, end),
         cmocka_unit_test_setup_teardown(test_overflow, begin, end),

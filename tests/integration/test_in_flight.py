@@ -553,7 +553,7 @@ def test_ten_thousand_are_aborted(start, upstream, connect, store, redis):
     gate.is_open.set()
     proxy = start(limited(upstream(gate.serve), store, 7))
     wait_until_up(connect, proxy)
-    whole = user_request()
+    whole = user_request(path=STRAY)
     reset = bytes([1, 0, 0, 0, 0, 0, 0, 0])
     for number in range(10000):
         sock = socket.create_connection(proxy.address)

@@ -89,7 +89,7 @@ def test_two_proxies_admit_exactly_the_limit(start, upstream, connect, redis):
     """Classified by the window start in the log: in every full window exactly the limit passed."""
     server = upstream()
     limit = 40
-    config = per_user(server, redis, {"2 seconds": limit, "hour": 100000})
+    config = per_user(server, redis, {"2 seconds": limit, "hour": 100000}, quota={"accuracy": "exact"})  # what is leased counts as used
     proxies = [start(config), start(config)]
     for proxy in proxies:
         wait_until_store_is_up(connect, proxy)

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_words.c - see admin_words.h. */
+#include "admin/admin_words.h"
+
+const char *admin_words_text(const json_t *json, const char *key)
+{
+    const char *value = json_string_value(json_object_get(json, key));
+    return value == NULL ? "" : value;
+}
+
+json_int_t admin_words_number(const json_t *json, const char *key)
+{
+    return json_integer_value(json_object_get(json, key));
+}
+
+void admin_words_duration(FILE *out, json_int_t seconds)
+{
+    if (seconds >= 86400)
+        fprintf(out, "%" JSON_INTEGER_FORMAT "d %" JSON_INTEGER_FORMAT "h", seconds / 86400,
+                seconds % 86400 / 3600);
+    else if (seconds >= 3600)
+        fprintf(out, "%" JSON_INTEGER_FORMAT "h %" JSON_INTEGER_FORMAT "m", seconds / 3600,
+                seconds % 3600 / 60);
+    else if (seconds >= 60)
+        fprintf(out, "%" JSON_INTEGER_FORMAT "m %" JSON_INTEGER_FORMAT "s", seconds / 60,
+                seconds % 60);
+    else
+        fprintf(out, "%" JSON_INTEGER_FORMAT "s", seconds);
+}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server of one body that is larger than any buffer on its way; holds none of it in memory."""
-from threaded import Threaded
+from harness.threaded import Threaded
 
 BLOCK = bytes(range(256)) * 256
 

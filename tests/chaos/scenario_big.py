@@ -7,7 +7,7 @@ import time
 from harness.configs import forward
 
 import rig
-from threaded import Threaded
+from harness.threaded import Threaded
 
 BYTES = 1 << 30
 BLOCK = 1 << 18

@@ -7,54 +7,19 @@ from harness.configs import forward
 from harness.metrics import scrape
 from harness.ports import take_port
 from harness.proxy import run_verb
-from harness.redis_server import RedisServer
+from harness.redis_pair import LIMIT, USERS, ask, make_pair, used_in, wait_until_counting
 from harness.waiting import wait_for
-
-USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
-LIMIT = 60
 
 
 @pytest.fixture
 def pair(world):
-    """A master and its replica."""
-    made = []
-    for name in ("master", "replica"):
-        (world.folder / name).mkdir()
-        options = ["--replicaof", f"127.0.0.1 {made[0].port}"] if made else ["--repl-diskless-sync-delay", "0"]
-        made.append(RedisServer(world.folder / name, *options))
-        world.redises.append(made[-1])
-    made[0].client.set("begin", 1)
-    wait_for(lambda: made[0].client.wait(1, 1000) == 1, "the replica follows")
-    return made
+    return make_pair(world)
 
 
 def config_of(server, servers, accuracy="exact", limit=LIMIT, **more):
     store = {"type": "redis", "servers": [redis.address for redis in servers], "decision_timeout": "2s", "command_timeout": "5s",
              "fleet_size": 1, "on_failure": "deny", **({"durable_timeout": "1s"} if more.get("durable") else {}), **more}
     return forward(server, store=store, workers=1, quotas={"user": {"key": ["user"], "limits": {"day": limit}, "accuracy": accuracy}}, **USERS)
-
-
-def ask(client, user="alice"):
-    return client.ask("GET", "/", [("X-User", user)]).status
-
-
-def wait_until_counting(connect, proxy, user="probe"):
-    def counts():
-        client = connect(proxy)
-        status = ask(client, user)
-        client.close()
-        return status in (200, 429)
-
-    wait_for(counts, "the proxy counts in Redis")
-
-
-def used_in(redis):
-    """The largest total of a subject."""
-    totals = [0]
-    for key in redis.client.scan_iter("sluice:q:*"):
-        value = redis.client.get(key)
-        totals.append(int.from_bytes(value[32:36], "little") + int.from_bytes(value[36:40], "little"))
-    return max(totals)
 
 
 def cut(replica):

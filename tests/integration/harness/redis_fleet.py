@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several redis-servers that belong together, on loopback: a master with replicas and sentinels, or a cluster."""
-import os
-import signal
 import socket
 import subprocess
 
 import redis
 
 from .ports import take_port
-from .redis_server import RedisServer
+from .redis_server import RedisServer, Stoppable
 from .waiting import wait_for
 
 
@@ -24,7 +22,7 @@ def take_cluster_port():
                 pass
 
 
-class Node:
+class Node(Stoppable):
     """One redis-server (or sentinel) process, ended by its process id."""
 
     def __init__(self, folder, port, *options, config=None, tls=None):
@@ -65,22 +63,6 @@ class Node:
 
     def subscribers(self, channel):
         return self.client.pubsub_numsub(channel)[0][1]
-
-    def pause(self):
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def resume(self):
-        os.kill(self.process.pid, signal.SIGCONT)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.resume()
-            self.kill()
-        self.client.close()
 
 
 def cluster_info(client):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server that looks like a node of a Redis Cluster: what it says of slots is the test's, the rest a real server answers."""
 import socket
-import threading
+
+from .threaded import Threaded
 
 
 def read_line(file):
@@ -36,28 +37,12 @@ def slots(*ranges):
     return b"".join(out)
 
 
-class RedisFront:
+class RedisFront(Threaded):
     """answer(words): bytes to say instead of asking the real server, or None."""
 
     def __init__(self, real, answer):
         self.real, self.answer = real, answer
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.open = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            self.open.append(sock)
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, sock):
         back = socket.create_connection(("127.0.0.1", self.real.port))
@@ -77,9 +62,5 @@ class RedisFront:
             back.close()
 
     def stop(self):
-        self.listener.close()
-        for sock in self.open:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        super().stop()
+        self.cut()

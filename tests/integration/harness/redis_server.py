@@ -10,7 +10,29 @@ from .ports import take_port
 from .waiting import wait_for
 
 
-class RedisServer:
+class Stoppable:
+    """What tests do to a server's process; `process` and `client` are for who derives from it."""
+
+    process = client = None
+
+    def pause(self):
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.resume()
+            self.kill()
+        self.client.close()
+
+
+class RedisServer(Stoppable):
     def __init__(self, folder, *options, env=None):
         self.folder, self.options, self.env = folder, options, env
         self.port = take_port()
@@ -44,20 +66,3 @@ class RedisServer:
     def client_of(self, **options):
         """Another client: with a password, or of another database."""
         return redis.Redis(unix_socket_path=self.socket_path, socket_timeout=20, **options)
-
-    def pause(self):
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def resume(self):
-        os.kill(self.process.pid, signal.SIGCONT)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.resume()
-            self.process.kill()
-            self.process.wait()
-        self.client.close()

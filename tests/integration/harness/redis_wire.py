@@ -3,6 +3,8 @@
 import socket
 import threading
 
+from .threaded import Threaded
+
 STEP_S = 0.05
 GRANTS_WILD = b"*9\r\n:1\r\n:4294967295\r\n:999999\r\n:1\r\n:1\r\n:4294967295\r\n:4294967295\r\n:4294967295\r\n:0\r\n"
 
@@ -26,38 +28,26 @@ FAULTS = {
 }
 
 
-class RedisWire:
+class RedisWire(Threaded):
     """Owner: a test.  fault: a name of FAULTS, or None."""
 
     def __init__(self, real):
         self.real, self.fault = real, None
         self._over = threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self.listener.getsockname()[1]
-        self.sockets = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(("127.0.0.1", self.real.port), 5)
-            except OSError:
-                near.close()
-                continue
-            for sock in (near, far):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(None)
-            self.sockets += [near, far]
-            threading.Thread(target=self._pass, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self._pass, args=(far, near, True), daemon=True).start()
+    def _serve(self, sock):
+        try:
+            far = socket.create_connection(("127.0.0.1", self.real.port), 5)
+        except OSError:
+            sock.close()
+            return
+        for end in (sock, far):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            end.settimeout(None)
+        self.sockets.append(far)
+        threading.Thread(target=self._pass, args=(far, sock, True), daemon=True).start()
+        self._pass(sock, far, False)
 
     def _wait_while_hole(self):
         was_hole = False
@@ -100,6 +90,6 @@ class RedisWire:
 
     def stop(self):
         self._over.set()
-        self.listener.close()
+        super().stop()
         for sock in self.sockets:
             sock.close()

@@ -167,6 +167,10 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     struct exchange *x = exchange_take_object(env);
     if (x == NULL)
         return NULL;
+#ifdef __SANITIZE_ADDRESS__
+    memset(x, 0xA5,
+           sizeof(*x)); /* what is used before it is set must not find what was there before */
+#endif
     memset(x, 0, offsetof(struct exchange, env));
     list_init(&x->node);
     x->env = env;

@@ -4,8 +4,9 @@
  * wants something: the other proxies need that long to be there and tell what they have seen. */
 #include "lease/lease_private.h"
 
-#define ANEW_US 500000 /* sentinels are asked, and a cluster's map is looked at, every 250 ms */
-#define SAME_US 100000 /* workers find the same server within this */
+#define ANEW_US   500000 /* sentinels are asked, and a cluster's map is looked at, every 250 ms */
+#define SAME_US   100000 /* workers find the same server within this */
+#define LOOKS_MAX 8192   /* subjects looked at in a turn of the loop, which has others to serve */
 
 static bool is_wanting(const struct store_redis_claim *claim)
 {
@@ -46,7 +47,8 @@ static void tell_some(struct lease_worker *worker)
     struct lease *lease = worker->lease;
     const struct store_cells *cells = &lease->table.subjects;
     uint64_t now_s = lease_now_us(lease, worker->loop) / 1000000;
-    for (unsigned noted = 0; noted < LEASE_DEBTORS_MAX / 2;) {
+    unsigned noted = 0;
+    for (unsigned looks = 0; looks < LOOKS_MAX && noted < LEASE_DEBTORS_MAX / 2; looks++) {
         struct store_cell *held = store_cells_next(cells, &lease->anew.position);
         uint8_t key[16];
         if (held == NULL) {
@@ -63,10 +65,13 @@ static void tell_some(struct lease_worker *worker)
         }
         store_cell_unlock(held);
     }
+    if (noted < LEASE_DEBTORS_MAX / 2) /* else it goes on when these are settled */
+        loop_task_schedule(worker->loop, &worker->tell_more);
 }
 
-void lease_anew_step(struct lease_worker *worker)
+void lease_anew_step(void *arg)
 {
+    struct lease_worker *worker = arg;
     struct lease *lease = worker->lease;
     bool can_send = store_redis_route_is_open(worker->route) &&
                     worker->debtor_next - worker->debtor_first < LEASE_DEBTORS_MAX / 2;

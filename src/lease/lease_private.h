@@ -118,7 +118,7 @@ struct lease_worker {
     unsigned desk;          /* its number; LEASE_WORKERS_MAX: it has none and waits for nobody */
     struct list followers[LEASE_FOLLOW_LISTS]; /* lease_pending.follow, by key */
     struct lease_pending *batch;               /* leases asked for in advance, in this turn */
-    struct loop_task send_batch, read_mail;
+    struct loop_task send_batch, read_mail, tell_more;
     struct { /* under desk_lock: leases that came to other workers */
         uint8_t keys[LEASE_MAIL_MAX][16];
         unsigned count;
@@ -239,7 +239,7 @@ void lease_sweep_count(const struct lease *lease, uint64_t *leases, uint64_t *le
 /* lease_anew.c: a server of the store has taken over, perhaps. */
 void lease_anew_begin(struct lease_worker *worker);
 /* The next part of what it is told. */
-void lease_anew_step(struct lease_worker *worker);
+void lease_anew_step(void *worker);
 /* Is it too early to ask it for something? */
 bool lease_anew_holds(const struct lease_worker *worker, const struct store_redis_op *op);
 

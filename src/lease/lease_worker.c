@@ -364,6 +364,7 @@ struct lease_worker *lease_worker_new(struct lease *lease, struct loop *loop)
     list_init(&worker->spare);
     loop_task_init(&worker->settle, lease_settle_run, worker);
     loop_task_init(&worker->send_batch, lease_prefetch_send, worker);
+    loop_task_init(&worker->tell_more, lease_anew_step, worker);
     if (lease->memory != NULL) {
         atomic_fetch_add(&lease->workers, 1);
         metrics_set(loop->metrics, METRICS_STORE_UP, 1);
@@ -414,6 +415,7 @@ void lease_worker_free(struct lease_worker *worker)
     lease_seats_free(worker->seats);
     loop_task_cancel(&worker->settle);
     loop_task_cancel(&worker->send_batch);
+    loop_task_cancel(&worker->tell_more);
     loop_alarm_free(worker->alarm);
     LIST_EACH_SAFE (node, &worker->spare) {
         free(LIST_OF(node, struct lease_pending, node));

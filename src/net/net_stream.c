@@ -274,7 +274,10 @@ bool net_stream_has_input(struct net_stream *stream)
 {
     if (stream->tls != NULL)
         return net_tls_has_input(stream);
-    return stream_peek(stream) >= 0 || errno != EAGAIN;
+    bool has_input = stream_peek(stream) >= 0 || errno != EAGAIN;
+    if (!has_input)
+        stream->is_readable = false;
+    return has_input;
 }
 
 bool net_stream_is_over(struct net_stream *stream)

@@ -64,7 +64,8 @@ ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
 ssize_t net_stream_write_last(struct net_stream *stream, const void *buf, size_t len);
 ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count);
 
-/* Asks the kernel whether input, an end or an error is there, without taking it. */
+/* Asks the kernel whether input, an end or an error is there, without taking it.  When there is nothing, reads wait for
+ * an event. */
 bool net_stream_has_input(struct net_stream *stream);
 /* Nothing more will come: the peer has ended or reset the connection, and all it sent has been read. */
 bool net_stream_is_over(struct net_stream *stream);

@@ -117,6 +117,23 @@ static void test_data_longer_than_one_read_is_all_read(void **state)
     assert_int_equal(w->got_len, sizeof(text));
 }
 
+static void test_a_look_that_finds_nothing_is_remembered(void **state)
+{
+    struct world *w = *state;
+    char byte;
+    open_pair(w);
+    w->stream.is_readable = true; /* as far as is known: nobody has read to the end */
+    assert_false(net_stream_has_input(&w->stream));
+    assert_int_equal(write(w->peer, "x", 1), 1);
+    assert_int_equal(net_stream_read(&w->stream, &byte, 1), -1); /* until an event tells */
+    assert_int_equal(errno, EAGAIN);
+    assert_true(net_stream_has_input(&w->stream));
+    close(w->peer);
+    w->peer = -1;
+    loop_run(w->loop);
+    assert_int_equal(w->got_len, 1);
+}
+
 static void test_writes_stop_when_the_peer_does_not_read(void **state)
 {
     struct world *w = *state;
@@ -461,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_data_and_end_that_come_together_are_both_seen),
         TEST(test_data_longer_than_one_read_is_all_read),
+        TEST(test_a_look_that_finds_nothing_is_remembered),
         TEST(test_writes_stop_when_the_peer_does_not_read),
         TEST(test_a_write_to_a_gone_peer_is_an_error_and_no_signal),
         TEST(test_a_reset_behind_an_end_is_told_once),

@@ -35,6 +35,13 @@ foreach(name format layers names sizes shell cppcheck docs tidy instructions)
     ENVIRONMENT "BUILD=${CMAKE_BINARY_DIR}")
 endforeach()
 
+# What takes longest begins first, or the others would be over and wait for it alone.  Both keep every processor busy.
+set_tests_properties(check.tidy PROPERTIES COST 300 PROCESSORS 2)
+set_tests_properties(check.instructions PROPERTIES COST 200 PROCESSORS 2)
+if(TARGET sluice)
+  set_tests_properties(integration.leases PROPERTIES COST 100)
+endif()
+
 include(${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz.cmake OPTIONAL)
 
 # Load, backend and floor of scripts/bench; check.instructions needs the first two.

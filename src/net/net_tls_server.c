@@ -14,10 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base_clock.h"
 #include "base/base_map.h"
 #include "net/net_tls_private.h"
 
 #define SERVER_NAME_MAX 255
+#define SERVER_CLOCK_S  60 /* a ticket may come from this much of a future: clocks are set */
 #define SERVER_GROUPS   "X25519:P-256:P-384"
 
 /* The certificate of one pair.  Pairs with the same names and another kind of key share a context. */
@@ -36,6 +38,7 @@ struct net_tls_server {
         names; /* to the pair's context; lower case, "*.example.com" as it stands in the certificate */
     struct server_pair *pairs;
     unsigned pair_count;
+    uint64_t session_s; /* after the whole handshake that began a session, it is resumed no more */
     unsigned char id[32]; /* of sessions: what was asked of clients */
 };
 
@@ -127,6 +130,48 @@ static int server_on_ticket(SSL *ssl, unsigned char name[NET_TLS_TICKET_NAME_BYT
     return is_newest ? 1 : 2;
 }
 
+/* OpenSSL counts the life of a session from its last ticket, and each resumption gives the next one: what a client has
+ * shown once would be good for ever.  So a ticket says when the handshake was in which it was shown. */
+static int server_on_seal(SSL *ssl, void *arg)
+{
+    SSL_SESSION *session = SSL_get_session(ssl);
+    uint64_t now_s = clock_wall_us() / 1000000;
+    (void)arg;
+    return SSL_session_reused(ssl) ||
+           SSL_SESSION_set1_ticket_appdata(session, &now_s, sizeof(now_s)) == 1;
+}
+
+static bool session_is_in_time(SSL_SESSION *session, uint64_t session_s)
+{
+    uint64_t began_s, now_s = clock_wall_us() / 1000000;
+    void *data = NULL;
+    size_t len = 0;
+    if (SSL_SESSION_get0_ticket_appdata(session, &data, &len) != 1 || len != sizeof(began_s))
+        return false;
+    memcpy(&began_s, data, sizeof(began_s));
+    return began_s <= now_s + SERVER_CLOCK_S && now_s < began_s + session_s;
+}
+
+static bool session_has_valid_peer(SSL_SESSION *session)
+{
+    const X509 *peer = SSL_SESSION_get0_peer(session);
+    return peer == NULL || X509_cmp_current_time(X509_get0_notAfter(peer)) > 0;
+}
+
+static SSL_TICKET_RETURN server_on_open(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                        size_t name_len, SSL_TICKET_STATUS status, void *arg)
+{
+    const struct net_tls_server *server = arg;
+    bool is_open = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+    (void)ssl;
+    (void)name;
+    (void)name_len;
+    if (!is_open || !session_is_in_time(session, server->session_s) ||
+        !session_has_valid_peer(session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 /* ---- making ---- */
 
 static bool server_say(struct net_tls_server_fault *fault, enum net_tls_server_part part,
@@ -153,6 +198,8 @@ static bool server_set_up(const struct net_tls_server *server, SSL_CTX *context,
         SSL_CTX_set_num_tickets(context, 0);
     }
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, server_on_ticket);
+    SSL_CTX_set_session_ticket_cb(context, server_on_seal, server_on_open,
+                                  (void *)(uintptr_t)server);
     SSL_CTX_set_alpn_select_cb(context, server_on_alpn, NULL);
     SSL_CTX_set_tlsext_servername_callback(context, server_on_name);
     SSL_CTX_set_tlsext_servername_arg(context, (void *)(uintptr_t)server);
@@ -318,10 +365,10 @@ static bool server_take_client_ca(struct net_tls_server *server,
                                   const struct net_tls_server_conf *conf,
                                   struct net_tls_server_fault *fault)
 {
-    unsigned char what = (unsigned char)conf->verify;
+    const unsigned char what[] = {(unsigned char)conf->verify, (unsigned char)conf->depth};
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     bool is_good = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
-                   EVP_DigestUpdate(digest, &what, 1) == 1 &&
+                   EVP_DigestUpdate(digest, what, sizeof(what)) == 1 &&
                    EVP_DigestUpdate(digest, conf->client_ca.ptr, conf->client_ca.len) == 1 &&
                    EVP_DigestFinal_ex(digest, server->id, NULL) == 1;
     EVP_MD_CTX_free(digest);
@@ -346,6 +393,7 @@ struct net_tls_server *net_tls_server_new(const struct net_tls_server_conf *conf
     ERR_clear_error();
     atomic_init(&server->refs, 1);
     map_init(&server->names);
+    server->session_s = conf->session_s;
     server->method = net_tls_bio_method();
     server->pairs = calloc(conf->pair_count + 1u, sizeof(*server->pairs));
     if (server->method != NULL && server->pairs != NULL)

@@ -291,6 +291,38 @@ def test_a_session_proves_nothing_where_more_is_asked(start, connect, authority)
                 raise ConnectionError
 
 
+@pytest.mark.parametrize("version", [V1_2, V1_3])
+def test_a_session_is_not_made_longer_by_resuming_it(start, authority, version):
+    """However soon it is resumed, each time with the ticket that it was given last."""
+    proxy = start(secured(respond(), {**authority.issue("a.example").config, "session_lifetime": "3s"}))
+    began, was_resumed = time.time(), 0
+    is_resumed, session = resume(proxy, authority, None, version)
+    assert not is_resumed
+    while is_resumed or not was_resumed:
+        is_resumed, session = resume(proxy, authority, session, version)
+        was_resumed += is_resumed
+        assert time.time() - began < 20, "the session goes on for ever"
+    assert resume(proxy, authority, session, version)[0], "a whole handshake begins another one"
+
+
+@pytest.mark.parametrize("version", [V1_2, V1_3])
+def test_a_session_ends_with_the_certificate_that_was_shown(start, connect, authority, version):
+    proxy = start(identified(authority, "required"))
+    context = client_context(authority, authority.issue("short", days=6 / 86400), version)
+    session, count = None, 0
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        while count < 200:  # 20 s
+            client = connect(proxy, tls=context, name="a.example", session=session)
+            client.send(http.request())
+            if client.sock.recv(1) == b"":
+                raise ConnectionError
+            assert client.sock.session_reused == (count > 0)
+            session, count = client.sock.session, count + 1
+            client.close()
+            time.sleep(0.1)
+    assert 2 < count < 200
+
+
 # ---- what is no TLS
 
 

@@ -125,10 +125,11 @@ static bool read_absolute(struct span text, enum http_method method, struct http
     size_t end = 0;
     while (end < text.len && text.ptr[end] != '/' && text.ptr[end] != '?')
         end++;
-    target->authority = (struct span){text.ptr, end};
+    const struct span authority = {text.ptr, end};
     target->is_absolute = true;
-    if (!read_authority(target->authority, &target->host))
-        return false;
+    if (!read_authority(authority, &target->host))
+        return false; /* nothing of it is kept: it may have a password */
+    target->authority = authority;
 
     split_query((struct span){text.ptr + end, text.len - end}, target);
     if (target->path.len == 0)

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import pytest
 from harness import access_log, http
 from harness.configs import forward, respond
 from harness.proxy import BINARY, environment
@@ -68,6 +69,17 @@ def test_any_byte_in_a_request_gives_valid_lines(start, upstream, connect):
     assert len(lines) == len(targets)
     assert all(line["parent_id"] for line in lines if "parent_id" in line)
     assert any(line.get("cut") for line in lines), "a long value is cut, and the line says so"
+
+
+@pytest.mark.parametrize("target", ["http://alice:s3cret@test.local/x", "http://alice:s3cret@test.local", "HTTPS://alice:s3cret@/x?y", "http://s3cret:80:80/"])
+def test_what_is_refused_of_a_target_is_not_logged(start, connect, target):
+    """A target may have a user and a password in it."""
+    proxy = start(respond())
+    client = connect(proxy)
+    client.send(f"GET {target} HTTP/1.1\r\nHost: test.local\r\n\r\n".encode())
+    line = proxy.line_of(client.read())
+    assert (line["status"], line["reason"]) == (400, "bad_target") and "host" not in line
+    assert "s3cret" not in proxy.access_log.read_text() + proxy.stderr()
 
 
 def test_reopen_on_usr1(start, connect):

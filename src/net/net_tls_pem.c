@@ -19,6 +19,7 @@ void net_tls_set_up(SSL_CTX *context, bool is_1_3)
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(context, 1); /* who reads, reads until there is nothing more */
+    net_tls_limit_chatter(context);
 }
 
 static BIO *pem_open(struct span text)

@@ -34,8 +34,10 @@ struct net_tls_session {
     bool has_ended; /* close_notify has been written */
     bool read_waits_for_write, write_waits_for_read;
     bool has_fingerprint;
-    unsigned reads; /* of the kernel, since the last call from above */
-    char *name;     /* that the peer must have; as a client */
+    unsigned reads;            /* of the kernel, since the last call from above */
+    unsigned chatter;          /* messages that carry no data, since */
+    uint64_t chatter_since_us; /* this moment */
+    char *name;                /* that the peer must have; as a client */
     char *why;
     const char *why_word;
     char *record;
@@ -63,6 +65,11 @@ void net_tls_end(struct net_stream *stream, bool is_clean);
 BIO_METHOD *net_tls_bio_method(void);
 /* False: no memory. */
 bool net_tls_bio_attach(SSL *ssl, const BIO_METHOD *method, struct net_stream *stream);
+
+/* ---- net_tls_chatter.c ---- */
+
+/* Whoever sends many messages that carry no data is cut off. */
+void net_tls_limit_chatter(SSL_CTX *context);
 
 /* ---- net_tls_words.c ---- */
 

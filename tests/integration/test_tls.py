@@ -119,6 +119,39 @@ def test_renegotiation_is_off(start, authority):
     assert "no renegotiation" in said.lower()
 
 
+def key_updates(proxy, most, then=b""):
+    """A client of TLS 1.3 that asks for new keys until it is cut off, or so often; gives how often, and what it was told."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxy.ports[0]}", "-tls1_3"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        wait_for(lambda: metrics_of(proxy)["sluice_tls_connections_open"] == 1, "the handshake is over")
+        count = 0
+        try:
+            while count < most and client.poll() is None:
+                client.stdin.write(b"K\n")
+                client.stdin.flush()
+                count += 1
+                time.sleep(0.002)  # of what it reads at once it looks at the first letter only
+            client.stdin.write(then)
+            client.stdin.flush()
+        except BrokenPipeError:
+            pass
+        if not then:
+            client.kill()
+        return count, client.stdout.read()
+
+
+def test_new_keys_are_taken_and_a_flood_of_them_is_not(start, connect, authority):
+    """Each costs us a hundred times what it costs a client, and all that come together are worked off at once."""
+    proxy = start({**secured(respond(), authority.issue("a.example").config), "workers": 1})
+    _, said = key_updates(proxy, 10, http.request(fields=[("Connection", "close")]))
+    assert b"KEYUPDATE" in said and b"HTTP/1.1 200" in said
+    wait_for(lambda: metrics_of(proxy)["sluice_tls_connections_open"] == 0, "the connection is closed")
+    count, _ = key_updates(proxy, 1000)
+    assert count < 1000, "nobody has stopped it"
+    wait_for(lambda: metrics_of(proxy)["sluice_tls_connections_open"] == 0, "the connection is closed")
+    assert connect(proxy, tls=client_context(authority), name="a.example").ask().status == 200
+
+
 # ---- which certificate
 
 

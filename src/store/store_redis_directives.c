@@ -101,6 +101,20 @@ static void check_topology(struct config_doc *doc, const struct config_node *nod
         config_error(doc, database, "a cluster has database 0 only");
 }
 
+/* Without a password nobody logs in, so that a name alone would be another user's rights: the default one's. */
+static void check_names(struct config_doc *doc, const struct config_node *node, void *base)
+{
+    static const char *const keys[][2] = {{"username", "password"},
+                                          {"sentinel_username", "sentinel_password"}};
+    (void)base;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const struct config_node *name = config_find(node, keys[i][0]);
+        if (name != NULL && config_find(node, keys[i][1]) == NULL)
+            config_key_error(doc, name, "\"%s\" is missing: without it nobody logs in as this user",
+                             keys[i][1]);
+    }
+}
+
 static void check_tls_addresses(struct config_doc *doc, const struct config_node *node, void *base)
 {
     const struct store_redis_conf *conf = base;
@@ -116,6 +130,7 @@ static void check_all(struct config_doc *doc, const struct config_node *node, vo
     check_timeouts(doc, node, base);
     check_topology(doc, node, base);
     check_durable(doc, node, base);
+    check_names(doc, node, base);
     check_tls_addresses(doc, node, base);
 }
 

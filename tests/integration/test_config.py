@@ -224,6 +224,19 @@ def test_json_report(verb, tmp_path):
     assert "/quotas/ip/limits/minutes" in json.dumps(report)
 
 
+@pytest.mark.parametrize("store, key, other", [
+    ({"username": "proxy"}, "username", "password"),
+    ({"topology": "sentinel", "master": "m", "password": {"env": "SECRET"}, "sentinel_username": "u"}, "sentinel_username", "sentinel_password")])
+def test_a_user_without_a_password_is_nobody(verb, tmp_path, store, key, other):
+    """Nobody would log in as it: the default user would do what this one may not."""
+    file = tmp_path / "c.json"
+    store = {"type": "redis", "servers": ["127.0.0.1:6379"], **store}
+    file.write_text(GOOD.replace('"routes"', f'"store": {json.dumps(store)}, "routes"'))
+    done = verb("check", "-c", file, env={"SECRET": "x"})
+    assert done.returncode == 3
+    assert f'error: /store/{key}: "{other}" is missing: without it nobody logs in as this user' in done.stderr
+
+
 def test_dump_is_the_effective_configuration(verb, tmp_path):
     text = GOOD.replace('"routes"', '"subject_secret": { "env": "SECRET" }, "routes"')
     file = tmp_path / "c.json"

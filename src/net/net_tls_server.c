@@ -455,7 +455,7 @@ const char *net_tls_weak_cipher(const struct net_tls_server *server)
     for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
         const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
         int exchange = SSL_CIPHER_get_kx_nid(cipher);
-        if (!SSL_CIPHER_is_aead(cipher) ||
+        if (!SSL_CIPHER_is_aead(cipher) || SSL_CIPHER_get_auth_nid(cipher) == NID_auth_null ||
             (exchange != NID_kx_any && exchange != NID_kx_ecdhe && exchange != NID_kx_dhe))
             return SSL_CIPHER_get_name(cipher);
     }

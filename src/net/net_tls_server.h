@@ -82,7 +82,7 @@ bool net_tls_chain_is_ordered(struct span certificate, unsigned *index);
  * The number of names for which the pair of this index is taken, beside being the first. */
 unsigned net_tls_server_names(const struct net_tls_server *server, unsigned pair);
 
-/* The first cipher of the list that has no forward secrecy or is no AEAD; NULL when all are good. */
+/* The first cipher of the list that has no forward secrecy, is no AEAD or proves nobody; NULL when all are good. */
 const char *net_tls_weak_cipher(const struct net_tls_server *server);
 
 #endif

@@ -85,7 +85,8 @@ static void judge_server(struct plan_work *work, const struct net_tls_server *se
     const char *weak = net_tls_weak_cipher(server);
     if (weak != NULL)
         config_warning(work->load->doc, find_or(tls, "ciphers"),
-                       "%s has no forward secrecy, or is no AEAD: it is not safe any more", weak);
+                       "%s has no forward secrecy, is no AEAD or proves nobody: it is not safe",
+                       weak);
     for (unsigned i = 0; i < conf->pair_count; i++) {
         const struct config_node *node = pair_node(draft, tls, i, "certificate");
         judge_chain(work, node, conf->pairs[i].certificate);

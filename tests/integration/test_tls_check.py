@@ -120,6 +120,11 @@ def test_a_certificate_that_nobody_gets(check, authority):
     assert code == 0 and "warning: /listen/0/tls/certificates/1/certificate: no client gets this certificate" in said
 
 
+def test_ciphers_that_prove_nobody(check, authority):
+    code, said = check(listening({**authority.issue("a.example").config, "ciphers": "ADH-AES128-GCM-SHA256:@SECLEVEL=0"}))
+    assert code == 0 and "warning: /listen/0/tls/ciphers: ADH-AES128-GCM-SHA256 has no forward secrecy, is no AEAD or proves nobody" in said
+
+
 def test_certificates_that_nobody_asks_for(check):
     code, said = check({**respond(quotas={"c": {"key": ["certificate"], "limits": {"minute": 5}}}, subject_secret="s")})
     assert code == 0 and 'warning: /quotas/c: no listener asks for "client_certificates"' in said

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct span {
@@ -27,6 +28,28 @@ static inline struct span span_of(const char *text)
 static inline bool span_eq(struct span a, struct span b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* Are `len` bytes the same?  For short texts that mostly are: a call of memcmp costs more than the comparison. */
+static inline __attribute__((always_inline)) bool span_same(const char *a, const char *b,
+                                                            size_t len)
+{
+    uint64_t x, y;
+    size_t at = 0;
+    if (len < 8) {
+        while (at < len && a[at] == b[at])
+            at++;
+        return at == len;
+    }
+    for (; at + 8 < len; at += 8) { /* the last eight may overlap those before */
+        memcpy(&x, a + at, 8);
+        memcpy(&y, b + at, 8);
+        if (x != y)
+            return false;
+    }
+    memcpy(&x, a + len - 8, 8);
+    memcpy(&y, b + len - 8, 8);
+    return x == y;
 }
 
 /* Compare ASCII letters without case; bytes above 0x7f compare as they are. */

@@ -94,14 +94,9 @@ static bool may_nominate(uint64_t nominated)
     return (nominated & ~allowed) == 0;
 }
 
-/* keep_alive by version and Connection (RFC 9112 section 9.3). */
-static enum http_parse read_connection(const struct http_head *head, struct http_framing *framing,
-                                       struct http_fault *fault)
+static __attribute__((noinline)) enum http_parse
+read_options(const struct http_head *head, struct http_framing *framing, struct http_fault *fault)
 {
-    framing->keep_alive = head->minor != 0;
-    if (!http_head_has(head, HTTP_FIELD_CONNECTION))
-        return HTTP_PARSE_OK;
-
     struct http_connection connection;
     if (!http_connection_read(head, &connection))
         return bad_field(head, fault, HTTP_FAULT_BAD_CONNECTION, HTTP_FIELD_CONNECTION);
@@ -111,6 +106,16 @@ static enum http_parse read_connection(const struct http_head *head, struct http
         framing->keep_alive = true;
     framing->nominated = connection.nominated;
     return HTTP_PARSE_OK;
+}
+
+/* keep_alive by version and Connection (RFC 9112 section 9.3). */
+static inline enum http_parse read_connection(const struct http_head *head,
+                                              struct http_framing *framing,
+                                              struct http_fault *fault)
+{
+    framing->keep_alive = head->minor != 0;
+    return http_head_has(head, HTTP_FIELD_CONNECTION) ? read_options(head, framing, fault)
+                                                      : HTTP_PARSE_OK;
 }
 
 /* RFC 9110 section 10.1.1; in HTTP/1.0 the one known expectation is ignored. */

@@ -8,10 +8,17 @@
 
 #include "http/http_fields.h"
 #include "http/http_lines.h"
+#include "http/http_lines_loop.h"
 #include "http/http_scan.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define COLD          __attribute__((cold, noinline))
+
+/* How a head is read: with what every machine of its kind has, or with more.  Known where it is used, so that all of it
+ * becomes one function. */
+typedef size_t (*target_fn)(const char *buf, size_t off, size_t len, size_t *query);
+typedef void (*lines_fn)(struct http_head *head, const char *buf, size_t stop, size_t *off,
+                         unsigned max);
 
 /* Reads the start line from buf[0..stop); *next is where the field lines begin. */
 typedef enum http_parse (*start_line_fn)(struct http_head *head, const char *buf, size_t stop,
@@ -86,20 +93,32 @@ static inline bool is_crlf(const char *at)
     return memcmp(at, "\r\n", 2) == 0;
 }
 
+static ALWAYS_INLINE size_t narrow_target(const char *buf, size_t off, size_t len, size_t *query)
+{
+    size_t end = http_scan_target(buf, off, len);
+    *query = http_scan_query(buf, off, end);
+    return end;
+}
+
 /* RFC 9112 section 3. */
 static ALWAYS_INLINE enum http_parse request_line(struct http_head *head, const char *buf,
-                                                  size_t stop, size_t *next,
+                                                  size_t stop, size_t *next, target_fn scan_target,
                                                   struct http_fault *fault)
 {
     const enum http_fault_id line = HTTP_FAULT_BAD_REQUEST_LINE;
-    bool odd = false;
-    size_t method_end = http_scan_token(buf, 0, stop, &odd);
-    if (method_end == stop || method_end == 0 || buf[method_end] != ' ')
-        return bad_byte(buf, stop, method_end, line, HTTP_FAULT_BAD_METHOD, HTTP_FAULT_CONTROL_BYTE,
-                        fault);
+    size_t method_end = 3, query;
+    head->method_id = HTTP_METHOD_GET;
+    if (stop < 4 || memcmp(buf, "GET ", 4) != 0) { /* which most are */
+        bool odd = false;
+        method_end = http_scan_token(buf, 0, stop, &odd);
+        if (method_end == stop || method_end == 0 || buf[method_end] != ' ')
+            return bad_byte(buf, stop, method_end, line, HTTP_FAULT_BAD_METHOD,
+                            HTTP_FAULT_CONTROL_BYTE, fault);
+        head->method_id = (uint8_t)http_method_of((struct span){buf, method_end});
+    }
 
     size_t target = method_end + 1;
-    size_t target_end = http_scan_target(buf, target, stop);
+    size_t target_end = scan_target(buf, target, stop, &query);
     if (target_end == stop || target_end == target || buf[target_end] != ' ')
         return bad_byte(buf, stop, target_end, line, HTTP_FAULT_BAD_TARGET, HTTP_FAULT_CONTROL_BYTE,
                         fault);
@@ -115,11 +134,27 @@ static ALWAYS_INLINE enum http_parse request_line(struct http_head *head, const 
 
     head->method = (struct http_slice){0, (uint32_t)method_end};
     head->target = (struct http_slice){(uint32_t)target, (uint32_t)(target_end - target)};
-    head->method_id = (uint8_t)http_method_of((struct span){buf, method_end});
+    head->query_at = (uint32_t)(query - target);
     head->minor = (uint8_t)minor;
     *next = end + 2;
     return HTTP_PARSE_OK;
 }
+
+static ALWAYS_INLINE enum http_parse request_line_narrow(struct http_head *head, const char *buf,
+                                                         size_t stop, size_t *next,
+                                                         struct http_fault *fault)
+{
+    return request_line(head, buf, stop, next, narrow_target, fault);
+}
+
+#ifdef HTTP_SCAN_WIDE
+HTTP_SCAN_IN_WIDE enum http_parse request_line_wide(struct http_head *head, const char *buf,
+                                                    size_t stop, size_t *next,
+                                                    struct http_fault *fault)
+{
+    return request_line(head, buf, stop, next, http_scan_wide_target, fault);
+}
+#endif
 
 /* RFC 9112 section 4.  Many servers leave out the space before an empty reason; both are read. */
 static ALWAYS_INLINE enum http_parse status_line(struct http_head *head, const char *buf,
@@ -272,10 +307,9 @@ static COLD enum http_parse excess_lines(const char *buf, size_t len, size_t at,
 }
 
 /* Reads field lines from *off until the empty line. */
-static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const char *buf,
-                                                 size_t len, size_t *off, bool is_request,
-                                                 const struct http_head_limits *limits,
-                                                 struct http_fault *fault)
+static ALWAYS_INLINE enum http_parse
+field_lines(struct http_head *head, const char *buf, size_t len, size_t *off, bool is_request,
+            lines_fn read_lines, const struct http_head_limits *limits, struct http_fault *fault)
 {
     const struct bounds bounds = {.line_bytes = (size_t)limits->field_max_bytes + 2,
                                   .head_stop = *off + limits->head_max_bytes};
@@ -289,7 +323,7 @@ static ALWAYS_INLINE enum http_parse field_lines(struct http_head *head, const c
     head->present = head->repeated = 0;
     head->field_count = 0;
     for (;;) {
-        http_lines_read(head, buf, plain_stop, off, max);
+        read_lines(head, buf, plain_stop, off, max);
         size_t at = *off, next = at;
         if (len - at >= 2 && is_crlf(buf + at))
             break;
@@ -325,7 +359,7 @@ static COLD enum http_parse resume(const char *buf, size_t len, size_t *scanned,
 
 static ALWAYS_INLINE enum http_parse head_parse(struct http_head *head, const char *buf, size_t len,
                                                 size_t *scanned, bool is_request,
-                                                start_line_fn start_line,
+                                                start_line_fn start_line, lines_fn read_lines,
                                                 const struct http_head_limits *limits,
                                                 struct http_fault *fault)
 {
@@ -349,18 +383,44 @@ static ALWAYS_INLINE enum http_parse head_parse(struct http_head *head, const ch
 
     head->base = buf;
     head->fields_off = (uint32_t)off;
-    parse = field_lines(head, buf, len, &off, is_request, limits, fault);
+    parse = field_lines(head, buf, len, &off, is_request, read_lines, limits, fault);
     *scanned = parse == HTTP_PARSE_INCOMPLETE ? off : 0;
     return parse;
 }
+
+enum http_parse http_head_parse_request_portable(struct http_head *head, const char *buf,
+                                                 size_t len, size_t *scanned,
+                                                 const struct http_head_limits *limits,
+                                                 struct http_fault *fault)
+{
+    head->status = 0;
+    head->reason = (struct http_slice){0, 0};
+    return head_parse(head, buf, len, scanned, true, request_line_narrow, http_lines_read_portable,
+                      limits, fault);
+}
+
+#ifdef HTTP_SCAN_WIDE
+HTTP_SCAN_WIDE static enum http_parse parse_request_wide(struct http_head *head, const char *buf,
+                                                         size_t len, size_t *scanned,
+                                                         const struct http_head_limits *limits,
+                                                         struct http_fault *fault)
+{
+    head->status = 0;
+    head->reason = (struct http_slice){0, 0};
+    return head_parse(head, buf, len, scanned, true, request_line_wide, http_lines_loop_wide,
+                      limits, fault);
+}
+#endif
 
 enum http_parse http_head_parse_request(struct http_head *head, const char *buf, size_t len,
                                         size_t *scanned, const struct http_head_limits *limits,
                                         struct http_fault *fault)
 {
-    head->status = 0;
-    head->reason = (struct http_slice){0, 0};
-    return head_parse(head, buf, len, scanned, true, request_line, limits, fault);
+#ifdef HTTP_SCAN_WIDE
+    if (http_scan_has_wide())
+        return parse_request_wide(head, buf, len, scanned, limits, fault);
+#endif
+    return http_head_parse_request_portable(head, buf, len, scanned, limits, fault);
 }
 
 enum http_parse http_head_parse_response(struct http_head *head, const char *buf, size_t len,
@@ -369,7 +429,7 @@ enum http_parse http_head_parse_response(struct http_head *head, const char *buf
 {
     head->method = head->target = (struct http_slice){0, 0};
     head->method_id = HTTP_METHOD_OTHER;
-    return head_parse(head, buf, len, scanned, false, status_line, limits, fault);
+    return head_parse(head, buf, len, scanned, false, status_line, http_lines_read, limits, fault);
 }
 
 enum http_parse http_head_parse_field(const char *buf, size_t len, size_t off,

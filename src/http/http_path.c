@@ -123,17 +123,13 @@ static size_t narrow_plain_len(struct span path)
     return at;
 }
 
-#ifdef __x86_64__
-#include <immintrin.h>
-
-#define WIDE         __attribute__((target("avx2,bmi")))
-
+#ifdef HTTP_SCAN_WIDE
 /* A bit for each row of the code table from 0x2. to 0x7.: which rows have HTTP_BYTE_PATH in a column. */
 #define WIDE_COLUMNS 62, 63, 62, 62, 63, 62, 63, 63, 63, 63, 63, 61, 53, 63, 61, 28
 
 /* One bit per byte of the sixteen from `at` on that is not HTTP_BYTE_PATH, or is a "/" before another or before a ".";
  * of one behind them nothing is known. */
-WIDE static inline unsigned wide_not_good(const char *at)
+HTTP_SCAN_WIDE static inline unsigned wide_not_good(const char *at)
 {
     const __m128i rows = _mm_setr_epi8(0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m128i bytes = http_scan_load(at);
@@ -148,7 +144,7 @@ WIDE static inline unsigned wide_not_good(const char *at)
 }
 
 /* For at least sixteen bytes.  Each look begins with the last byte of the one before, whose successor it sees. */
-WIDE static size_t wide_plain_len(struct span path)
+HTTP_SCAN_WIDE static size_t wide_plain_len(struct span path)
 {
     size_t at = 0;
     for (;;) {
@@ -163,7 +159,7 @@ WIDE static size_t wide_plain_len(struct span path)
 
 static inline size_t plain_len(struct span path)
 {
-    if (path.len >= 16 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
+    if (path.len >= 16 && http_scan_has_wide())
         return wide_plain_len(path);
     return narrow_plain_len(path);
 }

@@ -87,40 +87,24 @@ static size_t scheme_len(struct span target)
     return 0;
 }
 
-/* Where the first "?" stands, or text.len. */
-static inline size_t find_mark(struct span text)
+/* At its first "?", or text.len. */
+static inline void split_query(struct span text, size_t mark, struct http_target *target)
 {
-    size_t at = 0;
-#ifdef __SSE2__
-    for (; at + 16 <= text.len; at += 16) {
-        unsigned marks =
-            (unsigned)_mm_movemask_epi8(http_scan_equal(http_scan_load(text.ptr + at), '?'));
-        if (marks != 0)
-            return at + http_scan_first(marks);
-    }
-#endif
-    while (at < text.len && text.ptr[at] != '?')
-        at++;
-    return at;
-}
-
-static void split_query(struct span text, struct http_target *target)
-{
-    size_t mark = find_mark(text);
     target->path = (struct span){text.ptr, mark};
-    target->query = SPAN_NONE;
     if (mark < text.len)
         target->query = (struct span){text.ptr + mark + 1, text.len - mark - 1};
 }
 
 /* RFC 9112 section 3.2.2.  An empty path becomes "/", or "*" for OPTIONS without a query (3.2.4). */
-static bool read_absolute(struct span text, enum http_method method, struct http_target *target)
+static __attribute__((noinline)) bool
+read_absolute(struct span text, size_t mark, enum http_method method, struct http_target *target)
 {
     size_t scheme = scheme_len(text);
     if (scheme == 0)
         return false;
     text.ptr += scheme;
     text.len -= scheme;
+    mark -= scheme;
 
     size_t end = 0;
     while (end < text.len && text.ptr[end] != '/' && text.ptr[end] != '?')
@@ -131,30 +115,31 @@ static bool read_absolute(struct span text, enum http_method method, struct http
         return false; /* nothing of it is kept: it may have a password */
     target->authority = authority;
 
-    split_query((struct span){text.ptr + end, text.len - end}, target);
+    split_query((struct span){text.ptr + end, text.len - end}, mark - end, target);
     if (target->path.len == 0)
         target->path =
             method == HTTP_METHOD_OPTIONS && target->query.ptr == NULL ? SPAN("*") : SPAN("/");
     return true;
 }
 
-static bool read_target(struct span text, enum http_method method, struct http_target *target)
+static inline bool read_target(struct span text, size_t mark, enum http_method method,
+                               struct http_target *target)
 {
     if (text.ptr[0] == '/') {
-        split_query(text, target);
+        split_query(text, mark, target);
         return true;
     }
     if (text.len == 1 && text.ptr[0] == '*') {
         target->path = text;
         return method == HTTP_METHOD_OPTIONS;
     }
-    return read_absolute(text, method, target);
+    return read_absolute(text, mark, method, target);
 }
 
 /* As read_authority. */
 static bool read_host(struct span value, struct http_host_memo *memo, struct span *host)
 {
-    if (value.len == memo->len && value.len != 0 && memcmp(value.ptr, memo->text, value.len) == 0) {
+    if (value.len == memo->len && value.len != 0 && span_same(value.ptr, memo->text, value.len)) {
         *host = (struct span){value.ptr, memo->host_len};
         return true;
     }
@@ -175,7 +160,7 @@ enum http_parse http_target_parse_next(const struct http_head *head, struct http
     enum http_method method = (enum http_method)head->method_id;
     if (method == HTTP_METHOD_CONNECT)
         return bad(fault, HTTP_FAULT_CONNECT_REFUSED, head->method.off);
-    if (!read_target(http_head_span(head, head->target), method, target))
+    if (!read_target(http_head_span(head, head->target), head->query_at, method, target))
         return bad(fault, HTTP_FAULT_BAD_TARGET, head->target.off);
 
     const struct http_field *field = http_head_first(head, HTTP_FIELD_HOST);

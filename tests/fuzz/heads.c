@@ -9,16 +9,58 @@
 const struct http_head_limits HEADS_LIMITS = {
     .line_max_bytes = 512, .field_max_bytes = 256, .head_max_bytes = 1024, .field_max = 24};
 
-void heads_read(struct heads_reading *r, bool is_request, const char *bytes, size_t len,
-                size_t *scanned)
+static void begin(struct heads_reading *r)
 {
     memset(r, 0, sizeof(*r));
     r->head.fields = r->fields;
     r->head.field_max = HEADS_FIELDS_MAX;
-    r->parse =
-        is_request
-            ? http_head_parse_request(&r->head, bytes, len, scanned, &HEADS_LIMITS, &r->fault)
-            : http_head_parse_response(&r->head, bytes, len, scanned, &HEADS_LIMITS, &r->fault);
+}
+
+static bool is_same_slice(struct http_slice a, struct http_slice b)
+{
+    return a.off == b.off && a.len == b.len;
+}
+
+static void check_same(const struct heads_reading *a, const struct heads_reading *b)
+{
+    FUZZ_CHECK(a->parse == b->parse);
+    if (a->parse == HTTP_PARSE_BAD)
+        FUZZ_CHECK(a->fault.id == b->fault.id && a->fault.offset == b->fault.offset);
+    if (a->parse != HTTP_PARSE_OK)
+        return;
+    FUZZ_CHECK(is_same_slice(a->head.method, b->head.method));
+    FUZZ_CHECK(is_same_slice(a->head.target, b->head.target));
+    FUZZ_CHECK(is_same_slice(a->head.reason, b->head.reason));
+    FUZZ_CHECK(a->head.query_at == b->head.query_at);
+    FUZZ_CHECK(a->head.status == b->head.status && a->head.minor == b->head.minor);
+    FUZZ_CHECK(a->head.method_id == b->head.method_id);
+    FUZZ_CHECK(a->head.bytes == b->head.bytes && a->head.field_count == b->head.field_count);
+    FUZZ_CHECK(a->head.present == b->head.present && a->head.repeated == b->head.repeated);
+    FUZZ_CHECK(memcmp(a->fields, b->fields, sizeof(a->fields)) == 0);
+}
+
+/* What takes all that the processor has finds the same as what does not. */
+static void read_request(struct heads_reading *r, const char *bytes, size_t len, size_t *scanned)
+{
+    struct heads_reading twin;
+    size_t twin_scanned = *scanned;
+    begin(&twin);
+    r->parse = http_head_parse_request(&r->head, bytes, len, scanned, &HEADS_LIMITS, &r->fault);
+    twin.parse = http_head_parse_request_portable(&twin.head, bytes, len, &twin_scanned,
+                                                  &HEADS_LIMITS, &twin.fault);
+    check_same(r, &twin);
+    FUZZ_CHECK(*scanned == twin_scanned);
+}
+
+void heads_read(struct heads_reading *r, bool is_request, const char *bytes, size_t len,
+                size_t *scanned)
+{
+    begin(r);
+    if (is_request)
+        read_request(r, bytes, len, scanned);
+    else
+        r->parse =
+            http_head_parse_response(&r->head, bytes, len, scanned, &HEADS_LIMITS, &r->fault);
 }
 
 /* The scanners that look at sixteen bytes at once stop where those of one byte do. */
@@ -54,6 +96,7 @@ static void check_slices(const struct http_head *head, size_t len)
     }
     struct http_slice line = {0, head->fields_off - 2};
     FUZZ_CHECK(is_in(line, head->method) && is_in(line, head->target) && is_in(line, head->reason));
+    FUZZ_CHECK(head->query_at == span_find(http_head_span(head, head->target), '?'));
 
     uint32_t at = head->fields_off;
     for (unsigned i = 0; i < head->field_count; i++) {
@@ -102,28 +145,6 @@ static void check_index(const struct http_head *head)
             same += head->fields[i].id == id;
         FUZZ_CHECK(count == same);
     }
-}
-
-static bool is_same_slice(struct http_slice a, struct http_slice b)
-{
-    return a.off == b.off && a.len == b.len;
-}
-
-static void check_same(const struct heads_reading *a, const struct heads_reading *b)
-{
-    FUZZ_CHECK(a->parse == b->parse);
-    if (a->parse == HTTP_PARSE_BAD)
-        FUZZ_CHECK(a->fault.id == b->fault.id && a->fault.offset == b->fault.offset);
-    if (a->parse != HTTP_PARSE_OK)
-        return;
-    FUZZ_CHECK(is_same_slice(a->head.method, b->head.method));
-    FUZZ_CHECK(is_same_slice(a->head.target, b->head.target));
-    FUZZ_CHECK(is_same_slice(a->head.reason, b->head.reason));
-    FUZZ_CHECK(a->head.status == b->head.status && a->head.minor == b->head.minor);
-    FUZZ_CHECK(a->head.method_id == b->head.method_id);
-    FUZZ_CHECK(a->head.bytes == b->head.bytes && a->head.field_count == b->head.field_count);
-    FUZZ_CHECK(a->head.present == b->head.present && a->head.repeated == b->head.repeated);
-    FUZZ_CHECK(memcmp(a->fields, b->fields, sizeof(a->fields)) == 0);
 }
 
 /* Arrives in pieces: the first of `cut` bytes, then as many as `step` each.  Each time the bytes lie

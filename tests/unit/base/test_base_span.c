@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -35,9 +36,9 @@ static int lower(int byte)
 static void test_eq_nocase_bytes(void **state)
 {
     (void)state;
-    for (size_t len = 1; len <= 18; len++) {
+    for (size_t len = 1; len <= 34; len++) {
         for (size_t at = 0; at < len; at++) {
-            char a[18], b[18];
+            char a[34], b[34];
             memset(a, 'n', sizeof(a));
             memset(b, 'N', sizeof(b));
             for (unsigned pair = 0; pair < 65536; pair++) {
@@ -48,6 +49,27 @@ static void test_eq_nocase_bytes(void **state)
                     fail_msg("bytes %04x at %zu of %zu", pair, at, len);
             }
         }
+    }
+}
+
+/* One byte that differs, at every place of short and long texts that end where their allocation ends. */
+static void test_same(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len <= 40; len++) {
+        char *a = malloc(len + 1), *b = malloc(len + 1);
+        assert_true(a != NULL && b != NULL);
+        char *const text = a + 1, *const other = b + 1; /* not at a word's beginning */
+        memset(text, 'n', len);
+        memset(other, 'n', len);
+        assert_true(span_same(text, other, len));
+        for (size_t at = 0; at < len; at++) {
+            other[at] ^= 0x40;
+            assert_false(span_same(text, other, len));
+            other[at] ^= 0x40;
+        }
+        free(a);
+        free(b);
     }
 }
 
@@ -120,9 +142,13 @@ static void test_err_sentences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_eq),   cmocka_unit_test(test_eq_nocase_bytes),
-        cmocka_unit_test(test_trim), cmocka_unit_test(test_find_and_prefix),
-        cmocka_unit_test(test_utf8), cmocka_unit_test(test_err_sentences),
+        cmocka_unit_test(test_eq),
+        cmocka_unit_test(test_eq_nocase_bytes),
+        cmocka_unit_test(test_same),
+        cmocka_unit_test(test_trim),
+        cmocka_unit_test(test_find_and_prefix),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_err_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

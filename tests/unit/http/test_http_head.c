@@ -556,6 +556,59 @@ static void test_every_byte_everywhere(void **state)
     }
 }
 
+/* What the twin finds, in bytes that end where their allocation ends. */
+static void compare_twins(const char *text, size_t len)
+{
+    struct test_head a, b;
+    struct http_fault of_a = {HTTP_FAULT_NONE, 0}, of_b = {HTTP_FAULT_NONE, 0};
+    size_t scanned_a = 0, scanned_b = 0;
+    char *buf = test_copy(text, len);
+    test_head_init(&a);
+    test_head_init(&b);
+    enum http_parse parse =
+        http_head_parse_request(&a.head, buf, len, &scanned_a, &TEST_LIMITS, &of_a);
+    assert_int_equal(parse, http_head_parse_request_portable(&b.head, buf, len, &scanned_b,
+                                                             &TEST_LIMITS, &of_b));
+    free(buf);
+    assert_int_equal(scanned_a, scanned_b);
+    assert_int_equal(of_a.id, of_b.id);
+    assert_int_equal(of_a.offset, of_b.offset);
+    if (parse != HTTP_PARSE_OK)
+        return;
+    a.head.fields = b.head.fields = NULL;
+    assert_memory_equal(&a.head, &b.head, sizeof(a.head));
+    assert_memory_equal(a.fields, b.fields, sizeof(a.fields));
+    struct span target = {text + a.head.target.off, a.head.target.len};
+    assert_int_equal(a.head.query_at, span_find(target, '?'));
+}
+
+/* Each byte at each place of request lines whose target ends within the first look, on its edge, in the second and in
+ * what is left behind the last; and each cut. */
+static void test_twins(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "GET / HTTP/1.1\r\nHost: b\r\n\r\n",
+        "GET /v1/projects/42/images/0000 HTTP/1.1\r\nHost: bench\r\nX-Api-Key: k\r\n\r\n",
+        "GET /v1/projects/42/images/000000000123?limit=10&marker=abc HTTP/1.1\r\nHost: b\r\n\r\n",
+        "OPTIONS http://b/v1/projects/42/images?a=?b HTTP/1.0\r\nHost: b\r\n\r\n",
+        "POST /v1/projects/42/images/0123456789abcdef0123456789abcdef0123456789 HTTP/1.1\r\n\r\n",
+    };
+    for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char bytes[160];
+        const size_t len = strlen(texts[i]);
+        for (size_t cut = 0; cut <= len; cut++)
+            compare_twins(texts[i], cut);
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned value = 0; value < 256; value++) {
+                memcpy(bytes, texts[i], len);
+                bytes[at] = (char)value;
+                compare_twins(bytes, len);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -563,6 +616,7 @@ int main(void)
         cmocka_unit_test(test_slices),    cmocka_unit_test(test_moved_head),
         cmocka_unit_test(test_limits),    cmocka_unit_test(test_huge_name),
         cmocka_unit_test(test_skip_crlf), cmocka_unit_test(test_every_byte_everywhere),
+        cmocka_unit_test(test_twins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,11 +6,51 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 static unsigned char to_lower(unsigned char byte)
 {
     return byte >= 'A' && byte <= 'Z' ? (unsigned char)(byte | 0x20) : byte;
 }
 
+#ifdef __SSE2__
+/* Sixteen bytes at once: those that differ, differ in the bit that makes a letter small, and are letters. */
+static inline bool is_same16(__m128i a, __m128i b)
+{
+    const __m128i cases = _mm_set1_epi8(0x20);
+    __m128i from_a = _mm_add_epi8(_mm_or_si128(a, cases), _mm_set1_epi8((char)(0x80 - 'a')));
+    __m128i letters = _mm_cmpgt_epi8(_mm_set1_epi8((char)(0x80 + 26)), from_a);
+    __m128i differ = _mm_andnot_si128(_mm_and_si128(letters, cases), _mm_xor_si128(a, b));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(differ, _mm_setzero_si128())) == 0xffff;
+}
+
+static inline __m128i load16(const char *at)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)at);
+}
+
+/* The first eight and the last eight of at least as many, which may overlap. */
+static inline __m128i load_ends(struct span text)
+{
+    __m128i first = _mm_loadl_epi64((const __m128i *)(const void *)text.ptr);
+    __m128i last = _mm_loadl_epi64((const __m128i *)(const void *)(text.ptr + text.len - 8));
+    return _mm_unpacklo_epi64(first, last);
+}
+
+/* Of eight bytes or more. */
+static inline bool is_same_long(struct span a, struct span b)
+{
+    if (a.len <= 16)
+        return is_same16(load_ends(a), load_ends(b));
+    for (size_t i = 0; i + 16 < a.len; i += 16) {
+        if (!is_same16(load16(a.ptr + i), load16(b.ptr + i)))
+            return false;
+    }
+    return is_same16(load16(a.ptr + a.len - 16), load16(b.ptr + b.len - 16));
+}
+#else
 static inline uint64_t load8(const char *at)
 {
     uint64_t word;
@@ -18,7 +58,7 @@ static inline uint64_t load8(const char *at)
     return word;
 }
 
-/* Eight bytes at once: those that differ, differ in the bit that makes a letter small, and are letters. */
+/* Eight bytes at once, as above. */
 static inline bool is_same8(uint64_t a, uint64_t b)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), cases = 0x20 * ones, tops = 0x80 * ones;
@@ -30,17 +70,23 @@ static inline bool is_same8(uint64_t a, uint64_t b)
     return (differ << 2 & ~letters) == 0;
 }
 
+/* Of eight bytes or more; the last eight may overlap those before. */
+static inline bool is_same_long(struct span a, struct span b)
+{
+    for (size_t i = 0; i + 8 < a.len; i += 8) {
+        if (!is_same8(load8(a.ptr + i), load8(b.ptr + i)))
+            return false;
+    }
+    return is_same8(load8(a.ptr + a.len - 8), load8(b.ptr + b.len - 8));
+}
+#endif
+
 bool span_eq_nocase(struct span a, struct span b)
 {
     if (a.len != b.len)
         return false;
-    if (a.len >= 8) { /* the last eight may overlap those before */
-        for (size_t i = 0; i + 8 < a.len; i += 8) {
-            if (!is_same8(load8(a.ptr + i), load8(b.ptr + i)))
-                return false;
-        }
-        return is_same8(load8(a.ptr + a.len - 8), load8(b.ptr + b.len - 8));
-    }
+    if (a.len >= 8)
+        return is_same_long(a, b);
     for (size_t i = 0; i < a.len; i++) {
         if (to_lower((unsigned char)a.ptr[i]) != to_lower((unsigned char)b.ptr[i]))
             return false;

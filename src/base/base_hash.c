@@ -88,11 +88,3 @@ struct hash128 hash_sip128(struct hash_key key, const void *bytes, size_t len)
     hash.hi = sip_finish(&s);
     return hash;
 }
-
-uint64_t hash_sip_end(struct hash_key key, const uint64_t words[4])
-{
-    struct sip s = {words[0] ^ key.k0, words[1] ^ key.k1, words[2] ^ key.k0, words[3] ^ key.k1};
-    for (int i = 0; i < 3; i++)
-        sip_round(&s);
-    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
-}

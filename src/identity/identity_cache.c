@@ -137,8 +137,8 @@ enum err identity_cache_mark(struct identity_cache *cache, const struct identity
     uint64_t tag[4];
     tag_of(cache, identity_secret_print(secret), values, count, tag);
     /* The time that an answer takes shows which values share a place.  NH alone could be solved for its key from
-     * that; not through the end of a SipHash. */
-    mark->place = (uint32_t)hash_sip_end(cache->key, tag) & cache->mask;
+     * that; not through folded products. */
+    mark->place = (uint32_t)hash_place(cache->key, tag) & cache->mask;
     struct entry *entry = &cache->entries[mark->place];
     if (!has_tag(entry, tag)) {
         enum err err = fill(entry, tag, secret, values, count);

@@ -26,6 +26,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/base_hash.h"
+
 #define STORE_CELLS_WAYS  28 /* cells of a block */
 #define STORE_CELLS_ALIGN 64 /* of the memory and of every block */
 
@@ -78,12 +80,8 @@ static inline uint64_t store_cells_hash(const struct store_cells *cells, const u
 {
     uint64_t word[2];
     memcpy(word, key, sizeof(word));
-    /* A folded 64 x 64 product under a secret seed, twice: cheap, and not to be steered from outside. */
-    unsigned __int128 product =
-        (unsigned __int128)(word[0] ^ cells->seed[0]) * (word[1] ^ cells->seed[1]);
-    uint64_t mixed = (uint64_t)product ^ (uint64_t)(product >> 64);
-    product = (unsigned __int128)(mixed ^ cells->seed[1]) * (word[0] + 0x9e3779b97f4a7c15U);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    uint64_t mixed = hash_fold(word[0] ^ cells->seed[0], word[1] ^ cells->seed[1]);
+    return hash_fold(mixed ^ cells->seed[1], word[0] + 0x9e3779b97f4a7c15U);
 }
 
 /* Ask the caches for the key's first block, ahead of store_cells_find. */

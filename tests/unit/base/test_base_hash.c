@@ -71,18 +71,49 @@ static void test_key_and_length_matter(void **state)
     assert_int_equal(hash_sip64(key, NULL, 0), hash_sip64(key, "", 0));
 }
 
-static void test_end(void **state)
+/* Every bit of the words and of the key moves the place, low bits of it among them. */
+static void test_place(void **state)
 {
     (void)state;
-    struct hash_key key = vector_key(), other = {key.k0 ^ 1, key.k1};
-    uint64_t words[4] = {1, 2, 3, 4}, before = hash_sip_end(key, words);
-    assert_int_equal(before, hash_sip_end(key, words));
-    assert_int_not_equal(before, hash_sip_end(other, words));
-    for (unsigned i = 0; i < 4; i++) {
-        words[i] ^= UINT64_C(1) << 63;
-        assert_int_not_equal(before, hash_sip_end(key, words));
-        words[i] ^= UINT64_C(1) << 63;
+    struct hash_key key = vector_key();
+    uint64_t words[4] = {1, 2, 3, 4}, before = hash_place(key, words);
+    unsigned low = 0;
+    assert_int_equal(before, hash_place(key, words));
+    for (unsigned bit = 0; bit < 64; bit++) {
+        for (unsigned i = 0; i < 4; i++) {
+            words[i] ^= UINT64_C(1) << bit;
+            assert_int_not_equal(before, hash_place(key, words));
+            low += (before ^ hash_place(key, words)) & 1;
+            words[i] ^= UINT64_C(1) << bit;
+        }
+        struct hash_key first = {key.k0 ^ UINT64_C(1) << bit, key.k1};
+        struct hash_key second = {key.k0, key.k1 ^ UINT64_C(1) << bit};
+        assert_int_not_equal(before, hash_place(first, words));
+        assert_int_not_equal(before, hash_place(second, words));
     }
+    assert_in_range(low, 96, 160); /* of 256 */
+}
+
+/* As many places as there are keys hold about as many as chance would let them, also when keys differ in few bits. */
+static void test_places_are_spread(void **state)
+{
+    (void)state;
+    enum {
+        PLACES = 4096
+    };
+    static unsigned held[PLACES];
+    const struct hash_key key = vector_key();
+    for (unsigned i = 0; i < PLACES; i++) {
+        const uint64_t words[4] = {i % 8, i / 8 % 8, i / 64 % 8, i / 512};
+        held[hash_place(key, words) % PLACES]++;
+    }
+    unsigned used = 0, most = 0;
+    for (unsigned i = 0; i < PLACES; i++) {
+        used += held[i] != 0;
+        most = held[i] > most ? held[i] : most;
+    }
+    assert_in_range(used, PLACES * 60 / 100, PLACES * 67 / 100); /* 1 - 1/e: 63.2 % */
+    assert_in_range(most, 4, 10);
 }
 
 int main(void)
@@ -90,7 +121,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_key_and_length_matter),
-        cmocka_unit_test(test_end),
+        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_places_are_spread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

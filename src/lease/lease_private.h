@@ -12,6 +12,7 @@
 #include "lease/lease_slots.h"
 #include "lease/lease_table.h"
 #include "lease/lease_tokens.h"
+#include "store/store_memory.h"
 #include "store/store_redis.h"
 #include "store/store_redis_listen.h"
 #include "store/store_redis_route.h"
@@ -128,7 +129,8 @@ struct lease_worker {
     unsigned settling;
     uint8_t (*debtors)[16]; /* ring of keys */
     unsigned debtor_first, debtor_next;
-    struct lease_seats *seats; /* over Redis */
+    struct lease_seats *seats;       /* over Redis */
+    struct store_memory_hints hints; /* over the memory store */
 };
 
 /* The store's clock as far as is known, else ours. */

@@ -232,7 +232,7 @@ static inline void decide_in_memory(struct lease_worker *worker, struct lease_as
     struct quota_charge *charge = ask->charges;
     const uint64_t now_us = worker->loop->wall_us;
     if (ask->count != 1 || ask->has_gates ||
-        !store_memory_charge_known(worker->lease->memory, charge, now_us)) {
+        !store_memory_charge_known(worker->lease->memory, &worker->hints, charge, now_us)) {
         decide_any_in_memory(worker, ask);
         return;
     }

@@ -163,8 +163,7 @@ static uint64_t tag_of(uint64_t hash)
 
 static inline struct store_cell *cell_at(const struct store_cells *cells, struct place place)
 {
-    size_t number = (size_t)place.block * STORE_CELLS_WAYS + place.lane;
-    return (struct store_cell *)(void *)(cells->first + number * cells->cell_bytes);
+    return store_cells_at(cells, (size_t)place.block * STORE_CELLS_WAYS + place.lane);
 }
 
 /* Tags are read and written in one total order over all tables: of two threads that each make a cell
@@ -393,7 +392,7 @@ struct store_cell *store_cells_next(const struct store_cells *cells, uint64_t *p
 
 bool store_cells_is_held(const struct store_cells *cells, const struct store_cell *cell)
 {
-    size_t number = (size_t)((const unsigned char *)cell - cells->first) / cells->cell_bytes;
+    uint32_t number = store_cells_number(cells, cell);
     uint64_t tags =
         load_tags(&cells->blocks[number / STORE_CELLS_WAYS], number % STORE_CELLS_WAYS / 4);
     return (tags >> (number % STORE_CELLS_WAYS % 4 * 16) & 0xffff) != 0;

@@ -146,6 +146,18 @@ static inline void *store_cell_body(struct store_cell *cell)
  * cell.  Takes no lock: lock the cell, or read it as store_state.c does. */
 struct store_cell *store_cells_next(const struct store_cells *cells, uint64_t *position);
 
+/* A cell's number, for who keeps in mind where a key was, and the cell of a number: perhaps another key's by then. */
+static inline uint32_t store_cells_number(const struct store_cells *cells,
+                                          const struct store_cell *cell)
+{
+    return (uint32_t)((size_t)((const unsigned char *)cell - cells->first) / cells->cell_bytes);
+}
+
+static inline struct store_cell *store_cells_at(const struct store_cells *cells, size_t number)
+{
+    return (struct store_cell *)(void *)(cells->first + number * cells->cell_bytes);
+}
+
 /* Does the cell that store_cells_next gave at `position` still hold a key? */
 bool store_cells_is_held(const struct store_cells *cells, const struct store_cell *cell);
 

@@ -390,13 +390,33 @@ static inline bool charge_window(const struct store_memory *store, struct store_
     return true;
 }
 
-bool store_memory_charge_known(const struct store_memory *store, struct quota_charge *charge,
-                               uint64_t now_us)
+/* As store_cells_find.  A hint is tried only where half a word of the key agrees: a cell that is another's would come from
+ * memory in vain. */
+static inline struct store_cell *find_hinted(const struct store_cells *cells,
+                                             struct store_memory_hints *hints,
+                                             const uint8_t key[16])
+{
+    uint64_t word;
+    memcpy(&word, key, sizeof(word));
+    uint64_t *place = &hints->places[word % STORE_MEMORY_HINTS];
+    uint32_t number = (uint32_t)*place;
+    if ((*place ^ word) >> 32 == 0 && number != 0) {
+        struct store_cell *cell = store_cells_at(cells, number - 1);
+        if (store_cell_has(cell, key))
+            return cell;
+    }
+    struct store_cell *cell = store_cells_find(cells, key, store_cells_hash(cells, key));
+    if (cell != NULL)
+        *place = word >> 32 << 32 | (uint32_t)(store_cells_number(cells, cell) + 1);
+    return cell;
+}
+
+bool store_memory_charge_known(const struct store_memory *store, struct store_memory_hints *hints,
+                               struct quota_charge *charge, uint64_t now_us)
 {
     if (charge->quota->limit_count != 1 || charge->quota->algorithm != QUOTA_FIXED)
         return false;
-    struct store_cell *cell = store_cells_find(&store->subjects, charge->key,
-                                               store_cells_hash(&store->subjects, charge->key));
+    struct store_cell *cell = find_hinted(&store->subjects, hints, charge->key);
     if (cell == NULL)
         return false;
     store_cell_lock(&store->subjects, cell);

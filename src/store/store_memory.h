@@ -44,10 +44,18 @@ enum store_answer store_memory_charge(struct store_memory *store, struct quota_c
 bool store_memory_refuses(const struct store_memory *store, struct quota_charge *charge,
                           uint64_t now_us);
 
+/* Where the subjects of one thread had their cells lately: each found without a search, or not, as its key then proves.
+ * All zeroes is an empty one.  Owner: a worker.  Thread: the owner's. */
+#define STORE_MEMORY_HINTS 4096 /* a power of two */
+struct store_memory_hints {
+    uint64_t
+        places[STORE_MEMORY_HINTS]; /* half a word of a key, and the cell's number + 1; 0: free */
+};
+
 /* The same for one charge of a quota with one fixed window whose subject is known, as it is by far most often.  False: it
  * is not, and nothing has happened. */
-bool store_memory_charge_known(const struct store_memory *store, struct quota_charge *charge,
-                               uint64_t now_us);
+bool store_memory_charge_known(const struct store_memory *store, struct store_memory_hints *hints,
+                               struct quota_charge *charge, uint64_t now_us);
 
 /* A charge that store_memory_charge took turned out to be `delta` more (charged whatever the limit) or less
  * (given back, at most what was charged, and only in the windows that it was charged in).  Returns the

@@ -71,6 +71,7 @@ static void test_never_more_than_was_charged(void **state)
 static void test_a_known_subject_is_given_back_to(void **state)
 {
     static const struct quota one = {.id = {5}, .limit_count = 1, .limits = {HOUR(10)}};
+    static struct store_memory_hints hints;
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
         struct quota_charge charge = testing_charge(&one, 1, 2);
@@ -79,7 +80,7 @@ static void test_a_known_subject_is_given_back_to(void **state)
         if (i == 0)
             assert_int_equal(store_memory_charge(store, &charge, 1, US(T0_S), NULL), STORE_CHARGED);
         else
-            assert_true(store_memory_charge_known(store, &charge, US(T0_S)));
+            assert_true(store_memory_charge_known(store, &hints, &charge, US(T0_S)));
         assert_true(charge.is_charged);
         assert_int_equal(store_memory_correct(store, &charge, -2, US(T0_S + 1)), -2);
         assert_int_equal(used_of(&one, 1, 0), 0);

@@ -564,6 +564,45 @@ static void test_model(void **state)
     }
 }
 
+/* Cells go from subject to subject, minute by minute, and all subjects share the place of one hint, or each has its own:
+ * a hint that is out of date finds nobody else's count. */
+static void test_hints(void **state)
+{
+    (void)state;
+    enum {
+        ACTIVE = 20,
+        MINUTES = 60
+    };
+    static struct store_memory_hints hints;
+    const struct quota quota = {.id = {1}, .limit_count = 1, .limits = {MINUTE(1000)}};
+    for (unsigned spread = 0; spread < 2; spread++) {
+        struct store_memory *store = new_store(50);
+        unsigned known = 0;
+        memset(&hints, 0, sizeof(hints));
+        for (uint64_t minute = 0; minute < MINUTES; minute++) {
+            for (uint32_t turn = 1; turn <= 3; turn++) {
+                for (uint64_t i = 0; i < ACTIVE; i++) {
+                    struct quota_charge charge = testing_charge(&quota, minute * 7 + i, 1);
+                    const uint64_t word = UINT64_C(0x1234567800000000) | (minute * 7 + i) << 12;
+                    if (spread == 0)
+                        memcpy(charge.key, &word, sizeof(word));
+                    bool is_known =
+                        store_memory_charge_known(store, &hints, &charge, US(T0_S + minute * 60));
+                    known += is_known;
+                    if (!is_known)
+                        assert_int_equal(
+                            store_memory_charge(store, &charge, 1, US(T0_S + minute * 60), NULL),
+                            STORE_CHARGED);
+                    assert_true(charge.is_charged);
+                    assert_int_equal(charge.readings[0].used, turn);
+                }
+            }
+        }
+        assert_true(known >= 2 * ACTIVE * MINUTES);
+        store_memory_free(store);
+    }
+}
+
 static void test_free_nothing(void **state)
 {
     (void)state;
@@ -590,6 +629,7 @@ int main(void)
         cmocka_unit_test(test_unused_cells_go_first),
         cmocka_unit_test(test_overflow_table_is_bounded),
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_hints),
         cmocka_unit_test(test_free_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

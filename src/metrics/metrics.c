@@ -16,8 +16,8 @@ const struct metrics_row metrics_rows[METRICS_FIXED] = {
 };
 
 const uint32_t metrics_bucket_us[METRICS_BUCKETS] = {
-    100,   250,    500,    1000,   2500,    5000,    10000,   25000,
-    50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
+    METRICS_FIRST_US, 250,    500,    1000,    2500,    5000,    10000,    25000, 50000,
+    100000,           250000, 500000, 1000000, 2500000, 5000000, 10000000,
 };
 
 /* By the number of bits of a duration: how many bounds are below all that have so many.  From one bound to the next it is a
@@ -26,24 +26,10 @@ static const uint8_t below_bits[] = {
     0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13, 14, 15,
 };
 
-/* How many bounds are below us: 0 .. METRICS_BUCKETS. */
-static unsigned bucket_of(uint64_t us)
+unsigned metrics_bucket_of(uint64_t us)
 {
     if (us > metrics_bucket_us[METRICS_BUCKETS - 1])
         return METRICS_BUCKETS;
     unsigned below = below_bits[us == 0 ? 0 : 64 - __builtin_clzll(us)];
     return below + (us > metrics_bucket_us[below]);
-}
-
-void metrics_observe_us(struct metrics_block *block, metrics_slot slot, uint64_t us)
-{
-    if (slot == METRICS_SLOT_LOST) {
-        metrics_add(block, METRICS_SLOT_LOST, 1);
-        return;
-    }
-    if (us <= metrics_bucket_us[0]) /* every decision that was made here */
-        metrics_add(block, slot, 1);
-    else
-        metrics_add(block, slot + bucket_of(us), 1);
-    metrics_add(block, slot + METRICS_SUM, us);
 }

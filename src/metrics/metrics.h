@@ -53,7 +53,6 @@ metrics_slot metrics_registry_slot(struct metrics_registry *registry, const char
  * ends in _seconds.  For metrics_observe_us only.  METRICS_SLOT_LOST when the table is full. */
 metrics_slot metrics_registry_histogram(struct metrics_registry *registry, const char *family,
                                         const char *help, const char *label, struct span value);
-void metrics_observe_us(struct metrics_block *block, metrics_slot slot, uint64_t us);
 
 uint64_t metrics_registry_sum(struct metrics_registry *registry, metrics_slot slot);
 
@@ -75,6 +74,27 @@ static inline void metrics_sub(struct metrics_block *block, metrics_slot slot, u
 static inline void metrics_set(struct metrics_block *block, metrics_slot slot, uint64_t value)
 {
     atomic_store_explicit(&block->values[slot], value, memory_order_relaxed);
+}
+
+/* A histogram is METRICS_BUCKETS counts (each of its bucket alone), the count above the last bound,
+ * and the sum of microseconds. */
+#define METRICS_BUCKETS         16
+#define METRICS_SUM             (METRICS_BUCKETS + 1)
+#define METRICS_HISTOGRAM_SLOTS (METRICS_BUCKETS + 2)
+#define METRICS_FIRST_US        100 /* the first bound */
+
+/* How many bounds are below us: 0 .. METRICS_BUCKETS. */
+unsigned metrics_bucket_of(uint64_t us);
+
+static inline void metrics_observe_us(struct metrics_block *block, metrics_slot slot, uint64_t us)
+{
+    if (slot == METRICS_SLOT_LOST) {
+        metrics_add(block, METRICS_SLOT_LOST, 1);
+        return;
+    }
+    /* Below the first bound is every decision that was made here. */
+    metrics_add(block, us <= METRICS_FIRST_US ? slot : slot + metrics_bucket_of(us), 1);
+    metrics_add(block, slot + METRICS_SUM, us);
 }
 
 #endif

@@ -278,44 +278,66 @@ static inline void consider(struct search *search, uint32_t number, enum route_e
         search->best = found - 1;
 }
 
-/* Walk one tree.  Each node taken from the stack puts at most two deeper ones there, so the stack never
- * holds more than one node per level and one. */
-static void walk(struct search *search, uint32_t tree)
+/* Look at a node.  Gives the child that the next segment names, and the one behind a {name}; 0: none, or none that could
+ * be better. */
+static inline uint32_t visit(struct search *search, uint32_t number, uint32_t depth,
+                             uint32_t *name_child)
 {
     const struct route_table *table = search->table;
+    const struct node *node = &table->nodes[number];
+    *name_child = 0;
+    if (node->lowest >= search->best)
+        return 0;
+    consider(search, number, ROUTE_END_PREFIX);
+    if (depth == search->count) {
+        consider(search, number, ROUTE_END_EXACT);
+        return 0;
+    }
+    consider(search, number, ROUTE_END_BELOW);
+    if (depth == table->depth)
+        return 0;
+    const struct step *step = &search->steps[depth];
+    if (step->text.len > 0)
+        *name_child = node->name_child;
+    if (!node->has_literals || step->text.len > table->segment_max_bytes)
+        return 0;
+    return route_index_find(&table->index, parent_of(SPACE_SEGMENT, number), step->text,
+                            step->hash);
+}
+
+/* Walk what is below the root of a tree.  A node leaves at most its {name} child on the stack, so that never holds more
+ * than one for each level. */
+static __attribute__((noinline)) void walk_below(struct search *search, uint32_t child,
+                                                 uint32_t name_child)
+{
     struct {
         uint32_t node, depth;
-    } stack[ROUTE_SEGMENTS_MAX + 2];
+    } stack[ROUTE_SEGMENTS_MAX + 1];
     unsigned height = 0;
-    stack[height].node = tree;
-    stack[height++].depth = 0;
-    while (height > 0) {
-        uint32_t number = stack[--height].node, depth = stack[height].depth;
-        const struct node *node = &table->nodes[number];
-        if (node->lowest >= search->best)
-            continue;
-        consider(search, number, ROUTE_END_PREFIX);
-        if (depth == search->count) {
-            consider(search, number, ROUTE_END_EXACT);
-            continue;
+    uint32_t depth = 1;
+    for (;;) {
+        if (child != 0 && name_child != 0) {
+            stack[height].node = name_child;
+            stack[height++].depth = depth;
         }
-        consider(search, number, ROUTE_END_BELOW);
-        if (depth == table->depth)
-            continue;
-        const struct step *step = &search->steps[depth];
-        if (node->name_child != 0 && step->text.len > 0) {
-            stack[height].node = node->name_child;
-            stack[height++].depth = depth + 1;
+        uint32_t number = child != 0 ? child : name_child;
+        if (number == 0) {
+            if (height == 0)
+                return;
+            number = stack[--height].node;
+            depth = stack[height].depth;
         }
-        if (!node->has_literals || step->text.len > table->segment_max_bytes)
-            continue;
-        uint32_t child = route_index_find(&table->index, parent_of(SPACE_SEGMENT, number),
-                                          step->text, step->hash);
-        if (child == 0)
-            continue;
-        stack[height].node = child;
-        stack[height++].depth = depth + 1;
+        child = visit(search, number, depth, &name_child);
+        depth++;
     }
+}
+
+/* Walk one tree.  Many have but a root: those take no call. */
+static inline void walk(struct search *search, uint32_t tree)
+{
+    uint32_t name_child, child = visit(search, tree, 0, &name_child);
+    if ((child | name_child) != 0)
+        walk_below(search, child, name_child);
 }
 
 static void walk_host(struct search *search, enum space space, uint32_t listener, struct span host)

@@ -84,7 +84,8 @@ record_memo_begin(struct record_memo *memo, char *out, uint64_t wall_us, uint32_
 {
     if (wall_us - memo->from_us >= 1000 || memo->generation != generation || memo->begin_len == 0)
         record_memo_begin_anew(memo, wall_us, generation);
-    memcpy(out, memo->begin, sizeof(memo->begin));
+    fmt_copy32(out, memo->begin);
+    fmt_copy32(out + 32, memo->begin + 32);
     return out + memo->begin_len;
 }
 

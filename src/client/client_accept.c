@@ -35,6 +35,7 @@ struct client_door *client_door_new(const struct plan_listener *listener)
     memcpy(text, listener->address_text.ptr, listener->address_text.len);
     door->listener.address_text = (struct span){text, listener->address_text.len};
     door->listener.tls = net_tls_server_ref(listener->tls);
+    door->listener.takes_proxy = listener->takes_proxy;
     return door;
 }
 
@@ -159,11 +160,20 @@ static void client_refuse_connection(struct client_env *env, const struct client
 /* ---- counting ---- */
 
 /* A trusted proxy stands for many clients, and so does a Unix socket. */
-static bool client_has_own_address(const struct client_env *env, const struct net_address *peer)
+static bool client_has_own_address(const struct client_env *env, const struct ip *ip, bool is_unix)
 {
-    struct ip ip = net_address_ip(peer);
-    return !peer->is_unix &&
-           !identity_trust_has(&env->exchanges->snapshot->plan->trust, &ip, peer->is_unix);
+    return !is_unix && !identity_trust_has(&env->exchanges->snapshot->plan->trust, ip, is_unix);
+}
+
+/* False: it has too many; in *is_counted whether it is counted. */
+static bool client_count_address(const struct client_env *env, const struct ip *ip, bool is_unix,
+                                 bool *is_counted)
+{
+    uint32_t max = env->exchanges->snapshot->plan->limits.address_connections_max;
+    if (max == 0 || !client_has_own_address(env, ip, is_unix))
+        return true;
+    *is_counted = client_addresses_enter(env->shared.addresses, ip, max);
+    return *is_counted;
 }
 
 /* END_OK: counted, and in *is_counted whether by its address too. */
@@ -179,13 +189,20 @@ static enum exchange_end client_enter(struct client_env *env, const struct net_a
         atomic_fetch_sub_explicit(shared->connections, 1, memory_order_relaxed);
         return END_TOO_MANY_CONNECTIONS;
     }
-    if (limits->address_connections_max == 0 || !client_has_own_address(env, peer))
-        return END_OK;
-    *is_counted = client_addresses_enter(shared->addresses, &ip, limits->address_connections_max);
-    if (*is_counted)
+    if (client_count_address(env, &ip, peer->is_unix, is_counted))
         return END_OK;
     atomic_fetch_sub_explicit(shared->connections, 1, memory_order_relaxed);
     return END_ADDRESS_CONNECTIONS;
+}
+
+bool client_enter_address(struct client_conn *conn)
+{
+    bool is_counted = false;
+    bool may_stay = client_count_address(conn->env, &conn->peer_ip, false, &is_counted);
+    conn->is_counted = is_counted;
+    if (!may_stay)
+        client_say_refused(conn->env, END_ADDRESS_CONNECTIONS);
+    return may_stay;
 }
 
 void client_leave(struct client_conn *conn)

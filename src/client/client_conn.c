@@ -16,6 +16,8 @@ static uint64_t client_due(const struct client_conn *conn)
     const struct plan_limits *limits = client_limits(conn);
     uint64_t now_us = client_loop(conn)->mono_us;
     switch (conn->state) {
+    case CLIENT_PROXY:
+        return now_us + limits->header_timeout_us;
     case CLIENT_HANDSHAKE:
         return now_us + limits->tls_handshake_timeout_us;
     case CLIENT_IDLE:
@@ -316,7 +318,7 @@ static void client_on_timer_busy(struct client_conn *conn)
     client_drive(conn);
 }
 
-static void client_begin_refusal(struct client_conn *conn, enum exchange_end end)
+void client_begin_refusal(struct client_conn *conn, enum exchange_end end)
 {
     struct exchange_request request;
     client_request(conn, &request);
@@ -335,6 +337,9 @@ static void client_on_timer(void *arg)
     switch (conn->state) {
     case CLIENT_BUSY:
         client_on_timer_busy(conn);
+        break;
+    case CLIENT_PROXY:
+        client_proxy_on_timeout(conn);
         break;
     case CLIENT_HANDSHAKE:
         client_tls_on_timeout(conn);
@@ -366,9 +371,14 @@ void client_begin_serving(struct client_conn *conn, int fd)
     loop_timer_init(&conn->timer, client_on_timer, conn);
     client_set_state(conn, CLIENT_IDLE);
     net_stream_adopt(&conn->stream, loop, fd, client_on_ready, conn);
-    if (conn->door->listener.tls == NULL)
+    bool is_good = true;
+    if (client_proxy_is_due(conn))
+        is_good = client_proxy_begin(conn);
+    else if (conn->door->listener.tls != NULL)
+        is_good = client_tls_begin(conn);
+    else
         client_drive(conn); /* mostly the request has come together with the connection */
-    else if (!client_tls_begin(conn))
+    if (!is_good)
         client_free(conn);
 }
 
@@ -383,7 +393,8 @@ void client_end(struct client_conn *conn, enum metrics_id why)
 
 static bool client_is_between_requests(struct client_conn *conn)
 {
-    return conn->state == CLIENT_IDLE && conn->work == NULL && !net_stream_has_input(&conn->stream);
+    return (conn->state == CLIENT_IDLE || conn->state == CLIENT_PROXY) && conn->work == NULL &&
+           !net_stream_has_input(&conn->stream);
 }
 
 void client_drain(struct client_env *env)

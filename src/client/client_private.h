@@ -16,6 +16,7 @@
 #define CLIENT_IN_MAX_BYTES  (1u << 20)  /* beyond every limit of heads that can be configured */
 
 enum client_state {
+    CLIENT_PROXY,     /* a PROXY header is awaited; without work */
     CLIENT_HANDSHAKE, /* of TLS; without work; in env->handshakes */
     CLIENT_IDLE,      /* between requests; without work: nothing read, nothing to write */
     CLIENT_HEAD,      /* part of a head has come */
@@ -152,6 +153,15 @@ void client_drive(struct client_conn *conn);
 void client_end(struct client_conn *conn, enum metrics_id why);
 bool client_has_work(struct client_conn *conn);
 
+/* client_conn.c: a connection at rest is told that it is not served, where its client would understand, and ended. */
+void client_begin_refusal(struct client_conn *conn, enum exchange_end end);
+
+/* client_proxy.c: does this peer have to begin with a PROXY header? */
+bool client_proxy_is_due(const struct client_conn *conn);
+/* It comes before anything else; false: no memory. */
+bool client_proxy_begin(struct client_conn *conn);
+void client_proxy_on_timeout(struct client_conn *conn);
+
 /* client_tls.c: the handshake comes before anything else; false: no memory. */
 bool client_tls_begin(struct client_conn *conn);
 void client_tls_on_timeout(struct client_conn *conn);
@@ -160,6 +170,8 @@ void client_tls_drain(struct client_env *env);
 /* A connection that is closed, or serves requests from here on, is in no handshake. */
 void client_tls_leave(struct client_conn *conn);
 
+/* The peer's address is known only now: false when it has too many connections. */
+bool client_enter_address(struct client_conn *conn);
 /* Serve this socket (taken); the object has been told whose it is. */
 void client_begin_serving(struct client_conn *conn, int fd);
 /* A connection that is closed is counted no more, and its object is spare. */

@@ -260,14 +260,19 @@ ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, in
     return stream_wrote(stream, n, len);
 }
 
+ssize_t net_stream_peek(struct net_stream *stream, void *buf, size_t len)
+{
+    ssize_t n;
+    do
+        n = recv(stream->fd, buf, len, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 static ssize_t stream_peek(struct net_stream *stream)
 {
     char byte;
-    ssize_t n;
-    do
-        n = recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    return n;
+    return net_stream_peek(stream, &byte, 1);
 }
 
 bool net_stream_has_input(struct net_stream *stream)

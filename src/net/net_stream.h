@@ -64,6 +64,8 @@ ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len)
 ssize_t net_stream_write_last(struct net_stream *stream, const void *buf, size_t len);
 ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, int count);
 
+/* What would be read, as far as it has come, without taking it; as recv(2), and of the socket even under TLS. */
+ssize_t net_stream_peek(struct net_stream *stream, void *buf, size_t len);
 /* Asks the kernel whether input, an end or an error is there, without taking it.  When there is nothing, reads wait for
  * an event. */
 bool net_stream_has_input(struct net_stream *stream);

@@ -31,6 +31,7 @@ struct plan_listener {
     struct net_address address;
     struct net_tls_server *tls; /* a reference; NULL: plain */
     struct net_tls_server_draft tls_draft;
+    bool takes_proxy; /* trusted proxies begin with a PROXY header */
 };
 
 struct plan_respond {

@@ -87,6 +87,19 @@ static void check_addresses(struct plan_work *work)
     }
 }
 
+/* A header that nobody may send is no header. */
+static void check_proxy_headers(struct plan_work *work)
+{
+    const struct plan *plan = &work->draft->plan;
+    for (unsigned i = 0; i < plan->listener_count; i++) {
+        if (plan->listeners[i].takes_proxy && plan->trust.net_count == 0 &&
+            !plan->trust.trusts_unix)
+            config_error(
+                work->load->doc, member_or_self(work->draft->listeners.nodes[i], "proxy_protocol"),
+                "a PROXY header is only taken from \"trusted_proxies\", and there are none");
+    }
+}
+
 static void check_hidden_routes(struct plan_work *work)
 {
     const struct plan *plan = &work->draft->plan;
@@ -305,6 +318,7 @@ static void check_learning(struct plan_work *work)
 void plan_check(struct plan_work *work)
 {
     check_addresses(work);
+    check_proxy_headers(work);
     if (work->load->doc->report->errors != 0)
         return; /* half a plan would be judged wrongly */
     check_unused(work);

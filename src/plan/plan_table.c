@@ -72,7 +72,13 @@ static const struct config_directive listener_rows[] = {
      .nested = &NET_TLS_SERVER_DIRECTIVES,
      .absent = "plain HTTP",
      .doc = "TLS, and with which certificates."},
-    {.key = "proxy_protocol", .type = CONFIG_LATER},
+    {.key = "proxy_protocol",
+     .type = CONFIG_BOOL,
+     CONFIG_AT(struct plan_listener, takes_proxy),
+     .fallback = "false",
+     .doc =
+         "Do the \"trusted_proxies\" begin their connections with a PROXY header (version 1 or 2)? "
+         "Others must not."},
 };
 
 static const struct config_table listener_table = {

@@ -167,6 +167,16 @@ def write(target, inputs):
         (folder / f"seed-{number:03}").write_bytes(data)
 
 
+def proxies():
+    """Begins of connections with a PROXY header, good and bad."""
+    signature, pair = b"\r\n\r\n\0\r\nQUIT\n", b"\xc0\0\2\1\xc6\x33\x64\2\4\xd2\1\xbb"
+    lines = [b"TCP4 192.0.2.1 198.51.100.2 1234 443", b"TCP6 2001:db8::7 ::1 1 2", b"UNKNOWN", b"UNKNOWN a b", b"TCP4 ::1 ::1 1 2",
+             b"TCP4 192.0.2.1 198.51.100.2 01 2"]
+    parts = [b"\x21\x11\0\x0c" + pair, b"\x20\0\0\0", b"\x21\x21\0\x24" + b"\x20\1" * 18, b"\x21\x11\0\x13" + pair + b"\3\0\4abcd",
+             b"\x21\x11\0\x0f" + pair + b"\4\0\0", b"\x21\x11\xff\xff", b"\x31\x11"]
+    return [b"PROXY " + line + b"\r\nGET /" for line in lines] + [signature + part + b"GET /" for part in parts] + [b"GET / HTTP/1.1\r\n"]
+
+
 def main():
     write("http_request", [bytes([37 * i & 255]) + data for i, data in enumerate(REQUESTS)])
     write("http_response", [bytes([37 * i & 255]) + data for i, data in enumerate(RESPONSES)])
@@ -185,6 +195,7 @@ def main():
     write("record_access", RECORDS)
     write("base_fmt", FORMATS)
     write("config", CONFIGS + configurations())
+    write("net_proxy", proxies())
     write("plan", CONFIGS[-3:] + configurations())
 
 

@@ -68,10 +68,6 @@ static const struct row rows[] = {
      "'type': 'redis', 'servers': ['127.0.0.1:6379'], @@'subjects': 1000",
      "/store/subjects: only with 'type': 'memory' (here it is 'redis')", 0},
 
-    /* Keys of later versions. */
-    {"'name': 'public', ", "'name': 'public', @@'proxy_protocol': true, ",
-     "/listen/0/proxy_protocol: 'proxy_protocol' is not supported by this version", 0},
-
     /* TLS. */
     {"'name': 'public', ", "'name': 'public', 'tls': @@{}, ",
      "/listen/0/tls: 'certificate' is missing: TLS needs a certificate and its key", 0},

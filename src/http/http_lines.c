@@ -98,18 +98,18 @@ void http_lines_read_portable(struct http_head *head, const char *buf, size_t st
 #ifdef HTTP_SCAN_WIDE
 #define SKIP (8 * HTTP_SCAN_WIDE_LOOK)
 
-/* While all are plain: the least byte, as signed, is none from 0x80 on and no control, and the greatest is not DEL. */
-HTTP_LINES_WIDE const char *skip_wide(const struct http_lines_constants *c, const char *at,
-                                      const char *end)
+/* While all are plain: how far each lies below '~', where what lies above comes out greatest. */
+HTTP_LINES_WIDE const char *skip_wide(const char *at, const char *end)
 {
+    const __m256i top = _mm256_set1_epi8('~'), most = _mm256_set1_epi8('~' - ' ');
     while (end - at >= SKIP) {
-        __m256i least = http_scan_wide_load(at), greatest = least;
+        __m256i greatest = _mm256_sub_epi8(top, http_scan_wide_load(at));
         for (unsigned i = 1; i < SKIP / HTTP_SCAN_WIDE_LOOK; i++) {
             __m256i bytes = http_scan_wide_load(at + i * HTTP_SCAN_WIDE_LOOK);
-            least = _mm256_min_epi8(least, bytes);
-            greatest = _mm256_max_epi8(greatest, bytes);
+            greatest = _mm256_max_epu8(greatest, _mm256_sub_epi8(top, bytes));
         }
-        if ((http_lines_not_value(c, least) | http_lines_not_value(c, greatest)) != 0)
+        __m256i beyond = _mm256_subs_epu8(greatest, most);
+        if (!_mm256_testz_si256(beyond, beyond))
             break;
         at += SKIP;
     }
@@ -120,8 +120,7 @@ HTTP_SCAN_WIDE __attribute__((noinline)) const char *http_lines_long_value_end(c
                                                                                const char *last)
 {
     const struct http_lines_constants c = http_lines_constants();
-    at = skip_wide(&c, at, last + HTTP_SCAN_WIDE_LOOK);
-    for (; at <= last; at += HTTP_SCAN_WIDE_LOOK) {
+    for (at = skip_wide(at, last + HTTP_SCAN_WIDE_LOOK); at <= last; at += HTTP_SCAN_WIDE_LOOK) {
         unsigned stops = http_lines_not_value(&c, http_scan_wide_load(at));
         if (stops != 0)
             return at + http_scan_first(stops);

@@ -47,8 +47,8 @@ static struct exchange *exchange_take_object(struct exchange_env *env)
     return x;
 }
 
-/* The client's bytes are only borrowed: keep the head in our own arena, and let every span follow.  A static
- * text (the path of a target that has none) stays where it is. */
+/* The client's bytes are only borrowed: keep the head in our own arena, with room for what a server is told behind it, and
+ * let every span follow.  A static text (the path of a target that has none) stays where it is. */
 static struct span span_moved(struct span span, const struct http_head *from, const char *to)
 {
     uintptr_t offset = (uintptr_t)span.ptr - (uintptr_t)from->base;
@@ -61,7 +61,7 @@ static bool exchange_keep_head(struct exchange *x, const struct exchange_request
 {
     const struct http_head *head = request->head;
     size_t fields_bytes = head->field_count * sizeof(struct http_field);
-    char *bytes = arena_take(&x->arena, head->bytes + EXCHANGE_BEHIND);
+    char *bytes = arena_take(&x->arena, head->bytes + EXCHANGE_HEAD_MORE);
     struct http_field *fields = arena_take(&x->arena, fields_bytes + 1);
     if (bytes == NULL || fields == NULL)
         return false;

@@ -64,12 +64,10 @@ static char *write_run(char *out, const struct http_head *head, uint32_t begin, 
     return out + (end - begin);
 }
 
-/* From the byte `run` on, which is where a line begins. */
-static char *write_from(char *out, const struct http_head *head, uint32_t run, uint64_t drop)
+/* Not inlined: its frame would burden heads that lose nothing. */
+static __attribute__((noinline)) char *write_kept(char *out, const struct http_head *head,
+                                                  uint32_t run, uint64_t drop)
 {
-    if ((head->present & (drop | HTTP_HOP_BY_HOP)) ==
-        0) /* Connection is one: it nominates nothing */
-        return write_run(out, head, run, head->bytes - 2);
     struct dropped dropped;
     dropped.connection.nominated = 0;
     dropped.connection.other_count = 0;
@@ -87,6 +85,14 @@ static char *write_from(char *out, const struct http_head *head, uint32_t run, u
             return out;
         run = i + 1 < head->field_count ? head->fields[i + 1].name_off : end;
     }
+}
+
+/* From the byte `run` on, which is where a line begins. */
+static inline char *write_from(char *out, const struct http_head *head, uint32_t run, uint64_t drop)
+{
+    if (http_write_keeps_all(head, drop))
+        return write_run(out, head, run, head->bytes - 2);
+    return write_kept(out, head, run, drop);
 }
 
 char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)

@@ -16,6 +16,13 @@ char *http_write_fields(char *out, const struct http_head *head, uint64_t drop);
 /* The same behind the start line as it came: mostly all of it is one run. */
 char *http_write_lines(char *out, const struct http_head *head, uint64_t drop);
 
+/* Would all lines be copied?  Then they may as well be sent from where they are. */
+static inline bool http_write_keeps_all(const struct http_head *head, uint64_t drop)
+{
+    return (head->present & (drop | HTTP_HOP_BY_HOP)) ==
+           0; /* Connection is one: it nominates nothing */
+}
+
 /* "200 OK" reasons that we give; "Unknown" never appears. */
 struct span http_status_reason(unsigned status);
 

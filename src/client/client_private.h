@@ -9,7 +9,9 @@
 #include "net/net_stream.h"
 #include "net/net_tls.h"
 
-#define CLIENT_CORK_BYTES    (256u * 1024)
+#define CLIENT_CORK_BYTES (256u * 1024)
+#define CLIENT_HEAD_OWN_BYTES                                                                      \
+    160 /* of a response: the status line without its reason, the framing */
 #define CLIENT_GATHER_BYTES  4096
 #define CLIENT_OUT_MAX_BYTES (1u << 20)
 #define CLIENT_FAR_AWAY_US   3600000000u /* a deadline that something nearer will replace */

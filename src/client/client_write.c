@@ -152,20 +152,28 @@ static void client_frame(struct client_conn *conn, const struct exchange_respons
                        conn->env->is_draining || ends_with_connection;
 }
 
-static size_t client_head_bytes(const struct exchange_response *response)
+static char *client_begin_head(void *arg, unsigned status, struct span reason, size_t bytes)
 {
-    return response->reason.len + response->fields.len + response->upgrade.len + 160;
+    struct client_conn *conn = arg;
+    struct client_env *env = conn->env;
+    const size_t most_bytes = reason.len + bytes + CLIENT_HEAD_OWN_BYTES;
+    if (env->cork_len + most_bytes > CLIENT_CORK_BYTES)
+        client_uncork(conn);
+    if (most_bytes > CLIENT_CORK_BYTES) { /* beyond every limit that can be configured */
+        client_broke(conn);
+        return NULL;
+    }
+    char *at = FMT_LIT(env->cork + env->cork_len, "HTTP/1.1 ");
+    at = fmt_u64(at, status);
+    *at++ = ' ';
+    at = fmt_span(at, reason);
+    return FMT_LIT(at, "\r\n");
 }
 
-static char *client_write_head(struct client_conn *conn, char *at,
-                               const struct exchange_response *response)
+/* What stands behind the fields. */
+static char *client_end_head(const struct client_conn *conn, char *at,
+                             const struct exchange_response *response)
 {
-    at = FMT_LIT(at, "HTTP/1.1 ");
-    at = fmt_u64(at, response->status);
-    *at++ = ' ';
-    at = fmt_span(at, response->reason);
-    at = FMT_LIT(at, "\r\n");
-    at = fmt_span(at, response->fields);
     if (response->kind == HTTP_BODY_TUNNEL) {
         at = FMT_LIT(at, "Connection: upgrade\r\nUpgrade: ");
         at = fmt_span(at, response->upgrade);
@@ -185,22 +193,16 @@ static void client_send_head(void *arg, const struct exchange_response *response
 {
     struct client_conn *conn = arg;
     struct client_env *env = conn->env;
-    if (conn->is_broken) /* the cork is everybody's: what nobody flushes would go to the next client */
-        return;
     if (!response->is_interim)
         client_frame(conn, response);
     conn->is_refused = conn->x->end == END_LIMITED;
-    if (env->cork_len + client_head_bytes(response) > CLIENT_CORK_BYTES)
-        client_uncork(conn);
-    if (client_head_bytes(response) >
-        CLIENT_CORK_BYTES) { /* beyond every limit that can be configured */
-        client_broke(conn);
+    if (conn->is_broken) /* the cork is everybody's: what nobody flushes would go to the next client */
         return;
-    }
-    char *begin = env->cork + env->cork_len;
-    char *end = client_write_head(conn, begin, response);
-    env->cork_len += (size_t)(end - begin);
-    conn->x->bytes_out += (size_t)(end - begin);
+    char *fields_end = (char *)(uintptr_t)response->fields.ptr + response->fields.len;
+    char *end = client_end_head(conn, fields_end, response);
+    const size_t cork_len = (size_t)(end - env->cork);
+    conn->x->bytes_out += cork_len - env->cork_len;
+    env->cork_len = cork_len;
 }
 
 /* ---- bodies ---- */
@@ -308,6 +310,7 @@ static void client_end_tunnel(void *arg)
 }
 
 const struct exchange_client CLIENT_OPS = {
+    .begin_head = client_begin_head,
     .send_head = client_send_head,
     .send_data = client_send_data,
     .send_end = client_send_end,

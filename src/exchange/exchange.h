@@ -25,8 +25,6 @@
 
 /* A response as the exchange hands it to the client's side. */
 struct exchange_response {
-    uint16_t status;
-    struct span reason;
     struct span fields; /* "Name: value\r\n" lines, Content-Length among them, no hop-by-hop ones */
     enum http_body_kind kind;
     struct span upgrade; /* TUNNEL: the protocol that follows */
@@ -50,6 +48,9 @@ enum exchange_after {
 
 /* The client's side.  Nothing here calls back into the exchange. */
 struct exchange_client {
+    /* Where the fields of the response that send_head sends next are to be written: at most so many bytes, with the name
+     * of an upgrade.  Nothing else is sent between the two.  NULL: it is too long, and the connection lost. */
+    char *(*begin_head)(void *client, unsigned status, struct span reason, size_t bytes);
     void (*send_head)(void *client, const struct exchange_response *response);
     void (*send_data)(void *client, struct span data);
     void (*send_end)(void *client, struct span trailers);

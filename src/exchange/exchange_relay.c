@@ -103,7 +103,8 @@ static bool relay_head(struct exchange *x, struct upstream_reading *reading, str
     uint64_t drop = RELAY_REPLACED;
     if (is_interim && x->head.minor == 0)
         return true; /* HTTP/1.0 knows no interim responses */
-    char *out = exchange_room(x, head->bytes + exchange_own_fields_max(x));
+    char *out = x->ops->begin_head(x->client, head->status, http_head_span(head, head->reason),
+                                   head->bytes + exchange_own_fields_max(x));
     if (out == NULL)
         return false;
     if (exchange_shows_limits(x))
@@ -125,8 +126,6 @@ static bool relay_head(struct exchange *x, struct upstream_reading *reading, str
             exchange_learn_head(x, reading);
     }
     const struct exchange_response response = {
-        .status = head->status,
-        .reason = http_head_span(head, head->reason),
         .fields = {out, (size_t)(at - out)},
         .kind = reading->framing.kind,
         .upgrade = protocol,

@@ -95,7 +95,8 @@ static struct span exchange_write_fields(struct exchange *x, char *out, uint16_t
 enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
                                 struct span body)
 {
-    char *out = exchange_room(x, exchange_own_fields_max(x) + content_type.len + 256);
+    char *out = x->ops->begin_head(x->client, status, http_status_reason(status),
+                                   exchange_own_fields_max(x) + content_type.len + 256);
     if (out == NULL)
         return exchange_fail(x, END_INTERNAL);
     bool is_head = x->has_head && x->head.method_id == HTTP_METHOD_HEAD;
@@ -105,8 +106,6 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
         x->must_close = !x->is_discarding;
     }
     const struct exchange_response response = {
-        .status = status,
-        .reason = http_status_reason(status),
         .fields = exchange_write_fields(x, out, status, content_type, body),
         .kind = is_bodiless || is_head ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
         .must_close = x->must_close,

@@ -113,23 +113,32 @@ static bool client_is_at_rest(const struct client_conn *conn)
            client_work_is_over(conn->work);
 }
 
+/* The connection ends with this response, or without it.  Not inlined: most go on. */
+static __attribute__((noinline)) void client_finished_last(struct client_conn *conn,
+                                                           enum exchange_after after)
+{
+    if (after != EXCHANGE_ABORT && !conn->is_broken) {
+        client_ends_by(conn, client_reason(conn));
+        client_finish(conn);
+        return;
+    }
+    if (after == EXCHANGE_ABORT)
+        conn->env->cork_len = 0;
+    client_ends_by(conn, METRICS_CLOSED_BROKEN);
+    net_stream_abort(&conn->stream);
+    client_set_state(conn, CLIENT_CLOSED);
+}
+
 void client_finished(void *arg, enum exchange_after after)
 {
     struct client_conn *conn = arg;
     conn->x = NULL;
     conn->work->waiting_us = 0;
-    conn->env->cork_len = after == EXCHANGE_ABORT ? 0 : conn->env->cork_len;
-    if (after == EXCHANGE_ABORT || conn->is_broken) {
-        client_ends_by(conn, METRICS_CLOSED_BROKEN);
-        net_stream_abort(&conn->stream);
-        client_set_state(conn, CLIENT_CLOSED);
-    } else if (after == EXCHANGE_CLOSE || conn->will_close || conn->is_last ||
-               conn->env->is_draining) {
-        client_ends_by(conn, client_reason(conn));
-        client_finish(conn);
-    } else {
+    if (after != EXCHANGE_KEEP || conn->is_broken || conn->will_close || conn->is_last ||
+        conn->env->is_draining)
+        client_finished_last(conn, after);
+    else
         client_set_state(conn, CLIENT_IDLE);
-    }
     if (conn->is_driving)
         return;
     if (conn->stream.is_watched &&

@@ -79,7 +79,7 @@ static void client_begin(struct client_conn *conn, const struct exchange_request
         client_set_state(conn, CLIENT_CLOSED);
         return;
     }
-    client_set_state(conn, CLIENT_BUSY);
+    conn->state = CLIENT_BUSY; /* the timer that runs will find that nothing is due */
     if (request->head != NULL) {
         conn->x->bytes_in = request->head->bytes;
     } else {

@@ -37,29 +37,10 @@ static bool client_ends_now(const struct client_conn *conn)
     return conn->will_close && conn->request_done && conn->x != NULL && conn->x->response_done;
 }
 
-static ssize_t client_put_one(struct client_conn *conn, const struct iovec *iov)
-{
-    return client_ends_now(conn) ? net_stream_write_last(&conn->stream, iov->iov_base, iov->iov_len)
-                                 : net_stream_write(&conn->stream, iov->iov_base, iov->iov_len);
-}
-
-static void client_put(struct client_conn *conn, const struct iovec *iov, int count)
+/* What is left of these once so many bytes were sent waits. */
+static void client_keep(struct client_conn *conn, const struct iovec *iov, int count, size_t sent)
 {
     struct client_work *work = conn->work;
-    size_t sent = 0;
-    bool was_blocked = client_work_has_unsent(work);
-    if (conn->is_broken || conn->stream.fd < 0)
-        return;
-    if (!was_blocked) {
-        ssize_t n =
-            count == 1 ? client_put_one(conn, iov) : net_stream_writev(&conn->stream, iov, count);
-        if (n < 0 && errno != EAGAIN) {
-            client_broke(conn);
-            return;
-        }
-        sent = n < 0 ? 0 : (size_t)n;
-        work->sent_bytes += sent;
-    }
     for (int i = 0; i < count; i++) {
         size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
         struct span rest = {(const char *)iov[i].iov_base + skip, iov[i].iov_len - skip};
@@ -71,16 +52,73 @@ static void client_put(struct client_conn *conn, const struct iovec *iov, int co
             return;
         }
     }
-    if (!was_blocked && client_work_has_unsent(work))
+}
+
+/* The kernel said n. */
+static void client_wrote(struct client_conn *conn, const struct iovec *iov, int count, ssize_t n)
+{
+    if (n < 0 && errno != EAGAIN) {
+        client_broke(conn);
+        return;
+    }
+    const size_t sent = n < 0 ? 0 : (size_t)n;
+    conn->work->sent_bytes += sent;
+    client_keep(conn, iov, count, sent);
+    if (client_work_has_unsent(conn->work))
         client_blocked(conn);
+}
+
+static inline bool client_can_put(const struct client_conn *conn)
+{
+    return !conn->is_broken && conn->stream.fd >= 0;
+}
+
+static void client_put(struct client_conn *conn, const struct iovec *iov, int count)
+{
+    if (!client_can_put(conn))
+        return;
+    if (client_work_has_unsent(conn->work))
+        client_keep(conn, iov, count, 0);
+    else
+        client_wrote(conn, iov, count, net_stream_writev(&conn->stream, iov, count));
+}
+
+/* The two for one text that does not go at once.  Not inlined: mostly all of it goes. */
+static __attribute__((noinline)) void client_keep_text(struct client_conn *conn, struct span text)
+{
+    const struct iovec iov = {(char *)(uintptr_t)text.ptr, text.len};
+    client_keep(conn, &iov, 1, 0);
+}
+
+static __attribute__((noinline)) void client_wrote_text(struct client_conn *conn, struct span text,
+                                                        ssize_t n)
+{
+    const struct iovec iov = {(char *)(uintptr_t)text.ptr, text.len};
+    client_wrote(conn, &iov, 1, n);
+}
+
+static void client_put_text(struct client_conn *conn, struct span text)
+{
+    if (!client_can_put(conn))
+        return;
+    if (client_work_has_unsent(conn->work)) {
+        client_keep_text(conn, text);
+        return;
+    }
+    ssize_t n = client_ends_now(conn) ? net_stream_write_last(&conn->stream, text.ptr, text.len)
+                                      : net_stream_write(&conn->stream, text.ptr, text.len);
+    if (n == (ssize_t)text.len)
+        conn->work->sent_bytes += text.len;
+    else
+        client_wrote_text(conn, text, n);
 }
 
 /* Not inlined: its frame would burden callers that mostly have nothing to send. */
 __attribute__((noinline)) static void client_send_cork(struct client_conn *conn)
 {
-    const struct iovec iov = {conn->env->cork, conn->env->cork_len};
+    const struct span text = {conn->env->cork, conn->env->cork_len};
     conn->env->cork_len = 0;
-    client_put(conn, &iov, 1);
+    client_put_text(conn, text);
 }
 
 static void client_uncork(struct client_conn *conn)
@@ -215,14 +253,12 @@ static void client_cork(struct client_conn *conn, const char *bytes, size_t len)
     conn->env->cork_len += len;
 }
 
-static void client_send_data(void *arg, struct span data)
+/* Not inlined: its frame would burden small bodies of known length. */
+static __attribute__((noinline)) void client_send_pieces(struct client_conn *conn, struct span data)
 {
-    struct client_conn *conn = arg;
     struct client_env *env = conn->env;
     char chunk[HTTP_CHUNK_HEAD_MAX];
     size_t chunk_len = 0;
-    if (conn->framing == CLIENT_NOTHING || conn->is_broken)
-        return;
     if (conn->framing == CLIENT_CHUNKED)
         chunk_len = (size_t)(http_body_chunk_head(chunk, data.len) - chunk);
     size_t end_len = chunk_len == 0 ? 0 : 2;
@@ -242,6 +278,20 @@ static void client_send_data(void *arg, struct span data)
     };
     env->cork_len = 0;
     client_put(conn, iov, 4);
+}
+
+static void client_send_data(void *arg, struct span data)
+{
+    struct client_conn *conn = arg;
+    if (conn->framing == CLIENT_NOTHING || conn->is_broken)
+        return;
+    if (conn->framing != CLIENT_RAW || data.len > CLIENT_GATHER_BYTES ||
+        conn->env->cork_len + data.len > CLIENT_CORK_BYTES) {
+        client_send_pieces(conn, data);
+        return;
+    }
+    client_cork(conn, data.ptr, data.len);
+    conn->x->bytes_out += data.len;
 }
 
 /* A head that still waits goes with data that are read: the kernel would send it alone. */
@@ -287,8 +337,7 @@ static void client_send_end(void *arg, struct span trailers)
 
 void client_send_whole(struct client_conn *conn, struct span response)
 {
-    const struct iovec iov = {(char *)(uintptr_t)response.ptr, response.len};
-    client_put(conn, &iov, 1);
+    client_put_text(conn, response);
     conn->is_held = conn->is_broken || client_work_has_unsent(conn->work);
 }
 

@@ -141,16 +141,17 @@ static inline bool record_is_usual(const struct exchange *x)
            x->tries <= RECORD_USUAL_TRIES_MAX && x->server.len <= RECORD_USUAL_SERVER_MAX;
 }
 
-/* `room` is for the client's address. */
 static inline __attribute__((always_inline)) struct record_usual
-record_gather_usual(struct exchange *x, char room[IP_TEXT_MAX])
+record_gather_usual(struct exchange *x)
 {
     const struct plan *plan = x->snapshot->plan;
     const bool is_sent = x->tries != 0;
     const struct span subject = record_subject_text(x, x->subjects);
     struct span client = SPAN_NONE;
-    if (memcmp(&x->client_ip, &x->peer_ip, sizeof(x->client_ip)) != 0)
-        client = (struct span){room, ip_format(room, &x->client_ip)};
+    if (!exchange_same16(&x->client_ip, &x->peer_ip)) {
+        const struct exchange_peer *kept = exchange_find_peer(x->env, &x->client_ip);
+        client = (struct span){kept->text, kept->len};
+    }
     return (struct record_usual){
         .memo = &x->env->lines,
         .wall_us = x->env->loop->wall_us,
@@ -188,15 +189,13 @@ record_gather_usual(struct exchange *x, char room[IP_TEXT_MAX])
 
 static inline char *record_write_usual(struct exchange *x, char *line)
 {
-    char room[IP_TEXT_MAX];
-    const struct record_usual usual = record_gather_usual(x, room);
+    const struct record_usual usual = record_gather_usual(x);
     return usual.subject.len == 0 ? NULL : record_usual_write(line, &usual);
 }
 
 static __attribute__((noinline)) void record_learn(struct exchange *x)
 {
-    char room[IP_TEXT_MAX];
-    const struct record_usual usual = record_gather_usual(x, room);
+    const struct record_usual usual = record_gather_usual(x);
     record_usual_learn(&usual);
 }
 

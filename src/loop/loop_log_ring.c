@@ -90,7 +90,7 @@ static inline uint64_t ring_wakes_at(const struct loop_log_ring *ring)
     return ring->bytes / 8;
 }
 
-static void ring_wake(struct loop_log_ring *ring)
+static __attribute__((noinline)) void ring_wake(struct loop_log_ring *ring)
 {
     const uint64_t one = 1;
     atomic_store_explicit(&ring->is_woken, true, memory_order_relaxed);

@@ -298,7 +298,8 @@ ssize_t net_stream_peek(struct net_stream *stream, void *buf, size_t len)
     return n;
 }
 
-static ssize_t stream_peek(struct net_stream *stream)
+/* Not inlined: for the byte on its stack every caller would be made to look for an overrun of its own. */
+static __attribute__((noinline)) ssize_t stream_peek(struct net_stream *stream)
 {
     char byte;
     return net_stream_peek(stream, &byte, 1);

@@ -344,7 +344,8 @@ static ssize_t session_write(struct net_stream *stream, const char *bytes, size_
     return 0;
 }
 
-ssize_t net_tls_write(struct net_stream *stream, const void *buf, size_t len)
+__attribute__((noinline)) ssize_t net_tls_write(struct net_stream *stream, const void *buf,
+                                                size_t len)
 {
     const struct iovec iov = {(void *)(uintptr_t)buf, len};
     return net_tls_writev(stream, &iov, 1);
@@ -461,7 +462,8 @@ void net_tls_shutdown(struct net_stream *stream)
         net_stream_shutdown_raw(stream);
 }
 
-void net_tls_on_event(struct net_stream *stream, short what)
+/* Not inlined, like net_tls_write: plain streams would save registers for it. */
+__attribute__((noinline)) void net_tls_on_event(struct net_stream *stream, short what)
 {
     struct net_tls_session *session = stream->tls;
     if ((what & EV_WRITE) != 0 && session->read_waits_for_write)

@@ -231,16 +231,21 @@ static bool conn_is_spoilt(struct upstream_conn *conn)
            (conn->stream.is_readable && net_stream_has_input(&conn->stream));
 }
 
+/* Not inlined: a busy one needs no frame. */
+static __attribute__((noinline)) void conn_on_ready_idle(struct upstream_conn *conn)
+{
+    if (conn_is_spoilt(conn))
+        upstream_close(&conn);
+}
+
 static void conn_on_ready(struct net_stream *stream, void *arg)
 {
     struct upstream_conn *conn = arg;
     (void)stream;
-    if (conn->state != UPSTREAM_CONN_IDLE) {
+    if (conn->state == UPSTREAM_CONN_IDLE)
+        conn_on_ready_idle(conn);
+    else
         conn->user.on_ready(conn->user.arg);
-        return;
-    }
-    if (conn_is_spoilt(conn))
-        upstream_close(&conn);
 }
 
 static void conn_on_timer(void *arg)

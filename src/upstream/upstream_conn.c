@@ -117,20 +117,32 @@ static void iov_add(struct iovec *iov, int *count, const char *ptr, size_t len)
     ++*count;
 }
 
-/* Mostly there is only a head, and the kernel takes it. */
-static bool conn_put_one(struct upstream_conn *conn, struct span text)
+/* conn_put and conn_wrote of one text.  Not inlined: mostly there is only a head, and the kernel takes it. */
+static __attribute__((noinline)) bool conn_put_text(struct upstream_conn *conn, struct span text)
 {
     const struct iovec iov = {(char *)(uintptr_t)text.ptr, text.len};
-    if (conn->is_broken || upstream_conn_is_blocked(conn))
-        return conn_put(conn, &iov, 1);
-    ssize_t n = net_stream_write(&conn->stream, text.ptr, text.len);
-    return n == (ssize_t)text.len || conn_wrote(conn, &iov, 1, n);
+    return conn_put(conn, &iov, 1);
 }
 
-bool upstream_conn_send(struct upstream_conn *conn, struct span head, struct span data)
+static __attribute__((noinline)) bool conn_wrote_text(struct upstream_conn *conn, struct span text,
+                                                      ssize_t n)
 {
-    if (data.len == 0 && head.len != 0)
-        return conn_put_one(conn, head);
+    const struct iovec iov = {(char *)(uintptr_t)text.ptr, text.len};
+    return conn_wrote(conn, &iov, 1, n);
+}
+
+static bool conn_put_one(struct upstream_conn *conn, struct span text)
+{
+    if (conn->is_broken || upstream_conn_is_blocked(conn))
+        return conn_put_text(conn, text);
+    ssize_t n = net_stream_write(&conn->stream, text.ptr, text.len);
+    return n == (ssize_t)text.len || conn_wrote_text(conn, text, n);
+}
+
+/* Not inlined: its frame would burden a head alone. */
+static __attribute__((noinline)) bool conn_send_data(struct upstream_conn *conn, struct span head,
+                                                     struct span data)
+{
     char chunk[HTTP_CHUNK_HEAD_MAX];
     struct iovec iov[4];
     int count = 0;
@@ -143,22 +155,33 @@ bool upstream_conn_send(struct upstream_conn *conn, struct span head, struct spa
     return count == 0 || conn_put(conn, iov, count);
 }
 
+bool upstream_conn_send(struct upstream_conn *conn, struct span head, struct span data)
+{
+    if (data.len == 0 && head.len != 0)
+        return conn_put_one(conn, head);
+    return conn_send_data(conn, head, data);
+}
+
 bool upstream_conn_send_data(struct upstream_conn *conn, struct span data)
 {
     return upstream_conn_send(conn, SPAN_NONE, data);
 }
 
-bool upstream_conn_send_end(struct upstream_conn *conn, struct span trailers)
+static __attribute__((noinline)) bool conn_send_last_chunk(struct upstream_conn *conn,
+                                                           struct span trailers)
 {
     struct iovec iov[3];
     int count = 0;
-    conn->sent_all = true;
-    if (!conn->body_chunked)
-        return !conn->is_broken;
     iov_add(iov, &count, "0\r\n", 3);
     iov_add(iov, &count, trailers.ptr, trailers.len);
     iov_add(iov, &count, "\r\n", 2);
     return conn_put(conn, iov, count);
+}
+
+bool upstream_conn_send_end(struct upstream_conn *conn, struct span trailers)
+{
+    conn->sent_all = true;
+    return conn->body_chunked ? conn_send_last_chunk(conn, trailers) : !conn->is_broken;
 }
 
 void upstream_conn_shutdown(struct upstream_conn *conn)

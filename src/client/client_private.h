@@ -58,6 +58,7 @@ struct client_conn {
     bool is_secured;       /* counted as such */
     bool is_counted;       /* by its address, in env->shared.addresses */
     bool has_skipped_crlf; /* before the request that is awaited */
+    bool sends_much; /* its last request had a body, or a head for which a landing is too small */
     uint16_t why; /* enum metrics_id: what ends the connection; 0: the client, until it is known */
     uint32_t requests;    /* that were begun */
     bool is_refused;      /* a quota has refused the last request */

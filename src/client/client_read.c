@@ -24,22 +24,35 @@ bool client_move_rest(struct client_conn *conn)
     return true;
 }
 
-ssize_t client_fill(struct client_conn *conn)
+static inline ssize_t client_fill_room(struct client_conn *conn, char *room, size_t bytes)
 {
     struct client_work *work = conn->work;
-    struct loop *loop = client_loop(conn);
-    if (work->left != 0)
-        return (ssize_t)work->left;
     if (work->at_is_kept)
         client_work_drop_input(conn->env, work);
-    ssize_t n = net_stream_read(&conn->stream, loop->scratch, LOOP_SCRATCH_BYTES);
+    ssize_t n = net_stream_read(&conn->stream, room, bytes);
     if (n < 0)
         return errno == EAGAIN ? CLIENT_FILL_WAIT : CLIENT_FILL_ERROR;
     if (n == 0)
         return CLIENT_FILL_END;
-    work->at = loop->scratch;
+    work->at = room;
     work->left = (size_t)n;
     return n;
+}
+
+ssize_t client_fill(struct client_conn *conn)
+{
+    if (conn->work->left != 0)
+        return (ssize_t)conn->work->left;
+    return client_fill_room(conn, client_loop(conn)->scratch, LOOP_SCRATCH_BYTES);
+}
+
+/* What comes first is mostly a head, which then need not be copied; what is long is read in larger pieces. */
+static ssize_t client_fill_first(struct client_conn *conn)
+{
+    char *landing = conn->sends_much ? NULL : exchange_landing(conn->env->exchanges);
+    if (conn->work->left != 0 || landing == NULL)
+        return client_fill(conn);
+    return client_fill_room(conn, landing, EXCHANGE_LANDING_BYTES);
 }
 
 /* More bytes for a head that is not complete yet: they join those that were kept. */
@@ -48,7 +61,7 @@ static ssize_t client_fill_head(struct client_conn *conn)
     struct client_work *work = conn->work;
     struct loop *loop = client_loop(conn);
     if (conn->state != CLIENT_HEAD || work->left == 0)
-        return client_fill(conn);
+        return client_fill_first(conn);
     ssize_t n = net_stream_read(&conn->stream, loop->scratch, LOOP_SCRATCH_BYTES);
     if (n < 0)
         return errno == EAGAIN ? CLIENT_FILL_WAIT : CLIENT_FILL_ERROR;
@@ -69,9 +82,10 @@ static bool client_says_head(const struct client_conn *conn)
     return conn->work->left >= 5 && memcmp(conn->work->at, "HEAD ", 5) == 0;
 }
 
-static void client_begin(struct client_conn *conn, const struct exchange_request *request)
+static void client_begin(struct client_conn *conn, struct exchange_request *request)
 {
     struct client_work *work = conn->work;
+    request->is_alone = work->left == 0 || work->at_is_kept;
     work->waited_us = 0;
     work->waiting_us = 0;
     conn->x = exchange_new(conn->env->exchanges, &CLIENT_OPS, conn, request);
@@ -127,6 +141,7 @@ static void client_admit(struct client_conn *conn, struct exchange_request *requ
     conn->keep_alive = request->framing.keep_alive;
     conn->is_last = request->is_last;
     conn->request_done = request->framing.kind == HTTP_BODY_NONE;
+    conn->sends_much = !conn->request_done || request->head->bytes > EXCHANGE_LANDING_BYTES;
     http_body_init(&work->body, &request->framing);
     if (conn->request_done && !client_keep_next(conn)) {
         request->refuse = END_HEAD_MEMORY;

@@ -20,7 +20,9 @@ struct client_work {
     struct client_conn *conn;
     struct loop_task task; /* after a failed write, at the end of the turn; its arg is this */
     bool has_ended;        /* the client's side of a tunnel */
-    bool at_is_kept; /* at points into `in`, else into the loop's scratch (this callback only) */
+    bool
+        at_is_kept; /* at points into `in`, else into the loop's scratch or the exchanges' landing (this callback
+                      * only) */
     struct buf in, out;
     struct net_pipe *pipe; /* unsent, before `out`; NULL: nothing */
     size_t held_bytes;     /* counted in env->shared.head_bytes */

@@ -47,8 +47,33 @@ static struct exchange *exchange_take_object(struct exchange_env *env)
     return x;
 }
 
-/* The client's bytes are only borrowed: keep the head in our own arena, with room for what a server is told behind it, and
- * let every span follow.  A static text (the path of a target that has none) stays where it is. */
+char *exchange_make_landing(struct exchange_env *env)
+{
+    env->landing = exchange_take_object(env);
+    return env->landing == NULL ? NULL : env->landing->first;
+}
+
+/* The object whose memory the head stands in already, or another one. */
+static struct exchange *exchange_take_for(struct exchange_env *env,
+                                          const struct exchange_request *request)
+{
+    struct exchange *landed = env->landing;
+    if (landed == NULL || request->head == NULL || request->head->base != landed->first ||
+        !request->is_alone)
+        return exchange_take_object(env);
+    env->landing = NULL;
+    return landed;
+}
+
+/* Has the head of this request been read to where it is kept? */
+static inline bool exchange_has_landed(const struct exchange *x,
+                                       const struct exchange_request *request)
+{
+    return request->head != NULL && request->head->base == x->first;
+}
+
+/* The client's bytes are only borrowed: let every span follow to our own.  A static text (the path of a target that has
+ * none) stays where it is. */
 static struct span span_moved(struct span span, const struct http_head *from, const char *to)
 {
     uintptr_t offset = (uintptr_t)span.ptr - (uintptr_t)from->base;
@@ -57,27 +82,47 @@ static struct span span_moved(struct span span, const struct http_head *from, co
     return (struct span){to + offset, span.len};
 }
 
-static bool exchange_keep_head(struct exchange *x, const struct exchange_request *request)
+/* Not inlined: most heads have landed. */
+static __attribute__((noinline)) bool exchange_copy_head(struct exchange *x,
+                                                         const struct exchange_request *request)
 {
     const struct http_head *head = request->head;
-    size_t fields_bytes = head->field_count * sizeof(struct http_field);
     char *bytes = arena_take(&x->arena, head->bytes + EXCHANGE_HEAD_MORE);
-    struct http_field *fields = arena_take(&x->arena, fields_bytes + 1);
-    if (bytes == NULL || fields == NULL)
+    if (bytes == NULL)
         return false;
     memcpy(bytes, head->base, head->bytes);
-    memcpy(fields, head->fields, fields_bytes);
-    x->head = *head;
     x->head.base = bytes;
-    x->head.fields = fields;
-    x->framing = request->framing;
     x->target.authority = span_moved(request->target.authority, head, bytes);
     x->target.host = span_moved(request->target.host, head, bytes);
     x->target.path = span_moved(request->target.path, head, bytes);
     x->target.query = span_moved(request->target.query, head, bytes);
-    x->target.is_absolute = request->target.is_absolute;
+    return true;
+}
+
+/* In our own memory, with room for what a server is told behind it. */
+static bool exchange_keep_head(struct exchange *x, const struct exchange_request *request)
+{
+    const struct http_head *head = request->head;
+    const size_t fields_bytes = head->field_count * sizeof(struct http_field);
+    x->head = *head;
+    x->framing = request->framing;
+    x->target = request->target;
+    if (!exchange_has_landed(x, request) && !exchange_copy_head(x, request))
+        return false;
+    x->head.fields = arena_take(&x->arena, fields_bytes + 1);
+    if (x->head.fields == NULL)
+        return false;
+    memcpy(x->head.fields, head->fields, fields_bytes);
     x->has_head = true;
     return true;
+}
+
+/* All of its own memory that no head has landed in. */
+static void exchange_init_arena(struct exchange *x, const struct exchange_request *request)
+{
+    const size_t used =
+        exchange_has_landed(x, request) ? request->head->bytes + EXCHANGE_HEAD_MORE : 0;
+    arena_init(&x->arena, x->first + used, sizeof(x->first) - used, EXCHANGE_ARENA_MAX_BYTES);
 }
 
 /* "X-request-id: <id>-<unix milliseconds>-<hostname>\r\n", but for its digits the same for all requests of a
@@ -164,19 +209,20 @@ static void exchange_identify_request(struct exchange *x)
 struct exchange *exchange_new(struct exchange_env *env, const struct exchange_client *ops,
                               void *client, const struct exchange_request *request)
 {
-    struct exchange *x = exchange_take_object(env);
+    struct exchange *x = exchange_take_for(env, request);
     if (x == NULL)
         return NULL;
 #ifdef __SANITIZE_ADDRESS__
+    /* What is used before it is set must not find what was there before. */
     memset(x, 0xA5,
-           sizeof(*x)); /* what is used before it is set must not find what was there before */
+           exchange_has_landed(x, request) ? offsetof(struct exchange, first) : sizeof(*x));
 #endif
     memset(x, 0, offsetof(struct exchange, env));
     list_init(&x->node);
     x->env = env;
     x->ops = ops;
     x->client = client;
-    arena_init(&x->arena, x->first, sizeof(x->first), EXCHANGE_ARENA_MAX_BYTES);
+    exchange_init_arena(x, request);
     x->ask.count = 0;
     x->ask.has_gates = false;
     x->ask.hold = NULL;

@@ -17,6 +17,9 @@
 
 #define EXCHANGE_ARENA_FIRST_BYTES 8192       /* a head with a token of 4 KiB fits */
 #define EXCHANGE_ARENA_MAX_BYTES   (2u << 20) /* the largest heads, composed twice when sent again */
+/* Bytes that may be written behind the end of its head, in which case it needs no copy to be sent (exchange_send.c). */
+#define EXCHANGE_HEAD_MORE         1024
+#define EXCHANGE_LANDING_BYTES     (EXCHANGE_ARENA_FIRST_BYTES - EXCHANGE_HEAD_MORE)
 
 #define EXCHANGE_PEER_TEXT         (IP_TEXT_MAX + 34) /* see EXCHANGE_BEHIND */
 #define EXCHANGE_ID_LINE_MAX       (RECORD_ID_MAX + 20)
@@ -77,11 +80,13 @@ struct exchange_client {
 };
 
 struct exchange_request {
-    const struct http_head *head; /* NULL when none could be parsed; copied */
-    struct http_framing framing;  /* where there is a head */
-    struct http_target target;    /* the same */
-    struct http_fault fault;      /* id != NONE: refuse it */
-    enum exchange_end refuse;     /* END_OK, or how to refuse at once what is not malformed */
+    const struct http_head
+        *head;     /* NULL when none could be parsed; copied unless it has landed alone */
+    bool is_alone; /* nothing that is still to be read stands behind it */
+    struct http_framing framing; /* where there is a head */
+    struct http_target target;   /* the same */
+    struct http_fault fault;     /* id != NONE: refuse it */
+    enum exchange_end refuse;    /* END_OK, or how to refuse at once what is not malformed */
     const struct plan_listener *listener;
     struct ip peer_ip;
     bool peer_is_unix;
@@ -202,6 +207,14 @@ struct exchange {
     struct arena arena;
     _Alignas(16) char first[EXCHANGE_ARENA_FIRST_BYTES];
 };
+
+/* Room of EXCHANGE_LANDING_BYTES for what a client says next, in this callback: a head that begins there and has nothing
+ * behind it need not be copied.  NULL: no memory for that. */
+char *exchange_make_landing(struct exchange_env *env);
+static inline char *exchange_landing(struct exchange_env *env)
+{
+    return env->landing != NULL ? env->landing->first : exchange_make_landing(env);
+}
 
 /* A new exchange; exchange_run begins it.  NULL when out of memory. */
 struct exchange *exchange_new(struct exchange_env *env, const struct exchange_client *ops,

@@ -79,6 +79,8 @@ void exchange_env_fini(struct exchange_env *env)
     LIST_EACH_SAFE (node, &env->spare)
         free(LIST_OF(node, struct exchange, node));
     list_init(&env->spare);
+    free(env->landing);
+    env->landing = NULL;
     exchange_snapshot_unref(&env->snapshot);
     identity_cache_free(env->identities);
     exchange_early_free(env->early);

@@ -66,6 +66,7 @@ struct exchange_env {
     struct exchange_verified *verified; /* of the process */
     struct identity_cache *identities;  /* owned, like the rest */
     struct exchange_snapshot *snapshot; /* what new exchanges begin with */
+    struct exchange *landing;           /* where the next head is read to; NULL: made when one is */
     struct list spare;                  /* exchanges to use again */
     unsigned spare_count;
     unsigned open; /* exchanges in progress */

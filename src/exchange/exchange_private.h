@@ -65,9 +65,7 @@ static inline struct span exchange_peer_text(struct exchange *x)
 _Static_assert(EXCHANGE_BEHIND == RECORD_USUAL_BEHIND, "the log line relies on it");
 _Static_assert(EXCHANGE_PEER_TEXT >= IP_TEXT_MAX + EXCHANGE_BEHIND, "of any address");
 
-/* Bytes that may be written behind the end of its head, in which case it needs no copy to be sent (exchange_send.c). */
-#define EXCHANGE_HEAD_MORE 1024
-_Static_assert(EXCHANGE_HEAD_MORE >= EXCHANGE_BEHIND, "they may be read too");
+_Static_assert(EXCHANGE_HEAD_MORE >= EXCHANGE_BEHIND, "what may be written behind it may be read");
 
 /* Are sixteen bytes the same?  A memcmp is called where the compiler takes a way for rare. */
 static inline bool exchange_same16(const void *a, const void *b)

@@ -39,6 +39,32 @@ def test_method_target_fields_and_body_arrive_as_sent(start, upstream, connect, 
     assert seen.body == (body or b"")
 
 
+@pytest.mark.parametrize("behind", ["nothing", "body", "request"])
+def test_heads_of_any_length(start, upstream, connect, behind):
+    """What is read first has room for 7,168 bytes; with a usual head what the server is told is written behind it in place."""
+    server = upstream()
+    proxy = start(forward(server))
+    client = connect(proxy)
+    body = b"b" * 300 if behind == "body" else None
+    bare = len(http.request("POST", "/first", [("X-Filler", "")], body)) - len(body or b"")
+    count = 0
+    for length in [200, 4096, 6800, *range(7164, 7173), 8192, 9000]:
+        filler = "".join(chr(ord("a") + i % 26) for i in range(length - bare))
+        sent = http.request("POST", "/first", [("X-Filler", filler)], body)
+        assert len(sent) - len(body or b"") == length
+        client.send(sent + (http.request("GET", "/second", [("X-Mark", "2")]) if behind == "request" else b""))
+        for target in ["/first", "/second"][:2 if behind == "request" else 1]:
+            reply = client.read()
+            assert reply.status == 200 and reply.body == b"hello from upstream\n"
+            seen = server.requests[count]
+            count += 1
+            assert seen.target == target and seen["Via"] == "1.1 sluice" and seen["X-Request-Id"] == reply["X-Request-Id"]
+            first = target == "/first"
+            assert (seen["X-Filler"], seen["X-Mark"], seen.body) == ((filler, None, body or b"") if first else (None, "2", b""))
+            assert seen["X-Forwarded-Host"] == "test.local" and proxy.line_of(reply)["path"] == target
+    assert len(server.requests) == count
+
+
 @pytest.mark.parametrize("method, target, path", [
     ("GET", "http://test.local", "/"), ("GET", "http://test.local?a=b", "/?a=b"), ("OPTIONS", "http://test.local", "*")])
 def test_absolute_target_without_a_path(start, upstream, connect, method, target, path):

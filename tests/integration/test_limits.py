@@ -196,7 +196,8 @@ def test_reload_lowers_a_limit_below_what_has_come(start, connect):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_memory_for_what_is_pipelined(counted, connect, upstream, method):
-    """It waits as long as the response does, and would take any amount from those whose heads come in pieces."""
+    """It waits as long as the response does, and would take any amount from those whose heads come in pieces.  Of each the 7 KB
+    are held that were read with its first head."""
     go = threading.Event()
 
     def serve(link):
@@ -207,14 +208,14 @@ def test_memory_for_what_is_pipelined(counted, connect, upstream, method):
     server = upstream(serve)
     proxy, numbers = counted(forward(server, limits={"head_memory": "1MiB", "header_timeout": "1h"}, workers=1))
     begin = http.request(method, "/first", body=b"x" if method == "POST" else None)
-    piped = begin + http.request("GET", "/second", [("X", "v" * 30000)]) * 2
-    clients = [connect(proxy) for _ in range(60)]
+    piped = begin + http.request("GET", "/second", [("X", "v" * 3400)]) * 2
+    clients = [connect(proxy) for _ in range(200)]
     for client in clients:
         client.send(piped)
     if method == "POST":
-        server.wait_for_requests(60)
+        server.wait_for_requests(200)
     else:
-        wait_for(lambda: len(server.requests) + numbers.end("head_memory") == 60, "all are judged")
+        wait_for(lambda: len(server.requests) + numbers.end("head_memory") == 200, "all are judged")
         assert numbers.end("head_memory") > 30
     go.set()
     statuses, closes = [], 0

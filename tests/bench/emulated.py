@@ -4,7 +4,9 @@
 A proxy, its load and its backend run in a small emulated machine (QEMU without hardware help, Debian's own kernel) whose clock goes on
 by one nanosecond with each instruction.  There the CPU time that the kernel books for a process, /proc/PID/schedstat, is the number of
 instructions that were carried out for it.  The machine has one processor and nothing else to do, so the figures hardly vary from run to run
-and do not depend on what the host is doing.  Takes: peers as peers.py makes them.  Never measures time.
+and do not depend on what the host is doing.  With one processor for all, a proxy that has used less of it than its load would be woken by each
+event, and one that has used more would find them in batches: that is switched off (NO_WAKEUP_PREEMPTION), so that all find batches,
+as they do on a processor of their own.  Takes: peers as peers.py makes them.  Never measures time.
 
 An instruction that moves a block (rep movs) counts once per word here, but once in all on hardware: what copies much looks dearer."""
 import gzip
@@ -31,6 +33,7 @@ DATA = ("/usr/share/lua/5.1", "/usr/share/luajit-2.1", "/etc/nginx", peers.MODUL
 INIT = """#!/bin/sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t devtmpfs devtmpfs /dev; mount -t tmpfs tmpfs /tmp
+mount -t debugfs debugfs /debug; echo NO_WAKEUP_PREEMPTION > /debug/sched/features || poweroff -f
 ifconfig lo 127.0.0.1 up
 ulimit -n 65536
 cd {folder}
@@ -89,7 +92,7 @@ def add(root, path):
 def fill(root, folder, programs):
     """The other machine's files: programs with their libraries, a shell, the proxy's configuration."""
     shutil.rmtree(root, ignore_errors=True)
-    for name in ("bin", "proc", "dev", "tmp", "var/log/nginx", "var/lib/nginx", "run"):
+    for name in ("bin", "proc", "dev", "debug", "tmp", "var/log/nginx", "var/lib/nginx", "run"):
         (root / name).mkdir(parents=True)
     shutil.copy2("/bin/busybox", root / "bin/busybox")
     (root / "bin/sh").symlink_to("busybox")

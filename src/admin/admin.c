@@ -188,8 +188,8 @@ struct admin *admin_new(const struct admin_env *env)
         return NULL;
     admin->env = *env;
     list_init(&admin->ports);
-    admin->operator= lease_operator_new(env->lease, env->loop);
-    if (admin->operator== NULL) {
+    admin->orders = lease_operator_new(env->lease, env->loop);
+    if (admin->orders == NULL) {
         free(admin);
         return NULL;
     }
@@ -211,7 +211,7 @@ void admin_free(struct admin *admin)
         return;
     LIST_EACH_SAFE (node, &admin->ports)
         port_free(LIST_OF(node, struct admin_port, node));
-    lease_operator_free(admin->operator);
+    lease_operator_free(admin->orders);
     free(admin);
 }
 

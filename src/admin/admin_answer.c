@@ -126,12 +126,21 @@ static void answer_readyz(struct admin_conn *conn, struct span query)
         send_text(conn, 200, "ready\n");
 }
 
-void admin_audit(const struct admin_conn *conn, const char *verb)
+struct admin_peer admin_peer_of(const struct admin_conn *conn)
 {
     struct ucred peer;
     socklen_t len = sizeof(peer);
-    if (getsockopt(conn->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
-        log_info("%s: asked by uid %u, pid %d", verb, (unsigned)peer.uid, (int)peer.pid);
+    if (getsockopt(conn->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return (struct admin_peer){-1, -1};
+    return (struct admin_peer){(json_int_t)peer.uid, (json_int_t)peer.pid};
+}
+
+void admin_audit(const struct admin_conn *conn, const char *verb)
+{
+    struct admin_peer peer = admin_peer_of(conn);
+    if (peer.pid >= 0)
+        log_info("%s: asked by uid %" JSON_INTEGER_FORMAT ", pid %" JSON_INTEGER_FORMAT, verb,
+                 peer.uid, peer.pid);
 }
 
 static void answer_reload(struct admin_conn *conn, struct span query)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* admin_client.h - asking a running instance: one request over its admin socket.  For verbs: blocks up to
- * its deadline.  Also what a person is shown of an answer. */
+ * its deadline. */
 #ifndef SLUICE_ADMIN_CLIENT_H
 #define SLUICE_ADMIN_CLIENT_H
 
@@ -29,11 +29,5 @@ enum admin_client_result admin_client_ask(struct admin_client_reply *reply, cons
                                           const char *method, const char *path, uint64_t timeout_us,
                                           char why[512]);
 void admin_client_reply_fini(struct admin_client_reply *reply);
-
-/* All malloc'ed; NULL: it is not the JSON that was expected.
- * file_hash: of the configuration on disk; 0: not known. */
-char *admin_client_status_text(struct span json, uint64_t file_hash);
-char *admin_client_reload_text(struct span json);
-char *admin_client_subject_text(struct span json);
 
 #endif

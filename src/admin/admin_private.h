@@ -59,7 +59,7 @@ struct admin {
     struct admin_env env;
     struct list ports;
     uint32_t last_ticket;
-    struct lease_operator *operator;
+    struct lease_operator *orders; /* what is shown, reset and granted goes through it */
 };
 
 /* admin_answer.c: judge the request and answer it or begin to. */
@@ -71,6 +71,11 @@ void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t genera
                        struct span text);
 
 void admin_send_json(struct admin_conn *conn, unsigned status, json_t *json); /* taken */
+/* Who asks, as the kernel tells it; -1: the socket does not tell. */
+struct admin_peer {
+    json_int_t uid, pid;
+};
+struct admin_peer admin_peer_of(const struct admin_conn *conn);
 /* Who changes something is in the error log. */
 void admin_audit(const struct admin_conn *conn, const char *verb);
 

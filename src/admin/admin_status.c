@@ -8,6 +8,7 @@
 #include "base/base_clock.h"
 #include "base/base_fmt.h"
 #include "config/config_json.h"
+#include "store/store_redis_directives.h"
 
 static json_t *text(struct span span)
 {
@@ -71,9 +72,6 @@ static json_t *status_servers(const struct plan *plan)
     return list;
 }
 
-/* In the order of enum store_redis_topology. */
-static const char *const topologies[] = {"standalone", "sentinel", "cluster"};
-
 static json_t *status_store(const struct admin *admin, const struct plan *plan)
 {
     struct lease_status lease = {0};
@@ -82,7 +80,8 @@ static json_t *status_store(const struct admin *admin, const struct plan *plan)
         lease_get_status(admin->env.lease, &lease);
     config_json_set(&json, "type", json_string(plan->store_is_memory ? "memory" : "redis"));
     if (!plan->store_is_memory) {
-        config_json_set(&json, "topology", json_string(topologies[plan->redis.topology]));
+        config_json_set(&json, "topology",
+                        json_string(STORE_REDIS_TOPOLOGIES[plan->redis.topology]));
         config_json_set(&json, "address", text(plan->redis.servers[0].text));
         config_json_set(&json, "servers", status_servers(plan));
         config_json_set(&json, "state",

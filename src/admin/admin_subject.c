@@ -7,7 +7,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "admin/admin_private.h"
 #include "admin/admin_query.h"
@@ -147,22 +146,9 @@ static json_t *rows_json(const struct admin_job *job)
     return list;
 }
 
-/* Who does it; -1: the socket does not tell. */
-static void peer_of(const struct admin_conn *conn, json_int_t *uid, json_int_t *pid)
-{
-    struct ucred peer;
-    socklen_t len = sizeof(peer);
-    *uid = *pid = -1;
-    if (getsockopt(conn->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
-        return;
-    *uid = (json_int_t)peer.uid;
-    *pid = (json_int_t)peer.pid;
-}
-
 static void log_order(const struct admin_job *job, unsigned i)
 {
-    json_int_t uid, pid;
-    peer_of(job->conn, &uid, &pid);
+    const struct admin_peer peer = admin_peer_of(job->conn);
     json_t *json = json_pack("{s:s}", "event", ORDER_NAMES[job->order.verb]);
     json_t *row = row_json(job, i);
     static const char *const members[] = {"subject", "identity", "quota", "generation", "was"};
@@ -172,8 +158,8 @@ static void log_order(const struct admin_job *job, unsigned i)
         config_json_set(&json, "extra", json_integer((json_int_t)job->order.extra));
         config_json_set(&json, "for_s", json_integer((json_int_t)job->order.for_s));
     }
-    config_json_set(&json, "by", json_integer(uid));
-    config_json_set(&json, "pid", json_integer(pid));
+    config_json_set(&json, "by", json_integer(peer.uid));
+    config_json_set(&json, "pid", json_integer(peer.pid));
     char *text = config_json_text(json, JSON_COMPACT);
     if (text != NULL) {
         text[strlen(text) - 1] = '\0'; /* the inside of the object */
@@ -239,7 +225,7 @@ static bool job_order(struct admin_job *job)
     for (unsigned i = 0; i < job->subjects.count; i++)
         job->questions[i].order = job->order;
     job->inquiry.count = job->subjects.count;
-    return lease_inquire(job->conn->admin->operator, & job->inquiry);
+    return lease_inquire(job->conn->admin->orders, &job->inquiry);
 }
 
 static void job_ordered(struct admin_job *job)
@@ -373,7 +359,7 @@ void admin_subject_answer(struct admin_conn *conn, struct span query, enum store
     /* Only this changes something; whoever only looks is not in the log. */
     if (verb != STORE_ORDER_SHOW)
         admin_audit(conn, ORDER_NAMES[verb]);
-    bool is_done = lease_inquire(admin->operator, & job->inquiry) && job_looked(job);
+    bool is_done = lease_inquire(admin->orders, &job->inquiry) && job_looked(job);
     if (!is_done)
         conn->state = ADMIN_CONN_WAITING;
 }

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admin_subject_text.c - what is told of subjects, for people.  Takes: the answer's JSON.  Gives: lines. */
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+/* admin_subject_text.c - see admin_subject_text.h. */
+#include "admin/admin_subject_text.h"
 
-#include "admin/admin_client.h"
 #include "admin/admin_words.h"
 
 static void put_window(FILE *out, const json_t *row, size_t i, const json_t *window)
@@ -53,23 +49,17 @@ static void put_row(FILE *out, const json_t *row)
     }
 }
 
-char *admin_client_subject_text(struct span body)
+static void put_subjects(FILE *out, const json_t *json, const void *arg)
 {
-    json_t *json = json_loadb(body.ptr, body.len, 0, NULL);
-    const json_t *list = json_object_get(json, "subjects"), *row;
-    char *text = NULL;
-    size_t len = 0, i;
-    FILE *out = json == NULL ? NULL : open_memstream(&text, &len);
-    if (out != NULL) {
-        if (json_is_string(json_object_get(json, "detail")))
-            fprintf(out, "%s\n", admin_words_text(json, "detail"));
-        json_array_foreach(list, i, row) put_row(out, row);
-        bool is_good = ferror(out) == 0;
-        if (fclose(out) != 0 || !is_good) {
-            free(text);
-            text = NULL;
-        }
-    }
-    json_decref(json);
-    return text;
+    const json_t *row;
+    size_t i;
+    (void)arg;
+    if (json_is_string(json_object_get(json, "detail")))
+        fprintf(out, "%s\n", admin_words_text(json, "detail"));
+    json_array_foreach(json_object_get(json, "subjects"), i, row) put_row(out, row);
+}
+
+char *admin_subject_text(struct span answer)
+{
+    return admin_words_of(answer, put_subjects, NULL);
 }

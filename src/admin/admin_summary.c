@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admin_summary.c - answers of the admin socket for people.  Takes: JSON.  Gives: lines that name the
- * thing, say why, and say what to do next. */
-#include <inttypes.h>
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
+/* admin_summary.c - see admin_summary.h. */
+#include "admin/admin_summary.h"
 
-#include "admin/admin_client.h"
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
 #include "admin/admin_words.h"
 
 static void put_head(FILE *out, const json_t *json, uint64_t file_hash)
@@ -119,52 +118,38 @@ static void put_log(FILE *out, const json_t *json)
     fputc('\n', out);
 }
 
-char *admin_client_status_text(struct span text, uint64_t file_hash)
+static void put_status(FILE *out, const json_t *json, const void *file_hash)
 {
-    char *out = NULL;
-    size_t len = 0;
-    json_t *json = json_loadb(text.ptr, text.len, 0, NULL);
-    FILE *file = json_is_object(json) ? open_memstream(&out, &len) : NULL;
-    if (file != NULL) {
-        put_head(file, json, file_hash);
-        put_listen(file, json);
-        put_numbers(file, json);
-        put_store(file, json);
-        put_lists(file, json);
-        put_log(file, json);
-        if (fclose(file) != 0) {
-            free(out);
-            out = NULL;
-        }
-    }
-    json_decref(json);
-    return out;
+    put_head(out, json, *(const uint64_t *)file_hash);
+    put_listen(out, json);
+    put_numbers(out, json);
+    put_store(out, json);
+    put_lists(out, json);
+    put_log(out, json);
 }
 
-char *admin_client_reload_text(struct span text)
+static void put_reload(FILE *out, const json_t *json, const void *arg)
 {
-    char *out = NULL;
-    size_t len = 0;
-    json_t *json = json_loadb(text.ptr, text.len, 0, NULL);
-    FILE *file = json_is_object(json) ? open_memstream(&out, &len) : NULL;
-    if (file != NULL) {
-        if (json_is_true(json_object_get(json, "applied"))) {
-            const char *changes = admin_words_text(json, "changes");
-            fprintf(file, "reloaded: generation %" JSON_INTEGER_FORMAT " is in force\n%s",
-                    admin_words_number(json, "generation"),
-                    changes[0] == '\0' ? "nothing changed\n" : changes);
-        } else {
-            const char *report = admin_words_text(json, "report");
-            size_t report_len = strlen(report);
-            bool is_open = report_len > 0 && report[report_len - 1] != '\n';
-            fprintf(file, "%s%s%s\n", report, is_open ? "\n" : "",
-                    admin_words_text(json, "detail"));
-        }
-        if (fclose(file) != 0) {
-            free(out);
-            out = NULL;
-        }
+    (void)arg;
+    if (json_is_true(json_object_get(json, "applied"))) {
+        const char *changes = admin_words_text(json, "changes");
+        fprintf(out, "reloaded: generation %" JSON_INTEGER_FORMAT " is in force\n%s",
+                admin_words_number(json, "generation"),
+                changes[0] == '\0' ? "nothing changed\n" : changes);
+        return;
     }
-    json_decref(json);
-    return out;
+    const char *report = admin_words_text(json, "report");
+    size_t len = strlen(report);
+    bool is_open = len > 0 && report[len - 1] != '\n';
+    fprintf(out, "%s%s%s\n", report, is_open ? "\n" : "", admin_words_text(json, "detail"));
+}
+
+char *admin_summary_status(struct span answer, uint64_t file_hash)
+{
+    return admin_words_of(answer, put_status, &file_hash);
+}
+
+char *admin_summary_reload(struct span answer)
+{
+    return admin_words_of(answer, put_reload, NULL);
 }

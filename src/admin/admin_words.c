@@ -2,6 +2,8 @@
 /* admin_words.c - see admin_words.h. */
 #include "admin/admin_words.h"
 
+#include <stdlib.h>
+
 const char *admin_words_text(const json_t *json, const char *key)
 {
     const char *value = json_string_value(json_object_get(json, key));
@@ -26,4 +28,22 @@ void admin_words_duration(FILE *out, json_int_t seconds)
                 seconds % 60);
     else
         fprintf(out, "%" JSON_INTEGER_FORMAT "s", seconds);
+}
+
+char *admin_words_of(struct span answer, admin_words_fn print, const void *arg)
+{
+    char *text = NULL;
+    size_t len = 0;
+    json_t *json = json_loadb(answer.ptr, answer.len, 0, NULL);
+    FILE *out = json_is_object(json) ? open_memstream(&text, &len) : NULL;
+    if (out != NULL) {
+        print(out, json, arg);
+        bool is_whole = ferror(out) == 0;
+        if (fclose(out) != 0 || !is_whole) {
+            free(text);
+            text = NULL;
+        }
+    }
+    json_decref(json);
+    return text;
 }

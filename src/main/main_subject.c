@@ -8,6 +8,7 @@
 
 #include "admin/admin_client.h"
 #include "admin/admin_query.h"
+#include "admin/admin_subject_text.h"
 #include "base/base_parse.h"
 #include "main/main_exit.h"
 #include "main/main_verbs.h"
@@ -49,8 +50,7 @@ static int ask(const struct main_options *options, const char *method, const cha
         return exit_code;
     exit_code = exit_of(reply.status);
     bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
-    char *text =
-        is_json ? strndup(reply.body.ptr, reply.body.len) : admin_client_subject_text(reply.body);
+    char *text = is_json ? strndup(reply.body.ptr, reply.body.len) : admin_subject_text(reply.body);
     if (text != NULL && !is_json && reply.status != 200) {
         fprintf(stderr, "sluice: %s", text);
         exit_code = main_verb_print("", exit_code);

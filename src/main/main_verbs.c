@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "admin/admin_client.h"
+#include "admin/admin_summary.h"
 #include "config/config_decode.h"
 #include "config/config_doc.h"
 #include "main/main_bundle.h"
@@ -204,7 +205,7 @@ int main_verb_status(const struct main_options *options)
         return exit_code;
     char *text = (options->given & MAIN_OPTION_JSON) != 0 || reply.status != 200
                      ? strndup(reply.body.ptr, reply.body.len)
-                     : admin_client_status_text(reply.body, file_hash);
+                     : admin_summary_status(reply.body, file_hash);
     exit_code = main_verb_print(text, reply.status == 200 ? MAIN_EXIT_OK : MAIN_EXIT_INTERNAL);
     if ((options->given & MAIN_OPTION_JSON) != 0)
         exit_code = exit_code == MAIN_EXIT_OK ? main_verb_print("\n", exit_code) : exit_code;
@@ -228,7 +229,7 @@ int main_verb_reload(const struct main_options *options)
     else if (reply.status != 200)
         exit_code = MAIN_EXIT_INTERNAL;
     char *text = (options->given & MAIN_OPTION_JSON) != 0 ? strndup(reply.body.ptr, reply.body.len)
-                                                          : admin_client_reload_text(reply.body);
+                                                          : admin_summary_reload(reply.body);
     exit_code = main_verb_print(text, exit_code);
     free(text);
     admin_client_reply_fini(&reply);

@@ -134,8 +134,12 @@ static void check_all(struct config_doc *doc, const struct config_node *node, vo
     check_tls_addresses(doc, node, base);
 }
 
-/* In the order of enum store_redis_topology. */
-static const char *const topologies[] = {"standalone", "sentinel", "cluster", NULL};
+const char *const STORE_REDIS_TOPOLOGIES[] = {
+    [STORE_REDIS_STANDALONE] = "standalone",
+    [STORE_REDIS_SENTINELS] = "sentinel",
+    [STORE_REDIS_CLUSTER] = "cluster",
+    NULL,
+};
 
 static const struct config_directive rows[] = {
     {.key = "servers",
@@ -153,7 +157,7 @@ static const struct config_directive rows[] = {
      .type = CONFIG_CHOICE,
      CONFIG_AT(struct store_redis_conf, topology),
      .fallback = "\"standalone\"",
-     .words = topologies,
+     .words = STORE_REDIS_TOPOLOGIES,
      .doc = "One server at a time, the master that sentinels name, or a Redis Cluster."},
     {.key = "master",
      .type = CONFIG_TEXT,

@@ -10,4 +10,7 @@
 
 extern const struct config_table STORE_REDIS_DIRECTIVES;
 
+/* The words of enum store_redis_topology, NULL behind them. */
+extern const char *const STORE_REDIS_TOPOLOGIES[];
+
 #endif

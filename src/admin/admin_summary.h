@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_summary.h - what is told of the whole process, for people.  Takes: the JSON answers to status and reload.  Gives: lines
+ * that name the thing, say why, and say what to do next. */
+#ifndef SLUICE_ADMIN_ADMIN_SUMMARY_H
+#define SLUICE_ADMIN_ADMIN_SUMMARY_H
+
+#include <stdint.h>
+
+#include "base/base_span.h"
+
+/* Both malloc'ed; NULL: it is not that, or there is no memory.
+ * file_hash: of the configuration on disk; 0: not known. */
+char *admin_summary_status(struct span answer, uint64_t file_hash);
+char *admin_summary_reload(struct span answer);
+
+#endif

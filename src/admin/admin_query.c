@@ -2,6 +2,7 @@
 /* admin_query.c - see admin_query.h.  "+" is itself: a grant is written with one. */
 #include "admin/admin_query.h"
 
+#include "base/base_ascii.h"
 #include "base/base_parse.h"
 
 static bool decode(struct span text, char out[ADMIN_QUERY_VALUE_MAX], size_t *len)
@@ -53,9 +54,7 @@ char *admin_query_escape(char *out, struct span text)
     static const char digits[] = "0123456789ABCDEF";
     for (size_t i = 0; i < text.len; i++) {
         unsigned char byte = (unsigned char)text.ptr[i];
-        bool is_plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
-                        (byte >= 'a' && byte <= 'z');
-        if (is_plain) {
+        if (ascii_is_word((char)byte)) {
             *out++ = (char)byte;
             continue;
         }

@@ -10,10 +10,7 @@
 #include <emmintrin.h>
 #endif
 
-static unsigned char to_lower(unsigned char byte)
-{
-    return byte >= 'A' && byte <= 'Z' ? (unsigned char)(byte | 0x20) : byte;
-}
+#include "base/base_ascii.h"
 
 #ifdef __SSE2__
 /* Sixteen bytes at once: those that differ, differ in the bit that makes a letter small, and are letters. */
@@ -88,7 +85,7 @@ bool span_eq_nocase(struct span a, struct span b)
     if (a.len >= 8)
         return is_same_long(a, b);
     for (size_t i = 0; i < a.len; i++) {
-        if (to_lower((unsigned char)a.ptr[i]) != to_lower((unsigned char)b.ptr[i]))
+        if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
             return false;
     }
     return true;

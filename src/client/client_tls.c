@@ -7,6 +7,7 @@
  *                    '-----> closed: it fails, takes too long, or is the oldest of too many
  *
  * Until the first byte has come a connection costs little more than its socket. */
+#include "base/base_ascii.h"
 #include "base/base_log.h"
 #include "client/client_private.h"
 #include "net/net_tls_server.h"
@@ -92,7 +93,7 @@ static void client_tls_done(struct client_conn *conn)
 
 static bool client_tls_is_method(const struct client_work *work)
 {
-    return work->at[0] >= 'A' && work->at[0] <= 'Z';
+    return ascii_is_upper(work->at[0]);
 }
 
 /* The stream is plain.  A request gets an answer that its client understands, anything else the end. */

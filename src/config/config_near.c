@@ -4,12 +4,9 @@
 
 #include <stdint.h>
 
-#define NAME_MAX_BYTES 64
+#include "base/base_ascii.h"
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
+#define NAME_MAX_BYTES 64
 
 static unsigned least(unsigned a, unsigned b)
 {
@@ -27,10 +24,10 @@ unsigned config_distance(struct span a, struct span b)
         uint8_t *now = rows[i % 3], *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
         now[0] = (uint8_t)i;
         for (size_t j = 1; j <= b.len; j++) {
-            char x = lower(a.ptr[i - 1]), y = lower(b.ptr[j - 1]);
+            char x = ascii_lower(a.ptr[i - 1]), y = ascii_lower(b.ptr[j - 1]);
             unsigned cost = last[j - 1] + (x == y ? 0u : 1u);
             cost = least(cost, least(last[j], now[j - 1]) + 1u);
-            if (i > 1 && j > 1 && x == lower(b.ptr[j - 2]) && lower(a.ptr[i - 2]) == y)
+            if (i > 1 && j > 1 && x == ascii_lower(b.ptr[j - 2]) && ascii_lower(a.ptr[i - 2]) == y)
                 cost = least(cost, before[j - 2] + 1u);
             now[j] = (uint8_t)cost;
         }

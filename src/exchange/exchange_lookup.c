@@ -2,6 +2,7 @@
 /* exchange_lookup.c - the step that waits for what the store knows beside counts: the project of the request's token,
  * then the tiers of its subjects in quotas with live members.  Takes: the kept head.  Gives: answers for IDENTIFY, within
  * one decision timeout in all; who gets none goes on as unknown.  Never: waits for a quota that is only tried. */
+#include "base/base_ascii.h"
 #include "base/base_fmt.h"
 #include "base/base_ip.h"
 #include "base/base_log.h"
@@ -93,8 +94,7 @@ static bool is_like_hash(struct span text)
     bool is_like = text.len == IDENTITY_TEXT_LEN;
     for (size_t i = 0; is_like && i < text.len; i++) {
         char byte = text.ptr[i];
-        is_like = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-                  (byte >= '0' && byte <= '9') || byte == '-' || byte == '_';
+        is_like = ascii_is_word(byte) || byte == '-' || byte == '_';
     }
     return is_like;
 }

@@ -3,6 +3,7 @@
  * leaves a header's name in mixed case. */
 #include "identity/identity_conf.h"
 
+#include "base/base_ascii.h"
 #include "http/http_head.h"
 
 const char *const IDENTITY_CONF_KINDS[] = {
@@ -26,10 +27,7 @@ static struct span copy_lower(struct span text, struct arena *arena)
     char *copy = arena_take(arena, text.len + 1);
     if (copy == NULL)
         return SPAN_NONE;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        copy[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-    }
+    ascii_copy_lower(copy, text.ptr, text.len);
     copy[text.len] = '\0';
     return (struct span){copy, text.len};
 }

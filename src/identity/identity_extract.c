@@ -3,6 +3,7 @@
  * or what the identity says when there is none.  Never: logs or keeps a value. */
 #include "identity/identity.h"
 
+#include "base/base_ascii.h"
 #include "base/base_fmt.h"
 #include "identity/identity_cache.h"
 #include "identity/identity_read.h"
@@ -174,11 +175,6 @@ static enum identity_read read_path(const struct reading *reading)
     return IDENTITY_READ_MISSING;
 }
 
-static bool is_upper(char byte)
-{
-    return byte >= 'A' && byte <= 'Z';
-}
-
 static enum identity_read read_host(const struct reading *reading)
 {
     struct span host = reading->input->target->host;
@@ -186,7 +182,7 @@ static enum identity_read read_host(const struct reading *reading)
         host.len--;
     reading->value->value = host;
     size_t first = 0;
-    while (first < host.len && !is_upper(host.ptr[first]))
+    while (first < host.len && !ascii_is_upper(host.ptr[first]))
         first++;
     if (first == host.len)
         return IDENTITY_READ_FOUND;
@@ -195,8 +191,7 @@ static enum identity_read read_host(const struct reading *reading)
     char *lower = arena == NULL ? NULL : arena_take(arena, host.len);
     if (lower == NULL)
         return IDENTITY_READ_EXHAUSTED;
-    for (size_t i = 0; i < host.len; i++)
-        lower[i] = (char)(is_upper(host.ptr[i]) ? host.ptr[i] | 0x20 : host.ptr[i]);
+    ascii_copy_lower(lower, host.ptr, host.len);
     reading->value->value.ptr = lower;
     return IDENTITY_READ_FOUND;
 }

@@ -3,6 +3,7 @@
  * caller.  Never: repairs what is malformed, looks at a byte more than a few times. */
 #include "identity/identity_read.h"
 
+#include "base/base_ascii.h"
 #include "base/base_parse.h"
 #include "config/config_utf8.h"
 
@@ -81,8 +82,7 @@ bool identity_is_access_key(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char byte = text.ptr[i];
-        if (!((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-              (byte >= '0' && byte <= '9') || byte == '_' || byte == '-' || byte == '.'))
+        if (!ascii_is_word(byte) && byte != '_' && byte != '-' && byte != '.')
             return false;
     }
     return text.len > 0 && text.len <= IDENTITY_AK_MAX;

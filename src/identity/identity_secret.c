@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
+#include "base/base_ascii.h"
 #include "identity/identity_source.h"
 
 #define FEED_BYTES 512 /* pieces up to this are gathered before they are hashed */
@@ -72,8 +73,7 @@ static void feed_lower(struct feed *feed, struct span text)
 {
     feed_length(feed, text.len);
     for (size_t i = 0; i < text.len; i++) {
-        char byte = text.ptr[i];
-        byte = (char)(byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte);
+        char byte = ascii_lower(text.ptr[i]);
         feed_bytes(feed, &byte, 1);
     }
 }

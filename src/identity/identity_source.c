@@ -3,6 +3,7 @@
  * with them.  Never: copies a name. */
 #include "identity/identity_source.h"
 
+#include "base/base_ascii.h"
 #include "http/http_write.h"
 
 static const struct kind_row {
@@ -44,8 +45,7 @@ static bool is_path_name(struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
         char byte = text.ptr[i];
-        if (!((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-              (byte >= '0' && byte <= '9') || byte == '_' || byte == '-'))
+        if (!ascii_is_word(byte) && byte != '_' && byte != '-')
             return false;
     }
     return true;

@@ -2,6 +2,7 @@
 /* identity_subject.c - see identity_subject.h.  Never: makes a value that extraction would spell otherwise. */
 #include "identity/identity_subject.h"
 
+#include "base/base_ascii.h"
 #include "base/base_parse.h"
 #include "identity/identity_read.h"
 
@@ -26,10 +27,7 @@ static const char *host_value(struct identity_value *value, struct span text, st
     char *lower = arena_take(arena, text.len + 1);
     if (lower == NULL)
         return "out of memory";
-    for (size_t i = 0; i < text.len; i++) {
-        char byte = text.ptr[i];
-        lower[i] = (char)(byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte);
-    }
+    ascii_copy_lower(lower, text.ptr, text.len);
     value->value = (struct span){lower, text.len};
     if (text.len > 0 && lower[text.len - 1] == '.')
         value->value.len--;

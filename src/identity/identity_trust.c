@@ -6,6 +6,8 @@
  * formed, and nothing that stands further left (an open quote, a stray comma) changes what it says. */
 #include "identity/identity.h"
 
+#include "base/base_ascii.h"
+
 #define NODE_MAX_BYTES 64 /* "[" IPv6 "]:" port, with room for escapes taken away */
 
 bool identity_trust_has(const struct identity_trust *trust, const struct ip *peer,
@@ -22,12 +24,6 @@ bool identity_trust_has(const struct identity_trust *trust, const struct ip *pee
 
 /* ---- one hop ---- */
 
-static bool is_alnum(char byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9');
-}
-
 /* node-port of RFC 7239 section 6: up to five digits, or "_" and a word. */
 static bool is_port(struct span text)
 {
@@ -36,7 +32,7 @@ static bool is_port(struct span text)
         return false;
     for (size_t i = is_word ? 1 : 0; i < text.len; i++) {
         char byte = text.ptr[i];
-        if (is_word ? !is_alnum(byte) && byte != '.' && byte != '_' && byte != '-'
+        if (is_word ? !ascii_is_word(byte) && byte != '.' && byte != '_' && byte != '-'
                     : byte < '0' || byte > '9')
             return false;
     }

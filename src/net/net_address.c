@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/base_ascii.h"
 #include "base/base_fmt.h"
 #include "base/base_parse.h"
 
@@ -50,8 +51,7 @@ static bool address_is_name(struct span host)
         return false;
     for (size_t i = 0; i < host.len; i++) {
         char c = host.ptr[i];
-        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!is_letter && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '_')
+        if (!ascii_is_word(c) && c != '-' && c != '.' && c != '_')
             return false;
     }
     return true;

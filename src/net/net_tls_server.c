@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base_ascii.h"
 #include "base/base_clock.h"
 #include "base/base_map.h"
 #include "net/net_tls_private.h"
@@ -52,8 +53,7 @@ static SSL_CTX *server_find(const struct net_tls_server *server, const char *ask
         len--;
     if (len == 0 || len > SERVER_NAME_MAX)
         return NULL;
-    for (size_t i = 0; i < len; i++)
-        name[i] = (char)(asked[i] >= 'A' && asked[i] <= 'Z' ? asked[i] | 0x20 : asked[i]);
+    ascii_copy_lower(name, asked, len);
     SSL_CTX *context = map_find(&server->names, (struct span){name, len});
     size_t dot = span_find((struct span){name, len}, '.');
     if (context != NULL || dot == 0 || dot == len)
@@ -277,9 +277,7 @@ struct naming {
 static struct span server_lower(struct span name, char out[SERVER_NAME_MAX])
 {
     size_t len = name.len < SERVER_NAME_MAX ? name.len : SERVER_NAME_MAX;
-    for (size_t i = 0; i < len; i++)
-        out[i] =
-            (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20 : name.ptr[i]);
+    ascii_copy_lower(out, name.ptr, len);
     return (struct span){out, len};
 }
 

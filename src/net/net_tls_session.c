@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/base_ascii.h"
 #include "base/base_fmt.h"
 #include "net/net_tls_private.h"
 #include "net/net_tls_server.h"
@@ -136,8 +137,7 @@ static char *record_text(char *at, const char *before, const char *text)
     at = fmt_span(at, span_of(before));
     for (unsigned i = 0; i < SESSION_NAME_MAX && text[i] != '\0'; i++) {
         char byte = text[i];
-        bool is_plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-                        (byte >= '0' && byte <= '9') || byte == '.' || byte == '-' || byte == '_';
+        bool is_plain = ascii_is_word(byte) || byte == '.' || byte == '-' || byte == '_';
         *at++ = is_plain ? byte : '?';
     }
     *at++ = '"';
@@ -173,10 +173,7 @@ static bool session_note_peer(struct net_tls_session *session)
     if (X509_digest(certificate, EVP_sha256(), digest, &len) != 1 ||
         len * 2 != sizeof(session->fingerprint))
         return false;
-    for (unsigned i = 0; i < len; i++) {
-        session->fingerprint[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        session->fingerprint[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-    }
+    (void)fmt_hex(session->fingerprint, digest, len);
     session->has_fingerprint = true;
     return true;
 }

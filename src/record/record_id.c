@@ -3,6 +3,7 @@
  * byte of a foreign id that is not lower-case hex. */
 #include "record/record.h"
 
+#include "base/base_ascii.h"
 #include "base/base_parse.h"
 
 #define HOST_MAX         64  /* of an id that we write */
@@ -40,9 +41,8 @@ static bool is_host(struct span text)
     if (text.len == 0 || text.len > FOREIGN_HOST_MAX)
         return false;
     for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i], lower = (char)(c | 0x20);
-        if (!((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-              c == '_'))
+        char c = text.ptr[i];
+        if (!ascii_is_word(c) && c != '-' && c != '.' && c != '_')
             return false;
     }
     return true;

@@ -3,6 +3,7 @@
  * name may still be empty.  Never: a rule that route_rule_fault refuses. */
 #include "route/route_conf.h"
 
+#include "base/base_ascii.h"
 #include "config/config_doc.h"
 #include "http/http_path.h"
 #include "route/route.h"
@@ -17,7 +18,7 @@ static const char *take_host(const struct config_take *take)
         char c = take->text.ptr[i];
         if (c <= ' ' || c == 0x7f || c == '/' || c == '@')
             return "not a host name (ASCII; other names in their xn-- form)";
-        copy[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+        copy[i] = ascii_lower(c);
     }
     copy[take->text.len] = '\0';
     rule->host = (struct span){copy, take->text.len};

@@ -3,6 +3,7 @@
  * whether one hides another.  Never: allocates. */
 #include "route/route_pattern.h"
 
+#include "base/base_ascii.h"
 #include "http/http_path.h"
 
 struct route_segments route_segments_of(struct span path)
@@ -43,8 +44,7 @@ enum route_end route_pattern_of(const struct route_rule *rule, struct route_segm
 
 static bool is_name_byte(char byte)
 {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9') || byte == '_' || byte == '-';
+    return ascii_is_word(byte) || byte == '_' || byte == '-';
 }
 
 static bool is_name_text(struct span text)
@@ -158,7 +158,7 @@ static const char *host_fault(struct span host)
     char before = '.';
     for (size_t i = 0; i < text.len; i++) {
         char byte = text.ptr[i];
-        if (byte >= 'A' && byte <= 'Z')
+        if (ascii_is_upper(byte))
             return "the host is not in lower case";
         if (!is_host_byte(byte, is_literal) || (byte == '.' && before == '.'))
             return "the host is not a name, an address or \"*.\" and a name, without port";

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/base_ascii.h"
 #include "route/route_index.h"
 #include "route/route_pattern.h"
 
@@ -358,8 +359,7 @@ static __attribute__((noinline)) void walk_hosts(struct search *search, uint32_t
     char lower[ROUTE_HOST_MAX_BYTES];
     size_t len = host.len < sizeof(lower) ? host.len : sizeof(lower);
     const char *tail = host.ptr + host.len - len;
-    for (size_t i = 0; i < len; i++)
-        lower[i] = (char)(tail[i] >= 'A' && tail[i] <= 'Z' ? tail[i] | 0x20 : tail[i]);
+    ascii_copy_lower(lower, tail, len);
 
     if (host.len <= listener->host_max_bytes)
         walk_host(search, SPACE_HOST, number, (struct span){lower, len});

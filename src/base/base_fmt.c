@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/base_fmt_json.h"
+#include "base/base_load.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -217,7 +218,7 @@ char *fmt_http_date(char *out, uint64_t wall_s)
 
 static inline bool copy_plain16(char *out, const char *text)
 {
-    uint64_t low = fmt_json_load8(text), high = fmt_json_load8(text + 8);
+    uint64_t low = load_u64(text), high = load_u64(text + 8);
     memcpy(out, &low, 8);
     memcpy(out + 8, &high, 8);
     return fmt_json_is_plain(low, high);

@@ -6,6 +6,7 @@
 #define SLUICE_BASE_FMT_JSON_H
 
 #include "base/base_fmt.h"
+#include "base/base_load.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -55,32 +56,18 @@ static inline bool fmt_json_is_plain(uint64_t low, uint64_t high)
 }
 #endif
 
-static inline uint64_t fmt_json_load8(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, 8);
-    return word;
-}
-
-static inline uint32_t fmt_json_load4(const char *at)
-{
-    uint32_t word;
-    memcpy(&word, at, 4);
-    return word;
-}
-
 /* One to sixteen bytes, as two pieces that may overlap; false when one of them is not plain. */
 static inline __attribute__((always_inline)) bool fmt_json_copy_short(char *out, const char *text,
                                                                       size_t len)
 {
     if (len >= 8) {
-        uint64_t first = fmt_json_load8(text), last = fmt_json_load8(text + len - 8);
+        uint64_t first = load_u64(text), last = load_u64(text + len - 8);
         memcpy(out, &first, 8);
         memcpy(out + len - 8, &last, 8);
         return fmt_json_is_plain(first, last);
     }
     if (len >= 4) {
-        uint32_t first = fmt_json_load4(text), last = fmt_json_load4(text + len - 4);
+        uint32_t first = load_u32(text), last = load_u32(text + len - 4);
         uint64_t both = first | (uint64_t)last << 32;
         memcpy(out, &first, 4);
         memcpy(out + len - 4, &last, 4);

@@ -6,6 +6,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "base/base_load.h"
+
 struct sip {
     uint64_t v0, v1, v2, v3;
 };
@@ -57,12 +59,9 @@ static inline struct sip sip_begin(struct hash_key key)
 static inline void sip_bytes(struct sip *s, const void *bytes, size_t len)
 {
     const unsigned char *next = bytes;
-    uint64_t word;
-    for (size_t left = len / 8; left > 0; left--, next += 8) {
-        memcpy(&word, next, 8);
-        sip_absorb(s, le64toh(word));
-    }
-    word = 0;
+    uint64_t word = 0;
+    for (size_t left = len / 8; left > 0; left--, next += 8)
+        sip_absorb(s, le64toh(load_u64(next)));
     if (len % 8 != 0)
         memcpy(&word, next, len % 8);
     sip_absorb(s, le64toh(word) | (uint64_t)len << 56);

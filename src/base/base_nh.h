@@ -11,7 +11,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "base/base_load.h"
 
 #define NH_BLOCK            16 /* bytes of a pair */
 
@@ -31,20 +32,6 @@ static inline void nh_pair(struct nh *nh, uint64_t a, uint64_t b)
     nh->key += 2;
 }
 
-static inline uint64_t nh_load8(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof(word));
-    return word;
-}
-
-static inline uint32_t nh_load4(const char *at)
-{
-    uint32_t word;
-    memcpy(&word, at, sizeof(word));
-    return word;
-}
-
 /* One pair for every 16 bytes begun.  The last one may overlap those before: for a length that is known, still
  * no two texts give the same words. */
 static inline void nh_bytes(struct nh *nh, const char *bytes, size_t len)
@@ -52,12 +39,12 @@ static inline void nh_bytes(struct nh *nh, const char *bytes, size_t len)
     if (len >= NH_BLOCK) {
         size_t at = 0;
         for (; at + NH_BLOCK < len; at += NH_BLOCK)
-            nh_pair(nh, nh_load8(bytes + at), nh_load8(bytes + at + 8));
-        nh_pair(nh, nh_load8(bytes + len - 16), nh_load8(bytes + len - 8));
+            nh_pair(nh, load_u64(bytes + at), load_u64(bytes + at + 8));
+        nh_pair(nh, load_u64(bytes + len - 16), load_u64(bytes + len - 8));
     } else if (len >= 8) {
-        nh_pair(nh, nh_load8(bytes), nh_load8(bytes + len - 8));
+        nh_pair(nh, load_u64(bytes), load_u64(bytes + len - 8));
     } else if (len >= 4) {
-        nh_pair(nh, nh_load4(bytes), nh_load4(bytes + len - 4));
+        nh_pair(nh, load_u32(bytes), load_u32(bytes + len - 4));
     } else if (len > 0) {
         const unsigned char *text = (const unsigned char *)bytes;
         nh_pair(nh, text[0] | (uint64_t)text[len / 2] << 8 | (uint64_t)text[len - 1] << 16, 0);

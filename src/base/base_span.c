@@ -11,6 +11,7 @@
 #endif
 
 #include "base/base_ascii.h"
+#include "base/base_load.h"
 
 #ifdef __SSE2__
 /* Sixteen bytes at once: those that differ, differ in the bit that makes a letter small, and are letters. */
@@ -48,13 +49,6 @@ static inline bool is_same_long(struct span a, struct span b)
     return is_same16(load16(a.ptr + a.len - 16), load16(b.ptr + b.len - 16));
 }
 #else
-static inline uint64_t load8(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof(word));
-    return word;
-}
-
 /* Eight bytes at once, as above. */
 static inline bool is_same8(uint64_t a, uint64_t b)
 {
@@ -71,10 +65,10 @@ static inline bool is_same8(uint64_t a, uint64_t b)
 static inline bool is_same_long(struct span a, struct span b)
 {
     for (size_t i = 0; i + 8 < a.len; i += 8) {
-        if (!is_same8(load8(a.ptr + i), load8(b.ptr + i)))
+        if (!is_same8(load_u64(a.ptr + i), load_u64(b.ptr + i)))
             return false;
     }
-    return is_same8(load8(a.ptr + a.len - 8), load8(b.ptr + b.len - 8));
+    return is_same8(load_u64(a.ptr + a.len - 8), load_u64(b.ptr + b.len - 8));
 }
 #endif
 

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/base_load.h"
 #include "http/http_fields.h"
 #include "http/http_lines.h"
 #include "http/http_lines_loop.h"
@@ -70,22 +71,15 @@ static COLD enum http_parse bad_version(const char *buf, size_t stop, size_t off
     return bad(fault, HTTP_FAULT_BAD_VERSION, off);
 }
 
-static inline uint64_t load64(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, 8);
-    return word;
-}
-
 /* 0 or 1 for the minor version at buf + off, -1 when it is another version or not all there. */
 static inline int version_minor(const char *buf, size_t stop, size_t off)
 {
     if (stop - off < 8)
         return -1;
-    uint64_t word = load64(buf + off);
-    if (word == load64("HTTP/1.1"))
+    uint64_t word = load_u64(buf + off);
+    if (word == load_u64("HTTP/1.1"))
         return 1;
-    return word == load64("HTTP/1.0") ? 0 : -1;
+    return word == load_u64("HTTP/1.0") ? 0 : -1;
 }
 
 static inline bool is_crlf(const char *at)

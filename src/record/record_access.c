@@ -4,6 +4,7 @@
  * exchange comes through here. */
 #include "record/record.h"
 
+#include "base/base_load.h"
 #include "record/record_query.h"
 #include "record/record_run.h"
 
@@ -55,7 +56,7 @@ static inline char *put_short(char *out, struct span text)
 {
     if (text.len < 8 || text.len > 16)
         return fmt_span(out, text);
-    uint64_t first = fmt_json_load8(text.ptr), last = fmt_json_load8(text.ptr + text.len - 8);
+    uint64_t first = load_u64(text.ptr), last = load_u64(text.ptr + text.len - 8);
     memcpy(out, &first, 8);
     memcpy(out + text.len - 8, &last, 8);
     return out + text.len;

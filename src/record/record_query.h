@@ -5,6 +5,7 @@
 #define SLUICE_RECORD_RECORD_QUERY_H
 
 #include "base/base_fmt_json.h"
+#include "base/base_load.h"
 
 /* What the longer texts may take at most, escapes included: one of them must not push out the rest. */
 #define PATH_MAX_BYTES  2048
@@ -35,7 +36,7 @@ static inline const char *find_either(const char *next, const char *end, char ot
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
     for (; end - next >= 8; next += 8) {
-        uint64_t word = fmt_json_load8(next);
+        uint64_t word = load_u64(next);
         uint64_t one = word ^ ones * '&', two = word ^ ones * (unsigned char)other;
         /* A borrow can only make a hit behind a real one. */
         uint64_t hits = (((one - ones) & ~one) | ((two - ones) & ~two)) & tops;

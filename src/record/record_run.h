@@ -4,6 +4,7 @@
 #define SLUICE_RECORD_RECORD_RUN_H
 
 #include "base/base_fmt_json.h"
+#include "base/base_load.h"
 #include "record/record_memo.h"
 
 /* Does the kept text at `at` begin with this one?  Reads 16 bytes behind `at` at most where the value is shorter:
@@ -14,11 +15,11 @@ static inline __attribute__((always_inline)) bool record_run_has(const char *at,
     if (len > 16)
         return memcmp(at, text.ptr, len) == 0;
     if (len >= 8)
-        return ((fmt_json_load8(at) ^ fmt_json_load8(text.ptr)) |
-                (fmt_json_load8(at + len - 8) ^ fmt_json_load8(text.ptr + len - 8))) == 0;
+        return ((load_u64(at) ^ load_u64(text.ptr)) |
+                (load_u64(at + len - 8) ^ load_u64(text.ptr + len - 8))) == 0;
     if (len >= 4)
-        return ((fmt_json_load4(at) ^ fmt_json_load4(text.ptr)) |
-                (fmt_json_load4(at + len - 4) ^ fmt_json_load4(text.ptr + len - 4))) == 0;
+        return ((load_u32(at) ^ load_u32(text.ptr)) |
+                (load_u32(at + len - 4) ^ load_u32(text.ptr + len - 4))) == 0;
     return len == 0 || (at[0] == text.ptr[0] && at[len / 2] == text.ptr[len / 2] &&
                         at[len - 1] == text.ptr[len - 1]);
 }

@@ -11,6 +11,7 @@
 #ifndef SLUICE_RECORD_RECORD_USUAL_H
 #define SLUICE_RECORD_RECORD_USUAL_H
 
+#include "base/base_load.h"
 #include "record/record.h"
 #include "record/record_query.h"
 
@@ -88,9 +89,9 @@ record_frame_is(const struct record_frame *frame, const struct record_frame_made
     if (differ != 0)
         return false;
     if (server.len - 8 <= 8) /* most are, and a call costs more */
-        return ((fmt_json_load8(frame->server) ^ fmt_json_load8(server.ptr)) |
-                (fmt_json_load8(frame->server + server.len - 8) ^
-                 fmt_json_load8(server.ptr + server.len - 8))) == 0;
+        return ((load_u64(frame->server) ^ load_u64(server.ptr)) |
+                (load_u64(frame->server + server.len - 8) ^
+                 load_u64(server.ptr + server.len - 8))) == 0;
     return server.len == 0 || memcmp(frame->server, server.ptr, server.len) == 0;
 }
 

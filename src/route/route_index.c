@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/base_load.h"
+
 #define INDEX_FIRST_SLOTS 64u
 
 struct route_slot {
@@ -23,13 +25,10 @@ static inline uint64_t mix(uint64_t x)
 
 uint64_t route_index_hash(struct span text)
 {
-    uint64_t hash = text.len, word;
-    for (; text.len >= 8; text.ptr += 8, text.len -= 8) {
-        memcpy(&word, text.ptr, 8);
-        hash = mix(hash ^ word);
-    }
+    uint64_t hash = text.len, word = 0;
+    for (; text.len >= 8; text.ptr += 8, text.len -= 8)
+        hash = mix(hash ^ load_u64(text.ptr));
     if (text.len > 0) {
-        word = 0;
         memcpy(&word, text.ptr, text.len);
         hash = mix(hash ^ word);
     }

@@ -97,8 +97,8 @@ static void test_fold(void **state)
         const uint64_t *words = key;
         for (size_t at = 0; at < len; at += NH_FOLD_BLOCK, words += 4) {
             const char *from = text + (at + NH_FOLD_BLOCK < len ? at : len - NH_FOLD_BLOCK);
-            uint64_t a[2] = {nh_load8(from) ^ words[0], nh_load8(from + 8) ^ words[1]};
-            uint64_t b[2] = {nh_load8(from + 16) ^ words[2], nh_load8(from + 24) ^ words[3]};
+            uint64_t a[2] = {load_u64(from) ^ words[0], load_u64(from + 8) ^ words[1]};
+            uint64_t b[2] = {load_u64(from + 16) ^ words[2], load_u64(from + 24) ^ words[3]};
             add_product(a, b, want);
         }
         nh_bytes(&sum, text, len);

@@ -3,29 +3,16 @@
 #include "store/store_redis_query.h"
 
 #include "base/base_fmt.h"
+#include "store/store_redis_resp.h"
 
-#define LENGTH_MAX (1 + FMT_U64_MAX + 2) /* "$123\r\n" */
 #define COMMAND_MAX                                                                                \
-    (6 * (LENGTH_MAX + 2) + STORE_REDIS_PREFIX_MAX + 1 + STORE_REDIS_QUERY_KEY_MAX +               \
+    (6 * STORE_REDIS_RESP_TEXT_MAX(0) + STORE_REDIS_PREFIX_MAX + 1 + STORE_REDIS_QUERY_KEY_MAX +   \
      STORE_REDIS_QUERY_VALUE_MAX + FMT_U64_MAX + 8 + STORE_REDIS_QUERY_SCRIPT_MAX)
-
-static char *put_length(char *out, char kind, uint64_t length)
-{
-    *out++ = kind;
-    out = fmt_u64(out, length);
-    return FMT_LIT(out, "\r\n");
-}
-
-static char *put_bulk(char *out, struct span text)
-{
-    out = fmt_span(put_length(out, '$', text.len), text);
-    return FMT_LIT(out, "\r\n");
-}
 
 static char *put_key(char *out, const struct store_redis *redis, struct span key)
 {
     struct span prefix = redis->conf.prefix;
-    out = fmt_span(put_length(out, '$', prefix.len + 1 + key.len), prefix);
+    out = fmt_span(store_redis_resp_length(out, '$', prefix.len + 1 + key.len), prefix);
     *out++ = ':';
     out = fmt_span(out, key);
     return FMT_LIT(out, "\r\n");
@@ -49,17 +36,17 @@ enum err store_redis_query_write(struct store_redis_wire *wire, const struct sto
     if (script.len > STORE_REDIS_QUERY_SCRIPT_MAX || query->key.len > STORE_REDIS_QUERY_KEY_MAX ||
         query->value.len > STORE_REDIS_QUERY_VALUE_MAX)
         return ERR_LIMIT;
-    char *out = put_length(command, '*', verbs[query->verb].words);
-    out = put_bulk(out, verbs[query->verb].name);
+    char *out = store_redis_resp_length(command, '*', verbs[query->verb].words);
+    out = store_redis_resp_text(out, verbs[query->verb].name);
     if (is_eval)
-        out = put_bulk(put_bulk(out, script), SPAN("1"));
+        out = store_redis_resp_text(store_redis_resp_text(out, script), SPAN("1"));
     out = put_key(out, redis, query->key);
     if (query->verb != STORE_REDIS_GET)
-        out = put_bulk(out, query->value);
+        out = store_redis_resp_text(out, query->value);
     if (query->verb == STORE_REDIS_SET) {
-        out = put_bulk(out, SPAN("EX"));
-        out =
-            put_bulk(out, (struct span){number, (size_t)(fmt_u64(number, query->ttl_s) - number)});
+        out = store_redis_resp_text(out, SPAN("EX"));
+        out = store_redis_resp_text(
+            out, (struct span){number, (size_t)(fmt_u64(number, query->ttl_s) - number)});
     }
     return store_redis_wire_add(wire, (struct span){command, (size_t)(out - command)});
 }

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "base/base_fmt.h"
+#include "store/store_redis_resp.h"
 
 #define SIZE_FIRST 16384
-#define LENGTH_MAX (1 + FMT_U64_MAX + 2) /* "$123\r\n" */
 #define KEY_MAX                                                                                    \
-    (LENGTH_MAX + STORE_REDIS_PREFIX_MAX + 5 + STORE_REDIS_KEY_TEXT_BYTES + 2 + LENGTH_MAX +       \
-     STORE_REDIS_CLAIM_BYTES_MAX + 2)
+    (STORE_REDIS_RESP_TEXT_MAX(STORE_REDIS_PREFIX_MAX + 5 + STORE_REDIS_KEY_TEXT_BYTES) +          \
+     STORE_REDIS_RESP_TEXT_MAX(STORE_REDIS_CLAIM_BYTES_MAX))
 _Static_assert(STORE_REDIS_KEYS_MAX < 10, "put_call writes the number of keys as one digit");
 
 #define CALL_MAX 128 /* "*19\r\n$7\r\nEVALSHA\r\n", the hash, the number of keys */
@@ -67,29 +67,16 @@ enum err store_redis_wire_add(struct store_redis_wire *wire, struct span bytes)
     return ERR_OK;
 }
 
-static char *put_length(char *out, char kind, uint64_t length)
-{
-    *out++ = kind;
-    out = fmt_u64(out, length);
-    return FMT_LIT(out, "\r\n");
-}
-
-static char *put_bulk(char *out, struct span text)
-{
-    out = fmt_span(put_length(out, '$', text.len), text);
-    return FMT_LIT(out, "\r\n");
-}
-
 /* All up to the keys. */
 static char *put_call(char *out, bool is_whole, struct span script, const char *sha, unsigned keys,
                       unsigned arguments)
 {
-    out = put_length(out, '*', 3 + keys + arguments);
+    out = store_redis_resp_length(out, '*', 3 + keys + arguments);
     if (is_whole) {
-        out = put_bulk(FMT_LIT(out, "$4\r\nEVAL\r\n"), script);
+        out = store_redis_resp_text(FMT_LIT(out, "$4\r\nEVAL\r\n"), script);
     } else {
         out = FMT_LIT(out, "$7\r\nEVALSHA\r\n");
-        out = put_bulk(out, (struct span){sha, STORE_REDIS_SHA_BYTES});
+        out = store_redis_resp_text(out, (struct span){sha, STORE_REDIS_SHA_BYTES});
     }
     out = FMT_LIT(out, "$1\r\n");
     *out++ = (char)('0' + keys);
@@ -112,7 +99,7 @@ enum err store_redis_wire_charge(struct store_redis_wire *wire, const struct sto
         out = FMT_LIT(out, "}\r\n");
     }
     for (unsigned i = 0; i < count; i++) {
-        out = put_length(out, '$', store_redis_claim_bytes(&claims[i]));
+        out = store_redis_resp_length(out, '$', store_redis_claim_bytes(&claims[i]));
         out = store_redis_claim_write(out, &claims[i], server->epoch);
         out = FMT_LIT(out, "\r\n");
     }
@@ -123,7 +110,7 @@ enum err store_redis_wire_charge(struct store_redis_wire *wire, const struct sto
 static char *put_name(char *out, const struct store_redis *redis, struct span suffix)
 {
     struct span prefix = redis->conf.prefix;
-    out = put_length(out, '$', prefix.len + suffix.len);
+    out = store_redis_resp_length(out, '$', prefix.len + suffix.len);
     out = fmt_span(fmt_span(out, prefix), suffix);
     return FMT_LIT(out, "\r\n");
 }
@@ -133,15 +120,16 @@ enum err store_redis_wire_beat(struct store_redis_wire *wire, const struct store
 {
     struct span script = is_whole ? span_of(STORE_REDIS_BEAT_LUA) : SPAN_NONE;
     struct span fingerprint = redis->conf.secret_fingerprint;
-    size_t bytes = CALL_MAX + script.len + 2 * KEY_MAX + redis->name.len + fingerprint.len +
-                   2 * (LENGTH_MAX + 2);
+    size_t bytes = CALL_MAX + script.len + 2 * KEY_MAX +
+                   STORE_REDIS_RESP_TEXT_MAX(redis->name.len) +
+                   STORE_REDIS_RESP_TEXT_MAX(fingerprint.len);
     if (reserve(wire, bytes) != ERR_OK)
         return ERR_NOMEM;
     char *out = put_call(wire->bytes + wire->end, is_whole, script, server->beat_sha, 2, 2);
     out = put_name(out, redis, SPAN(STORE_REDIS_PROXIES_KEY));
     out = put_name(out, redis, SPAN(STORE_REDIS_SECRET_KEY));
-    out = put_bulk(out, redis->name);
-    out = put_bulk(out, fingerprint);
+    out = store_redis_resp_text(out, redis->name);
+    out = store_redis_resp_text(out, fingerprint);
     wire->end = (size_t)(out - wire->bytes);
     return ERR_OK;
 }
@@ -159,7 +147,7 @@ enum err store_redis_wire_slots(struct store_redis_wire *wire, const struct stor
     char *out = put_call(wire->bytes + wire->end, is_whole, script, server->slots_sha, 1, 1);
     *fmt_base64url(key + 4, claim->key, sizeof(claim->key)) = '}';
     out = put_name(out, redis, (struct span){key, sizeof(key)});
-    out = put_length(out, '$', STORE_REDIS_SLOTS_CLAIM_BYTES);
+    out = store_redis_resp_length(out, '$', STORE_REDIS_SLOTS_CLAIM_BYTES);
     out = FMT_LIT(store_redis_slots_write(out, claim), "\r\n");
     wire->end = (size_t)(out - wire->bytes);
     return ERR_OK;
@@ -173,7 +161,7 @@ enum err store_redis_wire_publish(struct store_redis_wire *wire, const struct st
         return ERR_NOMEM;
     char *out = FMT_LIT(wire->bytes + wire->end, "*3\r\n$7\r\nPUBLISH\r\n");
     out = put_name(out, redis, SPAN(":recall"));
-    out = put_length(out, '$', STORE_REDIS_KEY_TEXT_BYTES + 1 + sender.len);
+    out = store_redis_resp_length(out, '$', STORE_REDIS_KEY_TEXT_BYTES + 1 + sender.len);
     out = fmt_base64url(out, key, 16);
     *out++ = is_lost ? STORE_REDIS_SAYS_LOST : STORE_REDIS_SAYS_RECALL;
     out = FMT_LIT(fmt_span(out, sender), "\r\n");

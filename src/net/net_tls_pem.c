@@ -3,14 +3,8 @@
  * Gives: what is wrong with the text as a sentence.  Never asks anybody for a password. */
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <string.h>
 
-#include "base/base_fmt.h"
 #include "net/net_tls_private.h"
-#include "net/net_tls_server.h"
-
-#define SOON_S (14 * 86400)
 
 void net_tls_set_up(SSL_CTX *context, bool is_1_3)
 {
@@ -22,7 +16,7 @@ void net_tls_set_up(SSL_CTX *context, bool is_1_3)
     net_tls_limit_chatter(context);
 }
 
-static BIO *pem_open(struct span text)
+BIO *net_tls_pem_open(struct span text)
 {
     ERR_clear_error();
     return BIO_new_mem_buf(text.ptr, text.len > INT32_MAX ? INT32_MAX : (int)text.len);
@@ -40,7 +34,7 @@ static int pem_no_password(char *buf, int size, int for_writing, void *arg)
     return -1;
 }
 
-static X509 *pem_next(BIO *bio)
+X509 *net_tls_pem_next(BIO *bio)
 {
     return PEM_read_bio_X509(bio, NULL, pem_no_password, NULL);
 }
@@ -56,11 +50,11 @@ static bool pem_is_at_end(void)
 
 const char *net_tls_take_authorities(X509_STORE *store, struct span pem)
 {
-    BIO *bio = pem_open(pem);
+    BIO *bio = net_tls_pem_open(pem);
     X509 *certificate;
     unsigned count = 0;
     bool is_good = bio != NULL;
-    while (is_good && (certificate = pem_next(bio)) != NULL) {
+    while (is_good && (certificate = net_tls_pem_next(bio)) != NULL) {
         is_good = X509_STORE_add_cert(store, certificate) == 1;
         X509_free(certificate);
         count++;
@@ -73,10 +67,10 @@ const char *net_tls_take_authorities(X509_STORE *store, struct span pem)
 
 bool net_tls_list_authorities(STACK_OF(X509_NAME) * names, struct span pem)
 {
-    BIO *bio = pem_open(pem);
+    BIO *bio = net_tls_pem_open(pem);
     X509 *certificate;
     bool is_good = bio != NULL;
-    while (is_good && (certificate = pem_next(bio)) != NULL) {
+    while (is_good && (certificate = net_tls_pem_next(bio)) != NULL) {
         X509_NAME *name = X509_NAME_dup(X509_get_subject_name(certificate));
         X509_free(certificate);
         is_good = name != NULL && sk_X509_NAME_push(names, name) != 0;
@@ -99,15 +93,15 @@ const char *net_tls_take_certificate(SSL_CTX *context, struct span pem)
 {
     static const char malformed[] =
         "not a certificate in PEM (\"-----BEGIN CERTIFICATE-----\") with its chain behind it";
-    BIO *bio = pem_open(pem);
-    X509 *certificate = bio == NULL ? NULL : pem_next(bio);
+    BIO *bio = net_tls_pem_open(pem);
+    X509 *certificate = bio == NULL ? NULL : net_tls_pem_next(bio);
     const char *fault = certificate == NULL ? malformed : NULL;
     if (fault == NULL && SSL_CTX_use_certificate(context, certificate) != 1)
         fault = pem_reason("it is not accepted"); /* a key that is too short, say */
     X509_free(certificate);
     if (fault == NULL)
         SSL_CTX_clear_chain_certs(context);
-    while (fault == NULL && (certificate = pem_next(bio)) != NULL) {
+    while (fault == NULL && (certificate = net_tls_pem_next(bio)) != NULL) {
         if (SSL_CTX_add1_chain_cert(context, certificate) != 1)
             fault = pem_reason("a certificate of its chain is not accepted");
         X509_free(certificate);
@@ -122,7 +116,7 @@ const char *net_tls_take_certificate(SSL_CTX *context, struct span pem)
 const char *net_tls_take_key(SSL_CTX *context, struct span pem)
 {
     bool was_asked = false;
-    BIO *bio = pem_open(pem);
+    BIO *bio = net_tls_pem_open(pem);
     EVP_PKEY *key =
         bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, &was_asked);
     bool is_ours = key != NULL && SSL_CTX_use_PrivateKey(context, key) == 1 &&
@@ -135,80 +129,4 @@ const char *net_tls_take_key(SSL_CTX *context, struct span pem)
     if (key == NULL)
         return "not a private key in PEM (\"-----BEGIN PRIVATE KEY-----\")";
     return is_ours ? NULL : "it is not the key of the certificate that comes first in the file";
-}
-
-/* ---- judging ---- */
-
-static void pem_write_date(const ASN1_TIME *time, char date[16])
-{
-    struct tm tm;
-    char *at = date;
-    *at = '\0';
-    if (ASN1_TIME_to_tm(time, &tm) != 1)
-        return;
-    at = fmt_u64(at, (uint64_t)tm.tm_year + 1900);
-    *at++ = '-';
-    *at++ = (char)('0' + (tm.tm_mon + 1) / 10);
-    *at++ = (char)('0' + (tm.tm_mon + 1) % 10);
-    *at++ = '-';
-    *at++ = (char)('0' + tm.tm_mday / 10);
-    *at++ = (char)('0' + tm.tm_mday % 10);
-    *at = '\0';
-}
-
-/* From one to the other; they are far less than 2^31 days apart. */
-static int64_t pem_seconds_between(const ASN1_TIME *from, const ASN1_TIME *to)
-{
-    int days = 0, seconds = 0;
-    return ASN1_TIME_diff(&days, &seconds, from, to) == 1 ? (int64_t)days * 86400 + seconds : 0;
-}
-
-static enum net_tls_age pem_age(const X509 *certificate, const ASN1_TIME *now, char date[16])
-{
-    const ASN1_TIME *begin = X509_get0_notBefore(certificate),
-                    *end = X509_get0_notAfter(certificate);
-    int64_t left_s = pem_seconds_between(now, end);
-    int64_t soon_s = pem_seconds_between(begin, end) / 5;
-    if (pem_seconds_between(begin, now) < 0) {
-        pem_write_date(begin, date);
-        return NET_TLS_AGE_EARLY;
-    }
-    pem_write_date(end, date);
-    if (left_s <= 0)
-        return NET_TLS_AGE_EXPIRED;
-    return left_s < (soon_s < SOON_S ? soon_s : SOON_S) ? NET_TLS_AGE_SOON : NET_TLS_AGE_GOOD;
-}
-
-enum net_tls_age net_tls_certificate_age(struct span certificate, uint64_t now_s, char date[16])
-{
-    BIO *bio = pem_open(certificate);
-    X509 *first = bio == NULL ? NULL : pem_next(bio);
-    ASN1_TIME *now = ASN1_TIME_set(NULL, (time_t)now_s);
-    enum net_tls_age age = NET_TLS_AGE_GOOD;
-    *date = '\0';
-    if (first != NULL && now != NULL)
-        age = pem_age(first, now, date);
-    ASN1_TIME_free(now);
-    X509_free(first);
-    BIO_free(bio);
-    ERR_clear_error();
-    return age;
-}
-
-bool net_tls_chain_is_ordered(struct span certificate, unsigned *index)
-{
-    BIO *bio = pem_open(certificate);
-    X509 *below = bio == NULL ? NULL : pem_next(bio), *next;
-    bool is_ordered = true;
-    *index = 0;
-    while (is_ordered && below != NULL && (next = pem_next(bio)) != NULL) {
-        ++*index;
-        is_ordered = X509_check_issued(next, below) == X509_V_OK;
-        X509_free(below);
-        below = next;
-    }
-    X509_free(below);
-    BIO_free(bio);
-    ERR_clear_error();
-    return is_ordered;
 }

@@ -84,6 +84,9 @@ SSL *net_tls_server_ssl(const struct net_tls_server *server, struct net_stream *
 
 /* ---- net_tls_pem.c ---- */
 
+/* The certificates of a text, one after the other; NULL: no memory; no other, or none that can be read. */
+BIO *net_tls_pem_open(struct span text);
+X509 *net_tls_pem_next(BIO *bio);
 /* The modes and options that every context has. */
 void net_tls_set_up(SSL_CTX *context, bool is_1_3);
 /* NULL, or what is wrong with it. */

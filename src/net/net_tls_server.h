@@ -62,24 +62,10 @@ void net_tls_server_free(struct net_tls_server *server); /* one reference; NULL 
 MUST_USE enum err net_tls_serve(struct net_stream *stream, struct net_tls_server *server,
                                 const struct net_tls_tickets *tickets);
 
-/* ---- certificates, for those who check a configuration ---- */
+/* ---- for those who check a configuration ---- */
 
-enum net_tls_age {
-    NET_TLS_AGE_GOOD,
-    NET_TLS_AGE_SOON,    /* it expires within 14 days, or within the last fifth of a short life */
-    NET_TLS_AGE_EXPIRED, /* it has expired */
-    NET_TLS_AGE_EARLY,   /* it is not valid yet */
-};
-
-/* Of the certificate that comes first; `date` is the day that matters ("2026-11-28").  now_s: wall clock. */
-enum net_tls_age net_tls_certificate_age(struct span certificate, uint64_t now_s, char date[16]);
-
-/* Does each certificate of the chain stand behind the one that it has signed?  False: the one at *index does not
- * belong there (0 is the first). */
-bool net_tls_chain_is_ordered(struct span certificate, unsigned *index);
-
-/* Does a client that knows of no name get this pair?  Names that another pair before it has as well are not its own.
- * The number of names for which the pair of this index is taken, beside being the first. */
+/* For how many names the pair of this index is taken.  A name that a pair before it has as well is not its own; 0: nobody gets
+ * it, unless it is the first. */
 unsigned net_tls_server_names(const struct net_tls_server *server, unsigned pair);
 
 /* The first cipher of the list that has no forward secrecy, is no AEAD or proves nobody; NULL when all are good. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/base_clock.h"
+#include "net/net_tls_certificate.h"
 #include "plan/plan_draft.h"
 
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt" /* of Debian's ca-certificates */
@@ -42,7 +43,7 @@ static void judge_age(struct plan_work *work, const struct config_node *node, st
 static void judge_chain(struct plan_work *work, const struct config_node *node, struct span pem)
 {
     unsigned index;
-    if (!net_tls_chain_is_ordered(pem, &index))
+    if (!net_tls_certificate_is_ordered(pem, &index))
         config_error(work->load->doc, node,
                      "the chain is out of order: certificate %u in the file has not signed "
                      "certificate %u",

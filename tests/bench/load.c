@@ -8,8 +8,6 @@
  * all that wait.  Requests that were begun are waited for: a proxy has answered exactly what it was asked. */
 #include <errno.h>
 #include <math.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,10 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "loopback.h"
 
 #define READ_BYTES     65536
 #define HEAD_MAX       8192
@@ -149,16 +146,13 @@ static void write_digits(char digits[MARK_DIGITS], uint64_t value)
 
 static void open_conn(struct conn *conn)
 {
-    int one = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((unsigned short)load.plan.port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = loopback_address(load.plan.port);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET | EPOLLRDHUP,
                                 .data.ptr = conn};
     conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (conn->fd < 0)
         fail("socket: %s", strerror(errno));
-    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    loopback_no_delay(conn->fd);
     if (connect(conn->fd, (struct sockaddr *)&address, sizeof(address)) && errno != EINPROGRESS)
         fail("connect: %s", strerror(errno));
     if (epoll_ctl(load.epoll, EPOLL_CTL_ADD, conn->fd, &event))

@@ -4,14 +4,11 @@
  * Not a proxy: a write that does not go at once ends the pair.
  * usage: relay PORT SERVER_PORT */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "loopback.h"
 
 #define PAIRS_MAX  65536
 #define READ_BYTES 65536
@@ -19,36 +16,16 @@
 /* The other side of a connection, by descriptor; 0: none. */
 static int other[PAIRS_MAX];
 
-static struct sockaddr_in loopback(int port)
-{
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons((unsigned short)port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
-static int listen_on(int port)
-{
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = loopback(port);
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 4096))
-        return -1;
-    return fd;
-}
-
 static int watch(int epoll, int fd)
 {
-    int one = 1;
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.fd = fd};
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    loopback_no_delay(fd);
     return fd < PAIRS_MAX ? epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) : -1;
 }
 
 static void accept_pair(int epoll, int listener, int server_port)
 {
-    struct sockaddr_in address = loopback(server_port);
+    struct sockaddr_in address = loopback_address(server_port);
     int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (client < 0 || server < 0 || connect(server, (struct sockaddr *)&address, sizeof(address)) ||
@@ -90,9 +67,8 @@ int main(int argc, char **argv)
         return 2;
     }
     int server_port = (int)strtol(argv[2], NULL, 10);
-    int listener = listen_on((int)strtol(argv[1], NULL, 10)), epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-    if (listener < 0 || epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event)) {
+    int epoll, listener = loopback_listen((int)strtol(argv[1], NULL, 10), 0, &epoll);
+    if (listener < 0) {
         fprintf(stderr, "relay: %s\n", strerror(errno));
         return 1;
     }

@@ -4,14 +4,11 @@
  * end of heads, and is told how many bytes of body stand behind each of them.
  * usage: upstream PORT [BODY_BYTES [REQUEST_BODY_BYTES]] */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "loopback.h"
 
 #define CONNECTIONS_MAX 65536
 #define READ_BYTES      65536
@@ -104,23 +101,6 @@ static int serve(int fd, const struct answer *answer)
     return 0;
 }
 
-static int listen_on(int port)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    int one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((unsigned short)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 4096)) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
 static void accept_one(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -132,8 +112,7 @@ static void accept_one(int epoll, int listener)
     }
     seen[fd] = 0;
     body_left[fd] = 0;
-    int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    loopback_no_delay(fd);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
         close(fd);
@@ -149,10 +128,8 @@ int main(int argc, char **argv)
         return 2;
     }
     struct answer answer;
-    int listener = listen_on(port), epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-    if (listener < 0 || epoll < 0 || answer_init(&answer, (size_t)body_bytes) ||
-        epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event)) {
+    int epoll, listener = loopback_listen(port, 0, &epoll);
+    if (listener < 0 || answer_init(&answer, (size_t)body_bytes)) {
         fprintf(stderr, "upstream: port %d: %s\n", port, strerror(errno));
         return 1;
     }

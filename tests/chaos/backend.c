@@ -4,15 +4,11 @@
  * the bodies of requests and says so: "X-Received: N", or "X-Received: broken".  Not a web server.
  * usage: backend PORT */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "../bench/loopback.h"
 #include "message.h"
 
 #define CONNECTIONS_MAX 16384
@@ -106,26 +102,9 @@ static int serve(struct link *link)
     }
 }
 
-static int listen_on(int port)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    int one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((unsigned short)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 4096)) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
 static void accept_all(struct link **links, int epoll, int listener)
 {
-    int fd, one = 1;
+    int fd;
     while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
         struct link *link = fd < CONNECTIONS_MAX ? calloc(1, sizeof(*link)) : NULL;
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.fd = fd};
@@ -136,7 +115,7 @@ static void accept_all(struct link **links, int epoll, int listener)
         }
         link->fd = fd;
         message_begin(&link->request);
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        loopback_no_delay(fd);
         links[fd] = link;
     }
 }
@@ -149,9 +128,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: backend PORT\n");
         return 2;
     }
-    int listener = listen_on(port), epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-    if (listener < 0 || epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event)) {
+    int epoll, listener = loopback_listen(port, SOCK_NONBLOCK, &epoll);
+    if (listener < 0) {
         fprintf(stderr, "backend: port %d: %s\n", port, strerror(errno));
         return 1;
     }

@@ -11,16 +11,12 @@
 #include "load.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "../bench/loopback.h"
 #include "message.h"
 
 #define READ_BYTES   65536
@@ -163,17 +159,14 @@ static void give_up(struct load *load, struct conn *conn)
 
 static void connect_conn(struct load *load, struct conn *conn)
 {
-    int one = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((unsigned short)conn->port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = loopback_address(conn->port);
     conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = conn};
     if (conn->fd < 0 || epoll_ctl(load->epoll, EPOLL_CTL_ADD, conn->fd, &event)) {
         perror("load: socket");
         exit(1);
     }
-    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    loopback_no_delay(conn->fd);
     conn->state = CONN_CONNECTING;
     conn->nth = 0;
     conn->sent_us = clock_us(CLOCK_REALTIME);

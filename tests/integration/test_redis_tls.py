@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS to Redis: who is believed, what is said of who is not, and that no handshake holds anybody up."""
 import json
+import pathlib
 import socket
 import threading
 import time
 
 import pytest
-from harness.certificates import Authority
 from harness.configs import forward
 from harness.redis_fleet import ClusterFleet, SentinelFleet
 from harness.redis_server import RedisServer
 from harness.redis_tls import Tls, TlsServer
+from harness.tls import Authority
 from harness.waiting import wait_for
 
 USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
-HERE = ["IP:127.0.0.1", "DNS:localhost"]
+HERE = ["127.0.0.1", "localhost"]
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def serve(world, authority):
     """serve(names, clients=...): a server whose certificate is for those names."""
 
     def make(names=None, *, pair=None, clients=False, options=()):
-        server = TlsServer(world.folder / f"redis{len(world.redises)}", Tls(authority, pair or authority.sign("server", names or HERE), clients), *options)
+        server = TlsServer(world.folder / f"redis{len(world.redises)}", Tls(authority, pair or authority.issue(*(names or HERE), stem="server"), clients), *options)
         world.redises.append(server)
         return server
 
@@ -58,7 +59,7 @@ def wait_until_counting(connect, proxy):
 
 
 def ca_of(authority, **more):
-    return {"ca": str(authority.ca), **more}
+    return {"ca": authority.file, **more}
 
 
 def wait_for_sentence(proxy, sentence):
@@ -87,26 +88,26 @@ def test_a_recall_comes_over_tls(start, upstream, connect, serve, authority):
 
 
 def test_a_name_is_verified(start, upstream, connect, serve, authority):
-    server = serve(["DNS:localhost"])
+    server = serve(["localhost"])
     proxy = start(config_of(upstream(), store(f"localhost:{server.port}", ca_of(authority))))
     wait_until_counting(connect, proxy)
 
 
 def test_another_name_may_be_stated(start, upstream, connect, serve, authority):
-    server = serve(["DNS:redis.example"])
+    server = serve(["redis.example"])
     proxy = start(config_of(upstream(), store(server.address, ca_of(authority, server_name="redis.example"))))
     wait_until_counting(connect, proxy)
 
 
 def test_a_certificate_of_ours_is_shown(start, upstream, connect, serve, authority):
     server = serve(clients=True)
-    certificate, key = authority.sign("proxy", ["DNS:proxy"])
-    proxy = start(config_of(upstream(), store(server.address, ca_of(authority, certificate=str(certificate), key=str(key)))))
+    ours = authority.issue("proxy")
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority, **ours.config))))
     wait_until_counting(connect, proxy)
 
 
 def test_unverified_on_demand(start, upstream, connect, serve):
-    server = serve(["DNS:redis.example"])
+    server = serve(["redis.example"])
     proxy = start(config_of(upstream(), store(server.address, {"verify": False})))
     wait_until_counting(connect, proxy)
 
@@ -142,9 +143,9 @@ def test_large_commands_and_scripts_pass(start, upstream, connect, serve, author
 # ---- who is not, and what is said of it ----
 
 CASES = {
-    "wrong authority": ("none of the authorities", lambda s, a, other: {"ca": str(other.ca)}, {}),
+    "wrong authority": ("none of the authorities", lambda s, a, other: {"ca": other.file}, {}),
     "system's authorities": ("none of the authorities", lambda s, a, other: {}, {}),
-    "another name": ('its certificate is not for "127.0.0.1": give a name that stands in it as "server_name"', lambda s, a, other: ca_of(a), {"names": ["DNS:redis.example"]}),
+    "another name": ('its certificate is not for "127.0.0.1": give a name that stands in it as "server_name"', lambda s, a, other: ca_of(a), {"names": ["redis.example"]}),
     "another stated name": ('its certificate is not for "other.example"', lambda s, a, other: ca_of(a, server_name="other.example"), {}),
     "no certificate of ours": ('it wants a certificate of ours: give "certificate" and "key"', lambda s, a, other: ca_of(a), {"clients": True}),
     "old version": ("it has no version of TLS in common with us", lambda s, a, other: ca_of(a, min_version="1.3"), {"options": ["--tls-protocols", "TLSv1.2"]}),
@@ -164,8 +165,8 @@ def test_what_is_not_believed(start, upstream, connect, world, serve, authority,
 
 @pytest.mark.parametrize("kind", ["expired", "not yet"])
 def test_out_of_its_time(start, upstream, connect, serve, authority, kind):
-    begins, ends = ("20200101000000Z", "20210101000000Z") if kind == "expired" else ("20480101000000Z", "20490101000000Z")
-    server = serve(pair=authority.sign("server", HERE, begins=begins, ends=ends))
+    since, days = (-400, -30) if kind == "expired" else (30, 400)
+    server = serve(pair=authority.issue(*HERE, stem="server", since=since, days=days))
     proxy = start(config_of(upstream(), store(server.address, ca_of(authority))))
     wait_for_sentence(proxy, "has expired" if kind == "expired" else "is not valid yet: is a clock wrong?")
     assert ask(connect(proxy)).status == 503
@@ -173,8 +174,8 @@ def test_out_of_its_time(start, upstream, connect, serve, authority, kind):
 
 def test_a_certificate_of_ours_that_nobody_trusts(start, upstream, connect, world, serve, authority):
     server = serve(clients=True)
-    certificate, key = Authority(world.folder / "other", "other").sign("proxy", ["DNS:proxy"])
-    proxy = start(config_of(upstream(), store(server.address, ca_of(authority, certificate=str(certificate), key=str(key)))))
+    ours = Authority(world.folder / "other", "other").issue("proxy")
+    proxy = start(config_of(upstream(), store(server.address, ca_of(authority, **ours.config))))
     wait_for_sentence(proxy, "it does not accept our certificate: see its own list of authorities")
     assert ask(connect(proxy)).status == 503
 
@@ -249,7 +250,7 @@ def test_what_is_no_handshake(start, upstream, connect, world, authority, say):
 
 
 def test_the_second_server_when_the_first_is_not_believed(start, upstream, connect, world, serve, authority):
-    false = TlsServer(world.folder / "false", Tls(authority, Authority(world.folder / "other", "other").sign("server", HERE)))
+    false = TlsServer(world.folder / "false", Tls(authority, Authority(world.folder / "other", "other").issue(*HERE, stem="server")))
     world.redises.append(false)
     server = serve()
     made = store(server.address, ca_of(authority))
@@ -284,7 +285,7 @@ def test_a_server_that_stands_still(start, upstream, connect, serve, authority):
 # ---- several servers ----
 
 def test_sentinel(start, upstream, connect, world, authority):
-    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)))
+    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.issue(*HERE, stem="server")))
     world.redises.extend(fleet.sentinels + fleet.servers)
     made = store(fleet.addresses[0], ca_of(authority), topology="sentinel", master=fleet.NAME)
     proxy = start(config_of(upstream(), {**made, "servers": fleet.addresses}))
@@ -295,7 +296,7 @@ def test_sentinel(start, upstream, connect, world, authority):
 
 
 def test_plain_sentinels(start, upstream, connect, world, authority):
-    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)), plain_sentinels=True)
+    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.issue(*HERE, stem="server")), plain_sentinels=True)
     world.redises.extend(fleet.sentinels + fleet.servers)
     made = store(fleet.addresses[0], ca_of(authority, sentinels=False), topology="sentinel", master=fleet.NAME)
     proxy = start(config_of(upstream(), {**made, "servers": fleet.addresses}))
@@ -303,7 +304,7 @@ def test_plain_sentinels(start, upstream, connect, world, authority):
 
 
 def test_cluster(start, upstream, connect, world, authority):
-    fleet = ClusterFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)))
+    fleet = ClusterFleet(world.folder, tls=Tls(authority, authority.issue(*HERE, stem="server")))
     world.redises.extend(fleet.nodes)
     proxy = start(config_of(upstream(), store(fleet.nodes[0].address, ca_of(authority), topology="cluster")))
     wait_until_counting(connect, proxy)
@@ -325,28 +326,27 @@ def check(verb, world, tls, **more):
 
 
 def test_files_are_checked(verb, world, authority):
-    certificate, key = authority.sign("proxy", ["DNS:proxy"])
-    other_key = authority.sign("other", ["DNS:proxy"])[1]
-    secret_key = authority.sign("sealed", ["DNS:proxy"], encrypted=True)
+    ours = authority.issue("proxy")
+    other, sealed = authority.issue("proxy", stem="other"), authority.issue("proxy", stem="sealed", password=b"open")
     (world.folder / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", encoding="ascii")
-    (world.folder / "ca.pem").write_bytes(authority.ca.read_bytes())
-    ours = {"certificate": str(certificate), "key": str(key)}
-    good = [{}, {"ca": "ca.pem"}, ca_of(authority, **ours), {"min_version": "1.3", "sentinels": False, "server_name": "a.example"}]
+    (world.folder / "ca.pem").write_bytes(pathlib.Path(authority.file).read_bytes())
+    good = [{}, {"ca": "ca.pem"}, ca_of(authority, **ours.config), {"min_version": "1.3", "sentinels": False, "server_name": "a.example"}]
     for tls in good:
-        assert check(verb, world, tls) == (0, check(verb, world, tls)[1]), tls
+        code, text = check(verb, world, tls)
+        assert code == 0, (tls, text)
     bad = [
         ({"ca": "nowhere.pem"}, '/store/tls/ca: the file "nowhere.pem" cannot be read: '),
         ({"ca": "broken.pem"}, "/store/tls/ca: not certificates in PEM"),
-        ({"ca": str(key)}, "/store/tls/ca: not certificates in PEM"),
+        ({"ca": ours.key}, "/store/tls/ca: not certificates in PEM"),
         ({"ca": ""}, "/store/tls/ca: must not be empty"),
         ({"ca": 5}, "/store/tls/ca: expected a string"),
         ({"ca": "ca.pem", "verify": False}, '/store/tls/ca: nobody looks at it with "verify": false'),
-        ({"certificate": str(certificate)}, '/store/tls: "key" is missing'),
-        ({"key": str(key)}, '/store/tls: "certificate" is missing'),
-        ({"certificate": str(key), "key": str(key)}, "/store/tls/certificate: not a certificate in PEM"),
-        ({"certificate": str(certificate), "key": str(certificate)}, "/store/tls/key: not a private key in PEM"),
-        ({"certificate": str(certificate), "key": str(other_key)}, "/store/tls/key: it is not the key of the certificate"),
-        ({"certificate": str(secret_key[0]), "key": str(secret_key[1])}, "/store/tls/key: the key is encrypted"),
+        ({"certificate": ours.certificate}, '/store/tls: "key" is missing'),
+        ({"key": ours.key}, '/store/tls: "certificate" is missing'),
+        ({"certificate": ours.key, "key": ours.key}, "/store/tls/certificate: not a certificate in PEM"),
+        ({"certificate": ours.certificate, "key": ours.certificate}, "/store/tls/key: not a private key in PEM"),
+        ({"certificate": ours.certificate, "key": other.key}, "/store/tls/key: it is not the key of the certificate"),
+        (sealed.config, "/store/tls/key: the key is encrypted"),
         ({"min_version": "1.1"}, '/store/tls/min_version: expected "1.2" or "1.3"'),
         ({"servername": "x"}, 'unknown key "servername" (did you mean "server_name"?)'),
     ]
@@ -360,10 +360,10 @@ def test_files_are_checked(verb, world, authority):
 
 
 def test_a_key_is_never_shown(verb, world, authority):
-    certificate, key = authority.sign("proxy", ["DNS:proxy"])
-    check(verb, world, ca_of(authority, certificate=str(certificate), key=str(key)))
+    ours = authority.issue("proxy")
+    check(verb, world, ca_of(authority, **ours.config))
     shown = verb("check", "-c", world.folder / "tried.json", "--dump").stdout
-    assert json.loads(shown)["store"]["tls"]["key"] == str(key)
+    assert json.loads(shown)["store"]["tls"]["key"] == ours.key
     assert "PRIVATE KEY" not in shown
 
 
@@ -391,14 +391,14 @@ def errors_of(checks):
 
 def test_doctor_is_let_in(verb, world, serve, authority):
     server = serve(clients=True)
-    certificate, key = authority.sign("proxy", ["DNS:proxy"])
-    good = store(server.address, ca_of(authority, certificate=str(certificate), key=str(key), min_version="1.3"))
+    ours = authority.issue("proxy")
+    good = store(server.address, ca_of(authority, **ours.config, min_version="1.3"))
     checks = doctor(verb, world, 0, good)
     assert errors_of(checks) == [] and ("ok", "connection", f"{server.address}: let in") in checks
     assert sum(check == "rights" for _, check, _ in checks) == 1
-    server = serve(["DNS:localhost"])
+    server = serve(["localhost"])
     assert errors_of(doctor(verb, world, 0, store(f"localhost:{server.port}", ca_of(authority)))) == []
-    server = serve(["DNS:redis.example"])
+    server = serve(["redis.example"])
     assert errors_of(doctor(verb, world, 0, store(server.address, ca_of(authority, server_name="redis.example")))) == []
     assert errors_of(doctor(verb, world, 0, store(server.address, {"verify": False}))) == []
 
@@ -431,7 +431,7 @@ def test_doctor_on_the_wrong_port(verb, world, redis, serve, authority):
 
 @pytest.mark.parametrize("is_plain", [False, True], ids=["secured", "plain"])
 def test_doctor_asks_sentinels(verb, world, authority, is_plain):
-    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)), plain_sentinels=is_plain)
+    fleet = SentinelFleet(world.folder, tls=Tls(authority, authority.issue(*HERE, stem="server")), plain_sentinels=is_plain)
     world.redises.extend(fleet.sentinels + fleet.servers)
     made = {**store("", ca_of(authority, sentinels=not is_plain), topology="sentinel", master=fleet.NAME), "servers": fleet.addresses}
     checks = doctor(verb, world, 0, made)
@@ -445,7 +445,7 @@ def test_doctor_asks_sentinels(verb, world, authority, is_plain):
 
 
 def test_doctor_looks_at_a_cluster(verb, world, authority):
-    fleet = ClusterFleet(world.folder, tls=Tls(authority, authority.sign("server", HERE)))
+    fleet = ClusterFleet(world.folder, tls=Tls(authority, authority.issue(*HERE, stem="server")))
     world.redises.extend(fleet.nodes)
     checks = doctor(verb, world, 0, store(fleet.nodes[0].address, ca_of(authority), topology="cluster"))
     assert ("ok", "cluster", "16384 of 16384 slots on 3 masters") in checks

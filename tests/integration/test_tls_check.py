@@ -8,8 +8,6 @@ import pytest
 from harness.configs import forward, respond
 from harness.tls import Authority
 
-from cryptography.hazmat.primitives import serialization
-
 
 @pytest.fixture
 def authority(tmp_path):
@@ -75,13 +73,10 @@ def test_an_expired_certificate_does_not_keep_a_child_from_coming_back(start, co
 
 def broken(authority, tmp_path, case):
     """(the tls object, where, what)."""
-    pair, other = authority.issue("a.example"), authority.issue("b.example")
-    key, text = pathlib.Path(pair.key), tmp_path / "text"
+    pair, other = authority.issue("a.example", password=b"secret" if case == "encrypted" else None), authority.issue("b.example")
+    text = tmp_path / "text"
     between = Authority(tmp_path / "tls", "Intermediate", Authority(tmp_path / "tls", "Middle", authority))
     text.write_text("not PEM")
-    if case == "encrypted":
-        key.write_bytes(pair.key_object.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                                      serialization.BestAvailableEncryption(b"secret")))
     if case == "torn":
         pathlib.Path(pair.certificate).write_bytes(pathlib.Path(pair.certificate).read_bytes()[:300])
     return {

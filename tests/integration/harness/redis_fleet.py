@@ -104,9 +104,9 @@ class SentinelFleet:
             f"sentinel down-after-milliseconds {self.NAME} 500\n"
             f"sentinel failover-timeout {self.NAME} 3000\n", encoding="ascii")
         if tls and is_plain:  # it speaks TLS to the servers all the same
-            certificate, key = tls.pair
             with open(config, "a", encoding="ascii") as file:
-                file.write(f"tls-replication yes\ntls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {tls.authority.ca}\n")
+                file.write(f"tls-replication yes\ntls-cert-file {tls.pair.certificate}\ntls-key-file {tls.pair.key}\n"
+                           f"tls-ca-cert-file {tls.authority.file}\n")
         self.sentinels.append(Node(folder, take_port(), config=str(config), tls=None if is_plain else tls))
 
     def _is_ready(self):

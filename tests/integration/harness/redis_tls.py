@@ -17,18 +17,17 @@ class Tls:
         return ["--port", "0", "--tls-port", str(port), *self._files(), "--tls-replication", "yes"]
 
     def _files(self):
-        certificate, key = self.pair
-        return ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(self.authority.ca),
+        return ["--tls-cert-file", self.pair.certificate, "--tls-key-file", self.pair.key, "--tls-ca-cert-file", self.authority.file,
                 "--tls-auth-clients", "yes" if self.clients else "no"]
 
     @property
     def client(self):
         """For redis.Redis."""
-        return {"ssl": True, "ssl_ca_certs": str(self.authority.ca)}
+        return {"ssl": True, "ssl_ca_certs": self.authority.file}
 
     @property
     def cli(self):
-        return ["--tls", "--cacert", str(self.authority.ca)]
+        return ["--tls", "--cacert", self.authority.file]
 
 
 class TlsServer(RedisServer):

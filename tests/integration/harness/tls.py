@@ -23,18 +23,19 @@ def _pem(*certificates):
 
 
 class Pair:
-    """A certificate with its chain, and its key, in two files."""
+    """A certificate with its chain, and its key, in two files; the key is encrypted when there is a password."""
 
-    def __init__(self, folder, stem, chain, key):
-        self.certificate_object, self.key_object = chain[0], key
+    def __init__(self, folder, stem, chain, key, password=None):
+        self.certificate_object = chain[0]
         self.certificate, self.key = str(folder / f"{stem}.crt"), str(folder / f"{stem}.key")
         self.der = chain[0].public_bytes(serialization.Encoding.DER)
         self.serial = chain[0].serial_number
         with open(self.certificate, "wb") as file:
             file.write(_pem(*chain))
         with open(self.key, "wb") as file:
-            file.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                         serialization.NoEncryption()))
+            file.write(key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)))
 
     @property
     def config(self):
@@ -73,8 +74,8 @@ class Authority:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
         return builder.sign(signing_key, hashes.SHA256())
 
-    def issue(self, *names, stem=None, days=365, since=-1, kind="ec", common=None, reverse=False):
-        """A pair for these names ("127.0.0.1" becomes an address)."""
+    def issue(self, *names, stem=None, days=365, since=-1, kind="ec", common=None, reverse=False, password=None):
+        """A pair for these names ("127.0.0.1" becomes an address); since and days: from when to when, in days from today."""
         key = ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65537, int(kind))
         alternatives = []
         for name in names:
@@ -90,7 +91,7 @@ class Authority:
             signer = signer.parent
         if reverse:
             chain = chain[:1] + chain[:0:-1]
-        return Pair(self.folder, stem or common.replace("*", "any"), chain, key)
+        return Pair(self.folder, stem or common.replace("*", "any"), chain, key, password)
 
 
 def client_context(authority=None, pair=None, version=None, alpn=None, ciphers=None):

@@ -90,7 +90,7 @@ def work(args, preload, points, results):
         results.put(("end", None))
 
 
-def collect(args, results, on_result):
+def collect(results, on_result):
     """Every (point, result) until the workers have ended."""
     ended = 0
     while ended < PARALLEL:
@@ -168,7 +168,7 @@ def run():
     workers = [multiprocessing.Process(target=work, args=(args, preload, points, results), daemon=True) for _ in range(PARALLEL)]
     for worker in workers:
         worker.start()
-    collect(args, results, table.add)
+    collect(results, table.add)
     for worker in workers:
         worker.join()
     table.print()

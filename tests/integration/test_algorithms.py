@@ -7,8 +7,8 @@ import time
 
 import pytest
 from harness.configs import forward
+from harness.counting import USERS, ask, store_of, wait_until_counting
 from harness.proxy import BINARY
-from harness.redis_server import RedisServer
 from harness.replies import check_error, throttled, trio_of
 from harness.waiting import wait_for, wait_for_next_window, wait_for_room
 
@@ -19,7 +19,6 @@ from engines import Memory, Redis  # noqa: E402
 from model import BUCKET, FIXED, SLIDING, Quota  # noqa: E402
 
 DRIVER = os.path.join(os.path.dirname(BINARY), "property_driver")
-USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "test"}
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -195,35 +194,13 @@ def test_engine_and_model_agree(engine):
 
 # ---- what clients see
 
-def stores(redis):
-    return {"memory": {"type": "memory"},
-            "redis": {"type": "redis", "servers": [redis.address], "decision_timeout": "150ms", "fleet_size": 1}}
-
-
 @pytest.fixture(params=["memory", "redis"])
 def store(request, redis):
-    return stores(redis)[request.param]
+    return store_of(request.param, redis)
 
 
 def by_user(server, store, quota, **more):
     return forward(server, quotas={"user": {"key": ["user"], **quota}}, store=store, **USERS, **more)
-
-
-def ask(client, user="alice"):
-    return client.ask("GET", "/", [("X-User", user)])
-
-
-def wait_until_up(connect, proxy):
-    def is_up():
-        for _ in range(4):
-            client = connect(proxy)
-            line = proxy.line_of(ask(client, "probe"))
-            client.close()
-            if line["quotas"][0].get("source") not in ("store", "lease"):
-                return False
-        return True
-
-    wait_for(is_up, "the proxy counts in its store")
 
 
 def wait_as_told(reply):
@@ -234,7 +211,7 @@ def wait_as_told(reply):
 def test_bucket_from_outside(start, upstream, connect, store):
     """Six in three seconds: half a second each; what is refused waits as told and is served."""
     proxy = start(by_user(upstream(), store, {"algorithm": "token_bucket", "limits": {"3 seconds": 6}}))
-    wait_until_up(connect, proxy)
+    wait_until_counting(connect, proxy, 4)
     client = connect(proxy)
     begin = time.monotonic()
     lefts = []
@@ -256,7 +233,7 @@ def test_bucket_from_outside(start, upstream, connect, store):
 def test_burst_from_outside(start, upstream, connect, store):
     """Ten at once of three an hour; and remaining may exceed the limit."""
     proxy = start(by_user(upstream(), store, {"algorithm": "token_bucket", "limits": {"hour": 3}, "burst": 10}))
-    wait_until_up(connect, proxy)
+    wait_until_counting(connect, proxy, 4)
     client = connect(proxy)
     assert [trio_of(ask(client)) for _ in range(10)] == [(3, left, "hour") for left in range(9, -1, -1)]
     reply = ask(client)
@@ -273,7 +250,7 @@ def test_consumed_is_never_negative(start, upstream, connect):
 def test_sliding_from_outside(start, upstream, connect, store):
     """No second quota behind a boundary, and Retry-After is the first second at which it passes."""
     proxy = start(by_user(upstream(), store, {"algorithm": "sliding", "limits": {"4 seconds": 8}}))
-    wait_until_up(connect, proxy)
+    wait_until_counting(connect, proxy, 4)
     client = connect(proxy)
     wait_for_next_window(4)
     time.sleep(2.5)
@@ -339,7 +316,7 @@ def test_while_redis_is_away_a_share_is_admitted(start, upstream, connect, redis
         quota = {"algorithm": algorithm, "limits": {"hour": 10}, "accuracy": "exact"}
         store = {"type": "redis", "servers": [redis.address], "fleet_size": 2, "decision_timeout": "150ms", "prefix": algorithm[:2]}
         proxy = start(by_user(upstream(), store, quota, workers=1))
-        wait_until_up(connect, proxy)
+        wait_until_counting(connect, proxy, 4)
         client = connect(proxy)
         wait_for_room(3600, 30)
         assert [ask(client).status for _ in range(4)] == [200] * 4
@@ -347,7 +324,7 @@ def test_while_redis_is_away_a_share_is_admitted(start, upstream, connect, redis
         statuses = [ask(client).status for _ in range(6)]
         assert statuses == [200, 200, 200, 429, 429, 429], algorithm
         redis.resume()
-        wait_until_up(connect, proxy)
+        wait_until_counting(connect, proxy, 4)
         used = wait_for(lambda: proxy.line_of(ask(client))["quotas"][0]["used"] >= 7 or None, "the debt is billed")
         assert used
         proxy.stop()

@@ -295,7 +295,7 @@ def test_shipped_configurations_are_good(verb, path):
     assert done.returncode == 0, done
 
 
-def test_check_opens_no_socket(verb, start, tmp_path):
+def test_check_opens_no_socket(verb, start):
     """With the very port in use, check still says yes: it never binds."""
     proxy = start(respond())
     done = verb("check", "-c", proxy.file)

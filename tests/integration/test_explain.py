@@ -198,7 +198,7 @@ def test_secrets_do_not_show(explain):
         assert "s3cret" not in str(explain("GET", "http://a.example.com/", "-H", "X-Key: s3cret", as_json=as_json))
 
 
-def test_a_running_proxy_does_what_was_explained(start, upstream, connect, verb, tmp_path):
+def test_a_running_proxy_does_what_was_explained(start, upstream, connect, verb):
     proxy = start(config(upstream()), env=ENV)
     client = connect(proxy)
     rows = [("GET", "a.example.com", "/x", [("X-Key", "k-1")]), ("GET", "a.example.com", "/", [("Authorization", (AK % "AKPRO").split(": ", 1)[1])]),

@@ -121,7 +121,7 @@ def test_reopen_on_usr1(start, connect):
     proxy.access_log.write_bytes(b"".join(part.read_bytes() for part in parts) + tail)
 
 
-def test_stalled_reader_of_stdout_stops_nobody(world, upstream, connect, tmp_path):
+def test_stalled_reader_of_stdout_stops_nobody(connect, tmp_path):
     """The log goes to a pipe that nobody reads: requests go on, what is lost is counted and said."""
     from harness.ports import take_port
     port = take_port()
@@ -162,7 +162,7 @@ def test_stalled_reader_of_stdout_stops_nobody(world, upstream, connect, tmp_pat
         process.wait()
 
 
-def test_missing_directory_of_the_log_is_said_at_start(start, verb, tmp_path):
+def test_missing_directory_of_the_log_is_said_at_start(verb, tmp_path):
     config = respond(listen=[{"address": "127.0.0.1:18080"}], log={"access": str(tmp_path / "no/such/dir/access.log")})
     file = tmp_path / "c.json"
     file.write_text(json.dumps(config))

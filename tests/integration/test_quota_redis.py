@@ -7,11 +7,11 @@ import time
 
 import pytest
 from harness.configs import forward
+from harness.counting import USERS, ask, wait_until_counting
 from harness.redis_server import RedisServer
 from harness.replies import check_error, throttled, trio_of
 from harness.waiting import wait_for, wait_for_next_window, wait_for_room
 
-USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
 
 
 def store(redis, **more):
@@ -23,27 +23,8 @@ def per_user(server, redis, limits, quota=None, **more):
                    **{"store": store(redis), **USERS, **more})
 
 
-def ask(client, user="alice"):
-    return client.ask("GET", "/", [("X-User", user)])
-
-
 def quota_keys(client, prefix="sluice"):
     return [key.decode() for key in client.scan_iter(f"{prefix}:q:*")]
-
-
-def wait_until_store_is_up(connect, proxy):
-    """The proxy counts in Redis (again), whichever worker is asked."""
-
-    def is_up():
-        for _ in range(6):
-            client = connect(proxy)
-            line = proxy.line_of(ask(client, "probe"))
-            client.close()
-            if line["quotas"][0].get("source") not in ("store", "lease"):
-                return False
-        return True
-
-    wait_for(is_up, "the proxy counts in Redis")
 
 
 def run_load(connect, proxies, user, seconds, threads_per_proxy=4):
@@ -92,7 +73,7 @@ def test_two_proxies_admit_exactly_the_limit(start, upstream, connect, redis):
     config = per_user(server, redis, {"2 seconds": limit, "hour": 100000}, quota={"accuracy": "exact"})  # what is leased counts as used
     proxies = [start(config), start(config)]
     for proxy in proxies:
-        wait_until_store_is_up(connect, proxy)
+        wait_until_counting(connect, proxy, 6)
     begin = wait_for_next_window(2)
     statuses, _ = run_load(connect, proxies, "alice", begin + 8 - time.time())
     alice = proxies[0].line_of(ask(connect(proxies[0])))["subjects"]["user"]
@@ -164,7 +145,7 @@ def test_prefix_database_password_and_unix_socket(start, upstream, connect, worl
     for more, database in rows:
         config = per_user(upstream(), redis, {"hour": 5}, store={"type": "redis", "prefix": "edge", "fleet_size": 1, **more})
         proxy = start(config, env={"REDIS_PASSWORD": "open sesame", "USER_PASSWORD": "s3same"})
-        wait_until_store_is_up(connect, proxy)
+        wait_until_counting(connect, proxy, 6)
         client = connect(proxy)
         assert [trio_of(ask(client)) for _ in range(2)] == [(5, 4, "hour"), (5, 3, "hour")]
         assert len(quota_keys(redis.client_of(password="open sesame", db=database), "edge")) == 2
@@ -209,26 +190,26 @@ def test_key_of_a_wrong_type_or_layout(start, upstream, connect, redis):
             redis.client.set(key, {"garbage": b"\xff" * 300, "short": b"\x01", "newer": b"\x63" + b"\x00" * 40}[value])
         assert ask(client).status == 200, value
     redis.client.delete(key)
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
     assert proxy.child, "still the same process"
 
 
 @pytest.mark.parametrize("mode", ["local", "allow", "deny"])
 def test_redis_that_is_full(start, upstream, connect, redis, mode):
     proxy = start(per_user(upstream(), redis, {"hour": 1000}, quota={"on_failure": mode}))
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
     redis.client.config_set("maxmemory", "1")
     statuses = {ask(connect(proxy)).status for _ in range(5)}
     assert statuses <= ({503} if mode == "deny" else {200}), statuses
     redis.client.config_set("maxmemory", "0")
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
 
 
 def test_local_share_when_redis_is_gone(start, upstream, connect, redis):
     """Two proxies: each admits its half of what was left, shows it, and bills it when Redis is back."""
     config = per_user(upstream(), redis, {"hour": 20}, quota={"accuracy": "exact"})
     proxy = start(config)
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
     wait_for_room(3600, 60)
     client = connect(proxy)
     for _ in range(4):
@@ -250,7 +231,7 @@ def test_local_share_when_redis_is_gone(start, upstream, connect, redis):
 
 def test_allow_when_redis_is_gone(start, upstream, connect, redis):
     proxy = start(per_user(upstream(), redis, {"hour": 3}, quota={"on_failure": "allow"}))
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
     redis.kill()
     client = connect(proxy)
     for _ in range(10):
@@ -262,7 +243,7 @@ def test_allow_when_redis_is_gone(start, upstream, connect, redis):
 def test_deny_when_redis_is_gone(start, upstream, connect, redis):
     server = upstream()
     proxy = start(per_user(server, redis, {"hour": 3}, quota={"on_failure": "deny"}))
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
     seen = len(server.requests)
     redis.kill()
     client = connect(proxy)
@@ -291,7 +272,7 @@ def test_mixed_modes_on_one_request(start, upstream, connect, redis):
 def test_no_request_waits_longer_than_the_decision_timeout(start, upstream, connect, redis, mode):
     """SIGSTOP: connections stay up, nobody answers.  Then SIGCONT: counting goes on without a restart."""
     proxy = start(per_user(upstream(), redis, {"hour": 100000}, quota={"on_failure": mode}))
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
     redis.pause()
     count = len(proxy.requests())
     statuses, slowest = run_load(connect, [proxy], "alice", 3, threads_per_proxy=8)
@@ -303,18 +284,18 @@ def test_no_request_waits_longer_than_the_decision_timeout(start, upstream, conn
     assert waits[int(len(waits) * 0.99)] <= 150_000 + 100_000, waits[-5:]
     assert sum(wait > 10_000 for wait in waits) < 0.2 * len(waits), "a breaker keeps most requests from waiting"
     redis.resume()
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
     assert proxy.events("store_lost") and proxy.wait_for_event("store_back")
 
 
 def test_redis_restart_is_noticed_and_survived(start, upstream, connect, redis):
     proxy = start(per_user(upstream(), redis, {"hour": 1000}))
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
     for _ in range(2):
         redis.kill()
         assert ask(connect(proxy)).status == 200
         redis.start()
-        wait_until_store_is_up(connect, proxy)
+        wait_until_counting(connect, proxy, 6)
     assert proxy.child
 
 
@@ -323,13 +304,13 @@ def test_start_without_redis(start, upstream, connect, redis):
     proxy = start(per_user(upstream(), redis, {"hour": 1000}))
     assert ask(connect(proxy)).status == 200
     redis.start()
-    wait_until_store_is_up(connect, proxy)
+    wait_until_counting(connect, proxy, 6)
 
 
 def test_different_secret_is_a_loud_error(start, upstream, connect, redis):
     server = upstream()
     first = start(per_user(server, redis, {"hour": 10}))
-    wait_until_store_is_up(connect, first)
+    wait_until_counting(connect, first, 6)
     second = start(per_user(server, redis, {"hour": 10}) | {"subject_secret": "another"})
     ask(connect(second))
     wait_for(lambda: "secret" in second.stderr(), "the error log names the differing secret")

@@ -97,7 +97,7 @@ def test_every_command_is_known():
     assert [command for command, _ in transcript()] == known
 
 
-def test_quickstart_transcript(quickstart, tmp_path):
+def test_quickstart_transcript(quickstart):
     rows = transcript()
     first, second = [row for row in rows if row[0].startswith("curl -i")]
     wait_for_room(60, 15)
@@ -126,7 +126,7 @@ def test_quickstart_transcript(quickstart, tmp_path):
     assert said.stdout == metrics[1], "six requests: five counted and answered by the backend's route, one refused"
 
 
-def test_quickstart_check(tmp_path):
+def test_quickstart_check():
     taken = [port for port in QUICKSTART_PORTS if not is_free(port)]
     if taken:
         pytest.skip(f"something else listens on port {taken}")
@@ -134,7 +134,7 @@ def test_quickstart_check(tmp_path):
     assert done.returncode == 0 and done.stdout.endswith("quickstart: ok\n"), done
 
 
-def test_first_configuration(verb, tmp_path):
+def test_first_configuration(tmp_path):
     """Checked as it stands; then run, asked and reloaded (on free ports)."""
     text, redis = blocks("json")
     (tmp_path / "my.json").write_text(text)

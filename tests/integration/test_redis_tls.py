@@ -8,13 +8,13 @@ import time
 
 import pytest
 from harness.configs import forward
+from harness.counting import USERS, ask, wait_until_counting
 from harness.redis_fleet import ClusterFleet, SentinelFleet
 from harness.redis_server import RedisServer
 from harness.redis_tls import Tls, TlsServer
 from harness.tls import Authority
 from harness.waiting import wait_for
 
-USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
 HERE = ["127.0.0.1", "localhost"]
 
 
@@ -42,20 +42,6 @@ def store(address, tls, **more):
 
 def config_of(server, store_, accuracy="leased"):
     return forward(server, store=store_, quotas={"user": {"key": ["user"], "limits": {"day": 100000}, "accuracy": accuracy}}, **USERS)
-
-
-def ask(client, user="alice"):
-    return client.ask("GET", "/", [("X-User", user)])
-
-
-def wait_until_counting(connect, proxy):
-    def counts():
-        client = connect(proxy)
-        reply = ask(client, "probe")
-        client.close()
-        return reply.status == 200 and proxy.line_of(reply)["quotas"][0].get("source") in ("store", "lease")
-
-    wait_for(counts, "the proxy counts in Redis")
 
 
 def ca_of(authority, **more):
@@ -180,7 +166,7 @@ def test_a_certificate_of_ours_that_nobody_trusts(start, upstream, connect, worl
     assert ask(connect(proxy)).status == 503
 
 
-def test_a_server_without_tls(start, upstream, connect, world, redis, authority):
+def test_a_server_without_tls(start, upstream, connect, redis, authority):
     proxy = start(config_of(upstream(), store(redis.address, ca_of(authority), connect_timeout="300ms")))
     wait_for(lambda: "its port without TLS?" in proxy.stderr(), "the log says so")
     assert ask(connect(proxy)).status == 503

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways to a Redis server: names whose addresses change, Unix sockets, ACL users with a password from a file."""
 from harness.configs import forward
+from harness.counting import USERS, ask, wait_until_counting
 from harness.names import Names
 from harness.proxy import BINARY
 from harness.redis_server import RedisServer
 from harness.waiting import wait_for
 
-USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
 RIGHTS = ["~sluice:*", "&sluice:recall", "+evalsha", "+eval", "+script|load", "+get", "+set", "+hget", "+expire", "+pexpire", "+time", "+zadd",
           "+zcount", "+zremrangebyscore", "+info", "+role", "+ping", "+select", "+client|setname", "+publish", "+subscribe"]
 
@@ -16,25 +16,11 @@ def config_of(server, servers, **more):
     return forward(server, store=store, quotas={"user": {"key": ["user"], "limits": {"day": 100000}}}, **USERS)
 
 
-def ask(client, user="alice"):
-    return client.ask("GET", "/", [("X-User", user)])
-
-
-def wait_until_counting(connect, proxy):
-    def counts():
-        client = connect(proxy)
-        reply = ask(client, "probe")
-        client.close()
-        return reply.status == 200 and proxy.line_of(reply)["quotas"][0].get("source") in ("store", "lease")
-
-    wait_for(counts, "the proxy counts in Redis")
-
-
 def keys_of(redis):
     return [key for key in redis.client.scan_iter("sluice:q:*")]
 
 
-def test_a_unix_socket(start, upstream, connect, world, redis):
+def test_a_unix_socket(start, upstream, connect, redis):
     proxy = start(config_of(upstream(), [f"unix:{redis.socket_path}"]))
     wait_until_counting(connect, proxy)
     assert keys_of(redis)

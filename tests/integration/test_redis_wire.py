@@ -103,7 +103,7 @@ def test_a_bad_line(start, upstream, connect, wire, redis, accuracy, mode):
         assert used_in_redis(redis, 3600) >= max(admitted.values()), "nothing was admitted that Redis has not charged"
 
 
-def test_a_read_only_replica_is_no_store(start, upstream, connect, redis, world):
+def test_a_read_only_replica_is_no_store(start, upstream, connect, redis):
     """It becomes one in its place: everybody is served by on_failure, and when it is a master again it counts on."""
     proxy = start(config(upstream(), redis, on_failure="local"))
     counts_again(connect, proxy)

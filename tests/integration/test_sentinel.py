@@ -6,13 +6,13 @@ import threading
 
 import pytest
 from harness.configs import forward
+from harness.counting import USERS, ask, wait_until_counting
 from harness.ports import take_port
 from harness.redis_fleet import SentinelFleet
 from harness.redis_front import RedisFront
 from harness.redis_server import RedisServer
 from harness.waiting import wait_for
 
-USERS = {"identities": {"user": {"from": ["header:X-User"]}}, "subject_secret": "of the whole group"}
 
 
 @pytest.fixture
@@ -28,22 +28,8 @@ def config_of(server, servers, *, store_=None, **more):
     return forward(server, store=store, **more, quotas={"user": {"key": ["user"], "limits": {"day": 100000}, "accuracy": "exact"}}, **USERS)
 
 
-def ask(client, user="alice"):
-    return client.ask("GET", "/", [("X-User", user)])
-
-
 def source_of(proxy, reply):
     return proxy.line_of(reply)["quotas"][0].get("source")
-
-
-def wait_until_counting(connect, proxy):
-    def counts():
-        client = connect(proxy)
-        reply = ask(client, "probe")
-        client.close()
-        return reply.status == 200 and source_of(proxy, reply) in ("store", "lease")
-
-    wait_for(counts, "the proxy counts in Redis")
 
 
 def clients_of(node):

@@ -117,7 +117,7 @@ def test_what_is_not_passed(passing, connect):
     assert passed() == before
 
 
-def test_a_client_on_a_unix_socket(passing, connect, tmp_path):
+def test_a_client_on_a_unix_socket(passing, tmp_path):
     path = str(tmp_path / "front.sock")
     proxy, _ = passing(listen=[{"address": f"unix:{path}"}, {"address": f"127.0.0.1:{take_port()}"}])
     assert proxy.child

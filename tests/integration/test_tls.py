@@ -209,7 +209,7 @@ def test_sessions_are_resumed_with_any_worker(start, authority, version):
     assert handshakes(proxy) == {"ok": 1, "resumed": 40}
 
 
-def test_sessions_outlive_a_reload_and_the_serving_process(start, authority, verb):
+def test_sessions_outlive_a_reload_and_the_serving_process(start, authority):
     proxy = start(secured(respond(), authority.issue("a.example").config))
     _, session = resume(proxy, authority, None)
     proxy.signal(signal.SIGHUP)
@@ -627,7 +627,7 @@ def test_too_many_connections_are_closed_without_plain_text(start, connect, auth
 # ---- reload and stop
 
 
-def test_certificates_are_replaced_by_a_reload(start, connect, authority, verb):
+def test_certificates_are_replaced_by_a_reload(start, connect, authority):
     pair = authority.issue("a.example", stem="site")
     proxy = start(secured(respond(), pair.config))
     context = client_context(authority)

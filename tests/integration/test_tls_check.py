@@ -52,7 +52,7 @@ def test_young_enough(check, authority, days, since):
     assert code == 0 and "warning" not in said
 
 
-def test_an_expired_certificate_does_not_keep_a_child_from_coming_back(start, connect, authority, tmp_path):
+def test_an_expired_certificate_does_not_keep_a_child_from_coming_back(start, connect, authority):
     """Only who reads the file judges its age."""
     import os
     import signal

@@ -147,7 +147,7 @@ def test_a_token_ends(start, upstream, connect, redis, store):
     wait_for(lambda: is_stranger(proxy, client, "short"), "the token has ended")
 
 
-def test_tokens_stand_nowhere(start, upstream, connect, redis, tmp_path):
+def test_tokens_stand_nowhere(start, upstream, connect, redis):
     issuer = Issuer(upstream)
     proxy = start(config_of(issuer.server, redis, log={"level": "debug"}))
     client = connect(proxy)
@@ -393,7 +393,7 @@ def test_what_check_says(verb, tmp_path):
     assert done.returncode == 3 and '"learns" and "respond" cannot stand together' in done.stderr
 
 
-def test_explain_and_hash(start, upstream, connect, verb, tmp_path):
+def test_explain_and_hash(start, upstream, connect, verb):
     issuer = Issuer(upstream)
     proxy = start(config_of(issuer.server))
     client = connect(proxy)

@@ -330,7 +330,7 @@ def test_the_cost_of_a_route_is_not_the_buckets(start, upstream, connect, store)
 
 # ---- who has not answered
 
-def test_a_failed_upstream_gives_the_room_back(start, upstream, connect, store):
+def test_a_failed_upstream_gives_the_room_back(start, connect, store):
     """But for the first request of a subject: a flood of names during an outage must not fill the store."""
     config = guarded("127.0.0.1:%d" % take_port(), store, {"hour": 3})
     wait_for_room(HOUR, MARGIN)

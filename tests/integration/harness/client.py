@@ -64,7 +64,10 @@ class Client:
         return self.reader.response(method)
 
     def end_output(self):
-        socket.socket.shutdown(self.sock, socket.SHUT_WR)  # under TLS without a word
+        if isinstance(self.sock, socket.socket):
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)  # under TLS without a word
+        else:
+            self.sock.end_output()  # harness.tls.Ending
 
     def expect_end(self):
         """The peer ends the connection cleanly and says nothing more."""

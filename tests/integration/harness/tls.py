@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates of every kind, made when a test needs them, and clients and servers that use them."""
+"""Certificates of every kind, made when a test needs them, and secured sockets of clients and servers."""
+import contextlib
 import datetime
 import ipaddress
+import socket
 import ssl
+import threading
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -125,13 +128,81 @@ def server_context(pair, authority=None, version=None):
     return context
 
 
-class Everywhere:
-    """One authority, and what it takes to secure every connection of a test."""
+class Ending:
+    """A secured socket whose two sides end apart, which those of ssl cannot: end_output() says close_notify, and reading goes
+    on; an end of the peer without one is a reset.  One thread may send while another receives."""
 
-    def __init__(self, folder):
+    def __init__(self, sock, context, **kwargs):
+        self._sock, self._lock, self._is_reset = sock, threading.Lock(), False
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self._outgoing, **kwargs)
+        self._until_read(self._ssl.do_handshake)
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def _say(self, step, *args):
+        """What a step gives; what it has to say to the peer is sent."""
+        with self._lock:
+            try:
+                return step(*args)
+            finally:
+                if self._outgoing.pending:
+                    self._sock.sendall(self._outgoing.read())
+
+    def _until_read(self, step, *args):
+        while True:
+            try:
+                return self._say(step, *args)
+            except ssl.SSLWantReadError:
+                data = self._sock.recv(65536)
+                if not data:
+                    raise ConnectionResetError("the peer has ended without a word") from None
+                self._incoming.write(data)
+
+    def recv(self, size):
+        try:
+            return self._until_read(self._ssl.read, size)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def sendall(self, data):
+        for at in range(0, len(data), 16384):
+            self._say(self._ssl.write, data[at:at + 16384])
+
+    def end_output(self):
+        with contextlib.suppress(ssl.SSLWantReadError):  # the peer's own end is not there yet
+            self._say(self._ssl.unwrap)
+
+    def setsockopt(self, level, option, value):
+        self._is_reset = self._is_reset or option == socket.SO_LINGER
+        self._sock.setsockopt(level, option, value)
+
+    def close(self):
+        """A reset is no end: then nothing is said."""
+        if not self._is_reset:
+            with contextlib.suppress(OSError):  # ssl.SSLError is one
+                self.end_output()
+        self._sock.close()
+
+
+class EndingContext:
+    """In place of a context of ssl: its sockets are of class Ending."""
+
+    def __init__(self, context):
+        self._context = context
+
+    def wrap_socket(self, sock, server_side=False, server_hostname=None, **_):
+        return Ending(sock, self._context, server_side=server_side, server_hostname=server_hostname)
+
+
+class Everywhere:
+    """One authority, and what it takes to secure every connection of a test.  wrap: see EndingContext."""
+
+    def __init__(self, folder, wrap=lambda context: context):
         self.authority = Authority(folder)
         self.pair = self.authority.issue("test.local", "127.0.0.1", "localhost", stem="site")
-        self.client, self.server = client_context(self.authority), server_context(self.pair)
+        self.client, self.server = wrap(client_context(self.authority)), wrap(server_context(self.pair))
 
     def secure(self, config):
         config = {"listen": [{"address": f"127.0.0.1:{take_port()}"}], **config}

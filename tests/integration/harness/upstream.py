@@ -61,7 +61,10 @@ class Link:
         self.sock.close()
 
     def end_output(self):
-        socket.socket.shutdown(self.sock, socket.SHUT_WR)
+        if isinstance(self.sock, socket.socket):
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)  # under TLS without a word
+        else:
+            self.sock.end_output()  # harness.tls.Ending
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)

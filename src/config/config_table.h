@@ -68,11 +68,6 @@ struct config_take {
 /* Store it; NULL, or the sentence that says what is wrong with it. */
 typedef const char *(*config_take_fn)(const struct config_take *take);
 
-/* The rest of a take function of TEXTS: append the text to *list (at first NULL, with *count 0).  Refused when it is
- * there already, in whatever case. */
-const char *config_take_into(const struct config_take *take, const struct span **list,
-                             unsigned *count);
-
 struct config_directive {
     const char *key; /* "" for MERGE */
     enum config_type type;

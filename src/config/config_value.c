@@ -295,24 +295,6 @@ static void take_texts(struct config_load *load, const struct config_directive *
     }
 }
 
-const char *config_take_into(const struct config_take *take, const struct span **list,
-                             unsigned *count)
-{
-    for (unsigned i = 0; i < *count; i++) {
-        if (span_eq_nocase((*list)[i], take->text))
-            return "listed twice";
-    }
-    /* Room for all at the first; each is written once. */
-    struct span *texts = (struct span *)(void *)(uintptr_t)*list;
-    if (texts == NULL)
-        texts = arena_take(take->arena, take->count * sizeof(*texts));
-    if (texts == NULL)
-        return "out of memory";
-    texts[(*count)++] = take->text;
-    *list = texts;
-    return NULL;
-}
-
 static void take_amounts(struct config_load *load, const struct config_directive *row,
                          const struct config_node *node, void *base)
 {

@@ -4,6 +4,7 @@
 #include "identity/identity_conf.h"
 
 #include "base/base_ascii.h"
+#include "config/config_take.h"
 #include "http/http_head.h"
 
 const char *const IDENTITY_CONF_KINDS[] = {
@@ -80,23 +81,7 @@ static const char *const units[] = {"second", "minute", "hour", "day", NULL};
 static const char *take_proxy(const struct config_take *take)
 {
     struct identity_trust *trust = take->base;
-    if (span_eq(take->text, SPAN("unix"))) {
-        trust->trusts_unix = true;
-        return NULL;
-    }
-    struct ip_net net;
-    if (!ip_net_parse(&net, take->text))
-        return "not a network such as \"10.0.0.0/8\" (no bits behind the prefix), an address, or "
-               "\"unix\"";
-    /* Room for all at the first; nets are written once. */
-    struct ip_net *nets = (struct ip_net *)(void *)(uintptr_t)trust->nets;
-    if (nets == NULL)
-        nets = arena_take(take->arena, take->count * sizeof(*nets));
-    if (nets == NULL)
-        return "out of memory";
-    nets[trust->net_count++] = net;
-    trust->nets = nets;
-    return NULL;
+    return config_take_network(take, &trust->nets, &trust->net_count, &trust->trusts_unix);
 }
 
 static const char *take_hops(const struct config_take *take)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "config/config_take.h"
+
 #define NETWORKS_MAX 100000
 
 enum mark {
@@ -13,23 +15,7 @@ enum mark {
 
 static const char *take_network(struct plan_networks *networks, const struct config_take *take)
 {
-    struct ip_net net;
-    if (span_eq(take->text, SPAN("unix"))) {
-        networks->has_unix = true;
-        return NULL;
-    }
-    if (!ip_net_parse(&net, take->text))
-        return "not a network such as \"10.0.0.0/8\" (no bits behind the prefix), an address, or "
-               "\"unix\"";
-    /* Room for all at the first; nets are written once. */
-    struct ip_net *nets = (struct ip_net *)(void *)(uintptr_t)networks->nets;
-    if (nets == NULL)
-        nets = arena_take(take->arena, take->count * sizeof(*nets));
-    if (nets == NULL)
-        return "out of memory";
-    nets[networks->net_count++] = net;
-    networks->nets = nets;
-    return NULL;
+    return config_take_network(take, &networks->nets, &networks->net_count, &networks->has_unix);
 }
 
 static const char *take_allow(const struct config_take *take)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan_table_route.c - the tables of a route, of what it costs and of what it answers by itself.  Takes: a member of
  * "routes".  Gives: a struct plan_route_draft. */
+#include "config/config_take.h"
 #include "plan/plan_draft.h"
 #include "reply/reply_conf.h"
 #include "route/route_conf.h"

@@ -4,6 +4,7 @@
 #include "quota/quota_conf.h"
 
 #include "config/config_doc.h"
+#include "config/config_take.h"
 #include "quota/quota_algorithm.h"
 #include "quota/quota_tier.h"
 
@@ -85,18 +86,7 @@ static const struct config_table charge_table = {
 static const char *take_exempt_address(const struct config_take *take)
 {
     struct quota_exempt *exempt = take->base;
-    struct ip_net net;
-    if (!ip_net_parse(&net, take->text))
-        return "not a network such as \"10.0.0.0/8\" (no bits behind the prefix), or an address";
-    /* Room for all at the first; nets are written once. */
-    struct ip_net *nets = (struct ip_net *)(void *)(uintptr_t)exempt->nets;
-    if (nets == NULL)
-        nets = arena_take(take->arena, take->count * sizeof(*nets));
-    if (nets == NULL)
-        return "out of memory";
-    nets[exempt->net_count++] = net;
-    exempt->nets = nets;
-    return NULL;
+    return config_take_network(take, &exempt->nets, &exempt->net_count, NULL);
 }
 
 /* What it means depends on the quota's key: the plan reads it again. */

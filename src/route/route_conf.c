@@ -5,6 +5,7 @@
 
 #include "base/base_ascii.h"
 #include "config/config_doc.h"
+#include "config/config_take.h"
 #include "http/http_path.h"
 #include "route/route.h"
 

@@ -50,14 +50,12 @@ static int ask(const struct main_options *options, const char *method, const cha
         return exit_code;
     exit_code = exit_of(reply.status);
     bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
-    char *text = is_json ? strndup(reply.body.ptr, reply.body.len) : admin_subject_text(reply.body);
+    char *text = is_json ? main_verb_line(&reply) : admin_subject_text(reply.body);
     if (text != NULL && !is_json && reply.status != 200) {
         fprintf(stderr, "sluice: %s", text);
         exit_code = main_verb_print("", exit_code);
     } else {
         exit_code = main_verb_print(text, exit_code);
-        if (is_json && text != NULL)
-            exit_code = main_verb_print("\n", exit_code);
     }
     free(text);
     admin_client_reply_fini(&reply);

@@ -9,6 +9,7 @@
 
 #include "admin/admin_client.h"
 #include "admin/admin_summary.h"
+#include "base/base_fmt.h"
 #include "config/config_decode.h"
 #include "config/config_doc.h"
 #include "main/main_bundle.h"
@@ -195,6 +196,14 @@ int main_verb_ask(const struct main_options *options, const char *method, const 
     return CLIENT_EXITS[result];
 }
 
+char *main_verb_line(const struct admin_client_reply *reply)
+{
+    char *line = malloc(reply->body.len + 2);
+    if (line != NULL)
+        memcpy(fmt_span(line, reply->body), "\n", 2);
+    return line;
+}
+
 int main_verb_status(const struct main_options *options)
 {
     struct admin_client_reply reply;
@@ -204,11 +213,9 @@ int main_verb_status(const struct main_options *options)
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
     char *text = (options->given & MAIN_OPTION_JSON) != 0 || reply.status != 200
-                     ? strndup(reply.body.ptr, reply.body.len)
+                     ? main_verb_line(&reply)
                      : admin_summary_status(reply.body, file_hash);
     exit_code = main_verb_print(text, reply.status == 200 ? MAIN_EXIT_OK : MAIN_EXIT_INTERNAL);
-    if ((options->given & MAIN_OPTION_JSON) != 0)
-        exit_code = exit_code == MAIN_EXIT_OK ? main_verb_print("\n", exit_code) : exit_code;
     free(text);
     admin_client_reply_fini(&reply);
     return exit_code;
@@ -228,7 +235,7 @@ int main_verb_reload(const struct main_options *options)
         exit_code = MAIN_EXIT_DEADLINE;
     else if (reply.status != 200)
         exit_code = MAIN_EXIT_INTERNAL;
-    char *text = (options->given & MAIN_OPTION_JSON) != 0 ? strndup(reply.body.ptr, reply.body.len)
+    char *text = (options->given & MAIN_OPTION_JSON) != 0 ? main_verb_line(&reply)
                                                           : admin_summary_reload(reply.body);
     exit_code = main_verb_print(text, exit_code);
     free(text);

@@ -33,6 +33,8 @@ int main_verb_print(const char *text, int exit_code);
 /* Ask the running instance.  The exit code; OK: there is a reply, whatever its status. */
 int main_verb_ask(const struct main_options *options, const char *method, const char *path,
                   uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash);
+/* The reply as it came, for who wants JSON: a line.  Malloc'ed; NULL: no memory. */
+char *main_verb_line(const struct admin_client_reply *reply);
 
 /* A configuration, read for a verb that serves nothing. */
 struct main_verb_plan {

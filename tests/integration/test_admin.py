@@ -77,7 +77,8 @@ def test_reload_verb_is_synchronous_and_says_what_changed(start, upstream, conne
     assert done.returncode == 8 and "restart" in done.stdout + done.stderr
     changed["workers"] = 2
     proxy.write_config(changed)
-    assert verb("reload", "-s", socket).returncode == 0
+    done = verb("reload", "-s", socket, "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["applied"] is True and done.stdout.endswith("}\n")
     assert "STALE" not in verb("status", "-s", socket).stdout
 
 

@@ -4,6 +4,7 @@
  * costs the peer 27 bytes and us 30 us, so half a megabyte of them kept a worker busy for a second (measured). */
 #include <openssl/ssl3.h>
 
+#include "base/base_clock.h"
 #include "net/net_tls_private.h"
 
 #define CHATTER_MAX 32 /* a second; nobody needs a new key for less than gigabytes */
@@ -22,7 +23,8 @@ static void on_message(int is_written, int version, int type, const void *bytes,
     struct net_tls_session *session = stream->tls;
     if (!session->is_shaken)
         return;
-    uint64_t now_us = stream->loop->mono_us;
+    /* Verbs of the command line have streams of no loop. */
+    uint64_t now_us = stream->loop != NULL ? stream->loop->mono_us : clock_mono_us();
     if (now_us - session->chatter_since_us >= CHATTER_US) {
         session->chatter_since_us = now_us;
         session->chatter = 0;

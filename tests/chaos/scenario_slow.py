@@ -84,7 +84,7 @@ def good_client(world, proxy, name, seconds):
 
 def judge_good(load, name, judge):
     totals = load.wait(SECONDS + 60)
-    statuses, waits, slowest = collections.Counter(), [], 0
+    statuses, waits = collections.Counter(), []
     for row in load.rows():
         statuses[row.status] += 1
         waits.append(int(row.latency_us))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A wall clock that stands where a test puts it, for a proxy and for its redis-server."""
 import mmap
-import os
 import pathlib
 import re
 import struct

@@ -324,6 +324,28 @@ ssize_t net_tls_read(struct net_stream *stream, void *buf, size_t len)
     return session_dead();
 }
 
+/* A peer that hangs up may have said before why it does: with TLS 1.3 it refuses our certificate only when we are writing
+ * already, and its alert stands in front of the reset that our write has met (RFC 8446 section 4.4.2.4). */
+static ssize_t session_cut_off(struct net_stream *stream, int error)
+{
+    struct net_tls_session *session = stream->tls;
+    unsigned char byte;
+    size_t n;
+    stream->is_readable = true; /* ask the kernel */
+    session_begin_call(session);
+    (void)SSL_peek_ex(session->ssl, &byte, 1, &n);
+    unsigned long fault = ERR_peek_last_error();
+    bool is_alert =
+        ERR_GET_LIB(fault) == ERR_LIB_SSL && ERR_GET_REASON(fault) >= SSL_AD_REASON_OFFSET;
+    if (!is_alert)
+        ERR_clear_error();
+    if (session->why == NULL)
+        net_tls_explain(session, error);
+    ERR_clear_error();
+    session->is_dead = true;
+    return session_dead();
+}
+
 /* 1 byte or more: how many are taken; 0: none now; negative: dead. */
 static ssize_t session_write(struct net_stream *stream, const char *bytes, size_t len)
 {
@@ -333,7 +355,10 @@ static ssize_t session_write(struct net_stream *stream, const char *bytes, size_
     int result = SSL_write_ex(session->ssl, bytes, len, &n);
     if (result == 1)
         return (ssize_t)n;
-    int kind = session_say(stream, result, errno);
+    int error = errno;
+    if (SSL_get_error(session->ssl, result) == SSL_ERROR_SYSCALL)
+        return session_cut_off(stream, error);
+    int kind = session_say(stream, result, error);
     if (kind != SSL_ERROR_WANT_READ && kind != SSL_ERROR_WANT_WRITE)
         return session_dead();
     session->write_waits_for_read = kind == SSL_ERROR_WANT_READ;

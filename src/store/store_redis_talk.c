@@ -70,17 +70,6 @@ static bool fail_late(struct store_redis_talk *talk, const char *what, uint64_t 
     return fail(talk, "%s within %llu ms", what, (unsigned long long)(timeout_us / 1000));
 }
 
-/* A server that hangs up may have said before why it does. */
-static bool fail_to_send(struct store_redis_talk *talk, int error)
-{
-    char bytes[STORE_REDIS_FEED_MAX];
-    net_stream_look_again(&talk->stream);
-    if (talk->stream.tls != NULL && net_stream_read(&talk->stream, bytes, sizeof(bytes)) < 0 &&
-        errno != EAGAIN)
-        error = errno;
-    return fail_errno(talk, error);
-}
-
 static bool send_all(struct store_redis_talk *talk, const char *bytes, size_t len,
                      uint64_t until_us)
 {
@@ -90,7 +79,7 @@ static bool send_all(struct store_redis_talk *talk, const char *bytes, size_t le
             bytes += n;
             len -= (size_t)n;
         } else if (n < 0 && errno != EAGAIN) {
-            return fail_to_send(talk, errno);
+            return fail_errno(talk, errno);
         } else if (!wait_until_ready(talk, until_us)) {
             return fail_late(talk, "a command was not taken", COMMAND_US);
         }

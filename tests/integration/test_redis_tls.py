@@ -395,9 +395,7 @@ def test_doctor_says_who_is_not_believed(verb, world, serve, authority, case):
     server = serve(kind.get("names"), clients=kind.get("clients", False), options=kind.get("options", ()))
     made = store(server.address, tls_of(server, authority, Authority(world.folder / "other", "other")), password="not to be told")
     (error,) = errors_of(doctor(verb, world, 5, made))
-    # With TLS 1.3 a refusal of our certificate comes behind the handshake, and a reset may overtake it.
-    is_overtaken = case == "no certificate of ours" and "Connection reset by peer" in error
-    assert error.startswith(f"{server.address}: ") and (sentence in error or is_overtaken)
+    assert error.startswith(f"{server.address}: ") and sentence in error
     assert "Unknown" not in error and "cmdstat_auth" not in server.client.info("commandstats")
 
 

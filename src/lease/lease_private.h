@@ -246,6 +246,8 @@ void lease_anew_step(void *worker);
 bool lease_anew_holds(const struct lease_worker *worker, const struct store_redis_op *op);
 
 /* lease_recall.c: ask other proxies for what they hold of this key, or (is_lost) for what they know; they ask us, or
+/* So long it grants nothing to a fleet of several. */
+uint64_t lease_anew_wait_us(const struct store_redis *redis);
  * an operator has given an order. */
 void lease_recall_send(struct lease_worker *worker, const uint8_t key[16], bool is_lost);
 void lease_recall_on_news(void *worker, const struct store_redis_news *news);

@@ -14,6 +14,7 @@
 #include "store/store_redis_spot.h"
 
 #define LOOK_US          250000
+#define LOOK_AWAY_US     120000 /* while a node is away: another is about to take over */
 #define REFRESH_LEAST    100000 /* between two questions */
 #define REFRESH_US       UINT64_C(60000000)
 #define REFRESH_SPAN_US  UINT64_C(24000000) /* 60 s +- 20 % */
@@ -53,7 +54,7 @@ struct store_redis_cluster {
     char asked_at[NET_ADDRESS_TEXT_MAX];
     uint64_t asked_at_us, due_us; /* due: the next refresh */
     bool is_wanted;
-    struct loop_timer look;
+    struct loop_alarm *look; /* the coarse timers are too late for it */
     struct loop_task tidy;
 };
 
@@ -317,8 +318,9 @@ static void cluster_refresh(struct store_redis_cluster *cluster)
 static void on_look(void *arg)
 {
     struct store_redis_cluster *cluster = arg;
-    loop_timer_set(cluster->loop, &cluster->look, cluster->loop->mono_us + LOOK_US);
-    if (cluster->is_wanted || !is_well(cluster) || cluster->loop->mono_us >= cluster->due_us)
+    bool is_away = cluster->is_wanted || !is_well(cluster);
+    loop_alarm_set(cluster->look, cluster->loop->mono_us + (is_away ? LOOK_AWAY_US : LOOK_US));
+    if (is_away || cluster->loop->mono_us >= cluster->due_us)
         cluster_refresh(cluster);
 }
 
@@ -432,7 +434,7 @@ struct store_redis_cluster *store_redis_cluster_new(struct store_redis *redis, s
     cluster->arg = arg;
     cluster->fleet_slot = store_redis_slot_of(SPAN(STORE_REDIS_FLEET_TAG));
     memset(cluster->owner, STORE_REDIS_NO_NODE, sizeof(cluster->owner));
-    loop_timer_init(&cluster->look, on_look, cluster);
+    cluster->look = loop_alarm_new(loop, on_look, cluster);
     loop_task_init(&cluster->tidy, on_tidy, cluster);
     set_question(cluster);
     const struct store_redis_link_use use = {
@@ -441,12 +443,12 @@ struct store_redis_cluster *store_redis_cluster_new(struct store_redis *redis, s
     if (peer != NULL)
         cluster->guide = store_redis_link_new(redis, loop, peer, &use);
     cluster->seeds = store_redis_seeds_new(redis, resolver, on_seeds, cluster);
-    if (cluster->guide == NULL || cluster->seeds == NULL) {
+    if (cluster->look == NULL || cluster->guide == NULL || cluster->seeds == NULL) {
         store_redis_cluster_free(cluster);
         return NULL;
     }
     on_seeds(cluster);
-    loop_timer_set(loop, &cluster->look, loop->mono_us + LOOK_US);
+    loop_alarm_set(cluster->look, loop->mono_us + LOOK_US);
     return cluster;
 }
 
@@ -455,7 +457,8 @@ void store_redis_cluster_free(struct store_redis_cluster *cluster)
     if (cluster == NULL)
         return;
     cluster->is_ending = true;
-    loop_timer_cancel(&cluster->look);
+    loop_alarm_free(cluster->look);
+    cluster->look = NULL;
     loop_task_cancel(&cluster->tidy);
     store_redis_seeds_free(cluster->seeds);
     for (unsigned i = 0; i < STORE_REDIS_MAP_NODES_MAX; i++)

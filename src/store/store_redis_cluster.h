@@ -3,7 +3,7 @@
  * seeds, and what nodes say (CLUSTER SLOTS, MOVED, ASK).  Gives: the link of a slot, and cargo that a node has sent on to
  * where it belongs, at most STORE_REDIS_HOPS_MAX times.
  *
- * The slots are asked for at the start, when a node says MOVED or is away, and every minute; by one question at a time.
+ * The slots are asked for at the start, when a node says MOVED, eight times a second while one is away, and every minute; by one question at a time.
  * Slots that a map leaves out stay where they were. */
 #ifndef SLUICE_STORE_REDIS_CLUSTER_H
 #define SLUICE_STORE_REDIS_CLUSTER_H

@@ -15,9 +15,9 @@
 #include "store/store_redis_spot.h"
 
 #define CONNECT_US  250000 /* then the next sentinel is tried */
-#define ASK_DOWN_US 250000
+#define ASK_DOWN_US 100000
 #define ASK_UP_US   10000000
-#define STALE_MAX   3 /* answers that name a master that is away; then another sentinel is asked */
+#define STALE_MAX   5 /* answers that name a master that is away; then another sentinel is asked */
 #define SILENT_US   500000 /* no answer while the master is away; the same */
 #define HEAD        "*3\r\n$8\r\nSENTINEL\r\n$23\r\nget-master-addr-by-name\r\n$"
 
@@ -30,7 +30,7 @@ struct store_redis_sentinel {
     struct store_redis_seeds *seeds;
     struct store_redis_question question; /* found from it */
     char *command;
-    struct loop_timer timer;
+    struct loop_alarm *alarm; /* the next question; the coarse timers are too late for it */
     bool is_master_up;
     unsigned stale;
     uint64_t asked_at_us;
@@ -48,7 +48,7 @@ static bool is_silent(const struct store_redis_sentinel *sentinel)
 static void sentinel_ask(struct store_redis_sentinel *sentinel)
 {
     uint64_t wait_us = sentinel->is_master_up ? ASK_UP_US : ASK_DOWN_US;
-    loop_timer_set(sentinel->loop, &sentinel->timer, sentinel->loop->mono_us + wait_us);
+    loop_alarm_set(sentinel->alarm, sentinel->loop->mono_us + wait_us);
     if (is_silent(sentinel)) /* perhaps it is we who were late */
         store_redis_link_poll(sentinel->guide);
     if (is_silent(sentinel))
@@ -165,7 +165,7 @@ struct store_redis_sentinel *store_redis_sentinel_new(struct store_redis *redis,
     sentinel->loop = loop;
     sentinel->resolver = resolver;
     sentinel->master = master;
-    loop_timer_init(&sentinel->timer, on_time, sentinel);
+    sentinel->alarm = loop_alarm_new(loop, on_time, sentinel);
     const struct store_redis_link_use use = {
         .duty = STORE_REDIS_SENTINEL,
         .connect_timeout_us = timeout_us < CONNECT_US ? timeout_us : CONNECT_US,
@@ -176,7 +176,8 @@ struct store_redis_sentinel *store_redis_sentinel_new(struct store_redis *redis,
     if (peer != NULL)
         sentinel->guide = store_redis_link_new(redis, loop, peer, &use);
     sentinel->seeds = store_redis_seeds_new(redis, resolver, on_seeds, sentinel);
-    if (!make_command(sentinel) || sentinel->guide == NULL || sentinel->seeds == NULL) {
+    if (!make_command(sentinel) || sentinel->alarm == NULL || sentinel->guide == NULL ||
+        sentinel->seeds == NULL) {
         store_redis_sentinel_free(sentinel);
         return NULL;
     }
@@ -188,9 +189,9 @@ void store_redis_sentinel_free(struct store_redis_sentinel *sentinel)
 {
     if (sentinel == NULL)
         return;
-    loop_timer_cancel(&sentinel->timer);
     store_redis_seeds_free(sentinel->seeds);
     store_redis_link_free(sentinel->guide);
+    loop_alarm_free(sentinel->alarm);
     store_redis_spot_end(&sentinel->spot);
     free(sentinel->command);
     free(sentinel);

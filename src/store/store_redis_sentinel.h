@@ -3,7 +3,7 @@
  * it aimed there.  Takes: addresses of sentinels.  Gives: an aim, and news of a failover.  Whether that server is a master
  * is seen in its own handshake (ROLE).
  *
- * A sentinel is asked every 10 s, and every quarter of a second while the master is away; then another one is asked when
+ * A sentinel is asked every 10 s, and ten times a second while the master is away; then another one is asked when
  * it names that master for half a second, or says nothing for as long. */
 #ifndef SLUICE_STORE_REDIS_SENTINEL_H
 #define SLUICE_STORE_REDIS_SENTINEL_H

@@ -133,12 +133,13 @@ static inline void wait_up(struct proxy *proxy)
     assert_true(loop_testing_until(&proxy->loop, is_up, proxy));
 }
 
-/* A server that may have lost something grants nothing to a fleet for half a second. */
+/* A server that may have lost something grants nothing to a fleet for a while. */
 static inline bool is_trusted(void *arg)
 {
     struct proxy *proxy = arg;
     uint64_t since_us = store_redis_route_newest_us(proxy->worker->route);
-    return since_us == 0 || proxy->loop.loop->mono_us >= since_us + 500000;
+    return since_us == 0 ||
+           proxy->loop.loop->mono_us >= since_us + lease_anew_wait_us(proxy->lease->redis);
 }
 
 static inline void wait_trusted(struct proxy *proxy)

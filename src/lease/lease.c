@@ -26,7 +26,7 @@ struct lease *lease_new(struct store_memory *memory, const struct store_redis_co
         return lease;
     lease->redis = store_redis_new(redis);
     if (lease->redis == NULL || lease_table_init(&lease->table, LEASE_SUBJECTS) != ERR_OK ||
-        lease_notes_init(&lease->notes) != ERR_OK) {
+        lease_notes_init(&lease->notes) != ERR_OK || !lease_sweep_init(lease)) {
         lease_free(lease);
         return NULL;
     }
@@ -38,6 +38,7 @@ void lease_free(struct lease *lease)
     if (lease == NULL)
         return;
     lease_slots_fini(&lease->slots);
+    lease_sweep_fini(lease);
     lease_table_fini(&lease->table);
     lease_notes_fini(&lease->notes);
     store_redis_free(lease->redis);

@@ -81,8 +81,9 @@ void lease_put_back(struct lease_pending *pending)
         struct store_cell *held = lease_table_find(&worker->lease->table, part->key);
         if (held != NULL) {
             struct lease_cell *cell = store_cell_body(held);
-            lease_tokens_add(cell, &part->taken, clock_mono_us());
-            lease_sweep_note(worker->lease);
+            uint64_t mono_us = clock_mono_us();
+            lease_tokens_add(cell, &part->taken, mono_us);
+            lease_sweep_note_held(worker->lease, cell, mono_us);
             if (lease_cell_has_debt(cell))
                 lease_settle_note(worker, part->key, cell);
             if (part->claim == LEASE_NO_CLAIM)
@@ -257,9 +258,9 @@ static void take_grant(struct lease_pending *pending, unsigned k,
         return;
     lease_batch_of(&rest, claim, result, result->granted - own, answer->now_us,
                    pending->op.sent_at_us);
-    lease_tokens_add(cell, &rest, clock_mono_us());
-    if (rest.count != 0)
-        lease_sweep_note(pending->worker->lease);
+    uint64_t mono_us = clock_mono_us();
+    lease_tokens_add(cell, &rest, mono_us);
+    lease_sweep_note_held(pending->worker->lease, cell, mono_us);
     cell->mark = lease_policy_mark(
         cell, atomic_load_explicit(&pending->worker->lease->round_trip_us, memory_order_relaxed));
     metrics_add(pending->worker->loop->metrics, METRICS_LEASE_GRANTED, rest.count);

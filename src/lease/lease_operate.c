@@ -82,8 +82,8 @@ static uint32_t obey(struct lease *lease, const struct lease_question *question)
     else if (question->order.verb == STORE_ORDER_GRANT && is_changed)
         lease_cell_order(cell, generation);
     if (lease_cell_has_debt(cell))
-        lease_sweep_note(lease);
-    uint32_t held = lease_tokens_held(cell, clock_mono_us());
+        lease_sweep_note_owed(lease, cell);
+    uint32_t held = lease_tokens_held(cell, mono_us);
     store_cell_unlock(found);
     return held;
 }

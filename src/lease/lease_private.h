@@ -33,11 +33,13 @@ struct lease {
     struct lease_notes notes;
     struct lease_slots slots;
     atomic_uint workers; /* over the memory store */
-    struct {             /* of the table */
+    struct {             /* of the table's subjects */
         pthread_mutex_t lock;
-        uint64_t position;
-        atomic_bool is_all;   /* not only what is of no use */
-        atomic_bool is_worth; /* a cell may hold or owe something */
+        _Atomic uint32_t
+            *due_s;     /* of each block: when to look at it (monotonic, never 0); 0: not at all */
+        uint32_t block; /* the next to be asked for; under lock, as position */
+        uint64_t position;  /* of a walk over all cells */
+        atomic_bool is_all; /* one goes on: not only what is of no use */
     } sweep;
     struct { /* telling a server that has taken over what was seen */
         pthread_mutex_t lock;
@@ -228,13 +230,15 @@ void lease_follow_begin(struct lease_worker *worker);
 void lease_follow_end(struct lease_worker *worker);
 
 /* lease_sweep.c */
-/* A cell holds something, or owes what nobody has noted. */
-static inline void lease_sweep_note(struct lease *lease)
-{
-    atomic_store_explicit(&lease->sweep.is_worth, true, memory_order_relaxed);
-}
+/* The tables of what is due when; false: no memory. */
+bool lease_sweep_init(struct lease *lease);
+void lease_sweep_fini(struct lease *lease);
+/* The cell (locked) holds something since mono_us, or owes what nobody has noted. */
+void lease_sweep_note_held(struct lease *lease, const struct lease_cell *cell, uint64_t mono_us);
+void lease_sweep_note_owed(struct lease *lease, const struct lease_cell *cell);
 void lease_sweep_on_time(void *worker);
-void lease_sweep_step(struct lease_worker *worker);
+/* How many cells it has looked at. */
+unsigned lease_sweep_step(struct lease_worker *worker);
 /* What is held in the whole table.  From any thread; takes a while. */
 void lease_sweep_count(const struct lease *lease, uint64_t *leases, uint64_t *leased);
 
@@ -242,12 +246,12 @@ void lease_sweep_count(const struct lease *lease, uint64_t *leases, uint64_t *le
 void lease_anew_begin(struct lease_worker *worker);
 /* The next part of what it is told. */
 void lease_anew_step(void *worker);
+/* So long it grants nothing to a fleet of several. */
+uint64_t lease_anew_wait_us(const struct store_redis *redis);
 /* Is it too early to ask it for something? */
 bool lease_anew_holds(const struct lease_worker *worker, const struct store_redis_op *op);
 
 /* lease_recall.c: ask other proxies for what they hold of this key, or (is_lost) for what they know; they ask us, or
-/* So long it grants nothing to a fleet of several. */
-uint64_t lease_anew_wait_us(const struct store_redis *redis);
  * an operator has given an order. */
 void lease_recall_send(struct lease_worker *worker, const uint8_t key[16], bool is_lost);
 void lease_recall_on_news(void *worker, const struct store_redis_news *news);

@@ -17,7 +17,7 @@ void lease_settle_note(struct lease_worker *worker, const uint8_t key[16], struc
     if (cell->is_listed)
         return;
     if (debtor_count(worker) == LEASE_DEBTORS_MAX) {
-        lease_sweep_note(worker->lease); /* a full list: it is met again there */
+        lease_sweep_note_owed(worker->lease, cell); /* a full list: it is met again there */
         return;
     }
     cell->is_listed = 1;
@@ -82,7 +82,7 @@ static void on_settled(struct store_redis_op *op, enum store_answer result,
     if (debtor_count(worker) != 0 && result != STORE_AWAY)
         loop_task_schedule(worker->loop, &worker->settle);
     else if (atomic_load_explicit(&worker->lease->sweep.is_all, memory_order_relaxed))
-        lease_sweep_step(worker);
+        (void)lease_sweep_step(worker);
 }
 
 /* One operation of as many debtors as fit.  False: nothing was sent. */

@@ -376,26 +376,25 @@ struct store_cell *store_cells_take(const struct store_cells *cells, const uint8
     }
 }
 
+struct store_cell *store_cells_held_at(const struct store_cells *cells, uint64_t number)
+{
+    struct place place = {(uint32_t)(number / STORE_CELLS_WAYS),
+                          (uint32_t)(number % STORE_CELLS_WAYS)};
+    uint64_t tags = load_tags(&cells->blocks[place.block], place.lane / 4);
+    return (tags >> (place.lane % 4 * 16) & 0xffff) == 0 ? NULL : cell_at(cells, place);
+}
+
 struct store_cell *store_cells_next(const struct store_cells *cells, uint64_t *position)
 {
-    for (; *position < (uint64_t)cells->block_count * STORE_CELLS_WAYS; ++*position) {
-        struct place place = {(uint32_t)(*position / STORE_CELLS_WAYS),
-                              (uint32_t)(*position % STORE_CELLS_WAYS)};
-        uint64_t tags = load_tags(&cells->blocks[place.block], place.lane / 4);
-        if ((tags >> (place.lane % 4 * 16) & 0xffff) == 0)
-            continue;
-        ++*position;
-        return cell_at(cells, place);
-    }
-    return NULL;
+    struct store_cell *cell = NULL;
+    while (cell == NULL && *position < (uint64_t)cells->block_count * STORE_CELLS_WAYS)
+        cell = store_cells_held_at(cells, (*position)++);
+    return cell;
 }
 
 bool store_cells_is_held(const struct store_cells *cells, const struct store_cell *cell)
 {
-    uint32_t number = store_cells_number(cells, cell);
-    uint64_t tags =
-        load_tags(&cells->blocks[number / STORE_CELLS_WAYS], number % STORE_CELLS_WAYS / 4);
-    return (tags >> (number % STORE_CELLS_WAYS % 4 * 16) & 0xffff) != 0;
+    return store_cells_held_at(cells, store_cells_number(cells, cell)) != NULL;
 }
 
 uint64_t store_cells_count(const struct store_cells *cells, uint64_t *max)

@@ -142,6 +142,11 @@ static inline void *store_cell_body(struct store_cell *cell)
     return cell + 1;
 }
 
+static inline const struct store_cell *store_cell_of(const void *body)
+{
+    return (const struct store_cell *)body - 1;
+}
+
 /* Walk the cells that hold a key: begin with position 0, stop at NULL.  Touches no page of an unused
  * cell.  Takes no lock: lock the cell, or read it as store_state.c does. */
 struct store_cell *store_cells_next(const struct store_cells *cells, uint64_t *position);
@@ -157,6 +162,9 @@ static inline struct store_cell *store_cells_at(const struct store_cells *cells,
 {
     return (struct store_cell *)(void *)(cells->first + number * cells->cell_bytes);
 }
+
+/* The same of a number that is counted through all blocks; NULL: it holds no key. */
+struct store_cell *store_cells_held_at(const struct store_cells *cells, uint64_t number);
 
 /* Does the cell that store_cells_next gave at `position` still hold a key? */
 bool store_cells_is_held(const struct store_cells *cells, const struct store_cell *cell);

@@ -200,6 +200,51 @@ static void test_returned(void **state)
     end(&other);
 }
 
+struct sweep {
+    struct proxy *proxy;
+    uint64_t ahead_us;
+    unsigned looks;
+};
+
+/* The whole table, at a time to come. */
+static void sweep_ahead(void *arg)
+{
+    struct sweep *sweep = arg;
+    struct loop *loop = sweep->proxy->loop.loop;
+    loop->mono_us += sweep->ahead_us;
+    sweep->looks = 0;
+    for (unsigned i = 0; i < 10; i++)
+        sweep->looks += lease_sweep_step(sweep->proxy->worker);
+    loop->mono_us -= sweep->ahead_us;
+}
+
+/* What is held costs nothing until its time has come; then each is looked at, once. */
+static void test_swept_when_due(void **state)
+{
+    struct proxy proxy, other;
+    const unsigned subjects = 300;
+    (void)state;
+    flush();
+    begin_up(&proxy);
+    begin_up(&other);
+    for (unsigned subject = 0; subject < subjects; subject++)
+        assert_int_equal(ask_many(&proxy, &LEASED_1000, subject, 2, QUOTA_ALLOW), 2);
+    assert_true(used_in_redis(&other, &LEASED_1000, 0) > 2);
+    struct sweep sweep = {&proxy, 0, 0};
+    loop_testing_call(&proxy.loop, sweep_ahead, &sweep);
+    assert_int_equal(sweep.looks, 0);
+    sweep.ahead_us = UINT64_C(32000000); /* nobody has asked for so long */
+    loop_testing_call(&proxy.loop, sweep_ahead, &sweep);
+    assert_in_range(sweep.looks, subjects, 2 * subjects);
+    assert_true(loop_testing_until(&proxy.loop, is_settled, &proxy));
+    for (unsigned subject = 0; subject < subjects; subject += 37)
+        assert_int_equal(used_in_redis(&other, &LEASED_1000, subject), 2);
+    loop_testing_call(&proxy.loop, sweep_ahead, &sweep);
+    assert_int_equal(sweep.looks, 0);
+    end(&proxy);
+    end(&other);
+}
+
 static bool has_left(void *arg)
 {
     return lease_worker_leave(((struct proxy *)arg)->worker);
@@ -538,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_followers),
         cmocka_unit_test(test_fleet_admits_the_limit),
         cmocka_unit_test(test_returned),
+        cmocka_unit_test(test_swept_when_due),
         cmocka_unit_test(test_leaving),
         cmocka_unit_test(test_changed_limit),
         cmocka_unit_test(test_several_quotas),

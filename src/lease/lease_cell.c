@@ -351,7 +351,7 @@ bool lease_cell_is_past(const struct lease_cell *cell, uint32_t generation)
 
 /* The generation that was heard is not claimed: whoever can publish could make it up, and what is claimed is taken by
  * Redis for a reset that it lost. */
-void lease_cell_order(struct lease_cell *cell, uint32_t generation)
+void lease_cell_order(struct lease_cell *cell, uint32_t generation, uint64_t mono_us)
 {
     if (generation < cell->generation)
         return;
@@ -362,6 +362,7 @@ void lease_cell_order(struct lease_cell *cell, uint32_t generation)
         lease_tokens_release(cell);
     }
     cell->refused_until_us = cell->backoff_us = 0;
+    cell->ordered_us = mono_us;
 }
 
 static void forget_window(struct lease_window *window)
@@ -369,9 +370,9 @@ static void forget_window(struct lease_window *window)
     window->seen = window->used = window->floor = window->back = 0;
 }
 
-void lease_cell_reset(struct lease_cell *cell, uint32_t generation)
+void lease_cell_reset(struct lease_cell *cell, uint32_t generation, uint64_t mono_us)
 {
-    lease_cell_order(cell, generation);
+    lease_cell_order(cell, generation, mono_us);
     if (generation <= cell->generation)
         return;
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
@@ -445,6 +446,8 @@ void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_c
                              uint64_t mono_us, uint64_t sent_at_us)
 {
     uint64_t end_us = 0, last_us = LEASE_BACKOFF_LAST_US;
+    if (cell->ordered_us != 0 && sent_at_us <= cell->ordered_us)
+        return;
     for (unsigned i = 0; i < claim->window_count; i++) {
         const struct store_redis_window *asked = &claim->windows[i];
         const struct lease_window *window = find_window(cell, asked->period_s);

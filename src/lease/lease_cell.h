@@ -60,6 +60,8 @@ struct lease_cell {
     uint32_t is_listed;   /* in some worker's list of debtors */
     uint32_t must_tell;   /* claim what was seen, though nothing is owed */
     uint32_t ordered;     /* an operator's reset that was heard of and not yet seen; 0: none */
+    uint64_t
+        ordered_us; /* monotonic; when an order was heard of: what was refused before says nothing */
 };
 
 _Static_assert(sizeof(struct lease_cell) % 8 == 0, "store_cells wants whole words");
@@ -105,10 +107,11 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
 bool lease_cell_is_past(const struct lease_cell *cell, uint32_t generation);
 /* An operator's order was carried out, and the store has this generation since.  What is held is spent no more: behind a
  * reset it is forgotten, else it is to be given back. */
-void lease_cell_order(struct lease_cell *cell, uint32_t generation);
+void lease_cell_order(struct lease_cell *cell, uint32_t generation, uint64_t mono_us);
 /* The same for a reset that Redis itself has confirmed: it is claimed from here on. */
-void lease_cell_reset(struct lease_cell *cell, uint32_t generation);
-/* It was refused or granted (after lease_cell_learn). */
+void lease_cell_reset(struct lease_cell *cell, uint32_t generation, uint64_t mono_us);
+/* It was refused or granted (after lease_cell_learn).  A refusal of what was asked before an order is passed over: a grant
+ * may be carried out behind it and be heard of first. */
 void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_claim *claim,
                              uint64_t mono_us, uint64_t sent_at_us);
 void lease_cell_note_grant(struct lease_cell *cell);

@@ -74,13 +74,14 @@ static uint32_t obey(struct lease *lease, const struct lease_question *question)
     struct store_cell *found = lease_table_find(&lease->table, question->key);
     bool is_changed = question->told == LEASE_TOLD_FOUND;
     uint32_t generation = question->subject.generation;
+    uint64_t mono_us = clock_mono_us();
     if (found == NULL)
         return 0;
     struct lease_cell *cell = store_cell_body(found);
     if (question->order.verb == STORE_ORDER_RESET && is_changed)
-        lease_cell_reset(cell, generation + 1);
+        lease_cell_reset(cell, generation + 1, mono_us);
     else if (question->order.verb == STORE_ORDER_GRANT && is_changed)
-        lease_cell_order(cell, generation);
+        lease_cell_order(cell, generation, mono_us);
     if (lease_cell_has_debt(cell))
         lease_sweep_note_owed(lease, cell);
     uint32_t held = lease_tokens_held(cell, mono_us);

@@ -19,7 +19,7 @@ void lease_recall_send(struct lease_worker *worker, const uint8_t key[16], bool 
 static void take_order(struct lease_worker *worker, const struct store_redis_news *news,
                        struct lease_cell *cell)
 {
-    lease_cell_order(cell, news->generation);
+    lease_cell_order(cell, news->generation, worker->loop->mono_us);
     cell->must_tell = 1;
     lease_settle_note(worker, news->key, cell);
 }

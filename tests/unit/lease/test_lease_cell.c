@@ -352,7 +352,7 @@ static void test_an_order_ends_what_was_before(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct store_redis_claim claim = lease_nine(&cell);
-        lease_cell_order(&cell, rows[i].heard);
+        lease_cell_order(&cell, rows[i].heard, MONO(T0_S));
         assert_int_equal(cell.held, rows[i].held);
         assert_int_equal(cell.windows[0].back, rows[i].back);
         assert_int_equal(lease_cell_refuses(&cell, &MINUTE_10, 1, MONO(T0_S)), rows[i].is_refused);
@@ -360,6 +360,20 @@ static void test_an_order_ends_what_was_before(void **state)
         lease_cell_claim(&cell, &MINUTE_10, 1, true, &claim);
         assert_int_equal(claim.generation, 4);
     }
+}
+
+/* Redis has refused, then granted more; the news of that overtakes the refusal, which came over another connection. */
+static void test_a_refusal_of_before_a_grant_says_nothing(void **state)
+{
+    struct lease_cell cell;
+    (void)state;
+    struct store_redis_claim claim = lease_nine(&cell);
+    lease_cell_order(&cell, 4, MONO(T0_S) + 1000);
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &claim); /* gives the lease back */
+    lease_cell_note_refusal(&cell, &claim, MONO(T0_S) + 2000, MONO(T0_S) + 500);
+    assert_false(lease_cell_refuses(&cell, &MINUTE_10, 1, MONO(T0_S) + 2000));
+    lease_cell_note_refusal(&cell, &claim, MONO(T0_S) + 3000, MONO(T0_S) + 2000);
+    assert_true(lease_cell_refuses(&cell, &MINUTE_10, 1, MONO(T0_S) + 3000));
 }
 
 static void test_a_reset_that_redis_has_confirmed_is_told(void **state)
@@ -371,7 +385,7 @@ static void test_a_reset_that_redis_has_confirmed_is_told(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct store_redis_claim claim = lease_nine(&cell);
-        lease_cell_reset(&cell, rows[i].confirmed);
+        lease_cell_reset(&cell, rows[i].confirmed, MONO(T0_S));
         assert_true(lease_cell_has_seen(&cell, T0_S));
         assert_false(lease_cell_has_seen(&cell, T0_S + 61));
         cell.must_tell = 1;
@@ -395,7 +409,7 @@ static void test_answers_of_before_a_reset_bring_nothing(void **state)
     lease_tokens_take(&cell, 3, &taken);
     cell.windows[0].local = 2;
     lease_cell_claim(&cell, &MINUTE_10, 1, true, &claim);
-    lease_cell_order(&cell, 5);
+    lease_cell_order(&cell, 5, MONO(T0_S));
     struct store_redis_result result = answer(&claim, 1, T0_S, used);
     result.generation = 4; /* executed before the reset, read behind the news of it */
     assert_true(lease_cell_is_past(&cell, result.generation));
@@ -505,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_debts),
         cmocka_unit_test(test_late_grants),
         cmocka_unit_test(test_an_order_ends_what_was_before),
+        cmocka_unit_test(test_a_refusal_of_before_a_grant_says_nothing),
         cmocka_unit_test(test_a_reset_that_redis_has_confirmed_is_told),
         cmocka_unit_test(test_answers_of_before_a_reset_bring_nothing),
         cmocka_unit_test(test_late_corrections),

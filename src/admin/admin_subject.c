@@ -128,6 +128,8 @@ static json_t *row_json(const struct admin_job *job, unsigned i)
     config_json_set(&json, "windows", quota == NULL ? json_array() : windows_json(quota, &stored));
     if (job->is_ordered)
         config_json_set(&json, "was", was);
+    if (job->questions[i].is_proven || job->questions[i].is_short)
+        config_json_set(&json, "durable", json_boolean(job->questions[i].is_proven));
     return json;
 }
 
@@ -154,6 +156,8 @@ static void log_order(const struct admin_job *job, unsigned i)
     static const char *const members[] = {"subject", "identity", "quota", "generation", "was"};
     for (size_t k = 0; k < sizeof(members) / sizeof(members[0]); k++)
         config_json_set(&json, members[k], json_incref(json_object_get(row, members[k])));
+    if (json_object_get(row, "durable") != NULL)
+        config_json_set(&json, "durable", json_incref(json_object_get(row, "durable")));
     if (job->order.verb == STORE_ORDER_GRANT) {
         config_json_set(&json, "extra", json_integer((json_int_t)job->order.extra));
         config_json_set(&json, "for_s", json_integer((json_int_t)job->order.for_s));

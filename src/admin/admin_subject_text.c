@@ -41,6 +41,8 @@ static void put_row(FILE *out, const json_t *row)
     if (admin_words_number(row, "held") > 0)
         fprintf(out, "  held here  %" JSON_INTEGER_FORMAT " of what is used: leased, not spent\n",
                 admin_words_number(row, "held"));
+    if (json_is_false(json_object_get(row, "durable")))
+        fprintf(out, "  too few replicas have acknowledged it: a failover may undo it\n");
     if (json_is_object(grant)) {
         fprintf(out, "  granted    +%" JSON_INTEGER_FORMAT " for ",
                 admin_words_number(grant, "extra"));

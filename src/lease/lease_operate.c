@@ -142,7 +142,11 @@ static void on_answer(struct store_redis_query *answered, enum store_redis_found
     struct operate_query *query = (struct operate_query *)(void *)answered;
     struct lease_batch_of_queries *batch = query->batch;
     if (batch->inquiry != NULL) {
+        bool has_waited = answered->is_durable && found == STORE_REDIS_VALUE &&
+                          batch->operator->lease->redis->conf.is_durable;
         take_answer(query->question, found, text);
+        query->question->is_proven = has_waited && !answered->is_short;
+        query->question->is_short = has_waited && answered->is_short;
         if (!query->question->is_tier)
             query->question->held = obey(batch->operator->lease, query->question);
     }
@@ -166,6 +170,7 @@ static void query_make(struct operate_query *query, struct lease_batch_of_querie
         end = fmt_base64url(FMT_LIT(end, SUBJECT_HEAD), question->key, sizeof(question->key));
         *end++ = '}';
         query->query.verb = STORE_REDIS_EVAL;
+        query->query.is_durable = question->order.verb != STORE_ORDER_SHOW;
         query->query.script = STORE_REDIS_OPERATE_LUA;
         store_redis_order_write(query->value, &question->order);
         query->query.value = (struct span){query->value, STORE_REDIS_ORDER_BYTES};

@@ -28,7 +28,9 @@ struct lease_question {
     /* out */
     enum lease_told told;
     struct store_subject subject; /* before the order */
-    uint32_t held; /* what this process holds of it in advance, charged in the store already */
+    uint32_t held;  /* what this process holds of it in advance, charged in the store already */
+    bool is_proven; /* an order that was carried out, and enough replicas have it ("durable") ... */
+    bool is_short;  /* ... or not, as far as is known */
     char text[LEASE_TOLD_TEXT]; /* NUL-terminated: the tier, or what is wrong */
 };
 

@@ -131,11 +131,15 @@ bool store_redis_link_must_prove(const struct store_redis_link *link,
                                  const struct store_redis_answer *answer, unsigned count);
 /* A charge is written. */
 void store_redis_link_note_charge(struct store_redis_link *link, const struct store_redis_op *op);
+void store_redis_link_note_query(struct store_redis_link *link, struct store_redis_query *query);
 /* WAIT, if it is time for one. */
 void store_redis_link_write_proof(struct store_redis_link *link);
 /* Keep the answer until the next WAIT is answered. */
 void store_redis_link_prove(struct store_redis_link *link, struct store_redis_op *op,
                             const struct store_redis_answer *answer);
+/* The same for what a query was told, if it wants it; false: it does not. */
+bool store_redis_link_prove_query(struct store_redis_link *link, struct store_redis_query *query,
+                                  struct span text);
 /* WAIT was answered, perhaps with an error. */
 void store_redis_link_on_proof(struct store_redis_link *link);
 void store_redis_link_lose_proofs(struct store_redis_link *link);

@@ -1,23 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store_redis_link_proof.c - grants that are spent only when replicas have them ("durable").  Takes: answers to charges.
- * Gives: them on once WAIT says that enough replicas acknowledged, else STORE_AWAY: what was charged stays charged, so
- * nothing is admitted twice.
+/* store_redis_link_proof.c - grants that are spent only when replicas have them ("durable").  Takes: answers to charges,
+ * and to orders.  Gives: them on once WAIT says that enough replicas acknowledged.  Else a charge ends with STORE_AWAY: it
+ * stays charged, so nothing is admitted twice; and an order is told that it is short, since it was carried out.
  *
  * WAIT holds up its connection, so one is on its way at a time, behind all that was charged since the one before: what is
  * charged while it waits shares the next one. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/base_log.h"
 #include "store/store_redis_link_private.h"
 
 #define PROOFS_FIRST   64
+#define TEXT_MAX       320 /* of an order's answer: a value of 16 windows, and the time */
 #define SAY_AGAIN_US   UINT64_C(10000000)
 #define SHORT_IN_A_ROW 16 /* then this server is as good as away */
 
-/* A grant that waits. */
+/* A grant or an order that waits. */
 struct link_proof {
-    struct store_redis_op *op;
-    struct store_redis_answer answer;
+    struct store_redis_op *op; /* NULL: an order */
+    struct store_redis_query *query;
+    union {
+        struct store_redis_answer answer;
+        struct {
+            size_t len;
+            char bytes[TEXT_MAX];
+        } text;
+    };
 };
 
 bool store_redis_link_must_prove(const struct store_redis_link *link,
@@ -38,6 +47,12 @@ void store_redis_link_note_charge(struct store_redis_link *link, const struct st
         link->wants_proof |= op->claims[k].cost != 0 || op->claims[k].want != 0;
 }
 
+void store_redis_link_note_query(struct store_redis_link *link, struct store_redis_query *query)
+{
+    query->is_short = false;
+    link->wants_proof |= query->is_durable && link->redis->conf.is_durable;
+}
+
 void store_redis_link_write_proof(struct store_redis_link *link)
 {
     if (!link->wants_proof || link->is_proving || link->state != LINK_UP ||
@@ -48,20 +63,61 @@ void store_redis_link_write_proof(struct store_redis_link *link)
     store_redis_link_add(link, FLIGHT_PROOF);
 }
 
-void store_redis_link_prove(struct store_redis_link *link, struct store_redis_op *op,
-                            const struct store_redis_answer *answer)
+/* NULL: no memory. */
+static struct link_proof *add_proof(struct store_redis_link *link)
 {
     if (link->proof_count == link->proof_room) {
         unsigned room = link->proof_room == 0 ? PROOFS_FIRST : 2 * link->proof_room;
         struct link_proof *grown = realloc(link->proofs, room * sizeof(*grown));
-        if (grown == NULL) {
-            op->done(op, STORE_AWAY, NULL);
-            return;
-        }
+        if (grown == NULL)
+            return NULL;
         link->proofs = grown;
         link->proof_room = room;
     }
-    link->proofs[link->proof_count++] = (struct link_proof){op, *answer};
+    return &link->proofs[link->proof_count++];
+}
+
+void store_redis_link_prove(struct store_redis_link *link, struct store_redis_op *op,
+                            const struct store_redis_answer *answer)
+{
+    struct link_proof *proof = add_proof(link);
+    if (proof == NULL) {
+        op->done(op, STORE_AWAY, NULL);
+        return;
+    }
+    proof->op = op;
+    proof->answer = *answer;
+}
+
+bool store_redis_link_prove_query(struct store_redis_link *link, struct store_redis_query *query,
+                                  struct span text)
+{
+    if (!query->is_durable || !link->redis->conf.is_durable)
+        return false;
+    query->is_short = true; /* until it is known better */
+    struct link_proof *proof = text.len > TEXT_MAX ? NULL : add_proof(link);
+    if (proof == NULL)
+        return false;
+    proof->op = NULL;
+    proof->query = query;
+    proof->text.len = text.len;
+    if (text.len != 0)
+        memcpy(proof->text.bytes, text.ptr, text.len);
+    return true;
+}
+
+static void end_proof(const struct link_proof *proof, bool is_proven)
+{
+    if (proof->op == NULL) {
+        proof->query->is_short = !is_proven;
+        proof->query->done(proof->query, STORE_REDIS_VALUE,
+                           (struct span){proof->text.bytes, proof->text.len});
+    } else if (!is_proven) {
+        proof->op->done(proof->op, STORE_AWAY, NULL);
+    } else {
+        proof->op->done(proof->op, proof->answer.granted ? STORE_CHARGED : STORE_REFUSED,
+                        &proof->answer);
+    }
 }
 
 /* An ending may end the link, which loses those that are left. */
@@ -70,12 +126,8 @@ static void end_proofs(struct store_redis_link *link, bool is_proven)
     unsigned ended = link->proof_first;
     while (link->proof_first != link->proof_count) {
         struct link_proof proof = link->proofs[link->proof_first++];
-        bool has_grant = is_proven && proof.answer.granted;
-        if (!is_proven)
-            proof.op->done(proof.op, STORE_AWAY, NULL);
-        else
-            proof.op->done(proof.op, has_grant ? STORE_CHARGED : STORE_REFUSED, &proof.answer);
-        ended++;
+        end_proof(&proof, is_proven);
+        ended += proof.op != NULL;
     }
     link->proof_first = link->proof_count = 0;
     metrics_add(link->loop->metrics,

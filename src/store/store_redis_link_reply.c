@@ -82,6 +82,8 @@ static void link_on_query(struct store_redis_link *link, struct store_redis_quer
         link_on_error(link, NULL, true);
     } else {
         link->failures = link->errors = 0;
+        if (found == STORE_REDIS_VALUE && store_redis_link_prove_query(link, query, text))
+            return;
     }
     query->done(query, found, text);
 }

@@ -66,6 +66,8 @@ static enum err link_load(struct store_redis_link *link, const struct store_redi
         store_redis_link_note_charge(link, cargo->op);
     } else if (cargo->kind == STORE_REDIS_CARGO_SLOTS) {
         cargo->slots->sent_at_us = flight->sent_at_us;
+    } else {
+        store_redis_link_note_query(link, cargo->query);
     }
     return ERR_OK;
 }

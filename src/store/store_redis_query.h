@@ -33,6 +33,8 @@ struct store_redis_query {
     struct span value;  /* HGET: the field; SET: the value; EVAL: the argument */
     uint32_t ttl_s;     /* SET; at least 1 */
     const char *script; /* EVAL; it answers a string */
+    bool is_durable;    /* EVAL, where grants are durable: the answer waits for the replicas */
+    bool is_short;      /* out: then too few of them have it, as far as is known */
     void (*done)(struct store_redis_query *query, enum store_redis_found found, struct span text);
     uint8_t hops; /* the store's own */
 };

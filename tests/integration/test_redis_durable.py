@@ -153,3 +153,37 @@ def test_doctor_and_the_printed_user(start, upstream, connect, world, pair):
     (world.folder / "c.json").write_text(json.dumps({"listen": [{"address": "127.0.0.1:1"}], **config}))
     assert "+wait" not in verb_of(world, 0, "check", "-c", "c.json", "--acl").split(" ")
     assert not [check for _, check, _ in checks_of(world, 0) if check == "durable"]
+
+
+# ---- an operator's orders ----
+
+
+def orders_of(world, *words):
+    """What a verb says as JSON, and for people."""
+    told = [run_verb(world.folder, *words, *more, "-s", f"unix:{world.folder}/admin.sock") for more in (["--json"], [])]
+    assert [done.returncode for done in told] == [0, 0], told
+    (row,) = json.loads(told[0].stdout)["subjects"]
+    return row, told[1].stdout
+
+
+@pytest.mark.parametrize("words", [("reset", "alice"), ("grant", "alice", "+5", "--for", "1h")], ids=["reset", "grant"])
+def test_an_order_waits_for_replicas_and_says_when_they_have_it_not(start, upstream, connect, world, pair, words):
+    master, replica = pair
+    identities = {"user": {"from": ["basic_user"]}}
+    proxy = start({**config_of(upstream(), [master], durable=True, durable_timeout="200ms"), "identities": identities,
+                   "admin": {"address": f"unix:{world.folder}/admin.sock"}})
+    client = connect(proxy)
+    alice = [("Authorization", "Basic YWxpY2U6eA==")]
+    wait_for(lambda: client.ask("GET", "/", alice).status == 200, "alice is counted")
+    waits = master.client.info("commandstats")["cmdstat_wait"]["calls"]
+    row, text = orders_of(world, *words)
+    assert row["durable"] is True and "replicas" not in text
+    assert master.client.info("commandstats")["cmdstat_wait"]["calls"] >= waits + 2
+    assert "durable" not in orders_of(world, "show", "alice")[0], "nothing was done"
+    replica.pause()
+    row, text = orders_of(world, *words)
+    assert row["durable"] is False and "  too few replicas have acknowledged it: a failover may undo it\n" in text
+    after, _ = orders_of(world, "show", "alice")
+    assert after["generation"] == row["generation"] + (1 if words[0] == "reset" else 0), "it was done all the same"
+    replica.resume()
+    assert [line["durable"] for line in proxy.wait_for_event(words[0], 4)] == [True, True, False, False]

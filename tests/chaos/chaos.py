@@ -11,7 +11,7 @@ from chaos_options import SCENARIOS
 from harness.waiting import wait_for_room
 
 PAGE = rig.ROOT / "docs" / "chaos.md"
-LONGEST_S = 480
+LONGEST_S = 720
 
 
 def run(name, options):

@@ -15,7 +15,7 @@
   kill9    the serving process is killed ten times under load
   reloads  a hundred reloads under load
   store    Redis is flushed, restarted and killed under load
-  failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (8 min)
+  failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (9 min)
   slow     3,000 clients that hold their connections beside good ones (2 min)
   crowd    more connections, slower readers and more load than a proxy can serve (2 min)
 

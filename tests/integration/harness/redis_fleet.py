@@ -83,8 +83,8 @@ class SentinelFleet:
 
     NAME = "counts"
 
-    def __init__(self, folder, tls=None, plain_sentinels=False):
-        self.servers, self.sentinels = [], []
+    def __init__(self, folder, tls=None, plain_sentinels=False, down_after_ms=500):
+        self.servers, self.sentinels, self.down_after_ms = [], [], down_after_ms
         try:
             self.servers.append(Node(folder / "server0", take_port(), tls=tls))
             for i in (1, 2):
@@ -101,7 +101,7 @@ class SentinelFleet:
         config = folder / "sentinel.conf"
         config.write_text(
             f"sentinel monitor {self.NAME} 127.0.0.1 {self.servers[0].port} 2\n"
-            f"sentinel down-after-milliseconds {self.NAME} 500\n"
+            f"sentinel down-after-milliseconds {self.NAME} {self.down_after_ms}\n"
             f"sentinel failover-timeout {self.NAME} 3000\n", encoding="ascii")
         if tls and is_plain:  # it speaks TLS to the servers all the same
             with open(config, "a", encoding="ascii") as file:

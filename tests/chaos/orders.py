@@ -62,7 +62,7 @@ def hot_rows(load):
 def effective_ms(rows, given):
     """From the order until the last request was sent that was refused all the same; None when not each proxy has refused it before and
     admitted it behind."""
-    before = {port for at, ok, port in rows if given.at_s - 0.1 <= at < given.at_s and not ok}
+    before = {port for at, ok, port in rows if given.at_s - 0.3 <= at < given.at_s and not ok}
     behind = [(at, ok, port) for at, ok, port in rows if given.at_s <= at < given.at_s + LOOK_S]
     admitted = {port for _, ok, port in behind if ok}
     if len(before) != PROXIES or len(admitted) != PROXIES:

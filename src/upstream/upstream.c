@@ -8,29 +8,9 @@
 #include <string.h>
 
 #include "base/base_log.h"
-#include "net/net_tls.h"
 #include "upstream/upstream_conn.h"
 
 #define UPSTREAM_DOWN_US 1000000 /* a server that refused a connection is left alone this long */
-
-/* Owner: the set; counted by pools and connections.  Freed by: server_unref.  Thread: the worker's. */
-struct upstream_server {
-    struct upstream_set *set;
-    struct list node; /* in the set */
-    unsigned refs;
-    char *upstream, *name; /* the upstream's name and the address as configured */
-    struct net_tls *tls;   /* a reference; NULL: plain */
-    char *tls_name;
-    struct net_tls_kept session; /* that its last connection left */
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
-    unsigned address_count, next_address;
-    struct net_watch *watch; /* when the address is a name */
-    struct list idle;        /* kept connections, last used first */
-    unsigned idle_count, idle_max, pools;
-    uint64_t idle_us;
-    uint64_t down_until_us;
-    metrics_slot slot_ok, slot_failed, slot_open;
-};
 
 /* Owner: the worker.  Freed by: upstream_set_free.  Thread: the worker's. */
 struct upstream_set {
@@ -404,7 +384,7 @@ static unsigned pool_next(struct upstream_pool *pool)
     for (unsigned i = 0; i < pool->server_count; i++) {
         index = pool->next;
         pool->next = index + 1 < pool->server_count ? index + 1 : 0;
-        if (pool->servers[index]->down_until_us <= now_us)
+        if (upstream_server_is_usable(pool->servers[index], now_us))
             break;
     }
     return index;

@@ -11,11 +11,37 @@
 #include "base/base_err.h"
 #include "loop/loop.h"
 #include "net/net_resolve.h"
+#include "net/net_tls.h"
 #include "upstream/upstream_conf.h"
 
 struct upstream_conn;
 struct upstream_set;
-struct upstream_server;
+
+/* One server, as one worker sees it.  Owner: the set; counted by pools and connections.  Freed by: the last of them.
+ * Thread: the worker's. */
+struct upstream_server {
+    struct upstream_set *set;
+    struct list node; /* in the set */
+    unsigned refs;
+    char *upstream, *name; /* the upstream's name and the address as configured */
+    struct net_tls *tls;   /* a reference; NULL: plain */
+    char *tls_name;
+    struct net_tls_kept session; /* that its last connection left */
+    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
+    unsigned address_count, next_address;
+    struct net_watch *watch; /* when the address is a name */
+    struct list idle;        /* kept connections, last used first */
+    unsigned idle_count, idle_max, pools;
+    uint64_t idle_us;
+    uint64_t down_until_us;
+    metrics_slot slot_ok, slot_failed, slot_open;
+};
+
+/* Is this server worth a request now, as far as is known?  One that is not is asked only when no other is. */
+static inline bool upstream_server_is_usable(const struct upstream_server *server, uint64_t now_us)
+{
+    return server->down_until_us <= now_us;
+}
 
 /* One upstream of one plan.  Owner: the snapshot that asked for it.  Freed by: upstream_pool_free.
  * Thread: the worker's. */

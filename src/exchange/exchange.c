@@ -270,7 +270,7 @@ static void exchange_close(struct exchange *x)
     if (x->is_deciding)
         lease_cancel(env->lease, &x->ask);
     exchange_cancel_lookups(x);
-    if (x->conn != NULL)
+    if (x->conn != NULL || x->waiting != NULL)
         exchange_leave_upstream(x);
     loop_task_cancel(&x->task);
     exchange_settle(x);

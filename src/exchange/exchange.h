@@ -134,6 +134,7 @@ struct exchange_tunnel {
 };
 
 struct exchange_lookups;
+struct exchange_waiting;
 struct exchange_learning;
 
 /* Owner: the worker's env.  Freed by: itself, at its end.  Thread: the worker's. */
@@ -146,8 +147,10 @@ struct exchange {
     enum exchange_waits waits;
     uint16_t status;
     uint32_t retry_after_s; /* of a 503 that no decision made */
-    unsigned tried;         /* servers asked since CONNECT was entered, upstream_take counts */
-    unsigned tries;         /* connections that were begun or taken, for the log */
+    uint64_t tried;         /* servers asked since CONNECT was entered; upstream_take marks them */
+    uint64_t queue_us;      /* how long it waited for a server to have room */
+    struct exchange_waiting *waiting; /* it does so now; NULL: it does not */
+    unsigned tries;                   /* connections that were begun or taken, for the log */
     unsigned interims;
     bool has_head;
     bool is_deciding, is_decided, is_retry, was_reused;

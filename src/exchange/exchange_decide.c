@@ -258,6 +258,7 @@ bool exchange_make_subjects(struct exchange *x)
     unsigned parts = 0;
     for (unsigned i = 0; i < route->quota_count; i++)
         parts += route->quotas[i]->key_count;
+    parts += route->hash_identity >= 0;
     if (x->subjects == NULL && parts != 0)
         x->subjects = arena_take(&x->arena, parts * sizeof(struct exchange_subject));
     return x->subjects != NULL || parts == 0;

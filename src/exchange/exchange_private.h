@@ -108,6 +108,14 @@ char *exchange_room(struct exchange *x, size_t bytes);
 /* Give the server's connection back, or close it. */
 void exchange_leave_upstream(struct exchange *x);
 
+/* Every server is full: stand in line.  False: that is full too, or there is no memory (x->end says). */
+bool exchange_wait_in_line(struct exchange *x);
+/* It has what it waited for, or waits no longer. */
+void exchange_wait_is_over(struct exchange *x, bool is_served);
+struct upstream_waiter *exchange_waiter(const struct exchange *x);
+/* By what the server is chosen, where its upstream hashes an identity; false: the request does not have it. */
+bool exchange_hash_key(struct exchange *x, uint64_t *key);
+
 /* Send the request once more on a fresh connection. */
 enum step_result exchange_retry(struct exchange *x);
 bool exchange_is_replayable(const struct exchange *x);

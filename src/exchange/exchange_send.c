@@ -108,15 +108,25 @@ static enum exchange_end exchange_end_of_no_connection(const struct exchange *x,
 
 enum step_result exchange_step_connect(struct exchange *x)
 {
-    const struct upstream_user user = {exchange_on_upstream_ready, exchange_on_upstream_deadline,
-                                       x};
+    uint64_t key;
+    struct upstream_want want = {
+        .is_fresh = x->is_retry,
+        .is_careful = !exchange_is_replayable(x),
+        .user = {exchange_on_upstream_ready, exchange_on_upstream_deadline, x},
+    };
     struct upstream_pool *pool = x->snapshot->pools[x->route->upstream];
-    bool is_careful = !exchange_is_replayable(x);
     if (x->conn != NULL)
         return exchange_established(x);
     if (x->connect_us == 0)
         x->connect_us = x->env->loop->mono_us;
-    switch (upstream_take(pool, x->is_retry, is_careful, &user, &x->tried, &x->conn)) {
+    if (x->route->hash_identity >= 0 && exchange_hash_key(x, &key))
+        want.key = &key;
+    if (x->waiting != NULL)
+        want.waiter = exchange_waiter(x);
+    enum upstream_take how = upstream_take(pool, &want, &x->tried, &x->conn);
+    if (x->waiting != NULL && how != UPSTREAM_FULL)
+        exchange_wait_is_over(x, how != UPSTREAM_NONE);
+    switch (how) {
     case UPSTREAM_KEPT:
         x->was_reused = true;
         x->tries++;
@@ -128,6 +138,10 @@ enum step_result exchange_step_connect(struct exchange *x)
         x->server = upstream_server_name(x->conn);
         upstream_conn_set_deadline(x->conn, x->env->loop->mono_us + pool->conf->connect_timeout_us);
         return STEP_WAIT;
+    case UPSTREAM_FULL:
+        if (x->waiting != NULL)
+            return STEP_WAIT;
+        return exchange_wait_in_line(x) ? STEP_AGAIN : exchange_fail(x, x->end);
     default:
         return exchange_fail(x, exchange_end_of_no_connection(x, errno));
     }
@@ -383,6 +397,8 @@ enum step_result exchange_retry(struct exchange *x)
 
 void exchange_leave_upstream(struct exchange *x)
 {
+    if (x->waiting != NULL)
+        exchange_wait_is_over(x, false);
     if (x->conn == NULL)
         return;
     if (x->response_done)

@@ -27,6 +27,7 @@
 #include "main/main_exit.h"
 #include "main/main_memory.h"
 #include "main/main_report.h"
+#include "upstream/upstream_places.h"
 #include "worker/worker.h"
 
 #define CHILD_DRAIN_POLL_US 20000
@@ -60,6 +61,7 @@ struct child {
     _Atomic uint64_t head_bytes;
     struct client_addresses *addresses;
     struct exchange_verified *verified;
+    struct upstream_places *places;
 };
 
 static bool child_say(struct child *child, enum main_message_kind kind, uint32_t ticket,
@@ -389,6 +391,7 @@ static bool child_start_workers(struct child *child)
         .head_bytes = &child->head_bytes,
         .addresses = child->addresses,
         .verified = child->verified,
+        .places = child->places,
         .tickets = child->env->tickets,
     };
     child->workers = calloc(child->env->workers, sizeof(struct worker *));
@@ -462,6 +465,9 @@ static const char *child_start(struct child *child)
     child->verified = exchange_verified_new(EXCHANGE_VERIFIED_PAIRS);
     if (child->verified == NULL)
         return "the table of verified callers";
+    child->places = upstream_places_new();
+    if (child->places == NULL)
+        return "the counts of connections";
     if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK)
         return "the listeners";
     if (!child_start_workers(child))
@@ -482,6 +488,7 @@ static void child_end(struct child *child)
     free(child->workers);
     client_addresses_free(child->addresses);
     exchange_verified_free(child->verified);
+    upstream_places_free(child->places);
     admin_free(child->admin);
     lease_free(child->lease);
     if (child->channel_event != NULL)

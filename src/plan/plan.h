@@ -56,6 +56,7 @@ struct plan_route {
     struct plan_cost cost;
     int upstream;                            /* index, or -1: respond */
     uint8_t upstream_id[IDENTITY_KEY_BYTES]; /* of its name; zero: respond */
+    int hash_identity;                       /* by which its upstream is balanced; -1: by none */
     const struct plan_respond *respond;
     struct http_upgrade_list upgrades;
     struct plan_address_rule addresses; /* who may use it */

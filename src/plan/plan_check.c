@@ -146,6 +146,8 @@ static void check_unused(struct plan_work *work)
                            "no route uses this quota");
     }
     for (unsigned i = 0; i < plan->upstream_count; i++) {
+        if (plan->upstreams[i].hash_identity >= 0)
+            identities[plan->upstreams[i].hash_identity] = true;
         if (!upstreams[i])
             config_warning(work->load->doc, work->draft->upstreams.nodes[i],
                            "no route uses this upstream");
@@ -330,4 +332,5 @@ void plan_check(struct plan_work *work)
     check_learning(work);
     check_certificates(work);
     plan_check_limits(work);
+    plan_check_balance(work);
 }

@@ -54,6 +54,10 @@ struct plan_work {
 void plan_link(struct plan_work *work);
 /* The parts of plan_link. */
 void plan_link_quotas(struct plan_work *work);
+/* The identity that a key names, made when it is a source; -1 after a fault. */
+int plan_link_key(struct plan_work *work, const struct config_node *node);
+/* What upstreams hash, behind plan_link_quotas. */
+void plan_link_hashes(struct plan_work *work);
 /* The names of the tiers, and what they make of each quota that has them; before and after plan_link_quotas. */
 void plan_link_tier_names(struct plan_work *work);
 void plan_link_tiers(struct plan_work *work);
@@ -66,14 +70,18 @@ void plan_link_errors(struct plan_work *work);
 void plan_link_tls(struct plan_work *work);
 void plan_link_routes(struct plan_work *work);
 
+/* Does the path of a route have a {name}? */
+bool plan_path_has(struct span path, struct span name);
+
 /* The dialect of error bodies that the node names; a fault and NULL when there is none. */
 const struct reply_body_dialect *plan_find_dialect(struct plan_work *work,
                                                    const struct config_node *node);
 
 /* What no single directive can see: doubles, routes that never match, quotas that anybody can slip. */
 void plan_check(struct plan_work *work);
-/* The part of it about limits. */
+/* The parts of it about limits, and about how servers share what comes. */
 void plan_check_limits(struct plan_work *work);
+void plan_check_balance(struct plan_work *work);
 
 /* A name into its map; an error at the node when it is taken. */
 void plan_name_add(struct plan_work *work, struct map *map, struct span name, unsigned index,

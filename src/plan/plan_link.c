@@ -93,6 +93,16 @@ static void link_upstreams(struct plan_work *work)
     plan->upstream_count = count;
 }
 
+void plan_link_hashes(struct plan_work *work)
+{
+    struct plan *plan = &work->draft->plan;
+    for (unsigned i = 0; i < plan->upstream_count; i++) {
+        const struct config_node *node = config_find(work->draft->upstreams.nodes[i], "hash_by");
+        const bool is_text = node != NULL && node->kind == CONFIG_KIND_STRING;
+        plan->upstreams[i].hash_identity = is_text ? plan_link_key(work, node) : -1;
+    }
+}
+
 /* The keys of tokens. */
 static void link_keys(struct plan_work *work, struct identity *identity,
                       const struct identity_draft *draft, const struct config_node *node)
@@ -121,12 +131,13 @@ static void link_keys(struct plan_work *work, struct identity *identity,
     }
 }
 
-/* Room for the identities of the file and one for every key that may name a source directly. */
+/* Room for the identities of the file and one for every key, or hash of an upstream, that may name a source directly. */
 static void link_identities(struct plan_work *work)
 {
     struct plan *plan = &work->draft->plan;
     const struct config_items *named = &work->draft->identities;
-    size_t room = named->count + (size_t)work->draft->quotas.count * QUOTA_KEY_MAX;
+    size_t room = named->count + (size_t)work->draft->quotas.count * QUOTA_KEY_MAX +
+                  work->draft->upstreams.count;
     plan->identities = arena_take_zeroed(&plan->arena, room * sizeof(*plan->identities));
     if (plan->identities == NULL) {
         config_out_of_memory(work->load->doc);
@@ -191,6 +202,7 @@ void plan_link(struct plan_work *work)
         return;
     plan_link_tier_names(work);
     plan_link_quotas(work);
+    plan_link_hashes(work);
     if (work->load->doc->report->is_out_of_memory)
         return;
     plan_link_tiers(work);

@@ -30,8 +30,7 @@ static void fault_key(struct plan_work *work, const struct config_node *node, st
                      config_suggestion(&near).text);
 }
 
-/* The identity that a key names, made when it is a source; -1 after a fault. */
-static int link_key(struct plan_work *work, const struct config_node *node)
+int plan_link_key(struct plan_work *work, const struct config_node *node)
 {
     struct plan *plan = &work->draft->plan;
     struct span text = config_text(work->load, node);
@@ -64,7 +63,7 @@ static void link_keys(struct plan_work *work, struct quota *quota, const struct 
         return; /* told already */
     CONFIG_EACH(child, keys)
     {
-        int index = child->kind == CONFIG_KIND_STRING ? link_key(work, child) : -1;
+        int index = child->kind == CONFIG_KIND_STRING ? plan_link_key(work, child) : -1;
         if (index < 0)
             continue;
         for (unsigned i = 0; i < quota->key_count; i++) {

@@ -35,7 +35,7 @@ static int find_name(struct plan_work *work, const struct map *map, const struct
     return -1;
 }
 
-static bool path_has(struct span path, struct span name)
+bool plan_path_has(struct span path, struct span name)
 {
     for (size_t i = 0; i + name.len + 1 < path.len; i++) {
         if (path.ptr[i] == '{' && path.ptr[i + name.len + 1] == '}' &&
@@ -54,7 +54,7 @@ static void check_path_names(struct plan_work *work, const struct quota *quota,
         const struct identity *identity = &plan->identities[quota->key[i]];
         for (unsigned j = 0; j < identity->from_count; j++) {
             struct span name = identity->from[j].name;
-            if (identity->from[j].kind != IDENTITY_PATH || path_has(rule->path, name))
+            if (identity->from[j].kind != IDENTITY_PATH || plan_path_has(rule->path, name))
                 continue;
             config_error(work->load->doc, at,
                          "quota %s counts by path:%.*s, but the path of this route has no {%.*s}",
@@ -283,6 +283,8 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
     } else if (config_find(node, "respond") != NULL) {
         link_respond(route, draft);
     }
+    route->hash_identity =
+        route->upstream >= 0 ? plan->upstreams[route->upstream].hash_identity : -1;
     link_headers(work, route, draft, node);
     const struct config_node *errors = config_find(node, "errors");
     route->errors = errors != NULL ? plan_find_dialect(work, errors) : plan->errors;

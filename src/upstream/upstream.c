@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* upstream.c - servers and their kept connections.  Takes: upstream_conf.  Gives: connections, round robin
- * over the servers that are not known to be down.  Never decides whether a request may be sent twice. */
+/* upstream.c - servers and their kept connections.  Takes: upstream_conf.  Gives: connections to the servers that
+ * upstream_pick names.  Never decides whether a request may be sent twice. */
 #include "upstream/upstream.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include "base/base_log.h"
 #include "upstream/upstream_conn.h"
 
+#define POOL_BEGIN_MAX   1024    /* turns of the round robin that are passed over at first */
 #define UPSTREAM_DOWN_US 1000000 /* a server that refused a connection is left alone this long */
 
 /* Owner: the worker.  Freed by: upstream_set_free.  Thread: the worker's. */
@@ -17,10 +18,31 @@ struct upstream_set {
     struct loop *loop;
     struct net_resolver *resolver;
     struct list servers;
-    struct list spare; /* connection objects to use again */
+    struct list spare;              /* connection objects to use again */
+    struct upstream_places *places; /* of the process */
+    struct upstream_bell bell;
 };
 
-struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *resolver)
+static void server_unref(struct upstream_server *server);
+
+/* Others wait for servers to which this worker keeps connections that it does not use. */
+static void set_let_go(void *arg)
+{
+    struct upstream_set *set = arg;
+    LIST_EACH_SAFE (node, &set->servers) {
+        struct upstream_server *server = LIST_OF(node, struct upstream_server, node);
+        server->refs++;
+        unsigned wanted = server->queue == NULL ? 0 : atomic_load(&server->queue->waiting);
+        for (; wanted != 0 && !list_is_empty(&server->idle); wanted--) {
+            struct upstream_conn *conn = LIST_OF(server->idle.prev, struct upstream_conn, node);
+            upstream_close(&conn);
+        }
+        server_unref(server);
+    }
+}
+
+struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *resolver,
+                                      struct upstream_places *places)
 {
     struct upstream_set *set = calloc(1, sizeof(*set));
     if (set == NULL)
@@ -29,6 +51,8 @@ struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *re
     set->resolver = resolver;
     list_init(&set->servers);
     list_init(&set->spare);
+    set->places = places;
+    upstream_bell_open(&set->bell, places, loop, set_let_go, set);
     return set;
 }
 
@@ -38,6 +62,7 @@ void upstream_set_free(struct upstream_set *set)
         return;
     LIST_EACH_SAFE (node, &set->spare)
         free(LIST_OF(node, struct upstream_conn, node));
+    upstream_bell_close(&set->bell);
     free(set);
 }
 
@@ -59,6 +84,8 @@ static void server_unref(struct upstream_server *server)
     list_remove(&server->node);
     net_tls_kept_drop(&server->session);
     net_tls_free(server->tls);
+    upstream_queue_unref(server->queue);
+    upstream_tally_unref(server->tally);
     free(server->upstream);
     free(server->name);
     free(server->tls_name);
@@ -108,7 +135,10 @@ static struct upstream_server *server_new(struct upstream_set *set,
     server->tls_name =
         conf->tls_name.len == 0 ? strdup("") : strndup(conf->tls_name.ptr, conf->tls_name.len);
     server->tls = net_tls_ref(upstream->tls);
-    if (server->upstream == NULL || server->name == NULL || server->tls_name == NULL)
+    server->weight = conf->weight;
+    server->tally = upstream_tally_ref(set->places, upstream->name, conf->address_text);
+    if (server->upstream == NULL || server->name == NULL || server->tls_name == NULL ||
+        server->tally == NULL)
         goto fail;
     if (conf->address.len != 0) {
         server->addresses[0] = conf->address;
@@ -139,6 +169,9 @@ static struct upstream_server *server_ref(struct upstream_set *set,
     if (server == NULL)
         return NULL;
     server->pools++;
+    if (server->weight == 0 && server_conf->weight != 0)
+        server->back_at_us = set->loop->mono_us;
+    server->weight = server_conf->weight;
     server->idle_max = conf->pool_max;
     server->idle_us = conf->pool_idle_us;
     server->slot_ok = server_conf->slot_ok;
@@ -157,6 +190,51 @@ static void server_leave(struct upstream_server *server)
 
 /* ---- pools ---- */
 
+/* What of the plan the choice needs to know. */
+static void pool_set_candidate(struct upstream_pool *pool, unsigned index)
+{
+    const struct upstream_server_conf *conf = &pool->conf->servers[index];
+    struct upstream_candidate *candidate = &pool->candidates[index];
+    candidate->seed = upstream_pick_seed(conf->address_text);
+    candidate->weight = conf->weight * UPSTREAM_WEIGHT_ONE;
+    if (conf->weight != 0)
+        *(conf->is_backup ? &pool->backups : &pool->primaries) |= UINT64_C(1) << index;
+}
+
+/* A queue belongs to the upstream: whoever has a connection to one of its servers calls those who wait. */
+static bool pool_open_queue(struct upstream_pool *pool)
+{
+    bool is_bounded = false;
+    for (unsigned i = 0; i < pool->conf->server_count; i++)
+        is_bounded = is_bounded || pool->conf->servers[i].max_connections != 0;
+    if (is_bounded)
+        pool->queue = upstream_queue_ref(pool->set->places, pool->conf->name);
+    return !is_bounded || pool->queue != NULL;
+}
+
+static void pool_on_stir(void *arg)
+{
+    struct upstream_pool *pool = arg;
+    loop_timer_set(pool->set->loop, &pool->stir, pool->set->loop->mono_us + LOOP_TICK_US);
+    upstream_queue_stir(pool->queue, &pool->set->bell);
+}
+
+/* Workers begin at different servers, or all of them would crowd on the first one. */
+static void pool_begin_somewhere(struct upstream_pool *pool)
+{
+    const struct upstream_field field = {
+        .primaries = pool->primaries, .backups = pool->backups, .usable = UINT64_MAX};
+    uint64_t round = 0;
+    for (unsigned i = 0; i < pool->server_count; i++)
+        round += pool->conf->servers[i].weight;
+    if (pool->primaries == 0 || round == 0)
+        return;
+    if (round > POOL_BEGIN_MAX)
+        round = POOL_BEGIN_MAX;
+    for (uint64_t n = rng_below(&pool->set->loop->rng, round); n != 0; n--)
+        (void)upstream_pick(pool->candidates, &field, UPSTREAM_ROUND_ROBIN, NULL);
+}
+
 struct upstream_pool *upstream_pool_new(struct upstream_set *set, const struct upstream_conf *conf)
 {
     struct upstream_pool *pool = calloc(1, sizeof(*pool));
@@ -164,18 +242,25 @@ struct upstream_pool *upstream_pool_new(struct upstream_set *set, const struct u
         return NULL;
     pool->set = set;
     pool->conf = conf;
+    loop_timer_init(&pool->stir, pool_on_stir, pool);
     pool->servers = calloc(conf->server_count + 1u, sizeof(struct upstream_server *));
-    if (pool->servers == NULL)
+    pool->candidates = calloc(conf->server_count + 1u, sizeof(struct upstream_candidate));
+    if (pool->servers == NULL || pool->candidates == NULL || !pool_open_queue(pool))
         goto fail;
     for (unsigned i = 0; i < conf->server_count; i++) {
-        pool->servers[i] = server_ref(set, conf, &conf->servers[i]);
-        if (pool->servers[i] == NULL)
+        struct upstream_server *server = server_ref(set, conf, &conf->servers[i]);
+        if (server == NULL)
             goto fail;
-        pool->server_count++;
+        pool->servers[pool->server_count++] = server;
+        pool_set_candidate(pool, i);
+        if (pool->queue != NULL && server->queue == NULL)
+            server->queue = upstream_queue_ref_again(pool->queue);
     }
-    /* Workers begin at different servers, or all of them would crowd on the first one. */
-    if (pool->server_count != 0)
-        pool->next = (unsigned)rng_below(&set->loop->rng, pool->server_count);
+    pool->is_single =
+        pool->server_count == 1 && pool->queue == NULL && conf->servers[0].weight != 0;
+    pool->is_counted =
+        pool->queue != NULL || (!pool->is_single && conf->balance == UPSTREAM_LEAST_CONNECTIONS);
+    pool_begin_somewhere(pool);
     return pool;
 fail:
     upstream_pool_free(pool);
@@ -186,8 +271,11 @@ void upstream_pool_free(struct upstream_pool *pool)
 {
     if (pool == NULL)
         return;
+    loop_timer_cancel(&pool->stir);
     for (unsigned i = 0; i < pool->server_count; i++)
         server_leave(pool->servers[i]);
+    upstream_queue_unref(pool->queue);
+    free(pool->candidates);
     free(pool->servers);
     free(pool);
 }
@@ -258,6 +346,19 @@ static struct upstream_conn *conn_new(struct upstream_server *server)
     return conn;
 }
 
+/* An exchange has it, or has it no more. */
+static void conn_count(struct upstream_conn *conn)
+{
+    atomic_fetch_add(&conn->server->tally->busy, 1);
+    conn->is_counted = true;
+}
+
+static void conn_uncount(struct upstream_conn *conn)
+{
+    atomic_fetch_sub(&conn->server->tally->busy, 1);
+    conn->is_counted = false;
+}
+
 void upstream_close(struct upstream_conn **taken)
 {
     struct upstream_conn *conn = *taken;
@@ -270,6 +371,8 @@ void upstream_close(struct upstream_conn **taken)
         server->idle_count--;
         metrics_sub(metrics, METRICS_UPSTREAM_IDLE, 1);
     }
+    if (conn->is_counted)
+        conn_uncount(conn);
     metrics_sub(metrics, server->slot_open, 1);
     list_remove(&conn->node);
     loop_timer_cancel(&conn->timer);
@@ -278,6 +381,10 @@ void upstream_close(struct upstream_conn **taken)
     buf_free(&conn->out);
     buf_free(&conn->in);
     list_push_front(&server->set->spare, &conn->node);
+    /* Its descriptor is closed: the next one may connect. */
+    atomic_fetch_sub(&server->tally->open, 1);
+    if (server->queue != NULL && upstream_queue_has_waiters(server->queue))
+        upstream_queue_call(server->queue);
     server_unref(server);
 }
 
@@ -287,28 +394,41 @@ void upstream_abort(struct upstream_conn **taken)
     upstream_close(taken);
 }
 
+/* To one who waits in another worker a connection that is kept here is of no use. */
+static bool server_may_keep(const struct upstream_server *server)
+{
+    return server->queue == NULL || !upstream_queue_has_waiters(server->queue) ||
+           !upstream_queue_goes_elsewhere(server->queue, &server->set->bell);
+}
+
 void upstream_return(struct upstream_conn **taken)
 {
     struct upstream_conn *conn = *taken;
     struct upstream_server *server = conn->server;
     metrics_add(server->set->loop->metrics, server->slot_ok, 1);
     if (server->pools == 0 || server->idle_count >= server->idle_max || server->idle_us == 0 ||
-        !upstream_conn_is_reusable(conn) || conn_is_spoilt(conn)) {
+        !upstream_conn_is_reusable(conn) || conn_is_spoilt(conn) || !server_may_keep(server)) {
         upstream_close(taken);
         return;
     }
     *taken = NULL;
+    if (conn->is_counted)
+        conn_uncount(conn);
     metrics_add(server->set->loop->metrics, METRICS_UPSTREAM_IDLE, 1);
     conn->state = UPSTREAM_CONN_IDLE;
     server->idle_count++;
     list_push_front(&server->idle, &conn->node);
     loop_timer_set(server->set->loop, &conn->timer, server->set->loop->mono_us + server->idle_us);
+    /* Behind conn_uncount: who has begun to wait since sees that it is kept. */
+    if (server->queue != NULL && upstream_queue_has_waiters(server->queue))
+        upstream_queue_call(server->queue);
 }
 
 void upstream_failed(struct upstream_conn **taken)
 {
     struct upstream_server *server = (*taken)->server;
     server->down_until_us = server->set->loop->mono_us + UPSTREAM_DOWN_US;
+    server->back_at_us = server->down_until_us;
     metrics_add(server->set->loop->metrics, METRICS_UPSTREAM_CONNECT_FAILURES, 1);
     metrics_add(server->set->loop->metrics, server->slot_failed, 1);
     upstream_close(taken);
@@ -348,15 +468,16 @@ static bool conn_secure(struct upstream_conn *conn)
     return true;
 }
 
+/* Its place is counted already; when there is no connection it is given up. */
 static struct upstream_conn *server_connect(struct upstream_server *server)
 {
     struct metrics_block *metrics = server->set->loop->metrics;
-    errno = EHOSTUNREACH;
-    if (server->address_count == 0)
+    struct upstream_conn *conn = server->address_count == 0 ? NULL : conn_new(server);
+    if (conn == NULL) {
+        errno = server->address_count == 0 ? EHOSTUNREACH : ENOMEM;
+        atomic_fetch_sub(&server->tally->open, 1);
         return NULL;
-    struct upstream_conn *conn = conn_new(server);
-    if (conn == NULL)
-        return NULL;
+    }
     metrics_add(metrics, server->slot_open, 1);
     metrics_add(metrics, METRICS_UPSTREAM_CONNECTS, 1);
     const struct net_address *address =
@@ -376,46 +497,202 @@ static struct upstream_conn *server_connect(struct upstream_server *server)
     return conn;
 }
 
-/* The index of the next server in turn; those that just failed only when there is no other. */
-static unsigned pool_next(struct upstream_pool *pool)
+/* ---- choosing ---- */
+
+static bool server_is_full(const struct upstream_server *server, uint32_t max)
 {
-    uint64_t now_us = pool->set->loop->mono_us;
-    unsigned index = 0;
-    for (unsigned i = 0; i < pool->server_count; i++) {
-        index = pool->next;
-        pool->next = index + 1 < pool->server_count ? index + 1 : 0;
-        if (upstream_server_is_usable(pool->servers[index], now_us))
-            break;
-    }
-    return index;
+    return max != 0 && server->idle_count == 0 && atomic_load(&server->tally->open) >= max;
 }
 
-enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool careful,
-                                 const struct upstream_user *user, unsigned *tried,
-                                 struct upstream_conn **taken)
+/* What is true of the servers now. */
+static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
 {
-    struct metrics_block *metrics = pool->set->loop->metrics;
-    if (*tried >= pool->server_count)
-        errno = EHOSTUNREACH;
-    while (*tried < pool->server_count) {
-        const unsigned index = pool_next(pool);
-        struct upstream_server *server = pool->servers[index];
-        ++*tried;
-        struct upstream_conn *conn = fresh ? NULL : server_take_idle(server, careful);
-        bool is_kept = conn != NULL;
-        if (!is_kept)
-            conn = server_connect(server);
-        if (conn == NULL)
-            continue;
-        conn->user = *user;
-        conn->server_name = pool->conf->servers[index].address_text;
-        *taken = conn;
-        if (!is_kept)
-            return UPSTREAM_CONNECTING;
-        metrics_add(metrics, METRICS_UPSTREAM_REUSED, 1);
-        return UPSTREAM_KEPT;
+    const struct upstream_conf *conf = pool->conf;
+    const uint64_t now_us = pool->set->loop->mono_us;
+    *field = (struct upstream_field){.primaries = pool->primaries, .backups = pool->backups};
+    for (unsigned i = 0; i < pool->server_count; i++) {
+        const struct upstream_server *server = pool->servers[i];
+        const uint64_t bit = UINT64_C(1) << i;
+        if (upstream_server_is_usable(server, now_us))
+            field->usable |= bit;
+        if (server_is_full(server, conf->servers[i].max_connections))
+            field->full |= bit;
+        if (conf->slow_start_us != 0)
+            pool->candidates[i].weight = upstream_pick_weight(
+                conf->servers[i].weight, server->back_at_us, now_us, conf->slow_start_us);
+        if (conf->balance == UPSTREAM_LEAST_CONNECTIONS)
+            pool->candidates[i].busy = atomic_load(&server->tally->busy);
     }
-    return UPSTREAM_NONE;
+}
+
+/* A place for one more connection: a free one, or that of a kept one that does not serve. */
+static bool server_claim(struct upstream_server *server, uint32_t max)
+{
+    while (!upstream_tally_claim(server->tally, max)) {
+        if (list_is_empty(&server->idle))
+            return false;
+        struct upstream_conn *oldest = LIST_OF(server->idle.prev, struct upstream_conn, node);
+        upstream_close(&oldest);
+    }
+    return true;
+}
+
+static inline void pool_hand_over(const struct upstream_pool *pool, unsigned index,
+                                  const struct upstream_want *want, struct upstream_conn *conn)
+{
+    conn->user = want->user;
+    conn->server_name = pool->conf->servers[index].address_text;
+}
+
+struct pool_opened {
+    bool is_kept;
+    bool was_full; /* another worker has taken the last place */
+};
+
+/* A connection to this server; NULL: none, with errno unless it was full. */
+static struct upstream_conn *pool_open(struct upstream_pool *pool, unsigned index,
+                                       const struct upstream_want *want, struct pool_opened *opened)
+{
+    struct upstream_server *server = pool->servers[index];
+    struct upstream_conn *conn = want->is_fresh ? NULL : server_take_idle(server, want->is_careful);
+    opened->is_kept = conn != NULL;
+    opened->was_full =
+        conn == NULL && !server_claim(server, pool->conf->servers[index].max_connections);
+    if (conn == NULL && !opened->was_full)
+        conn = server_connect(server);
+    if (conn == NULL)
+        return NULL;
+    pool_hand_over(pool, index, want, conn);
+    if (pool->is_counted)
+        conn_count(conn);
+    return conn;
+}
+
+static enum upstream_take pool_told(const struct upstream_pool *pool, bool is_kept)
+{
+    if (!is_kept)
+        return UPSTREAM_CONNECTING;
+    metrics_add(pool->set->loop->metrics, METRICS_UPSTREAM_REUSED, 1);
+    return UPSTREAM_KEPT;
+}
+
+static __attribute__((noinline)) enum upstream_take pool_choose(struct upstream_pool *pool,
+                                                                const struct upstream_want *want,
+                                                                uint64_t *tried,
+                                                                struct upstream_conn **taken)
+{
+    struct upstream_field field;
+    struct pool_opened opened;
+    int error = EHOSTUNREACH;
+    pool_look(pool, &field);
+    for (;;) {
+        field.tried = *tried;
+        const int index = upstream_pick(pool->candidates, &field, pool->conf->balance, want->key);
+        if (index < 0) {
+            errno = error;
+            return index == UPSTREAM_PICK_FULL ? UPSTREAM_FULL : UPSTREAM_NONE;
+        }
+        const uint64_t bit = UINT64_C(1) << index;
+        *taken = pool_open(pool, (unsigned)index, want, &opened);
+        if (opened.was_full) {
+            field.full |= bit;
+            continue;
+        }
+        *tried |= bit;
+        if (*taken != NULL)
+            return pool_told(pool, opened.is_kept);
+        error = errno;
+    }
+}
+
+static void pool_leave(struct upstream_pool *pool, struct upstream_waiter *waiter, bool has_used)
+{
+    upstream_queue_leave(waiter, has_used);
+    if (--pool->waiting == 0)
+        loop_timer_cancel(&pool->stir);
+    metrics_sub(pool->set->loop->metrics, METRICS_UPSTREAM_QUEUE, 1);
+}
+
+/* While a request waits for one server, another that failed it may have come back. */
+static bool pool_forgive(const struct upstream_pool *pool, uint64_t *tried)
+{
+    const uint64_t before = *tried;
+    for (unsigned i = 0; before != 0 && i < pool->server_count; i++) {
+        if (upstream_server_is_usable(pool->servers[i], pool->set->loop->mono_us))
+            *tried &= ~(UINT64_C(1) << i);
+    }
+    return *tried != before;
+}
+
+/* Other workers keep connections that nobody uses: one of them would be a place. */
+static bool pool_has_unused(const struct upstream_pool *pool)
+{
+    for (unsigned i = 0; i < pool->server_count; i++) {
+        struct upstream_tally *tally = pool->servers[i]->tally;
+        if (pool->conf->servers[i].max_connections != 0 &&
+            atomic_load(&tally->open) > atomic_load(&tally->busy))
+            return true;
+    }
+    return false;
+}
+
+/* While somebody waits nobody else takes a place. */
+static __attribute__((noinline)) enum upstream_take
+pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want, uint64_t *tried,
+                    struct upstream_conn **taken)
+{
+    struct upstream_waiter *waiter = want->waiter;
+    if (waiter == NULL ? upstream_queue_has_waiters(pool->queue) : !upstream_waiter_may_try(waiter))
+        return UPSTREAM_FULL;
+    enum upstream_take how = pool_choose(pool, want, tried, taken);
+    if (how == UPSTREAM_FULL && waiter != NULL && pool_forgive(pool, tried))
+        how = pool_choose(pool, want, tried, taken);
+    if (waiter == NULL)
+        return how;
+    if (how == UPSTREAM_FULL) {
+        if (pool_has_unused(pool))
+            upstream_queue_ask_others(pool->queue, &pool->set->bell);
+        upstream_queue_pass(waiter);
+        return how;
+    }
+    const int error = errno;
+    pool_leave(pool, waiter, how != UPSTREAM_NONE);
+    errno = error;
+    return how;
+}
+
+enum upstream_take upstream_take(struct upstream_pool *pool, const struct upstream_want *want,
+                                 uint64_t *tried, struct upstream_conn **taken)
+{
+    /* Most often there is one server, and a kept connection to it. */
+    if (pool->is_single && *tried == 0 && !want->is_fresh &&
+        (*taken = server_take_idle(pool->servers[0], want->is_careful)) != NULL) {
+        *tried = 1;
+        pool_hand_over(pool, 0, want, *taken);
+        return pool_told(pool, true);
+    }
+    return pool->queue == NULL ? pool_choose(pool, want, tried, taken)
+                               : pool_choose_in_line(pool, want, tried, taken);
+}
+
+/* ---- waiting ---- */
+
+bool upstream_wait(struct upstream_pool *pool, struct upstream_waiter *waiter, uint64_t since_us,
+                   unsigned max, void (*on_ready)(void *arg), void *arg)
+{
+    *waiter = (struct upstream_waiter){.since_us = since_us, .on_ready = on_ready, .arg = arg};
+    if (!upstream_queue_enter(pool->queue, waiter, &pool->set->bell, max))
+        return false;
+    if (pool->waiting++ == 0)
+        loop_timer_set(pool->set->loop, &pool->stir, pool->set->loop->mono_us + LOOP_TICK_US);
+    metrics_add(pool->set->loop->metrics, METRICS_UPSTREAM_QUEUE, 1);
+    return true;
+}
+
+void upstream_wait_no_more(struct upstream_pool *pool, struct upstream_waiter *waiter)
+{
+    if (waiter->queue != NULL)
+        pool_leave(pool, waiter, false);
 }
 
 struct span upstream_server_name(const struct upstream_conn *conn)

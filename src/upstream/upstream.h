@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* upstream.h - the servers behind Sluice, as one worker sees them: pools of kept connections, round
- * robin, what is down.  Takes: upstream_conf.  Gives: a connection to a server, new or kept.  Servers
- * outlive reloads that keep their address. */
+/* upstream.h - the servers behind Sluice, as one worker sees them: pools of kept connections, whose turn it is,
+ * what is down.  Takes: upstream_conf.  Gives: a connection to a server, new or kept, or a place in the queue for
+ * one.  Servers outlive reloads that keep their address. */
 #ifndef SLUICE_UPSTREAM_UPSTREAM_H
 #define SLUICE_UPSTREAM_UPSTREAM_H
 
@@ -13,6 +13,8 @@
 #include "net/net_resolve.h"
 #include "net/net_tls.h"
 #include "upstream/upstream_conf.h"
+#include "upstream/upstream_pick.h"
+#include "upstream/upstream_places.h"
 
 struct upstream_conn;
 struct upstream_set;
@@ -34,6 +36,11 @@ struct upstream_server {
     unsigned idle_count, idle_max, pools;
     uint64_t idle_us;
     uint64_t down_until_us;
+    uint64_t back_at_us;          /* since when it is usable again; 0: always was */
+    struct upstream_tally *tally; /* a reference */
+    struct upstream_queue
+        *queue;      /* a reference; NULL: no plan has bounded a server of this upstream */
+    uint32_t weight; /* by the newest plan */
     metrics_slot slot_ok, slot_failed, slot_open;
 };
 
@@ -49,11 +56,19 @@ struct upstream_pool {
     struct upstream_set *set;
     const struct upstream_conf *conf; /* borrowed from the plan */
     struct upstream_server **servers; /* references */
-    unsigned server_count, next;
+    struct upstream_candidate *candidates;
+    unsigned server_count;
+    bool is_single;               /* there is nothing to choose and nothing to count */
+    bool is_counted;              /* requests in progress are */
+    uint64_t primaries, backups;  /* masks of those that take requests */
+    struct upstream_queue *queue; /* a reference; NULL: no server has max_connections */
+    unsigned waiting;             /* of this pool */
+    struct loop_timer stir;       /* while some are */
 };
 
 /* All servers of one worker.  Owner: the worker. */
-struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *resolver);
+struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *resolver,
+                                      struct upstream_places *places);
 void upstream_set_free(struct upstream_set *set);
 void upstream_set_close_idle(struct upstream_set *set);
 
@@ -64,6 +79,7 @@ enum upstream_take {
     UPSTREAM_KEPT,       /* a kept connection, ready */
     UPSTREAM_CONNECTING, /* wait for on_ready */
     UPSTREAM_NONE,       /* every server failed; errno of the last one */
+    UPSTREAM_FULL,       /* every usable server has its max_connections, or others wait already */
 };
 
 /* Who uses a connection: told when it is ready for more (readable, writable, connected or dead), and
@@ -74,12 +90,27 @@ struct upstream_user {
     void *arg;
 };
 
-/* A connection to the next server that is not known to be down.  fresh: never a kept one.  careful:
- * look at a kept one once more before it is given out (for requests that cannot be sent twice).
- * `tried` counts the servers asked for this exchange. */
-enum upstream_take upstream_take(struct upstream_pool *pool, bool fresh, bool careful,
-                                 const struct upstream_user *user, unsigned *tried,
-                                 struct upstream_conn **conn);
+/* What an exchange wants. */
+struct upstream_want {
+    bool is_fresh;       /* never a kept connection */
+    bool is_careful;     /* look at a kept one once more (for requests that cannot be sent twice) */
+    const uint64_t *key; /* of a hash; NULL: there is none */
+    struct upstream_user user;
+    struct upstream_waiter *waiter; /* in line; NULL: it is not */
+};
+
+/* A connection to the server whose turn it is.  `tried` are the servers that were asked for this exchange: bit i is
+ * server i; for one who waits they are forgiven when they are usable again.  A waiter leaves the queue unless the answer
+ * is UPSTREAM_FULL. */
+enum upstream_take upstream_take(struct upstream_pool *pool, const struct upstream_want *want,
+                                 uint64_t *tried, struct upstream_conn **conn);
+
+/* After UPSTREAM_FULL: stand in line since `since_us`, unless `max` do; take again at once, and whenever on_ready is
+ * called.  False: the queue is full. */
+bool upstream_wait(struct upstream_pool *pool, struct upstream_waiter *waiter, uint64_t since_us,
+                   unsigned max, void (*on_ready)(void *arg), void *arg);
+/* Nobody waits any longer. */
+void upstream_wait_no_more(struct upstream_pool *pool, struct upstream_waiter *waiter);
 
 /* The connect began by upstream_take has failed: say so, so that the server is left alone for a
  * second.  Closes the connection. */

@@ -3,6 +3,7 @@
 #ifndef SLUICE_UPSTREAM_CONF_H
 #define SLUICE_UPSTREAM_CONF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/base_span.h"
@@ -17,6 +18,9 @@ struct upstream_server_conf {
     struct net_address address; /* len 0: a name; resolved by the worker's resolver */
     struct span host;           /* the name, when it is one */
     struct span tls_name;       /* that a certificate must have; empty: any (unverified) */
+    uint32_t weight;            /* 0: takes no new requests */
+    uint32_t max_connections;   /* of the process, kept ones too; 0: unlimited */
+    bool is_backup;
     metrics_slot slot_ok, slot_failed, slot_open; /* per server */
 };
 
@@ -26,7 +30,13 @@ struct upstream_conf {
     uint16_t server_count;
     uint64_t connect_timeout_us, first_byte_timeout_us, read_idle_timeout_us, pool_idle_us,
         tunnel_idle_us;
-    uint32_t pool_max;   /* idle connections kept per worker and server */
+    uint32_t pool_max;      /* idle connections kept per worker and server */
+    uint32_t balance;       /* enum upstream_balance */
+    struct span hash_by;    /* as written; empty: not balanced by hash */
+    int hash_identity;      /* index in the plan; -1: none */
+    uint64_t slow_start_us; /* 0: off */
+    uint32_t queue_max;
+    uint64_t queue_timeout_us;
     struct net_tls *tls; /* a reference; NULL: plain */
     struct net_tls_client_draft tls_draft;
 };

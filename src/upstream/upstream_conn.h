@@ -31,6 +31,7 @@ struct upstream_conn {
     struct span server_name; /* in the configuration of the pool that it was taken from last */
     enum upstream_conn_state state;
     bool is_reused;
+    bool is_counted;   /* as busy, in its server's tally */
     bool is_broken;    /* a write failed: what the server said before is still read */
     bool sent_all;     /* the whole request has been handed over */
     bool body_chunked; /* of the request */

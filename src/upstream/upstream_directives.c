@@ -3,6 +3,9 @@
  * Never: resolves a name. */
 #include "upstream/upstream_directives.h"
 
+#include "config/config_doc.h"
+#include "upstream/upstream_pick.h"
+
 static const char *take_address(const struct config_take *take)
 {
     struct upstream_server_conf *server = take->base;
@@ -35,7 +38,30 @@ static const struct config_directive server_rows[] = {
      .take = take_address,
      .doc = "Where the server listens: \"10.0.0.7:9000\", \"[2001:db8::7]:9000\", \"name:9000\" or "
             "\"unix:/path\"."},
-    {.key = "weight", .type = CONFIG_LATER},
+    {.key = "weight",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_server_conf, weight),
+     .fallback = "1",
+     .min = 0,
+     .max = UPSTREAM_WEIGHT_MAX,
+     .doc = "Its share, measured by the weights of the others; 0: it takes no new requests, and "
+            "finishes those that it has."},
+    {.key = "backup",
+     .type = CONFIG_BOOL,
+     CONFIG_AT(struct upstream_server_conf, is_backup),
+     .fallback = "false",
+     .doc = "Whether it takes requests only while no other server is usable."},
+    {.key = "max_connections",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_server_conf, max_connections),
+     .fallback = "\"unlimited\"",
+     .min = 1,
+     .max = 1000000,
+     .unit = "connections",
+     .word = "unlimited",
+     .word_value = 0,
+     .doc = "How many connections this proxy has to it at most, all workers together and kept ones "
+            "counted; who finds all servers full waits in the queue."},
 };
 
 static const struct config_table server_table = {
@@ -79,6 +105,52 @@ static const struct config_table timeout_table = {
     .size = sizeof(struct upstream_conf),
 };
 
+static const struct config_directive queue_rows[] = {
+    {.key = "max",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_conf, queue_max),
+     .fallback = "1024",
+     .min = 0,
+     .max = 1000000,
+     .unit = "requests",
+     .doc = "How many may wait, of all workers together; the next one is answered with 503 at "
+            "once."},
+    {.key = "timeout",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct upstream_conf, queue_timeout_us),
+     .fallback = "\"5s\"",
+     .min = 1000,
+     .max = UINT64_C(86400000000),
+     .doc = "How long a request may wait; then it is answered with 503."},
+};
+
+static const struct config_table queue_table = {
+    .title = "The queue of an upstream",
+    .noun = "queue",
+    CONFIG_ROWS_OF(queue_rows),
+    .size = sizeof(struct upstream_conf),
+};
+
+static const char *const BALANCES[] = {
+    [UPSTREAM_ROUND_ROBIN] = "round_robin",
+    [UPSTREAM_LEAST_CONNECTIONS] = "least_connections",
+    [UPSTREAM_HASH] = "hash",
+    NULL,
+};
+
+/* What belongs together, and what is of no use. */
+static void check_upstream(struct config_doc *doc, const struct config_node *node, void *base)
+{
+    const struct upstream_draft *draft = base;
+    const struct config_node *hash_by = config_find(node, "hash_by");
+    const struct config_node *balance = config_find(node, "balance");
+    const bool is_hash = draft->conf.balance == UPSTREAM_HASH;
+    if (is_hash && hash_by == NULL)
+        config_error(doc, balance, "\"hash_by\" is missing: the identity that is hashed");
+    if (!is_hash && hash_by != NULL)
+        config_error(doc, hash_by, "\"hash_by\" only with \"balance\": \"hash\"");
+}
+
 static const struct config_directive rows[] = {
     {.key = "servers",
      .type = CONFIG_LIST,
@@ -87,7 +159,7 @@ static const struct config_directive rows[] = {
      .min = 1,
      .max = UPSTREAM_SERVERS_MAX,
      .nested = &server_table,
-     .doc = "The servers, taken in turn; a bare string is a server's address."},
+     .doc = "The servers; a bare string is a server's address."},
     {.key = "timeouts",
      .type = CONFIG_OBJECT,
      CONFIG_AT(struct upstream_draft, conf),
@@ -101,8 +173,36 @@ static const struct config_directive rows[] = {
      .max = 65535,
      .unit = "connections",
      .doc = "How many unused connections each worker keeps to each server."},
-    {.key = "balance", .type = CONFIG_LATER},
-    {.key = "hash_by", .type = CONFIG_LATER},
+    {.key = "balance",
+     .type = CONFIG_CHOICE,
+     CONFIG_AT(struct upstream_draft, conf.balance),
+     .fallback = "\"round_robin\"",
+     .words = BALANCES,
+     .doc = "Who gets the next request: each server in turn, the one with the fewest requests in "
+            "progress, or the one that the hash of `hash_by` names."},
+    {.key = "hash_by",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct upstream_draft, conf.hash_by),
+     .min = 1,
+     .max = 300,
+     .absent = "none",
+     .doc =
+         "The identity, or source of one, whose requests go to the same server; those without it "
+         "are taken in turn."},
+    {.key = "slow_start",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct upstream_draft, conf.slow_start_us),
+     .fallback = "\"off\"",
+     .min = 1000,
+     .max = UINT64_C(3600000000),
+     .word = "off",
+     .word_value = 0,
+     .doc = "How long the share of a server that came back grows until it has its whole weight."},
+    {.key = "queue",
+     .type = CONFIG_OBJECT,
+     CONFIG_AT(struct upstream_draft, conf),
+     .nested = &queue_table,
+     .doc = "Where requests wait while every server has its `max_connections`."},
     {.key = "health", .type = CONFIG_LATER},
     {.key = "tls",
      .type = CONFIG_OBJECT,
@@ -120,4 +220,5 @@ const struct config_table UPSTREAM_DIRECTIVES = {
     .size = sizeof(struct upstream_draft),
     .has_name = true,
     .name_offset = offsetof(struct upstream_draft, conf.name),
+    .check = check_upstream,
 };

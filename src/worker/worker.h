@@ -17,6 +17,7 @@ struct worker;
 struct client_addresses;
 struct exchange_verified;
 struct net_tls_tickets;
+struct upstream_places;
 
 /* What every worker is given; borrowed, must outlive them. */
 struct worker_env {
@@ -27,6 +28,7 @@ struct worker_env {
     _Atomic uint64_t *head_bytes;          /* memory held by incomplete heads, process-wide */
     struct client_addresses *addresses;    /* how many connections each address has, process-wide */
     struct exchange_verified *verified;    /* who was accepted lately, process-wide */
+    struct upstream_places *places;        /* connections to each server, process-wide */
     const struct net_tls_tickets *tickets; /* keys of TLS sessions, of the parent; may be NULL */
 };
 

@@ -159,7 +159,9 @@ class Upstream:
         return self.requests[:count]
 
     def stop(self):
-        """Stops listening and drops every connection."""
+        """Stops listening and drops every connection; once."""
+        if not self._is_open:
+            return
         self._is_open = False
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

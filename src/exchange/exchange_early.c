@@ -87,7 +87,7 @@ static uint64_t second_of(const struct exchange_env *env)
 
 static bool is_plain_quota(const struct quota *quota)
 {
-    const struct quota_statuses *on = &quota->charge_on;
+    const struct statuses *on = &quota->charge_on;
     return quota->algorithm == QUOTA_FIXED && quota->mode == QUOTA_ENFORCE && !quota->is_gate &&
            quota->tiers == NULL && quota->in_flight == 0 && quota->key_count == 1 &&
            !quota_has_exempt(quota) && on->classes == 0 && on->code_count == 0;

@@ -40,8 +40,8 @@ void exchange_note_cost(struct exchange *x, const struct http_head *head)
  * another could spend what that one has. */
 static bool is_kept(const struct exchange *x, const struct quota_charge *charge)
 {
-    const struct quota_statuses *on = &charge->quota->charge_on;
-    if (charge->is_claimed && exchange_is_rejected(x) && !quota_status_names(on, x->status))
+    const struct statuses *on = &charge->quota->charge_on;
+    if (charge->is_claimed && exchange_is_rejected(x) && !statuses_names(on, x->status))
         return false;
     return quota_status_counts(on, x->status);
 }

@@ -10,11 +10,11 @@
 
 #include "base/base_ip_ranges.h"
 #include "base/base_span.h"
+#include "base/base_statuses.h"
 
 #define QUOTA_WINDOWS_MAX   4 /* limits of one quota */
 #define QUOTA_KEY_MAX       8 /* identities in one key */
 #define QUOTA_MAX_PER_ROUTE 8
-#define QUOTA_STATUSES_MAX  16
 #define QUOTA_SKEW_S        60 /* a stored window that starts at most this far ahead is kept */
 
 enum quota_unit {
@@ -48,13 +48,6 @@ enum quota_mode {
     QUOTA_SHADOW, /* counted and told, never enforced */
 };
 
-/* Statuses of responses: classes and single codes. */
-struct quota_statuses {
-    uint16_t classes; /* bit 2: "2xx" */
-    uint8_t code_count;
-    uint16_t codes[QUOTA_STATUSES_MAX];
-};
-
 struct quota_tiers;
 
 /* Requests that are not counted.  Const after loading.  Owner: the plan's arena. */
@@ -83,8 +76,8 @@ struct quota {
     uint8_t mode;                                 /* enum quota_mode */
     uint8_t algorithm;                            /* enum quota_algorithm */
     uint8_t accuracy;                             /* enum quota_accuracy; a bucket is exact */
-    uint32_t burst;                  /* bucket: tokens that it holds; 0: as many as the limit */
-    struct quota_statuses charge_on; /* responses that keep their charge; none named: all do */
+    uint32_t burst;            /* bucket: tokens that it holds; 0: as many as the limit */
+    struct statuses charge_on; /* responses that keep their charge; none named: all do */
     struct quota_exempt exempt;
     uint8_t key_count;
     uint16_t key[QUOTA_KEY_MAX];                     /* indices of the plan's identities */
@@ -148,16 +141,11 @@ static inline bool quota_has_exempt(const struct quota *quota)
 /* Are there responses that do not keep their charge? */
 static inline bool quota_has_charge_on(const struct quota *quota)
 {
-    return quota->charge_on.classes != 0 || quota->charge_on.code_count != 0;
+    return !statuses_is_empty(&quota->charge_on);
 }
 
-/* "2xx" or "404": NULL, or what is wrong with it. */
-const char *quota_status_add(struct quota_statuses *statuses, struct span text);
-
 /* Does a response of this status (0: there was none) keep the charge of its request? */
-bool quota_status_counts(const struct quota_statuses *statuses, unsigned status);
-/* Is this single status named? */
-bool quota_status_names(const struct quota_statuses *statuses, unsigned status);
+bool quota_status_counts(const struct statuses *statuses, unsigned status);
 
 enum quota_source {
     QUOTA_SOURCE_STORE,

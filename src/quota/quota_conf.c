@@ -61,7 +61,7 @@ static const char *const modes[] = {
 
 static const char *take_status(const struct config_take *take)
 {
-    return quota_status_add(take->base, take->text);
+    return statuses_add(take->base, take->text);
 }
 
 static const struct config_directive charge_rows[] = {
@@ -69,7 +69,7 @@ static const struct config_directive charge_rows[] = {
      .type = CONFIG_TEXTS,
      .flags = CONFIG_REQUIRED,
      .min = 1,
-     .max = QUOTA_STATUSES_MAX + 5,
+     .max = STATUSES_CODES_MAX + 5,
      .take = take_status,
      .doc =
          "Statuses whose requests stay charged: classes (\"2xx\") and single ones (\"404\"); the "
@@ -80,7 +80,7 @@ static const struct config_table charge_table = {
     .title = "What is charged",
     .noun = "charge",
     CONFIG_ROWS_OF(charge_rows),
-    .size = sizeof(struct quota_statuses),
+    .size = sizeof(struct statuses),
 };
 
 static const char *take_exempt_address(const struct config_take *take)

@@ -9,19 +9,19 @@
 
 #include "quota/quota.h"
 
-static struct quota_statuses made(const char *const *texts)
+static struct statuses made(const char *const *texts)
 {
-    struct quota_statuses statuses = {0};
+    struct statuses statuses = {0};
     for (; *texts != NULL; texts++)
-        assert_null(quota_status_add(&statuses, span_of(*texts)));
+        assert_null(statuses_add(&statuses, span_of(*texts)));
     return statuses;
 }
 
 static void test_counts(void **state)
 {
     (void)state;
-    const struct quota_statuses none = {0};
-    const struct quota_statuses some = made((const char *const[]){"2xx", "404", "100", NULL});
+    const struct statuses none = {0};
+    const struct statuses some = made((const char *const[]){"2xx", "404", "100", NULL});
     static const struct {
         unsigned status;
         bool counts;
@@ -32,7 +32,7 @@ static void test_counts(void **state)
         assert_int_equal(quota_status_counts(&some, rows[i].status), rows[i].counts);
         assert_true(quota_status_counts(&none, rows[i].status)); /* nothing named: all count */
     }
-    const struct quota_statuses classes = made((const char *const[]){"1xx", "5xx", NULL});
+    const struct statuses classes = made((const char *const[]){"1xx", "5xx", NULL});
     assert_true(quota_status_counts(&classes, 503) && quota_status_counts(&classes, 100));
     assert_false(quota_status_counts(&classes, 0) || quota_status_counts(&classes, 200));
 }
@@ -44,36 +44,36 @@ static void test_refused(void **state)
                                         "4 4", "+40", "4.4", "20",   "abc",  "\xc3\xa9x"};
     (void)state;
     for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        struct quota_statuses statuses = {0};
-        assert_non_null(quota_status_add(&statuses, span_of(texts[i])));
+        struct statuses statuses = {0};
+        assert_non_null(statuses_add(&statuses, span_of(texts[i])));
         assert_int_equal(statuses.classes + statuses.code_count, 0);
     }
 }
 
 static void test_no_more_than_there_is_room_for(void **state)
 {
-    struct quota_statuses statuses = {0};
+    struct statuses statuses = {0};
     char text[8];
     (void)state;
-    for (unsigned i = 0; i < QUOTA_STATUSES_MAX; i++) {
+    for (unsigned i = 0; i < STATUSES_CODES_MAX; i++) {
         text[0] = '4', text[1] = (char)('0' + i / 10), text[2] = (char)('0' + i % 10), text[3] = 0;
-        assert_null(quota_status_add(&statuses, span_of(text)));
-        assert_non_null(quota_status_add(&statuses, span_of(text))); /* twice */
+        assert_null(statuses_add(&statuses, span_of(text)));
+        assert_non_null(statuses_add(&statuses, span_of(text))); /* twice */
     }
-    assert_non_null(quota_status_add(&statuses, SPAN("500")));
-    assert_null(quota_status_add(&statuses, SPAN("5xx")));
-    assert_non_null(quota_status_add(&statuses, SPAN("5xx")));
+    assert_non_null(statuses_add(&statuses, SPAN("500")));
+    assert_null(statuses_add(&statuses, SPAN("5xx")));
+    assert_non_null(statuses_add(&statuses, SPAN("5xx")));
 }
 
 static void test_names(void **state)
 {
-    struct quota_statuses statuses = {0};
+    struct statuses statuses = {0};
     (void)state;
-    assert_false(quota_status_names(&statuses, 401));
-    assert_null(quota_status_add(&statuses, SPAN("4xx")));
-    assert_null(quota_status_add(&statuses, SPAN("403")));
-    assert_true(quota_status_names(&statuses, 403));
-    assert_false(quota_status_names(&statuses, 401)); /* a class is no name */
+    assert_false(statuses_names(&statuses, 401));
+    assert_null(statuses_add(&statuses, SPAN("4xx")));
+    assert_null(statuses_add(&statuses, SPAN("403")));
+    assert_true(statuses_names(&statuses, 403));
+    assert_false(statuses_names(&statuses, 401)); /* a class is no name */
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net_resolve.c - one thread that asks getaddrinfo, one query at a time.  Takes: names to watch.  Gives:
+/* net_resolve.c - a few threads that ask getaddrinfo, one query at a time each.  Takes: names to watch.  Gives:
  * changed answers, by mail, on the loop.  A failed query keeps the last good answer. */
 #include "net/net_resolve.h"
 
@@ -21,6 +21,7 @@ struct net_watch {
     struct loop_timer timer;
     char *host;
     uint16_t port;
+    uint64_t interval_us;
     bool is_asked;   /* a query is with the thread */
     bool is_hurried; /* the timer is set for a second */
     bool is_gone;    /* freed by its owner while a query was with the thread */
@@ -44,13 +45,15 @@ struct resolve_query {
 /* Owner: a worker.  Freed by: net_resolver_free.  Thread: the loop's, but for `shared`. */
 struct net_resolver {
     struct loop *loop;
-    pthread_t thread;
-    bool has_thread;
+    pthread_t threads[NET_RESOLVE_THREADS_MAX];
+    unsigned thread_count;
     struct list watches;
     struct {
         pthread_mutex_t lock;
         pthread_cond_t wake;
         struct list queries; /* waiting */
+        unsigned waiting;    /* as many */
+        unsigned idle;       /* threads that wait for one */
         struct list
             answers; /* done; each has a letter on its way, or the resolver is being freed */
         bool is_stopping;
@@ -91,12 +94,15 @@ static void *resolver_thread(void *arg)
     pthread_mutex_lock(&resolver->shared.lock);
     while (!resolver->shared.is_stopping) {
         if (list_is_empty(&resolver->shared.queries)) {
+            resolver->shared.idle++;
             pthread_cond_wait(&resolver->shared.wake, &resolver->shared.lock);
+            resolver->shared.idle--;
             continue;
         }
         struct resolve_query *query =
             LIST_OF(resolver->shared.queries.next, struct resolve_query, node);
         list_remove(&query->node);
+        resolver->shared.waiting--;
         pthread_mutex_unlock(&resolver->shared.lock);
         query_run(query);
         pthread_mutex_lock(&resolver->shared.lock);
@@ -135,7 +141,7 @@ static void watch_answer(struct net_watch *watch, const struct resolve_query *qu
         return;
     }
     loop_timer_set(watch->resolver->loop, &watch->timer,
-                   watch->resolver->loop->mono_us + NET_RESOLVE_INTERVAL_US);
+                   watch->resolver->loop->mono_us + watch->interval_us);
     if (query->result != 0 || query->count == 0) {
         log_warn("cannot resolve %s: %s (%s)", watch->host, gai_strerror(query->result),
                  watch->count == 0 ? "no address known yet" : "the last good addresses are kept");
@@ -166,17 +172,22 @@ static void resolver_take_answers(void *arg)
     }
 }
 
-/* The thread is started with the first name, so that a configuration of addresses has none. */
+/* A thread is started when none is free for this name: a configuration of addresses has none. */
 static bool resolver_start(struct net_resolver *resolver)
 {
     sigset_t all, old;
-    if (resolver->has_thread)
+    pthread_mutex_lock(&resolver->shared.lock);
+    const bool is_enough = resolver->shared.idle > resolver->shared.waiting;
+    pthread_mutex_unlock(&resolver->shared.lock);
+    if (is_enough || resolver->thread_count == NET_RESOLVE_THREADS_MAX)
         return true;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    resolver->has_thread = pthread_create(&resolver->thread, NULL, resolver_thread, resolver) == 0;
+    if (pthread_create(&resolver->threads[resolver->thread_count], NULL, resolver_thread,
+                       resolver) == 0)
+        resolver->thread_count++;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return resolver->has_thread;
+    return resolver->thread_count != 0;
 }
 
 static void watch_ask(void *arg)
@@ -190,8 +201,7 @@ static void watch_ask(void *arg)
     if (query == NULL || query->host == NULL || !resolver_start(resolver)) {
         free(query != NULL ? query->host : NULL);
         free(query);
-        loop_timer_set(resolver->loop, &watch->timer,
-                       resolver->loop->mono_us + NET_RESOLVE_INTERVAL_US);
+        loop_timer_set(resolver->loop, &watch->timer, resolver->loop->mono_us + watch->interval_us);
         return;
     }
     list_init(&query->node);
@@ -200,6 +210,7 @@ static void watch_ask(void *arg)
     watch->is_asked = true;
     pthread_mutex_lock(&resolver->shared.lock);
     list_push_back(&resolver->shared.queries, &query->node);
+    resolver->shared.waiting++;
     pthread_cond_signal(&resolver->shared.wake);
     pthread_mutex_unlock(&resolver->shared.lock);
 }
@@ -217,12 +228,19 @@ struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host,
     }
     watch->resolver = resolver;
     watch->port = port;
+    watch->interval_us = NET_RESOLVE_INTERVAL_US;
     watch->on_change = on_change;
     watch->arg = arg;
     loop_timer_init(&watch->timer, watch_ask, watch);
     list_push_back(&resolver->watches, &watch->node);
     watch_ask(watch);
     return watch;
+}
+
+void net_watch_set_interval(struct net_watch *watch, uint64_t interval_us)
+{
+    if (watch != NULL)
+        watch->interval_us = interval_us;
 }
 
 void net_watch_hurry(struct net_watch *watch)
@@ -262,13 +280,12 @@ void net_resolver_free(struct net_resolver *resolver)
 {
     if (resolver == NULL)
         return;
-    if (resolver->has_thread) {
-        pthread_mutex_lock(&resolver->shared.lock);
-        resolver->shared.is_stopping = true;
-        pthread_cond_signal(&resolver->shared.wake);
-        pthread_mutex_unlock(&resolver->shared.lock);
-        pthread_join(resolver->thread, NULL);
-    }
+    pthread_mutex_lock(&resolver->shared.lock);
+    resolver->shared.is_stopping = true;
+    pthread_cond_broadcast(&resolver->shared.wake);
+    pthread_mutex_unlock(&resolver->shared.lock);
+    for (unsigned i = 0; i < resolver->thread_count; i++)
+        pthread_join(resolver->threads[i], NULL);
     LIST_EACH_SAFE (query, &resolver->shared.queries)
         query_free(LIST_OF(query, struct resolve_query, node));
     LIST_EACH_SAFE (answer, &resolver->shared.answers)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net_resolve.h - names to addresses, off the loop: getaddrinfo in a thread of its own, asked again on a
- * timer; the last good answer is kept for ever.  Never parses DNS itself. */
+/* net_resolve.h - names to addresses, off the loop: getaddrinfo in threads of its own, asked again on a
+ * timer; the last good answer is kept for ever.  A name whose server does not answer holds up others only when
+ * NET_RESOLVE_THREADS_MAX such names are asked for at once.  Never parses DNS itself. */
 #ifndef SLUICE_NET_RESOLVE_H
 #define SLUICE_NET_RESOLVE_H
 
@@ -10,6 +11,7 @@
 
 #define NET_RESOLVE_ADDRESSES_MAX 16
 #define NET_RESOLVE_INTERVAL_US   10000000
+#define NET_RESOLVE_THREADS_MAX   4 /* of one resolver */
 #define NET_RESOLVE_HURRY_US      1000000
 
 struct net_resolver;
@@ -24,6 +26,8 @@ typedef void (*net_watch_fn)(void *arg, const struct net_address *addresses, uns
 struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host, uint16_t port,
                                 net_watch_fn on_change, void *arg);
 void net_watch_free(struct net_watch *watch);
+/* How often it is asked again, from the next answer on (NET_RESOLVE_INTERVAL_US at first).  NULL: nothing. */
+void net_watch_set_interval(struct net_watch *watch, uint64_t interval_us);
 /* Who connects to its addresses cannot: ask again soon (within NET_RESOLVE_HURRY_US), not only when it is time.  NULL: nothing. */
 void net_watch_hurry(struct net_watch *watch);
 

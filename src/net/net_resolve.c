@@ -42,22 +42,25 @@ struct resolve_query {
     struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
 };
 
-/* Owner: a worker.  Freed by: net_resolver_free.  Thread: the loop's, but for `shared`. */
+/* What the threads see of a resolver: one that still asks when it is freed must not hold up who frees it.  Owner: counted.
+ * Freed by: the last of the resolver and its threads.  Thread: any, under the lock. */
+struct resolve_shared {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    unsigned refs;
+    struct list queries;           /* waiting */
+    unsigned waiting;              /* as many */
+    unsigned idle;                 /* threads that wait for one */
+    struct list answers;           /* done; each has a letter on its way */
+    struct net_resolver *resolver; /* NULL: it is gone */
+};
+
+/* Owner: a worker.  Freed by: net_resolver_free.  Thread: the loop's. */
 struct net_resolver {
     struct loop *loop;
-    pthread_t threads[NET_RESOLVE_THREADS_MAX];
     unsigned thread_count;
     struct list watches;
-    struct {
-        pthread_mutex_t lock;
-        pthread_cond_t wake;
-        struct list queries; /* waiting */
-        unsigned waiting;    /* as many */
-        unsigned idle;       /* threads that wait for one */
-        struct list
-            answers; /* done; each has a letter on its way, or the resolver is being freed */
-        bool is_stopping;
-    } shared;
+    struct resolve_shared *shared;
 };
 
 static void query_free(struct resolve_query *query)
@@ -88,29 +91,45 @@ static void query_run(struct resolve_query *query)
 
 static void resolver_take_answers(void *arg);
 
+/* With the lock, which is gone afterwards. */
+static void shared_unref(struct resolve_shared *shared)
+{
+    const bool is_last = --shared->refs == 0;
+    pthread_mutex_unlock(&shared->lock);
+    if (!is_last)
+        return;
+    LIST_EACH_SAFE (query, &shared->queries)
+        query_free(LIST_OF(query, struct resolve_query, node));
+    LIST_EACH_SAFE (answer, &shared->answers)
+        query_free(LIST_OF(answer, struct resolve_query, node));
+    pthread_mutex_destroy(&shared->lock);
+    pthread_cond_destroy(&shared->wake);
+    free(shared);
+}
+
 static void *resolver_thread(void *arg)
 {
-    struct net_resolver *resolver = arg;
-    pthread_mutex_lock(&resolver->shared.lock);
-    while (!resolver->shared.is_stopping) {
-        if (list_is_empty(&resolver->shared.queries)) {
-            resolver->shared.idle++;
-            pthread_cond_wait(&resolver->shared.wake, &resolver->shared.lock);
-            resolver->shared.idle--;
+    struct resolve_shared *shared = arg;
+    pthread_mutex_lock(&shared->lock);
+    while (shared->resolver != NULL) {
+        if (list_is_empty(&shared->queries)) {
+            shared->idle++;
+            pthread_cond_wait(&shared->wake, &shared->lock);
+            shared->idle--;
             continue;
         }
-        struct resolve_query *query =
-            LIST_OF(resolver->shared.queries.next, struct resolve_query, node);
+        struct resolve_query *query = LIST_OF(shared->queries.next, struct resolve_query, node);
         list_remove(&query->node);
-        resolver->shared.waiting--;
-        pthread_mutex_unlock(&resolver->shared.lock);
+        shared->waiting--;
+        pthread_mutex_unlock(&shared->lock);
         query_run(query);
-        pthread_mutex_lock(&resolver->shared.lock);
-        list_push_back(&resolver->shared.answers, &query->node);
+        pthread_mutex_lock(&shared->lock);
+        list_push_back(&shared->answers, &query->node);
         /* Out of memory: the answer waits in the list for the next letter. */
-        (void)!loop_post(resolver->loop, resolver_take_answers, resolver);
+        if (shared->resolver != NULL)
+            (void)!loop_post(shared->resolver->loop, resolver_take_answers, shared->resolver);
     }
-    pthread_mutex_unlock(&resolver->shared.lock);
+    shared_unref(shared);
     return NULL;
 }
 
@@ -159,12 +178,12 @@ static void resolver_take_answers(void *arg)
     struct net_resolver *resolver = arg;
     for (;;) {
         struct resolve_query *query = NULL;
-        pthread_mutex_lock(&resolver->shared.lock);
-        if (!list_is_empty(&resolver->shared.answers)) {
-            query = LIST_OF(resolver->shared.answers.next, struct resolve_query, node);
+        pthread_mutex_lock(&resolver->shared->lock);
+        if (!list_is_empty(&resolver->shared->answers)) {
+            query = LIST_OF(resolver->shared->answers.next, struct resolve_query, node);
             list_remove(&query->node);
         }
-        pthread_mutex_unlock(&resolver->shared.lock);
+        pthread_mutex_unlock(&resolver->shared->lock);
         if (query == NULL)
             return;
         watch_answer(query->watch, query);
@@ -175,18 +194,27 @@ static void resolver_take_answers(void *arg)
 /* A thread is started when none is free for this name: a configuration of addresses has none. */
 static bool resolver_start(struct net_resolver *resolver)
 {
+    struct resolve_shared *shared = resolver->shared;
     sigset_t all, old;
-    pthread_mutex_lock(&resolver->shared.lock);
-    const bool is_enough = resolver->shared.idle > resolver->shared.waiting;
-    pthread_mutex_unlock(&resolver->shared.lock);
-    if (is_enough || resolver->thread_count == NET_RESOLVE_THREADS_MAX)
+    pthread_t thread;
+    pthread_mutex_lock(&shared->lock);
+    const bool is_enough =
+        shared->idle > shared->waiting || resolver->thread_count == NET_RESOLVE_THREADS_MAX;
+    shared->refs += !is_enough;
+    pthread_mutex_unlock(&shared->lock);
+    if (is_enough)
         return true;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (pthread_create(&resolver->threads[resolver->thread_count], NULL, resolver_thread,
-                       resolver) == 0)
-        resolver->thread_count++;
+    const bool is_started = pthread_create(&thread, NULL, resolver_thread, shared) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (is_started) {
+        pthread_detach(thread);
+        resolver->thread_count++;
+    } else {
+        pthread_mutex_lock(&shared->lock);
+        shared_unref(shared); /* the resolver has one still */
+    }
     return resolver->thread_count != 0;
 }
 
@@ -208,11 +236,11 @@ static void watch_ask(void *arg)
     query->watch = watch;
     query->port = watch->port;
     watch->is_asked = true;
-    pthread_mutex_lock(&resolver->shared.lock);
-    list_push_back(&resolver->shared.queries, &query->node);
-    resolver->shared.waiting++;
-    pthread_cond_signal(&resolver->shared.wake);
-    pthread_mutex_unlock(&resolver->shared.lock);
+    pthread_mutex_lock(&resolver->shared->lock);
+    list_push_back(&resolver->shared->queries, &query->node);
+    resolver->shared->waiting++;
+    pthread_cond_signal(&resolver->shared->wake);
+    pthread_mutex_unlock(&resolver->shared->lock);
 }
 
 struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host, uint16_t port,
@@ -265,14 +293,21 @@ void net_watch_free(struct net_watch *watch)
 struct net_resolver *net_resolver_new(struct loop *loop)
 {
     struct net_resolver *resolver = calloc(1, sizeof(*resolver));
-    if (resolver == NULL)
+    struct resolve_shared *shared = calloc(1, sizeof(*shared));
+    if (resolver == NULL || shared == NULL) {
+        free(resolver);
+        free(shared);
         return NULL;
+    }
     resolver->loop = loop;
+    resolver->shared = shared;
     list_init(&resolver->watches);
-    list_init(&resolver->shared.queries);
-    list_init(&resolver->shared.answers);
-    pthread_mutex_init(&resolver->shared.lock, NULL);
-    pthread_cond_init(&resolver->shared.wake, NULL);
+    shared->refs = 1;
+    shared->resolver = resolver;
+    list_init(&shared->queries);
+    list_init(&shared->answers);
+    pthread_mutex_init(&shared->lock, NULL);
+    pthread_cond_init(&shared->wake, NULL);
     return resolver;
 }
 
@@ -280,19 +315,11 @@ void net_resolver_free(struct net_resolver *resolver)
 {
     if (resolver == NULL)
         return;
-    pthread_mutex_lock(&resolver->shared.lock);
-    resolver->shared.is_stopping = true;
-    pthread_cond_broadcast(&resolver->shared.wake);
-    pthread_mutex_unlock(&resolver->shared.lock);
-    for (unsigned i = 0; i < resolver->thread_count; i++)
-        pthread_join(resolver->threads[i], NULL);
-    LIST_EACH_SAFE (query, &resolver->shared.queries)
-        query_free(LIST_OF(query, struct resolve_query, node));
-    LIST_EACH_SAFE (answer, &resolver->shared.answers)
-        query_free(LIST_OF(answer, struct resolve_query, node));
+    pthread_mutex_lock(&resolver->shared->lock);
+    resolver->shared->resolver = NULL;
+    pthread_cond_broadcast(&resolver->shared->wake);
+    shared_unref(resolver->shared);
     LIST_EACH_SAFE (watch, &resolver->watches)
         watch_free_now(LIST_OF(watch, struct net_watch, node));
-    pthread_mutex_destroy(&resolver->shared.lock);
-    pthread_cond_destroy(&resolver->shared.wake);
     free(resolver);
 }

@@ -17,7 +17,8 @@
 struct net_resolver;
 
 struct net_resolver *net_resolver_new(struct loop *loop);
-void net_resolver_free(struct net_resolver *resolver); /* waits for the query in progress */
+/* Does not wait for queries in progress: their threads end by themselves. */
+void net_resolver_free(struct net_resolver *resolver);
 
 /* A name that is watched.  on_change runs on the loop whenever the set of addresses changed, the first
  * time included; never from inside. */

@@ -15,6 +15,7 @@
 #include "plan/plan.h"
 
 struct admin;
+struct upstream_health;
 
 enum admin_reload_result {
     ADMIN_RELOAD_NONE, /* there was none yet */
@@ -50,6 +51,7 @@ struct admin_env {
     struct metrics_registry *metrics;
     struct loop_log *log;
     struct lease *lease;
+    struct upstream_health *health;
     struct admin_hooks hooks;
 };
 

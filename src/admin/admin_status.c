@@ -9,6 +9,7 @@
 #include "base/base_fmt.h"
 #include "config/config_json.h"
 #include "store/store_redis_directives.h"
+#include "upstream/upstream_health.h"
 
 static json_t *text(struct span span)
 {
@@ -133,22 +134,39 @@ static json_t *status_routes(const struct admin *admin, const struct plan *plan)
     return list;
 }
 
+/* "left_alone" with the reason; while its upstream is in panic such a server is used nevertheless. */
+static json_t *status_server(const struct admin *admin, const struct upstream_conf *upstream,
+                             const struct upstream_server_conf *server)
+{
+    char reason[128];
+    json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "server", text(server->address_text), "ok",
+                             sum(admin, server->slot_ok), "failed", sum(admin, server->slot_failed),
+                             "open", sum(admin, server->slot_open));
+    if (admin->env.health == NULL)
+        return json;
+    const bool is_down =
+        upstream_health_why(admin->env.health, upstream->name, server->address_text, reason);
+    config_json_set(&json, "state", json_string(is_down ? "left_alone" : "up"));
+    if (is_down)
+        config_json_set(&json, "reason", json_string(reason));
+    return json;
+}
+
 static json_t *status_upstreams(const struct admin *admin, const struct plan *plan)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->upstream_count; i++) {
         const struct upstream_conf *upstream = &plan->upstreams[i];
         json_t *servers = json_array();
-        for (unsigned k = 0; k < upstream->server_count; k++) {
-            const struct upstream_server_conf *server = &upstream->servers[k];
-            config_json_append(&servers, json_pack("{s:o, s:o, s:o, s:o}", "server",
-                                                   text(server->address_text), "ok",
-                                                   sum(admin, server->slot_ok), "failed",
-                                                   sum(admin, server->slot_failed), "open",
-                                                   sum(admin, server->slot_open)));
-        }
-        config_json_append(
-            &list, json_pack("{s:o, s:o}", "upstream", text(upstream->name), "servers", servers));
+        for (unsigned k = 0; k < upstream->server_count; k++)
+            config_json_append(&servers, status_server(admin, upstream, &upstream->servers[k]));
+        json_t *json =
+            json_pack("{s:o, s:o}", "upstream", text(upstream->name), "servers", servers);
+        if (admin->env.health != NULL)
+            config_json_set(
+                &json, "panic",
+                json_boolean(upstream_health_is_panic(admin->env.health, upstream->name)));
+        config_json_append(&list, json);
     }
     return list;
 }

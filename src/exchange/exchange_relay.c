@@ -120,6 +120,7 @@ static bool relay_head(struct exchange *x, struct upstream_reading *reading, str
         x->status = head->status;
         x->first_us = x->env->loop->mono_us;
         x->response_begun = true;
+        upstream_answered(x->conn, head->status);
         exchange_note_cost(x, head);
         exchange_settle(x); /* the rest may take longer than the window */
         if (x->route->learns_tokens)
@@ -143,6 +144,7 @@ static enum step_result relay_bad(struct exchange *x, struct http_fault fault)
     x->fault = fault;
     log_warn("server %.*s: bad response: %s", (int)x->server.len, x->server.ptr,
              http_fault_sentence(fault.id));
+    upstream_note_failure(x->conn, UPSTREAM_FAILURE_RESPONSE);
     return exchange_fail(x, END_UPSTREAM_BAD_RESPONSE);
 }
 
@@ -161,6 +163,8 @@ static enum step_result relay_gone(struct exchange *x)
 {
     if (!x->conn->got_bytes && x->was_reused && !x->is_retry && exchange_is_replayable(x))
         return exchange_retry(x);
+    if (!x->conn->got_bytes && !x->was_reused)
+        upstream_note_failure(x->conn, UPSTREAM_FAILURE_RESET);
     return exchange_fail(x, END_UPSTREAM_ABORT);
 }
 

@@ -50,6 +50,7 @@ static void exchange_on_upstream_deadline(void *arg)
         exchange_run(x); /* the next server, if there is one */
         return;
     }
+    upstream_note_failure(x->conn, UPSTREAM_FAILURE_TIMEOUT);
     upstream_close(&x->conn);
     exchange_stop(x, END_UPSTREAM_TIMEOUT);
 }
@@ -111,6 +112,7 @@ enum step_result exchange_step_connect(struct exchange *x)
     uint64_t key;
     struct upstream_want want = {
         .is_fresh = x->is_retry,
+        .tries = x->tries,
         .is_careful = !exchange_is_replayable(x),
         .user = {exchange_on_upstream_ready, exchange_on_upstream_deadline, x},
     };
@@ -386,6 +388,8 @@ bool exchange_is_replayable(const struct exchange *x)
 
 enum step_result exchange_retry(struct exchange *x)
 {
+    if (!upstream_may_retry(x->snapshot->pools[x->route->upstream]))
+        return exchange_fail(x, END_UPSTREAM_ABORT);
     metrics_add(x->env->loop->metrics, METRICS_UPSTREAM_RETRIES, 1);
     upstream_close(&x->conn);
     x->is_retry = true;

@@ -27,6 +27,7 @@
 #include "main/main_exit.h"
 #include "main/main_memory.h"
 #include "main/main_report.h"
+#include "upstream/upstream_check.h"
 #include "upstream/upstream_places.h"
 #include "worker/worker.h"
 
@@ -62,6 +63,8 @@ struct child {
     struct client_addresses *addresses;
     struct exchange_verified *verified;
     struct upstream_places *places;
+    struct upstream_health *health;
+    struct upstream_checker *checker;
 };
 
 static bool child_say(struct child *child, enum main_message_kind kind, uint32_t ticket,
@@ -161,6 +164,13 @@ static enum err child_prepare_workers(struct child *child, struct plan *plan,
     return ERR_OK;
 }
 
+static void child_check_servers(struct child *child)
+{
+    if (upstream_checker_serve(child->checker, child->plan->upstreams,
+                               child->plan->upstream_count) != ERR_OK)
+        log_error("out of memory: servers are checked as the configuration before said");
+}
+
 static void child_adopt_plan(struct child *child, struct plan **plan, struct main_bundle *bundle,
                              struct main_sockets *sockets)
 {
@@ -173,6 +183,7 @@ static void child_adopt_plan(struct child *child, struct plan **plan, struct mai
     *bundle = (struct main_bundle){0};
     child->env->generation = child->plan->generation;
     child->config_hash = main_bundle_hash(&child->env->bundle);
+    child_check_servers(child);
     log_set_level((enum log_level)child->plan->log_level);
     loop_log_set_generation(child->env->log, child->plan->generation);
 }
@@ -368,6 +379,7 @@ static bool child_start_admin(struct child *child)
         .metrics = child->registry,
         .log = child->env->log,
         .lease = child->lease,
+        .health = child->health,
         .hooks = {child_facts, child_ask_reload, child_reopen, child},
     };
     child->admin = admin_new(&env);
@@ -392,6 +404,7 @@ static bool child_start_workers(struct child *child)
         .addresses = child->addresses,
         .verified = child->verified,
         .places = child->places,
+        .health = child->health,
         .tickets = child->env->tickets,
     };
     child->workers = calloc(child->env->workers, sizeof(struct worker *));
@@ -468,10 +481,16 @@ static const char *child_start(struct child *child)
     child->places = upstream_places_new();
     if (child->places == NULL)
         return "the counts of connections";
+    child->health = upstream_health_new();
+    if (child->health != NULL)
+        child->checker = upstream_checker_new(child->loop, env->log, child->health);
+    if (child->checker == NULL)
+        return "the checks of servers";
     if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK)
         return "the listeners";
     if (!child_start_workers(child))
         return "the workers";
+    child_check_servers(child);
     if (!child_start_admin(child))
         return "the admin socket";
     metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
@@ -489,6 +508,8 @@ static void child_end(struct child *child)
     client_addresses_free(child->addresses);
     exchange_verified_free(child->verified);
     upstream_places_free(child->places);
+    upstream_checker_free(child->checker);
+    upstream_health_free(child->health);
     admin_free(child->admin);
     lease_free(child->lease);
     if (child->channel_event != NULL)

@@ -67,6 +67,10 @@ static void link_servers(struct plan_work *work, struct upstream_conf *conf)
             metrics_registry_slot(work->registry, "upstream_server_connections", "gauge",
                                   "Connections to a server that are open now.", "upstream",
                                   conf->name, "server", server->address_text);
+        server->slot_usable = metrics_registry_slot(
+            work->registry, "upstream_server_usable", "gauge",
+            "1 while checks and failures do not speak against a server, else 0.", "upstream",
+            conf->name, "server", server->address_text);
     }
 }
 

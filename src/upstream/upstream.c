@@ -17,6 +17,7 @@
 struct upstream_set {
     struct loop *loop;
     struct net_resolver *resolver;
+    struct upstream_health *health;
     struct list servers;
     struct list spare;              /* connection objects to use again */
     struct upstream_places *places; /* of the process */
@@ -42,13 +43,15 @@ static void set_let_go(void *arg)
 }
 
 struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *resolver,
-                                      struct upstream_places *places)
+                                      struct upstream_places *places,
+                                      struct upstream_health *health)
 {
     struct upstream_set *set = calloc(1, sizeof(*set));
     if (set == NULL)
         return NULL;
     set->loop = loop;
     set->resolver = resolver;
+    set->health = health;
     list_init(&set->servers);
     list_init(&set->spare);
     set->places = places;
@@ -81,6 +84,7 @@ static void server_unref(struct upstream_server *server)
     if (--server->refs != 0)
         return;
     net_watch_free(server->watch);
+    upstream_vital_unref(server->vital);
     list_remove(&server->node);
     net_tls_kept_drop(&server->session);
     net_tls_free(server->tls);
@@ -92,14 +96,32 @@ static void server_unref(struct upstream_server *server)
     free(server);
 }
 
+/* Its name leads elsewhere: connections to addresses that are gone serve nobody any more. */
+static void server_drop_strays(struct upstream_server *server)
+{
+    LIST_EACH_SAFE (node, &server->idle) {
+        struct upstream_conn *conn = LIST_OF(node, struct upstream_conn, node);
+        if (!upstream_names_has(&server->names, conn->address_id))
+            upstream_close(&conn);
+    }
+}
+
 static void server_on_addresses(void *arg, const struct net_address *addresses, unsigned count)
 {
     struct upstream_server *server = arg;
-    if (count > NET_RESOLVE_ADDRESSES_MAX)
-        count = NET_RESOLVE_ADDRESSES_MAX;
-    memcpy(server->addresses, addresses, count * sizeof(*addresses));
-    server->address_count = count;
-    server->next_address = 0;
+    const bool is_first = server->names.count == 0;
+    if (!upstream_names_set(&server->names, addresses, count))
+        return;
+    if (is_first) {
+        server->down_until_us = 0;
+        return;
+    }
+    metrics_add(server->set->loop->metrics, METRICS_UPSTREAM_NAMES_CHANGED, 1);
+    log_info("server %s of upstream %s: its name leads to other addresses (%u in all)",
+             server->name, server->upstream, server->names.count);
+    server->refs++; /* the last kept connection must not take it along */
+    server_drop_strays(server);
+    server_unref(server);
 }
 
 /* Connections and sessions of a server that was verified otherwise, or not at all, must not serve this plan: such a
@@ -137,13 +159,14 @@ static struct upstream_server *server_new(struct upstream_set *set,
     server->tls = net_tls_ref(upstream->tls);
     server->weight = conf->weight;
     server->tally = upstream_tally_ref(set->places, upstream->name, conf->address_text);
+    server->vital = upstream_vital_ref(set->health, upstream, conf);
     if (server->upstream == NULL || server->name == NULL || server->tls_name == NULL ||
-        server->tally == NULL)
+        server->tally == NULL || server->vital == NULL)
         goto fail;
     if (conf->address.len != 0) {
-        server->addresses[0] = conf->address;
-        server->address_count = 1;
+        (void)upstream_names_set(&server->names, &conf->address, 1);
     } else {
+        server->down_until_us = UINT64_MAX;
         server->watch = net_watch_new(set->resolver, conf->host, conf->address.port,
                                       server_on_addresses, server);
         if (server->watch == NULL)
@@ -174,6 +197,7 @@ static struct upstream_server *server_ref(struct upstream_set *set,
     server->weight = server_conf->weight;
     server->idle_max = conf->pool_max;
     server->idle_us = conf->pool_idle_us;
+    net_watch_set_interval(server->watch, conf->resolve_us);
     server->slot_ok = server_conf->slot_ok;
     server->slot_failed = server_conf->slot_failed;
     server->slot_open = server_conf->slot_open;
@@ -243,6 +267,10 @@ struct upstream_pool *upstream_pool_new(struct upstream_set *set, const struct u
     pool->set = set;
     pool->conf = conf;
     loop_timer_init(&pool->stir, pool_on_stir, pool);
+    /* Of one server none can be ejected. */
+    if (conf->server_count > 1 && conf->health.failures != 0)
+        pool->notes = UPSTREAM_NOTE_HEALTH;
+    pool->asked_at_us = set->loop->mono_us;
     pool->servers = calloc(conf->server_count + 1u, sizeof(struct upstream_server *));
     pool->candidates = calloc(conf->server_count + 1u, sizeof(struct upstream_candidate));
     if (pool->servers == NULL || pool->candidates == NULL || !pool_open_queue(pool))
@@ -367,6 +395,8 @@ void upstream_close(struct upstream_conn **taken)
     *taken = NULL;
     struct upstream_server *server = conn->server;
     struct metrics_block *metrics = server->set->loop->metrics;
+    if ((conn->notes & UPSTREAM_NOTE_EXTRA) != 0)
+        upstream_vital_retried(server->vital, false);
     if (conn->state == UPSTREAM_CONN_IDLE) {
         server->idle_count--;
         metrics_sub(metrics, METRICS_UPSTREAM_IDLE, 1);
@@ -407,7 +437,8 @@ void upstream_return(struct upstream_conn **taken)
     struct upstream_server *server = conn->server;
     metrics_add(server->set->loop->metrics, server->slot_ok, 1);
     if (server->pools == 0 || server->idle_count >= server->idle_max || server->idle_us == 0 ||
-        !upstream_conn_is_reusable(conn) || conn_is_spoilt(conn) || !server_may_keep(server)) {
+        !upstream_conn_is_reusable(conn) || conn_is_spoilt(conn) || !server_may_keep(server) ||
+        (server->watch != NULL && !upstream_names_has(&server->names, conn->address_id))) {
         upstream_close(taken);
         return;
     }
@@ -424,11 +455,44 @@ void upstream_return(struct upstream_conn **taken)
         upstream_queue_call(server->queue);
 }
 
+static void server_count_outcome(const struct upstream_server *server,
+                                 enum upstream_outcome outcome)
+{
+    struct metrics_block *metrics = server->set->loop->metrics;
+    if (outcome == UPSTREAM_OUTCOME_EJECTED)
+        metrics_add(metrics, METRICS_UPSTREAM_EJECTED, 1);
+    if (outcome == UPSTREAM_OUTCOME_CAPPED)
+        metrics_add(metrics, METRICS_UPSTREAM_EJECT_CAPPED, 1);
+}
+
+void upstream_note_failure(struct upstream_conn *conn, enum upstream_failure how)
+{
+    struct upstream_server *server = conn->server;
+    if ((conn->notes & UPSTREAM_NOTE_HEALTH) != 0)
+        server_count_outcome(server, upstream_vital_failed(server->vital, conn->health, how,
+                                                           server->set->loop->mono_us));
+}
+
+void upstream_note_answer(struct upstream_conn *conn, unsigned status)
+{
+    struct upstream_server *server = conn->server;
+    if ((conn->notes & UPSTREAM_NOTE_EXTRA) != 0)
+        upstream_vital_retried(server->vital, true);
+    conn->notes &= (uint8_t)~UPSTREAM_NOTE_EXTRA;
+    if ((conn->notes & UPSTREAM_NOTE_HEALTH) != 0)
+        server_count_outcome(server, upstream_vital_answered(server->vital, conn->health, status,
+                                                             server->set->loop->mono_us));
+}
+
 void upstream_failed(struct upstream_conn **taken)
 {
-    struct upstream_server *server = (*taken)->server;
-    server->down_until_us = server->set->loop->mono_us + UPSTREAM_DOWN_US;
-    server->back_at_us = server->down_until_us;
+    struct upstream_conn *conn = *taken;
+    struct upstream_server *server = conn->server;
+    const uint64_t now_us = server->set->loop->mono_us;
+    if (upstream_names_failed(&server->names, conn->address_id, now_us, now_us + UPSTREAM_DOWN_US))
+        server->back_at_us = server->down_until_us = now_us + UPSTREAM_DOWN_US;
+    net_watch_hurry(server->watch);
+    upstream_note_failure(conn, UPSTREAM_FAILURE_CONNECT);
     metrics_add(server->set->loop->metrics, METRICS_UPSTREAM_CONNECT_FAILURES, 1);
     metrics_add(server->set->loop->metrics, server->slot_failed, 1);
     upstream_close(taken);
@@ -468,22 +532,34 @@ static bool conn_secure(struct upstream_conn *conn)
     return true;
 }
 
-/* Its place is counted already; when there is no connection it is given up. */
-static struct upstream_conn *server_connect(struct upstream_server *server)
+/* What the pool that it is taken for wants to know of it. */
+static void conn_take_notes(struct upstream_conn *conn, const struct upstream_pool *pool,
+                            bool is_extra)
 {
-    struct metrics_block *metrics = server->set->loop->metrics;
-    struct upstream_conn *conn = server->address_count == 0 ? NULL : conn_new(server);
+    conn->notes = pool->notes;
+    if (is_extra)
+        conn->notes |= UPSTREAM_NOTE_EXTRA;
+    conn->health = &pool->conf->health;
+}
+
+/* Its place is counted already; when there is no connection it is given up. */
+static struct upstream_conn *server_connect(struct upstream_server *server,
+                                            const struct upstream_pool *pool)
+{
+    struct loop *loop = server->set->loop;
+    const int index = upstream_names_next(&server->names, loop->mono_us);
+    struct upstream_conn *conn = index < 0 ? NULL : conn_new(server);
     if (conn == NULL) {
-        errno = server->address_count == 0 ? EHOSTUNREACH : ENOMEM;
+        errno = index < 0 ? EHOSTUNREACH : ENOMEM;
         atomic_fetch_sub(&server->tally->open, 1);
         return NULL;
     }
-    metrics_add(metrics, server->slot_open, 1);
-    metrics_add(metrics, METRICS_UPSTREAM_CONNECTS, 1);
-    const struct net_address *address =
-        &server->addresses[server->next_address++ % server->address_count];
-    if (net_stream_connect(&conn->stream, server->set->loop, address, conn_on_ready, conn) !=
-            ERR_OK ||
+    metrics_add(loop->metrics, server->slot_open, 1);
+    metrics_add(loop->metrics, METRICS_UPSTREAM_CONNECTS, 1);
+    conn->address_id = server->names.ids[index];
+    conn_take_notes(conn, pool, false); /* it may fail at once */
+    if (net_stream_connect(&conn->stream, loop, &server->names.addresses[index], conn_on_ready,
+                           conn) != ERR_OK ||
         !conn_secure(conn)) {
         int error = errno;
         if (net_stream_is_shortage(error))
@@ -504,6 +580,14 @@ static bool server_is_full(const struct upstream_server *server, uint32_t max)
     return max != 0 && server->idle_count == 0 && atomic_load(&server->tally->open) >= max;
 }
 
+/* A server that others have brought back begins slowly, as one that answers again does. */
+static void server_note_return(struct upstream_server *server, bool is_usable, uint64_t now_us)
+{
+    if (server->was_out && is_usable)
+        server->back_at_us = now_us;
+    server->was_out = !is_usable;
+}
+
 /* What is true of the servers now. */
 static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
 {
@@ -511,9 +595,11 @@ static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
     const uint64_t now_us = pool->set->loop->mono_us;
     *field = (struct upstream_field){.primaries = pool->primaries, .backups = pool->backups};
     for (unsigned i = 0; i < pool->server_count; i++) {
-        const struct upstream_server *server = pool->servers[i];
+        struct upstream_server *server = pool->servers[i];
         const uint64_t bit = UINT64_C(1) << i;
-        if (upstream_server_is_usable(server, now_us))
+        const bool is_usable = upstream_server_is_usable(server, now_us);
+        server_note_return(server, is_usable, now_us);
+        if (is_usable)
             field->usable |= bit;
         if (server_is_full(server, conf->servers[i].max_connections))
             field->full |= bit;
@@ -523,6 +609,19 @@ static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
         if (conf->balance == UPSTREAM_LEAST_CONNECTIONS)
             pool->candidates[i].busy = atomic_load(&server->tally->busy);
     }
+}
+
+bool upstream_may_retry(struct upstream_pool *pool)
+{
+    const uint64_t now_us = pool->set->loop->mono_us;
+    struct metrics_block *metrics = pool->set->loop->metrics;
+    const uint64_t requests = upstream_budget_recent(pool->requests, now_us - pool->asked_at_us);
+    pool->requests = 0;
+    pool->asked_at_us = now_us;
+    const bool may =
+        upstream_vital_may_retry(pool->servers[0]->vital, &pool->conf->retries, requests, now_us);
+    metrics_add(metrics, may ? METRICS_UPSTREAM_EXTRA_TRIES : METRICS_UPSTREAM_EXTRA_REFUSED, 1);
+    return may;
 }
 
 /* A place for one more connection: a free one, or that of a kept one that does not serve. */
@@ -538,13 +637,16 @@ static bool server_claim(struct upstream_server *server, uint32_t max)
 }
 
 static inline void pool_hand_over(const struct upstream_pool *pool, unsigned index,
-                                  const struct upstream_want *want, struct upstream_conn *conn)
+                                  const struct upstream_want *want, struct upstream_conn *conn,
+                                  bool is_extra)
 {
+    conn_take_notes(conn, pool, is_extra);
     conn->user = want->user;
     conn->server_name = pool->conf->servers[index].address_text;
 }
 
 struct pool_opened {
+    bool is_extra; /* asked: another try was made before */
     bool is_kept;
     bool was_full; /* another worker has taken the last place */
 };
@@ -559,10 +661,10 @@ static struct upstream_conn *pool_open(struct upstream_pool *pool, unsigned inde
     opened->was_full =
         conn == NULL && !server_claim(server, pool->conf->servers[index].max_connections);
     if (conn == NULL && !opened->was_full)
-        conn = server_connect(server);
+        conn = server_connect(server, pool);
     if (conn == NULL)
         return NULL;
-    pool_hand_over(pool, index, want, conn);
+    pool_hand_over(pool, index, want, conn, opened->is_extra);
     if (pool->is_counted)
         conn_count(conn);
     return conn;
@@ -576,32 +678,70 @@ static enum upstream_take pool_told(const struct upstream_pool *pool, bool is_ke
     return UPSTREAM_KEPT;
 }
 
+/* Servers that were asked, but have other addresses, are asked again: every server once, and where a name leads to several
+ * addresses, as often as it has some. */
+static bool pool_has_other_addresses(const struct upstream_pool *pool, unsigned tries,
+                                     uint64_t *tried)
+{
+    const uint64_t before = *tried;
+    unsigned most = 0;
+    for (unsigned i = 0; i < pool->server_count; i++)
+        most += pool->servers[i]->names.count > 1 ? pool->servers[i]->names.count : 1;
+    for (unsigned i = 0; tries < most && i < pool->server_count; i++) {
+        const struct upstream_server *server = pool->servers[i];
+        if (server->names.count > 1 && upstream_server_is_usable(server, pool->set->loop->mono_us))
+            *tried &= ~(UINT64_C(1) << i);
+    }
+    return *tried != before;
+}
+
+/* A try that is not the first of its exchange needs the budget's leave.  On a new connection in the place of a dead kept
+ * one, exchange_retry has asked already. */
+static bool pool_may_try(struct upstream_pool *pool, const struct upstream_want *want,
+                         bool has_tried, struct pool_opened *opened)
+{
+    opened->is_extra = has_tried || want->is_fresh;
+    return !has_tried || upstream_may_retry(pool);
+}
+
+/* What becomes of an extra try that has led to no connection: no try was made where the server was full. */
+static void pool_end_try(const struct upstream_server *server, const struct pool_opened *opened)
+{
+    if (opened->is_extra)
+        upstream_vital_retried(server->vital, opened->was_full);
+}
+
 static __attribute__((noinline)) enum upstream_take pool_choose(struct upstream_pool *pool,
                                                                 const struct upstream_want *want,
-                                                                uint64_t *tried,
+                                                                uint64_t *tried, bool has_tried,
                                                                 struct upstream_conn **taken)
 {
     struct upstream_field field;
     struct pool_opened opened;
+    unsigned tries = want->tries;
     int error = EHOSTUNREACH;
     pool_look(pool, &field);
     for (;;) {
+        has_tried = has_tried || *tried != 0;
         field.tried = *tried;
         const int index = upstream_pick(pool->candidates, &field, pool->conf->balance, want->key);
-        if (index < 0) {
+        if (index == UPSTREAM_PICK_NONE && pool_has_other_addresses(pool, tries, tried))
+            continue;
+        if (index < 0 || !pool_may_try(pool, want, has_tried, &opened)) {
             errno = error;
             return index == UPSTREAM_PICK_FULL ? UPSTREAM_FULL : UPSTREAM_NONE;
         }
         const uint64_t bit = UINT64_C(1) << index;
         *taken = pool_open(pool, (unsigned)index, want, &opened);
-        if (opened.was_full) {
-            field.full |= bit;
-            continue;
-        }
-        *tried |= bit;
+        *tried |= opened.was_full ? 0 : bit;
         if (*taken != NULL)
             return pool_told(pool, opened.is_kept);
-        error = errno;
+        if (opened.was_full)
+            field.full |= bit;
+        else
+            error = errno;
+        tries += opened.was_full ? 0 : 1;
+        pool_end_try(pool->servers[index], &opened);
     }
 }
 
@@ -644,9 +784,10 @@ pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want
     struct upstream_waiter *waiter = want->waiter;
     if (waiter == NULL ? upstream_queue_has_waiters(pool->queue) : !upstream_waiter_may_try(waiter))
         return UPSTREAM_FULL;
-    enum upstream_take how = pool_choose(pool, want, tried, taken);
+    const bool has_tried = *tried != 0;
+    enum upstream_take how = pool_choose(pool, want, tried, has_tried, taken);
     if (how == UPSTREAM_FULL && waiter != NULL && pool_forgive(pool, tried))
-        how = pool_choose(pool, want, tried, taken);
+        how = pool_choose(pool, want, tried, has_tried, taken);
     if (waiter == NULL)
         return how;
     if (how == UPSTREAM_FULL) {
@@ -664,14 +805,16 @@ pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want
 enum upstream_take upstream_take(struct upstream_pool *pool, const struct upstream_want *want,
                                  uint64_t *tried, struct upstream_conn **taken)
 {
+    if (*tried == 0 && !want->is_fresh && want->waiter == NULL)
+        pool->requests++;
     /* Most often there is one server, and a kept connection to it. */
     if (pool->is_single && *tried == 0 && !want->is_fresh &&
         (*taken = server_take_idle(pool->servers[0], want->is_careful)) != NULL) {
         *tried = 1;
-        pool_hand_over(pool, 0, want, *taken);
+        pool_hand_over(pool, 0, want, *taken, false);
         return pool_told(pool, true);
     }
-    return pool->queue == NULL ? pool_choose(pool, want, tried, taken)
+    return pool->queue == NULL ? pool_choose(pool, want, tried, *tried != 0, taken)
                                : pool_choose_in_line(pool, want, tried, taken);
 }
 

@@ -13,6 +13,8 @@
 #include "net/net_resolve.h"
 #include "net/net_tls.h"
 #include "upstream/upstream_conf.h"
+#include "upstream/upstream_health.h"
+#include "upstream/upstream_names.h"
 #include "upstream/upstream_pick.h"
 #include "upstream/upstream_places.h"
 
@@ -29,14 +31,15 @@ struct upstream_server {
     struct net_tls *tls;   /* a reference; NULL: plain */
     char *tls_name;
     struct net_tls_kept session; /* that its last connection left */
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
-    unsigned address_count, next_address;
+    struct upstream_names names;
     struct net_watch *watch; /* when the address is a name */
     struct list idle;        /* kept connections, last used first */
     unsigned idle_count, idle_max, pools;
     uint64_t idle_us;
-    uint64_t down_until_us;
+    uint64_t down_until_us;       /* UINT64_MAX: no address is known yet */
     uint64_t back_at_us;          /* since when it is usable again; 0: always was */
+    bool was_out;                 /* when its upstream was looked at last */
+    struct upstream_vital *vital; /* a reference: what the whole process knows of its health */
     struct upstream_tally *tally; /* a reference */
     struct upstream_queue
         *queue;      /* a reference; NULL: no plan has bounded a server of this upstream */
@@ -47,7 +50,8 @@ struct upstream_server {
 /* Is this server worth a request now, as far as is known?  One that is not is asked only when no other is. */
 static inline bool upstream_server_is_usable(const struct upstream_server *server, uint64_t now_us)
 {
-    return server->down_until_us <= now_us;
+    return server->down_until_us <= now_us &&
+           !atomic_load_explicit(&server->vital->is_out, memory_order_relaxed);
 }
 
 /* One upstream of one plan.  Owner: the snapshot that asked for it.  Freed by: upstream_pool_free.
@@ -64,11 +68,15 @@ struct upstream_pool {
     struct upstream_queue *queue; /* a reference; NULL: no server has max_connections */
     unsigned waiting;             /* of this pool */
     struct loop_timer stir;       /* while some are */
+    uint8_t notes;                /* what is noted of its connections: UPSTREAM_NOTE_* */
+    uint64_t requests;            /* first tries since asked_at_us */
+    uint64_t asked_at_us;         /* when the retry budget was asked last */
 };
 
 /* All servers of one worker.  Owner: the worker. */
 struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *resolver,
-                                      struct upstream_places *places);
+                                      struct upstream_places *places,
+                                      struct upstream_health *health);
 void upstream_set_free(struct upstream_set *set);
 void upstream_set_close_idle(struct upstream_set *set);
 
@@ -93,6 +101,7 @@ struct upstream_user {
 /* What an exchange wants. */
 struct upstream_want {
     bool is_fresh;       /* never a kept connection */
+    unsigned tries;      /* that were made for this exchange */
     bool is_careful;     /* look at a kept one once more (for requests that cannot be sent twice) */
     const uint64_t *key; /* of a hash; NULL: there is none */
     struct upstream_user user;
@@ -100,7 +109,8 @@ struct upstream_want {
 };
 
 /* A connection to the server whose turn it is.  `tried` are the servers that were asked for this exchange: bit i is
- * server i; for one who waits they are forgiven when they are usable again.  A waiter leaves the queue unless the answer
+ * server i; for one who waits they are forgiven when they are usable again, and so are those that have other addresses, as
+ * often as there are some.  Each try but the first needs the retry budget's leave.  A waiter leaves the queue unless the answer
  * is UPSTREAM_FULL. */
 enum upstream_take upstream_take(struct upstream_pool *pool, const struct upstream_want *want,
                                  uint64_t *tried, struct upstream_conn **conn);
@@ -115,6 +125,12 @@ void upstream_wait_no_more(struct upstream_pool *pool, struct upstream_waiter *w
 /* The connect began by upstream_take has failed: say so, so that the server is left alone for a
  * second.  Closes the connection. */
 void upstream_failed(struct upstream_conn **conn);
+
+/* May a request be sent once more, as far as the retry budget goes?  It is counted: upstream_take has to follow. */
+bool upstream_may_retry(struct upstream_pool *pool);
+
+/* The request was lost without an answer, and it is the server's fault.  Before the connection is closed. */
+void upstream_note_failure(struct upstream_conn *conn, enum upstream_failure how);
 
 /* The response is complete: keep the connection for the next exchange if it can serve one. */
 void upstream_return(struct upstream_conn **conn);

@@ -10,6 +10,7 @@
 #include "metrics/metrics.h"
 #include "net/net_address.h"
 #include "net/net_tls_directives.h"
+#include "upstream/upstream_rules.h"
 
 #define UPSTREAM_SERVERS_MAX 64
 
@@ -22,7 +23,19 @@ struct upstream_server_conf {
     uint32_t max_connections;   /* of the process, kept ones too; 0: unlimited */
     bool is_backup;
     metrics_slot slot_ok, slot_failed, slot_open; /* per server */
+    metrics_slot slot_usable;
 };
+
+/* How servers are asked whether they are well. */
+struct upstream_check_conf {
+    struct span path; /* empty: they are not */
+    struct span host; /* empty: the server's address */
+    uint8_t method;   /* index into UPSTREAM_CHECK_METHODS */
+    uint64_t interval_us, timeout_us;
+    uint32_t rise, fall; /* results in a row */
+    struct statuses expect;
+};
+extern const char *const UPSTREAM_CHECK_METHODS[];
 
 struct upstream_conf {
     struct span name;
@@ -30,6 +43,10 @@ struct upstream_conf {
     uint16_t server_count;
     uint64_t connect_timeout_us, first_byte_timeout_us, read_idle_timeout_us, pool_idle_us,
         tunnel_idle_us;
+    uint64_t resolve_us; /* how often names are looked up again */
+    struct upstream_check_conf check;
+    struct upstream_health_conf health;
+    struct upstream_retry_conf retries;
     uint32_t pool_max;      /* idle connections kept per worker and server */
     uint32_t balance;       /* enum upstream_balance */
     struct span hash_by;    /* as written; empty: not balanced by hash */

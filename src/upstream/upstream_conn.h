@@ -21,6 +21,11 @@ enum upstream_conn_state {
     UPSTREAM_CONN_IDLE, /* in its server's list of kept connections */
 };
 
+enum {
+    UPSTREAM_NOTE_HEALTH = 1, /* whether it answers matters for its server's health */
+    UPSTREAM_NOTE_EXTRA = 2,  /* the try was an extra one, which an answer gives back */
+};
+
 /* Owner: the exchange that took it, or its server while idle.  Thread: the worker's. */
 struct upstream_conn {
     struct net_stream stream;
@@ -29,6 +34,9 @@ struct upstream_conn {
     struct loop_timer timer;
     struct upstream_user user;
     struct span server_name; /* in the configuration of the pool that it was taken from last */
+    const struct upstream_health_conf *health; /* of that pool, where notes has HEALTH */
+    uint32_t address_id;                       /* see upstream_names.h */
+    uint8_t notes;
     enum upstream_conn_state state;
     bool is_reused;
     bool is_counted;   /* as busy, in its server's tally */
@@ -90,6 +98,14 @@ static inline bool upstream_conn_takes_pipe(const struct upstream_conn *conn)
 static inline bool upstream_conn_may_have_event(const struct upstream_conn *conn)
 {
     return conn->got_bytes || conn->left != 0 || conn->stream.is_readable;
+}
+
+/* The response has begun with this status; it may last. */
+void upstream_note_answer(struct upstream_conn *conn, unsigned status);
+static inline void upstream_answered(struct upstream_conn *conn, unsigned status)
+{
+    if (conn->notes != 0)
+        upstream_note_answer(conn, status);
 }
 
 enum upstream_event {

@@ -151,6 +151,220 @@ static void check_upstream(struct config_doc *doc, const struct config_node *nod
         config_error(doc, hash_by, "\"hash_by\" only with \"balance\": \"hash\"");
 }
 
+const char *const UPSTREAM_CHECK_METHODS[] = {"GET", "HEAD", NULL};
+
+static const char *take_path(const struct config_take *take)
+{
+    struct upstream_check_conf *check = take->base;
+    check->path = take->text;
+    if (take->text.ptr[0] != '/')
+        return "must begin with \"/\"";
+    for (size_t i = 0; i < take->text.len; i++) {
+        if (take->text.ptr[i] <= ' ' || take->text.ptr[i] >= 0x7f || take->text.ptr[i] == '#')
+            return "must be a path as it is sent: no spaces, no fragment, other bytes escaped";
+    }
+    return NULL;
+}
+
+static const char *take_host(const struct config_take *take)
+{
+    struct upstream_check_conf *check = take->base;
+    check->host = take->text;
+    for (size_t i = 0; i < take->text.len; i++) {
+        if (take->text.ptr[i] <= ' ' || take->text.ptr[i] >= 0x7f || take->text.ptr[i] == '/')
+            return "must be a host, and a port behind it if need be";
+    }
+    return NULL;
+}
+
+static const char *take_expect(const struct config_take *take)
+{
+    struct upstream_check_conf *check = take->base;
+    return statuses_add(&check->expect, take->text);
+}
+
+static const char *take_eject_on(const struct config_take *take)
+{
+    struct upstream_health_conf *health = take->base;
+    return statuses_add(&health->eject_on, take->text);
+}
+
+static const struct config_directive check_rows[] = {
+    {.key = "path",
+     .type = CONFIG_TEXT,
+     .flags = CONFIG_REQUIRED,
+     CONFIG_AT(struct upstream_check_conf, path),
+     .min = 1,
+     .max = 1024,
+     .take = take_path,
+     .doc = "What is asked for, with its query."},
+    {.key = "host",
+     .type = CONFIG_TEXT,
+     CONFIG_AT(struct upstream_check_conf, host),
+     .absent = "the server's address",
+     .min = 1,
+     .max = 255,
+     .take = take_host,
+     .doc = "The host that is named."},
+    {.key = "method",
+     .type = CONFIG_CHOICE,
+     CONFIG_AT(struct upstream_check_conf, method),
+     .fallback = "\"GET\"",
+     .words = UPSTREAM_CHECK_METHODS,
+     .doc = "The method."},
+    {.key = "interval",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct upstream_check_conf, interval_us),
+     .fallback = "\"2s\"",
+     .min = 250000,
+     .max = UINT64_C(3600000000),
+     .doc = "How often, give or take a tenth so that checks of several proxies spread out."},
+    {.key = "timeout",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct upstream_check_conf, timeout_us),
+     .fallback = "\"1s\"",
+     .min = 250000,
+     .max = UINT64_C(3600000000),
+     .doc = "How long one may take, from connecting to the status."},
+    {.key = "rise",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_check_conf, rise),
+     .fallback = "2",
+     .min = 1,
+     .max = 100,
+     .unit = "checks",
+     .doc = "How many in a row must be good to bring a server back."},
+    {.key = "fall",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_check_conf, fall),
+     .fallback = "3",
+     .min = 1,
+     .max = 100,
+     .unit = "checks",
+     .doc =
+         "How many in a row must be bad to take a server out; the very first one does it alone."},
+    {.key = "expect",
+     .type = CONFIG_TEXTS,
+     CONFIG_AT(struct upstream_check_conf, expect),
+     .fallback = "[\"2xx\", \"3xx\"]",
+     .min = 1,
+     .max = STATUSES_CODES_MAX + 5,
+     .take = take_expect,
+     .doc = "Statuses that are good: classes (\"2xx\") and single ones (\"404\")."},
+};
+
+static const struct config_table check_table = {
+    .title = "Checks of servers",
+    .noun = "check",
+    CONFIG_ROWS_OF(check_rows),
+    .size = sizeof(struct upstream_check_conf),
+    .short_key = "path",
+};
+
+static const struct config_directive ejection_rows[] = {
+    {.key = "failures",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_health_conf, failures),
+     .fallback = "5",
+     .min = 0,
+     .max = 1000,
+     .unit = "failures",
+     .doc = "How many in a row eject a server; 0: none is ejected."},
+    {.key = "eject_on",
+     .type = CONFIG_TEXTS,
+     CONFIG_AT(struct upstream_health_conf, eject_on),
+     .fallback = "[]",
+     .min = 0,
+     .max = STATUSES_CODES_MAX + 5,
+     .take = take_eject_on,
+     .doc = "Statuses of answers that count as failures (\"5xx\", \"503\")."},
+    {.key = "eject_base",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct upstream_health_conf, eject_base_us),
+     .fallback = "\"10s\"",
+     .min = 1000000,
+     .max = UINT64_C(86400000000),
+     .doc = "How long the first ejection lasts; the second one twice as long, and so on."},
+    {.key = "eject_max",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct upstream_health_conf, eject_max_us),
+     .fallback = "\"5m\"",
+     .min = 1000000,
+     .max = UINT64_C(86400000000),
+     .doc = "How long an ejection lasts at most."},
+    {.key = "eject_percent",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_health_conf, eject_percent),
+     .fallback = "50",
+     .min = 0,
+     .max = 100,
+     .unit = "percent",
+     .doc = "How many of the upstream's servers may be ejected at once."},
+    {.key = "panic_percent",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_health_conf, panic_percent),
+     .fallback = "50",
+     .min = 0,
+     .max = 100,
+     .unit = "percent",
+     .doc = "When fewer of the servers are usable, all are used; 0: never."},
+};
+
+static const struct config_table ejection_table = {
+    .title = "Ejection",
+    .noun = "ejection",
+    CONFIG_ROWS_OF(ejection_rows),
+    .size = sizeof(struct upstream_health_conf),
+};
+
+static const struct config_directive health_rows[] = {
+    {.key = "check",
+     .type = CONFIG_OBJECT,
+     .flags = CONFIG_OPTIONAL,
+     CONFIG_AT(struct upstream_conf, check),
+     .nested = &check_table,
+     .absent = "servers are not checked",
+     .doc = "Ask each server whether it is well; a bare string is the path."},
+    {.key = "",
+     .type = CONFIG_MERGE,
+     CONFIG_AT(struct upstream_conf, health),
+     .nested = &ejection_table},
+};
+
+static const struct config_table health_table = {
+    .title = "Health of an upstream's servers",
+    .noun = "health",
+    CONFIG_ROWS_OF(health_rows),
+    .size = sizeof(struct upstream_conf),
+};
+
+static const struct config_directive retry_rows[] = {
+    {.key = "percent",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_retry_conf, percent),
+     .fallback = "20",
+     .min = 0,
+     .max = 1000,
+     .unit = "percent",
+     .doc = "How many extra tries may fail, and how many may be in progress, as a share of the "
+            "requests."},
+    {.key = "minimum",
+     .type = CONFIG_INTEGER,
+     CONFIG_AT(struct upstream_retry_conf, minimum),
+     .fallback = "3",
+     .min = 0,
+     .max = 1000000,
+     .unit = "tries",
+     .doc = "How many may in ten seconds, however few requests there are."},
+};
+
+static const struct config_table retry_table = {
+    .title = "Extra tries",
+    .noun = "retries",
+    CONFIG_ROWS_OF(retry_rows),
+    .size = sizeof(struct upstream_retry_conf),
+};
+
 static const struct config_directive rows[] = {
     {.key = "servers",
      .type = CONFIG_LIST,
@@ -203,7 +417,23 @@ static const struct config_directive rows[] = {
      CONFIG_AT(struct upstream_draft, conf),
      .nested = &queue_table,
      .doc = "Where requests wait while every server has its `max_connections`."},
-    {.key = "health", .type = CONFIG_LATER},
+    {.key = "health",
+     .type = CONFIG_OBJECT,
+     CONFIG_AT(struct upstream_draft, conf),
+     .nested = &health_table,
+     .doc = "When a server is left alone."},
+    {.key = "retries",
+     .type = CONFIG_OBJECT,
+     CONFIG_AT(struct upstream_draft, conf.retries),
+     .nested = &retry_table,
+     .doc = "How often requests may be tried once more."},
+    {.key = "resolve",
+     .type = CONFIG_DURATION,
+     CONFIG_AT(struct upstream_draft, conf.resolve_us),
+     .fallback = "\"10s\"",
+     .min = 250000,
+     .max = UINT64_C(86400000000),
+     .doc = "How often names of servers are looked up again."},
     {.key = "tls",
      .type = CONFIG_OBJECT,
      .flags = CONFIG_OPTIONAL,

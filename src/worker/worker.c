@@ -320,7 +320,8 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
     loop_timer_init(&worker->drain_timer, worker_on_drain_tick, worker);
     worker->resolver = net_resolver_new(worker->loop);
     if (worker->resolver != NULL)
-        worker->upstreams = upstream_set_new(worker->loop, worker->resolver, worker->env.places);
+        worker->upstreams = upstream_set_new(worker->loop, worker->resolver, worker->env.places,
+                                             worker->env.health);
     worker->lease = lease_worker_new(worker->env.lease, worker->loop);
     if (worker->upstreams == NULL || worker->lease == NULL)
         return ERR_NOMEM;

@@ -18,6 +18,7 @@ struct client_addresses;
 struct exchange_verified;
 struct net_tls_tickets;
 struct upstream_places;
+struct upstream_health;
 
 /* What every worker is given; borrowed, must outlive them. */
 struct worker_env {
@@ -29,6 +30,7 @@ struct worker_env {
     struct client_addresses *addresses;    /* how many connections each address has, process-wide */
     struct exchange_verified *verified;    /* who was accepted lately, process-wide */
     struct upstream_places *places;        /* connections to each server, process-wide */
+    struct upstream_health *health;        /* of servers, process-wide */
     const struct net_tls_tickets *tickets; /* keys of TLS sessions, of the parent; may be NULL */
 };
 

@@ -96,7 +96,8 @@ def hello(message):
 class Upstream:
     """Listens on a port of its own; serve(link) runs for each connection in a thread of its own."""
 
-    def __init__(self, serve=None, answer=None, port=None, tls=None):
+    def __init__(self, serve=None, answer=None, port=None, tls=None, host="127.0.0.1"):
+        self.host = host
         self.tls = tls  # a context of ssl
         self.refused = []  # why handshakes failed
         self.serve = serve or answering(answer or hello)
@@ -110,13 +111,13 @@ class Upstream:
         self._is_open = True
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", self.port))
+        self._listener.bind((host, self.port))
         self._listener.listen(512)
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def _accept(self):
         while True:

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upstream_rules.c - takes: outcomes of checks and requests, with the time.  Gives: who is down, ejected, or may be
+ * tried once more.  Never: knows of a server. */
+#include "upstream/upstream_rules.h"
+
+#define BUDGET_ONE 1000
+
+bool upstream_trial_note(struct upstream_trial *trial, bool is_good, uint32_t rise, uint32_t fall)
+{
+    const uint32_t needed = trial->is_down ? rise : fall;
+    const bool is_first = !trial->is_begun;
+    trial->is_begun = true;
+    if (is_good != trial->is_down) { /* as it is */
+        trial->run = 0;
+        return false;
+    }
+    if (++trial->run < needed && !is_first)
+        return false;
+    trial->is_down = !trial->is_down;
+    trial->run = 0;
+    return true;
+}
+
+unsigned upstream_ejection_max(unsigned servers, uint32_t percent)
+{
+    return (unsigned)((uint64_t)servers * percent / 100);
+}
+
+void upstream_ejection_begin(struct upstream_ejection *ejection,
+                             const struct upstream_health_conf *conf, uint64_t now_us)
+{
+    const uint64_t quiet_us =
+        now_us > ejection->returned_at_us ? now_us - ejection->returned_at_us : 0;
+    const uint64_t forgiven = conf->eject_base_us == 0 ? 0 : quiet_us / conf->eject_base_us;
+    ejection->count = forgiven < ejection->count ? ejection->count - (uint32_t)forgiven + 1 : 1;
+    uint64_t long_us = conf->eject_max_us;
+    if (ejection->count <= long_us / (conf->eject_base_us == 0 ? 1 : conf->eject_base_us))
+        long_us = conf->eject_base_us * ejection->count;
+    ejection->until_us = now_us + long_us;
+    ejection->is_out = true;
+}
+
+void upstream_ejection_end(struct upstream_ejection *ejection, uint64_t now_us)
+{
+    ejection->is_out = false;
+    ejection->returned_at_us = now_us;
+}
+
+bool upstream_is_panic(unsigned usable, unsigned servers, uint32_t percent)
+{
+    return (uint64_t)usable * 100 < (uint64_t)servers * percent;
+}
+
+uint64_t upstream_budget_recent(uint64_t requests, uint64_t elapsed_us)
+{
+    if (elapsed_us <= UPSTREAM_BUDGET_US)
+        return requests;
+    return (uint64_t)((double)requests * UPSTREAM_BUDGET_US / (double)elapsed_us);
+}
+
+void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_retry_conf *conf,
+                          uint64_t requests, uint64_t now_us)
+{
+    const uint64_t least = (uint64_t)conf->minimum * BUDGET_ONE;
+    const bool is_first = budget->at_us == 0;
+    uint64_t elapsed_us = now_us > budget->at_us ? now_us - budget->at_us : 0;
+    if (is_first || elapsed_us > UPSTREAM_BUDGET_US)
+        elapsed_us = UPSTREAM_BUDGET_US;
+    const uint64_t share = requests * conf->percent * BUDGET_ONE / 100;
+    const uint64_t allowed = least * elapsed_us / UPSTREAM_BUDGET_US;
+    const uint64_t earned = share > allowed ? share : allowed;
+    const double kept = 1.0 - (double)elapsed_us / UPSTREAM_BUDGET_US;
+    const int64_t most = (int64_t)(least > BUDGET_ONE ? least : BUDGET_ONE);
+    budget->room_milli = (uint64_t)((double)budget->room_milli * kept) + earned;
+    if (is_first && share > allowed)
+        budget->room_milli += least;
+    budget->left_milli += (int64_t)earned;
+    if (budget->left_milli > most)
+        budget->left_milli = most;
+    budget->at_us = now_us;
+}
+
+bool upstream_budget_take(struct upstream_budget *budget)
+{
+    const int64_t open_milli = (int64_t)budget->open * BUDGET_ONE;
+    if ((uint64_t)open_milli + BUDGET_ONE > budget->room_milli)
+        return false;
+    if (budget->left_milli + open_milli < BUDGET_ONE)
+        return false;
+    budget->left_milli -= BUDGET_ONE;
+    budget->open++;
+    return true;
+}
+
+void upstream_budget_end(struct upstream_budget *budget, bool is_answered)
+{
+    budget->open--;
+    if (is_answered)
+        budget->left_milli += BUDGET_ONE;
+}

@@ -8,21 +8,10 @@
 #include <string.h>
 
 #include "base/base_log.h"
-#include "upstream/upstream_conn.h"
+#include "upstream/upstream_private.h"
 
 #define POOL_BEGIN_MAX   1024    /* turns of the round robin that are passed over at first */
 #define UPSTREAM_DOWN_US 1000000 /* a server that refused a connection is left alone this long */
-
-/* Owner: the worker.  Freed by: upstream_set_free.  Thread: the worker's. */
-struct upstream_set {
-    struct loop *loop;
-    struct net_resolver *resolver;
-    struct upstream_health *health;
-    struct list servers;
-    struct list spare;              /* connection objects to use again */
-    struct upstream_places *places; /* of the process */
-    struct upstream_bell bell;
-};
 
 static void server_unref(struct upstream_server *server);
 
@@ -375,7 +364,7 @@ static struct upstream_conn *conn_new(struct upstream_server *server)
 }
 
 /* An exchange has it, or has it no more. */
-static void conn_count(struct upstream_conn *conn)
+void upstream_conn_count(struct upstream_conn *conn)
 {
     atomic_fetch_add(&conn->server->tally->busy, 1);
     conn->is_counted = true;
@@ -498,9 +487,7 @@ void upstream_failed(struct upstream_conn **taken)
     upstream_close(taken);
 }
 
-/* A kept connection, or NULL.  A server may have closed it a moment ago, unseen yet: `careful` asks the
- * kernel once more. */
-static struct upstream_conn *server_take_idle(struct upstream_server *server, bool careful)
+struct upstream_conn *upstream_server_take_idle(struct upstream_server *server, bool careful)
 {
     while (!list_is_empty(&server->idle)) {
         struct upstream_conn *conn = LIST_OF(server->idle.next, struct upstream_conn, node);
@@ -532,19 +519,8 @@ static bool conn_secure(struct upstream_conn *conn)
     return true;
 }
 
-/* What the pool that it is taken for wants to know of it. */
-static void conn_take_notes(struct upstream_conn *conn, const struct upstream_pool *pool,
-                            bool is_extra)
-{
-    conn->notes = pool->notes;
-    if (is_extra)
-        conn->notes |= UPSTREAM_NOTE_EXTRA;
-    conn->health = &pool->conf->health;
-}
-
-/* Its place is counted already; when there is no connection it is given up. */
-static struct upstream_conn *server_connect(struct upstream_server *server,
-                                            const struct upstream_pool *pool)
+struct upstream_conn *upstream_server_connect(struct upstream_server *server,
+                                              const struct upstream_pool *pool)
 {
     struct loop *loop = server->set->loop;
     const int index = upstream_names_next(&server->names, loop->mono_us);
@@ -557,7 +533,7 @@ static struct upstream_conn *server_connect(struct upstream_server *server,
     metrics_add(loop->metrics, server->slot_open, 1);
     metrics_add(loop->metrics, METRICS_UPSTREAM_CONNECTS, 1);
     conn->address_id = server->names.ids[index];
-    conn_take_notes(conn, pool, false); /* it may fail at once */
+    upstream_conn_take_notes(conn, pool, false); /* it may fail at once */
     if (net_stream_connect(&conn->stream, loop, &server->names.addresses[index], conn_on_ready,
                            conn) != ERR_OK ||
         !conn_secure(conn)) {
@@ -571,271 +547,6 @@ static struct upstream_conn *server_connect(struct upstream_server *server,
     }
     conn->state = UPSTREAM_CONN_CONNECTING;
     return conn;
-}
-
-/* ---- choosing ---- */
-
-static bool server_is_full(const struct upstream_server *server, uint32_t max)
-{
-    return max != 0 && server->idle_count == 0 && atomic_load(&server->tally->open) >= max;
-}
-
-/* A server that others have brought back begins slowly, as one that answers again does. */
-static void server_note_return(struct upstream_server *server, bool is_usable, uint64_t now_us)
-{
-    if (server->was_out && is_usable)
-        server->back_at_us = now_us;
-    server->was_out = !is_usable;
-}
-
-/* What is true of the servers now. */
-static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
-{
-    const struct upstream_conf *conf = pool->conf;
-    const uint64_t now_us = pool->set->loop->mono_us;
-    *field = (struct upstream_field){.primaries = pool->primaries, .backups = pool->backups};
-    for (unsigned i = 0; i < pool->server_count; i++) {
-        struct upstream_server *server = pool->servers[i];
-        const uint64_t bit = UINT64_C(1) << i;
-        const bool is_usable = upstream_server_is_usable(server, now_us);
-        server_note_return(server, is_usable, now_us);
-        if (is_usable)
-            field->usable |= bit;
-        if (server_is_full(server, conf->servers[i].max_connections))
-            field->full |= bit;
-        if (conf->slow_start_us != 0)
-            pool->candidates[i].weight = upstream_pick_weight(
-                conf->servers[i].weight, server->back_at_us, now_us, conf->slow_start_us);
-        if (conf->balance == UPSTREAM_LEAST_CONNECTIONS)
-            pool->candidates[i].busy = atomic_load(&server->tally->busy);
-    }
-}
-
-bool upstream_may_retry(struct upstream_pool *pool)
-{
-    const uint64_t now_us = pool->set->loop->mono_us;
-    struct metrics_block *metrics = pool->set->loop->metrics;
-    const uint64_t requests = upstream_budget_recent(pool->requests, now_us - pool->asked_at_us);
-    pool->requests = 0;
-    pool->asked_at_us = now_us;
-    const bool may =
-        upstream_vital_may_retry(pool->servers[0]->vital, &pool->conf->retries, requests, now_us);
-    metrics_add(metrics, may ? METRICS_UPSTREAM_EXTRA_TRIES : METRICS_UPSTREAM_EXTRA_REFUSED, 1);
-    return may;
-}
-
-/* A place for one more connection: a free one, or that of a kept one that does not serve. */
-static bool server_claim(struct upstream_server *server, uint32_t max)
-{
-    while (!upstream_tally_claim(server->tally, max)) {
-        if (list_is_empty(&server->idle))
-            return false;
-        struct upstream_conn *oldest = LIST_OF(server->idle.prev, struct upstream_conn, node);
-        upstream_close(&oldest);
-    }
-    return true;
-}
-
-static inline void pool_hand_over(const struct upstream_pool *pool, unsigned index,
-                                  const struct upstream_want *want, struct upstream_conn *conn,
-                                  bool is_extra)
-{
-    conn_take_notes(conn, pool, is_extra);
-    conn->user = want->user;
-    conn->server_name = pool->conf->servers[index].address_text;
-}
-
-struct pool_opened {
-    bool is_extra; /* asked: another try was made before */
-    bool is_kept;
-    bool was_full; /* another worker has taken the last place */
-};
-
-/* A connection to this server; NULL: none, with errno unless it was full. */
-static struct upstream_conn *pool_open(struct upstream_pool *pool, unsigned index,
-                                       const struct upstream_want *want, struct pool_opened *opened)
-{
-    struct upstream_server *server = pool->servers[index];
-    struct upstream_conn *conn = want->is_fresh ? NULL : server_take_idle(server, want->is_careful);
-    opened->is_kept = conn != NULL;
-    opened->was_full =
-        conn == NULL && !server_claim(server, pool->conf->servers[index].max_connections);
-    if (conn == NULL && !opened->was_full)
-        conn = server_connect(server, pool);
-    if (conn == NULL)
-        return NULL;
-    pool_hand_over(pool, index, want, conn, opened->is_extra);
-    if (pool->is_counted)
-        conn_count(conn);
-    return conn;
-}
-
-static enum upstream_take pool_told(const struct upstream_pool *pool, bool is_kept)
-{
-    if (!is_kept)
-        return UPSTREAM_CONNECTING;
-    metrics_add(pool->set->loop->metrics, METRICS_UPSTREAM_REUSED, 1);
-    return UPSTREAM_KEPT;
-}
-
-/* Servers that were asked, but have other addresses, are asked again: every server once, and where a name leads to several
- * addresses, as often as it has some. */
-static bool pool_has_other_addresses(const struct upstream_pool *pool, unsigned tries,
-                                     uint64_t *tried)
-{
-    const uint64_t before = *tried;
-    unsigned most = 0;
-    for (unsigned i = 0; i < pool->server_count; i++)
-        most += pool->servers[i]->names.count > 1 ? pool->servers[i]->names.count : 1;
-    for (unsigned i = 0; tries < most && i < pool->server_count; i++) {
-        const struct upstream_server *server = pool->servers[i];
-        if (server->names.count > 1 && upstream_server_is_usable(server, pool->set->loop->mono_us))
-            *tried &= ~(UINT64_C(1) << i);
-    }
-    return *tried != before;
-}
-
-/* A try that is not the first of its exchange needs the budget's leave.  On a new connection in the place of a dead kept
- * one, exchange_retry has asked already. */
-static bool pool_may_try(struct upstream_pool *pool, const struct upstream_want *want,
-                         bool has_tried, struct pool_opened *opened)
-{
-    opened->is_extra = has_tried || want->is_fresh;
-    return !has_tried || upstream_may_retry(pool);
-}
-
-/* What becomes of an extra try that has led to no connection: no try was made where the server was full. */
-static void pool_end_try(const struct upstream_server *server, const struct pool_opened *opened)
-{
-    if (opened->is_extra)
-        upstream_vital_retried(server->vital, opened->was_full);
-}
-
-static __attribute__((noinline)) enum upstream_take pool_choose(struct upstream_pool *pool,
-                                                                const struct upstream_want *want,
-                                                                uint64_t *tried, bool has_tried,
-                                                                struct upstream_conn **taken)
-{
-    struct upstream_field field;
-    struct pool_opened opened;
-    unsigned tries = want->tries;
-    int error = EHOSTUNREACH;
-    pool_look(pool, &field);
-    for (;;) {
-        has_tried = has_tried || *tried != 0;
-        field.tried = *tried;
-        const int index = upstream_pick(pool->candidates, &field, pool->conf->balance, want->key);
-        if (index == UPSTREAM_PICK_NONE && pool_has_other_addresses(pool, tries, tried))
-            continue;
-        if (index < 0 || !pool_may_try(pool, want, has_tried, &opened)) {
-            errno = error;
-            return index == UPSTREAM_PICK_FULL ? UPSTREAM_FULL : UPSTREAM_NONE;
-        }
-        const uint64_t bit = UINT64_C(1) << index;
-        *taken = pool_open(pool, (unsigned)index, want, &opened);
-        *tried |= opened.was_full ? 0 : bit;
-        if (*taken != NULL)
-            return pool_told(pool, opened.is_kept);
-        if (opened.was_full)
-            field.full |= bit;
-        else
-            error = errno;
-        tries += opened.was_full ? 0 : 1;
-        pool_end_try(pool->servers[index], &opened);
-    }
-}
-
-static void pool_leave(struct upstream_pool *pool, struct upstream_waiter *waiter, bool has_used)
-{
-    upstream_queue_leave(waiter, has_used);
-    if (--pool->waiting == 0)
-        loop_timer_cancel(&pool->stir);
-    metrics_sub(pool->set->loop->metrics, METRICS_UPSTREAM_QUEUE, 1);
-}
-
-/* While a request waits for one server, another that failed it may have come back. */
-static bool pool_forgive(const struct upstream_pool *pool, uint64_t *tried)
-{
-    const uint64_t before = *tried;
-    for (unsigned i = 0; before != 0 && i < pool->server_count; i++) {
-        if (upstream_server_is_usable(pool->servers[i], pool->set->loop->mono_us))
-            *tried &= ~(UINT64_C(1) << i);
-    }
-    return *tried != before;
-}
-
-/* Other workers keep connections that nobody uses: one of them would be a place. */
-static bool pool_has_unused(const struct upstream_pool *pool)
-{
-    for (unsigned i = 0; i < pool->server_count; i++) {
-        struct upstream_tally *tally = pool->servers[i]->tally;
-        if (pool->conf->servers[i].max_connections != 0 &&
-            atomic_load(&tally->open) > atomic_load(&tally->busy))
-            return true;
-    }
-    return false;
-}
-
-/* While somebody waits nobody else takes a place. */
-static __attribute__((noinline)) enum upstream_take
-pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want, uint64_t *tried,
-                    struct upstream_conn **taken)
-{
-    struct upstream_waiter *waiter = want->waiter;
-    if (waiter == NULL ? upstream_queue_has_waiters(pool->queue) : !upstream_waiter_may_try(waiter))
-        return UPSTREAM_FULL;
-    const bool has_tried = *tried != 0;
-    enum upstream_take how = pool_choose(pool, want, tried, has_tried, taken);
-    if (how == UPSTREAM_FULL && waiter != NULL && pool_forgive(pool, tried))
-        how = pool_choose(pool, want, tried, has_tried, taken);
-    if (waiter == NULL)
-        return how;
-    if (how == UPSTREAM_FULL) {
-        if (pool_has_unused(pool))
-            upstream_queue_ask_others(pool->queue, &pool->set->bell);
-        upstream_queue_pass(waiter);
-        return how;
-    }
-    const int error = errno;
-    pool_leave(pool, waiter, how != UPSTREAM_NONE);
-    errno = error;
-    return how;
-}
-
-enum upstream_take upstream_take(struct upstream_pool *pool, const struct upstream_want *want,
-                                 uint64_t *tried, struct upstream_conn **taken)
-{
-    if (*tried == 0 && !want->is_fresh && want->waiter == NULL)
-        pool->requests++;
-    /* Most often there is one server, and a kept connection to it. */
-    if (pool->is_single && *tried == 0 && !want->is_fresh &&
-        (*taken = server_take_idle(pool->servers[0], want->is_careful)) != NULL) {
-        *tried = 1;
-        pool_hand_over(pool, 0, want, *taken, false);
-        return pool_told(pool, true);
-    }
-    return pool->queue == NULL ? pool_choose(pool, want, tried, *tried != 0, taken)
-                               : pool_choose_in_line(pool, want, tried, taken);
-}
-
-/* ---- waiting ---- */
-
-bool upstream_wait(struct upstream_pool *pool, struct upstream_waiter *waiter, uint64_t since_us,
-                   unsigned max, void (*on_ready)(void *arg), void *arg)
-{
-    *waiter = (struct upstream_waiter){.since_us = since_us, .on_ready = on_ready, .arg = arg};
-    if (!upstream_queue_enter(pool->queue, waiter, &pool->set->bell, max))
-        return false;
-    if (pool->waiting++ == 0)
-        loop_timer_set(pool->set->loop, &pool->stir, pool->set->loop->mono_us + LOOP_TICK_US);
-    metrics_add(pool->set->loop->metrics, METRICS_UPSTREAM_QUEUE, 1);
-    return true;
-}
-
-void upstream_wait_no_more(struct upstream_pool *pool, struct upstream_waiter *waiter)
-{
-    if (waiter->queue != NULL)
-        pool_leave(pool, waiter, false);
 }
 
 struct span upstream_server_name(const struct upstream_conn *conn)

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upstream_private.h - the servers of a worker, for upstream.c, which has their connections, and upstream_take.c, which
+ * chooses among them. */
+#ifndef SLUICE_UPSTREAM_UPSTREAM_PRIVATE_H
+#define SLUICE_UPSTREAM_UPSTREAM_PRIVATE_H
+
+#include "upstream/upstream.h"
+#include "upstream/upstream_conn.h"
+
+/* Owner: the worker.  Freed by: upstream_set_free.  Thread: the worker's. */
+struct upstream_set {
+    struct loop *loop;
+    struct net_resolver *resolver;
+    struct upstream_health *health;
+    struct list servers;
+    struct list spare;              /* connection objects to use again */
+    struct upstream_places *places; /* of the process */
+    struct upstream_bell bell;
+};
+
+/* What the pool that it is taken for wants to know of it. */
+static inline void upstream_conn_take_notes(struct upstream_conn *conn,
+                                            const struct upstream_pool *pool, bool is_extra)
+{
+    conn->notes = pool->notes;
+    if (is_extra)
+        conn->notes |= UPSTREAM_NOTE_EXTRA;
+    conn->health = &pool->conf->health;
+}
+
+/* A kept connection, or NULL.  A server may have closed it a moment ago, unseen yet: `careful` asks the kernel once more. */
+struct upstream_conn *upstream_server_take_idle(struct upstream_server *server, bool careful);
+/* A new one, whose place is counted already; NULL, with errno: its place is given up. */
+struct upstream_conn *upstream_server_connect(struct upstream_server *server,
+                                              const struct upstream_pool *pool);
+/* In progress from now on, as far as the choice counts. */
+void upstream_conn_count(struct upstream_conn *conn);
+
+#endif

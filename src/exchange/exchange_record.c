@@ -149,6 +149,7 @@ record_gather_usual(struct exchange *x)
     const struct plan *plan = x->snapshot->plan;
     const bool is_sent = x->tries != 0;
     const struct span subject = record_subject_text(x, x->subjects);
+    const struct span peer = exchange_peer_text(x); /* its look-up may take the client's place */
     struct span client = SPAN_NONE;
     if (!exchange_same16(&x->client_ip, &x->peer_ip)) {
         const struct exchange_peer *kept = exchange_find_peer(x->env, &x->client_ip);
@@ -159,7 +160,7 @@ record_gather_usual(struct exchange *x)
         .wall_us = x->env->loop->wall_us,
         .generation = plan->generation,
         .id = &x->id,
-        .peer = exchange_peer_text(x),
+        .peer = peer,
         .client = client,
         .method_id = x->head.method_id,
         .minor = x->head.minor,

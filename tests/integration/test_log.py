@@ -185,3 +185,14 @@ def test_start_and_stop_are_lines(start, connect):
     assert proxy.wait_exit() == 0
     events = [line["event"] for line in proxy.log_lines() if "event" in line]
     assert events[0] == "start" and events[-1] == "stop"
+
+
+def test_a_client_and_the_proxy_in_front_of_it_are_told_apart(start, connect):
+    """Their texts may be kept in the same place: 127.0.0.1 and 198.51.100.1 are."""
+    proxy = start(respond(trusted_proxies=["127.0.0.1"], quotas={"q": {"key": ["ip"], "limits": {"day": 1}}}, workers=1,
+                          routes=[{"name": "all", "prefix": "/", "respond": {"text": "here"}, "quotas": ["q"]}]))
+    client = connect(proxy)
+    replies = [client.ask(fields=[("X-Forwarded-For", "198.51.100.1")]) for _ in range(6)]
+    assert [reply.status for reply in replies] == [200] + [429] * 5
+    lines = proxy.requests(6)
+    assert [(line["client_ip"], line["peer_ip"]) for line in lines] == [("198.51.100.1", "127.0.0.1")] * 6

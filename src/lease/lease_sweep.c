@@ -73,7 +73,7 @@ static bool look_at(struct lease_worker *worker, struct store_cell *held, bool i
         lease_tokens_release(cell);
     if (cell->held != 0)
         note_until(worker->lease, cell, mono_us + (LEASE_UNUSED_S - unused_s) * US_PER_S);
-    if (!lease_cell_has_debt(cell))
+    if (!cell->must_tell && !lease_cell_has_debt(cell))
         return false;
     uint8_t key[16];
     store_cell_key(held, key);

@@ -138,13 +138,14 @@ static enum net_proxy_result proxy_v2_whole(struct net_proxy *proxy, struct span
 {
     static const char MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '\xff', '\xff'};
     const char *source = header.ptr + V2_FIXED_BYTES;
-    bool is_local = header.ptr[12] == 0x20;
+    if (header.ptr[12] == 0x20) /* of LOCAL "the receiver must ignore all address information" */
+        return NET_PROXY_DONE;
     for (size_t i = 0; i < sizeof(PROXY_FAMILIES) / sizeof(PROXY_FAMILIES[0]); i++) {
         if ((uint8_t)header.ptr[13] != PROXY_FAMILIES[i].family)
             continue;
         if (header.len - V2_FIXED_BYTES < PROXY_FAMILIES[i].all_bytes)
             return proxy_bad(proxy, "its addresses end behind it");
-        proxy->has_address = PROXY_FAMILIES[i].is_ip && !is_local;
+        proxy->has_address = PROXY_FAMILIES[i].is_ip;
         if (PROXY_FAMILIES[i].address_bytes == 16)
             memcpy(proxy->ip.bytes, source, 16);
         if (PROXY_FAMILIES[i].address_bytes == 4) {
@@ -153,8 +154,7 @@ static enum net_proxy_result proxy_v2_whole(struct net_proxy *proxy, struct span
         }
         return proxy_attributes(proxy, header, V2_FIXED_BYTES + PROXY_FAMILIES[i].all_bytes);
     }
-    /* "the receiver must ignore address information" of a LOCAL one, whatever its family */
-    return is_local ? NET_PROXY_DONE : proxy_bad(proxy, "its family is not of TCP");
+    return proxy_bad(proxy, "its family is not of TCP");
 }
 
 static enum net_proxy_result proxy_v2(struct net_proxy *proxy, struct span bytes)

@@ -58,6 +58,7 @@ static const struct row ROWS[] = {
     {BYTES(V2 "\x21\x21\x00\x24" V6_ADDRESS V6_ADDRESS "\x00\x01\x00\x02"), "2001:db8::7", 0},
     {BYTES(V2 "\x20\x11\x00\x0c" V4_PAIR), "", 0},
     {BYTES(V2 "\x20\x00\x00\x00"), "", 0},
+    {BYTES(V2 "\x20\x11\x00\x00"), "", 0},
     {BYTES(V2 "\x20\x77\x00\x03"
               "abc"
               "G"),

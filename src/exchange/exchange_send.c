@@ -94,6 +94,9 @@ static enum step_result exchange_established(struct exchange *x)
 /* There is no server left to try: why the last one was not to be had. */
 static enum exchange_end exchange_end_of_no_connection(const struct exchange *x, int error)
 {
+    if (x->is_retry &&
+        x->tried == 0) /* no leave, or nobody to ask: it ends as it would have without the retry */
+        return END_UPSTREAM_ABORT;
     if (x->tries == 0 && error == EHOSTUNREACH)
         return END_NO_UPSTREAM;
     if (net_stream_is_shortage(error)) {
@@ -363,6 +366,8 @@ enum step_result exchange_step_send(struct exchange *x)
         return exchange_fail(x, END_SHED);
     upstream_conn_begin(x->conn, (enum http_method)x->head.method_id,
                         x->framing.kind == HTTP_BODY_CHUNKED);
+    if (x->is_retry)
+        metrics_add(x->env->loop->metrics, METRICS_UPSTREAM_RETRIES, 1);
     return x->request_done ? send_now(x, head, SPAN_NONE, SPAN_NONE) : send_with_body(x, head);
 }
 
@@ -388,9 +393,6 @@ bool exchange_is_replayable(const struct exchange *x)
 
 enum step_result exchange_retry(struct exchange *x)
 {
-    if (!upstream_may_retry(x->snapshot->pools[x->route->upstream]))
-        return exchange_fail(x, END_UPSTREAM_ABORT);
-    metrics_add(x->env->loop->metrics, METRICS_UPSTREAM_RETRIES, 1);
     upstream_close(&x->conn);
     x->is_retry = true;
     x->tried = 0;

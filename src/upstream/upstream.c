@@ -103,6 +103,7 @@ static void server_on_addresses(void *arg, const struct net_address *addresses, 
         return;
     if (is_first) {
         server->down_until_us = 0;
+        server->was_out = false; /* it is not back, but there for the first time */
         return;
     }
     metrics_add(server->set->loop->metrics, METRICS_UPSTREAM_NAMES_CHANGED, 1);

@@ -126,9 +126,6 @@ void upstream_wait_no_more(struct upstream_pool *pool, struct upstream_waiter *w
  * second.  Closes the connection. */
 void upstream_failed(struct upstream_conn **conn);
 
-/* May a request be sent once more, as far as the retry budget goes?  It is counted: upstream_take has to follow. */
-bool upstream_may_retry(struct upstream_pool *pool);
-
 /* The request was lost without an answer, and it is the server's fault.  Before the connection is closed. */
 void upstream_note_failure(struct upstream_conn *conn, enum upstream_failure how);
 

@@ -196,7 +196,9 @@ static void group_judge(struct upstream_health_group *group)
         upstream_is_panic(group_usable(group), group->named, group->conf.panic_percent);
     LIST_EACH (node, &group->servers) {
         struct health_server *server = LIST_OF(node, struct health_server, node);
-        atomic_store_explicit(&server->vital.is_out, server_is_down(server) && !group->is_panic,
+        const bool is_down = server_is_down(server);
+        atomic_store_explicit(&server->vital.is_ill, is_down, memory_order_relaxed);
+        atomic_store_explicit(&server->vital.is_out, is_down && !group->is_panic,
                               memory_order_relaxed);
     }
 }

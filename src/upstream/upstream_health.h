@@ -20,9 +20,10 @@ struct upstream_health;
 struct upstream_health_group;
 
 /* One server of one upstream, as all workers see it.  Owner: counted.  Freed by: the last upstream_vital_unref.  Thread:
- * any reads and writes the two words; the rest belongs to upstream_health.c. */
+ * any reads and writes the words; the rest belongs to upstream_health.c. */
 struct upstream_vital {
     atomic_bool is_out;     /* leave it alone */
+    atomic_bool is_ill;     /* the same, whether there is panic or not */
     atomic_uint failed_run; /* failures in a row */
     struct upstream_health_group *group;
 };

@@ -69,6 +69,8 @@ void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_
     const uint64_t share = requests * conf->percent * BUDGET_ONE / 100;
     const uint64_t allowed = least * elapsed_us / UPSTREAM_BUDGET_US;
     const uint64_t earned = share > allowed ? share : allowed;
+    if (earned == 0 && !is_first)
+        return; /* asked so soon that nothing has come: the time goes on to count */
     const double kept = 1.0 - (double)elapsed_us / UPSTREAM_BUDGET_US;
     const int64_t most = (int64_t)(least > BUDGET_ONE ? least : BUDGET_ONE);
     budget->room_milli = (uint64_t)((double)budget->room_milli * kept) + earned;

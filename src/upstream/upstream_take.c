@@ -11,11 +11,11 @@ static bool server_is_full(const struct upstream_server *server, uint32_t max)
 }
 
 /* A server that others have brought back begins slowly, as one that answers again does. */
-static void server_note_return(struct upstream_server *server, bool is_usable, uint64_t now_us)
+static void server_note_return(struct upstream_server *server, bool is_well, uint64_t now_us)
 {
-    if (server->was_out && is_usable)
+    if (server->was_out && is_well)
         server->back_at_us = now_us;
-    server->was_out = !is_usable;
+    server->was_out = !is_well;
 }
 
 /* What is true of the servers now. */
@@ -23,14 +23,17 @@ static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
 {
     const struct upstream_conf *conf = pool->conf;
     const uint64_t now_us = pool->set->loop->mono_us;
+    uint64_t well = 0; /* usable, and not only because of a panic */
     *field = (struct upstream_field){.primaries = pool->primaries, .backups = pool->backups};
     for (unsigned i = 0; i < pool->server_count; i++) {
         struct upstream_server *server = pool->servers[i];
         const uint64_t bit = UINT64_C(1) << i;
         const bool is_usable = upstream_server_is_usable(server, now_us);
-        server_note_return(server, is_usable, now_us);
-        if (is_usable)
-            field->usable |= bit;
+        const bool is_well =
+            is_usable && !atomic_load_explicit(&server->vital->is_ill, memory_order_relaxed);
+        server_note_return(server, is_well, now_us);
+        field->usable |= is_usable ? bit : 0;
+        well |= is_well ? bit : 0;
         if (server_is_full(server, conf->servers[i].max_connections))
             field->full |= bit;
         if (conf->slow_start_us != 0)
@@ -39,9 +42,12 @@ static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
         if (conf->balance == UPSTREAM_LEAST_CONNECTIONS)
             pool->candidates[i].busy = atomic_load(&server->tally->busy);
     }
+    /* A panic is for servers that are too few; where no primary is left, a backup that is well is better. */
+    if ((pool->primaries & well) == 0 && (pool->backups & well) != 0)
+        field->usable = well;
 }
 
-bool upstream_may_retry(struct upstream_pool *pool)
+static bool pool_may_retry(struct upstream_pool *pool)
 {
     const uint64_t now_us = pool->set->loop->mono_us;
     struct metrics_block *metrics = pool->set->loop->metrics;
@@ -126,13 +132,12 @@ static bool pool_has_other_addresses(const struct upstream_pool *pool, unsigned 
     return *tried != before;
 }
 
-/* A try that is not the first of its exchange needs the budget's leave.  On a new connection in the place of a dead kept
- * one, exchange_retry has asked already. */
-static bool pool_may_try(struct upstream_pool *pool, const struct upstream_want *want,
-                         bool has_tried, struct pool_opened *opened)
+/* A try that is not the first of its exchange needs the budget's leave.  Only here it is asked for, and what it gave stands in
+ * is_extra: it comes back with the end of the connection, or of the try (pool_end_try). */
+static bool pool_may_try(struct upstream_pool *pool, bool has_tried, struct pool_opened *opened)
 {
-    opened->is_extra = has_tried || want->is_fresh;
-    return !has_tried || upstream_may_retry(pool);
+    opened->is_extra = has_tried;
+    return !has_tried || pool_may_retry(pool);
 }
 
 /* What becomes of an extra try that has led to no connection: no try was made where the server was full. */
@@ -144,21 +149,21 @@ static void pool_end_try(const struct upstream_server *server, const struct pool
 
 static __attribute__((noinline)) enum upstream_take pool_choose(struct upstream_pool *pool,
                                                                 const struct upstream_want *want,
-                                                                uint64_t *tried, bool has_tried,
+                                                                uint64_t *tried, unsigned *tries,
                                                                 struct upstream_conn **taken)
 {
     struct upstream_field field;
     struct pool_opened opened;
-    unsigned tries = want->tries;
     int error = EHOSTUNREACH;
     pool_look(pool, &field);
     for (;;) {
-        has_tried = has_tried || *tried != 0;
+        const bool has_tried = *tried != 0 || *tries != 0;
         field.tried = *tried;
         const int index = upstream_pick(pool->candidates, &field, pool->conf->balance, want->key);
-        if (index == UPSTREAM_PICK_NONE && pool_has_other_addresses(pool, tries, tried))
+        const bool is_last_resort = index < 0 || (field.backups >> index & 1) != 0;
+        if (is_last_resort && pool_has_other_addresses(pool, *tries, tried))
             continue;
-        if (index < 0 || !pool_may_try(pool, want, has_tried, &opened)) {
+        if (index < 0 || !pool_may_try(pool, has_tried, &opened)) {
             errno = error;
             return index == UPSTREAM_PICK_FULL ? UPSTREAM_FULL : UPSTREAM_NONE;
         }
@@ -171,7 +176,7 @@ static __attribute__((noinline)) enum upstream_take pool_choose(struct upstream_
             field.full |= bit;
         else
             error = errno;
-        tries += opened.was_full ? 0 : 1;
+        *tries += opened.was_full ? 0 : 1;
         pool_end_try(pool->servers[index], &opened);
     }
 }
@@ -207,6 +212,17 @@ static bool pool_has_unused(const struct upstream_pool *pool)
     return false;
 }
 
+/* Room of which no event has told, since a server is usable again or allows more, is filled by one after the other. */
+static void pool_call_next(struct upstream_pool *pool)
+{
+    struct upstream_field field;
+    if (!upstream_queue_has_waiters(pool->queue))
+        return;
+    pool_look(pool, &field);
+    if ((field.primaries & field.usable & ~field.full) != 0)
+        upstream_queue_call(pool->queue);
+}
+
 /* While somebody waits nobody else takes a place. */
 static __attribute__((noinline)) enum upstream_take
 pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want, uint64_t *tried,
@@ -215,10 +231,14 @@ pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want
     struct upstream_waiter *waiter = want->waiter;
     if (waiter == NULL ? upstream_queue_has_waiters(pool->queue) : !upstream_waiter_may_try(waiter))
         return UPSTREAM_FULL;
-    const bool has_tried = *tried != 0;
-    enum upstream_take how = pool_choose(pool, want, tried, has_tried, taken);
-    if (how == UPSTREAM_FULL && waiter != NULL && pool_forgive(pool, tried))
-        how = pool_choose(pool, want, tried, has_tried, taken);
+    unsigned tries = want->tries;
+    enum upstream_take how = pool_choose(pool, want, tried, &tries, taken);
+    if (how == UPSTREAM_FULL && waiter != NULL && pool_forgive(pool, tried)) {
+        how = pool_choose(pool, want, tried, &tries, taken);
+        if (how ==
+            UPSTREAM_NONE) /* the budget had no leave: it waits on for the one that is full */
+            how = UPSTREAM_FULL;
+    }
     if (waiter == NULL)
         return how;
     if (how == UPSTREAM_FULL) {
@@ -229,6 +249,8 @@ pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want
     }
     const int error = errno;
     pool_leave(pool, waiter, how != UPSTREAM_NONE);
+    if (how != UPSTREAM_NONE)
+        pool_call_next(pool);
     errno = error;
     return how;
 }
@@ -236,7 +258,8 @@ pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want
 enum upstream_take upstream_take(struct upstream_pool *pool, const struct upstream_want *want,
                                  uint64_t *tried, struct upstream_conn **taken)
 {
-    if (*tried == 0 && !want->is_fresh && want->waiter == NULL)
+    unsigned tries = want->tries;
+    if (tries == 0 && *tried == 0 && want->waiter == NULL)
         pool->requests++;
     /* Most often there is one server, and a kept connection to it. */
     if (pool->is_single && *tried == 0 && !want->is_fresh &&
@@ -245,7 +268,7 @@ enum upstream_take upstream_take(struct upstream_pool *pool, const struct upstre
         pool_hand_over(pool, 0, want, *taken, false);
         return pool_told(pool, true);
     }
-    return pool->queue == NULL ? pool_choose(pool, want, tried, *tried != 0, taken)
+    return pool->queue == NULL ? pool_choose(pool, want, tried, &tries, taken)
                                : pool_choose_in_line(pool, want, tried, taken);
 }
 

@@ -407,6 +407,44 @@ def test_a_wait_has_its_end(start, upstream, connect):
     assert "/late" not in gate.seen
 
 
+def test_a_retry_that_waits_in_vain_costs_no_other_its_retry(start, upstream, connect):
+    """A kept connection dies, and the place that becomes free goes to who waits: the one whose connection died ends in the queue."""
+    dies, holds, dead = threading.Event(), threading.Event(), threading.Event()
+
+    def serve(link):
+        while (message := link.read_request()) is not None:
+            if message.target == "/dies" and not dead.is_set():
+                dies.wait(60)
+                dead.set()
+                return
+            if message.target == "/holds":
+                holds.wait(60)
+            link.send(http.response(body=message.target.encode()))
+
+    server = upstream(serve)
+    port, config = with_metrics(balanced([(server, {"max_connections": 1})], queue={"timeout": "300ms"}))
+    proxy = start({**config, "workers": 1})
+    for _ in range(5):
+        dies.clear(), holds.clear(), dead.clear()
+        first, second, before = connect(proxy), connect(proxy), len(server.requests)
+        assert first.ask("GET", "/warm").status == 200
+        first.send(http.request("GET", "/dies"))
+        server.wait_for_requests(before + 2)
+        second.send(http.request("GET", "/holds"))
+        wait_until_waiting(port, 1)
+        dies.set()
+        server.wait_for_requests(before + 3)
+        assert first.read().status == 503
+        holds.set()
+        assert second.read().status == 200
+    dead.clear()
+    last = connect(proxy)
+    assert last.ask("GET", "/warm").status == 200
+    reply = last.ask("GET", "/dies")  # its first connection ends at once, the second one answers
+    assert (reply.status, reply.body) == (200, b"/dies")
+    assert scrape(port)["sluice_upstream_extra_tries_refused_total"] == 0
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_client_that_leaves_gives_up_its_place(start, upstream, connect, how):
     gate = Gate()

@@ -285,6 +285,22 @@ def test_panic_uses_all_servers(start, upstream, connect, tmp_path, verb):
     assert who_answers(client, 9) == {"two", "three"}
 
 
+def test_a_backup_that_is_well_serves_rather_than_servers_in_panic(start, upstream, connect):
+    patients = [Patient(upstream, name) for name in ("one", "two", "three")]
+    config = config_of(*patients, health=checked())
+    rows = config["upstreams"]["app"]["servers"]
+    config["upstreams"]["app"]["servers"] = [*rows[:2], {"address": rows[2] if isinstance(rows[2], str) else rows[2]["address"], "backup": True}]
+    proxy = start(config)
+    client = connect(proxy)
+    assert who_answers(client, 6) == {"one", "two"}
+    patients[0].ill = patients[1].ill = 500
+    proxy.wait_for_event("upstream_panic")
+    assert who_answers(client, 9) == {"three"}
+    patients[0].ill = None
+    proxy.wait_for_event("upstream_calm")
+    assert who_answers(client, 9) == {"one"}
+
+
 def test_without_panic_the_last_one_serves_alone(start, upstream, connect):
     patients = [Patient(upstream, name) for name in ("one", "two", "three")]
     proxy = start(config_of(*patients, health={**checked(), "panic_percent": 0}))

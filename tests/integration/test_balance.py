@@ -199,7 +199,9 @@ def test_least_connections_spares_who_is_slow(start, upstream, connect, workers)
         wait_for(lambda: gate.holds or len(fast.requests) == len(held), "one of the two was asked")
     forget([fast])
     for _ in range(30):  # on connections of their own: both workers
-        assert connect(proxy).ask().status == 200
+        reply = connect(proxy).ask()
+        assert reply.status == 200
+        proxy.line_of(reply)  # its worker counts it no more
     assert len(fast.requests) == 30
     assert len(slow.requests) == 1
     gate.open()

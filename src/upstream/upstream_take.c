@@ -234,9 +234,9 @@ pool_choose_in_line(struct upstream_pool *pool, const struct upstream_want *want
     unsigned tries = want->tries;
     enum upstream_take how = pool_choose(pool, want, tried, &tries, taken);
     if (how == UPSTREAM_FULL && waiter != NULL && pool_forgive(pool, tried)) {
+        /* NONE: the budget had no leave; it waits on for the one that is full. */
         how = pool_choose(pool, want, tried, &tries, taken);
-        if (how ==
-            UPSTREAM_NONE) /* the budget had no leave: it waits on for the one that is full */
+        if (how == UPSTREAM_NONE)
             how = UPSTREAM_FULL;
     }
     if (waiter == NULL)

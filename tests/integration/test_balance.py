@@ -79,6 +79,18 @@ def wait_until_waiting(port, count):
     wait_for(lambda: queue_length(port) == count, f"{count} requests wait")
 
 
+def line_up(connect, proxy, gate, port, count):
+    """Clients whose requests /0, /1 ... have come in this order: the first is held by the server, the others wait."""
+    clients = [connect(proxy) for _ in range(count)]
+    for n, client in enumerate(clients):
+        client.send(http.request("GET", f"/{n}"))
+        if n == 0:
+            gate.wait_until_holding(1)
+        else:
+            wait_until_waiting(port, n)
+    return clients
+
+
 def queued(port, result):
     return scrape(port)[f'sluice_upstream_queued_total{{result="{result}"}}']
 
@@ -330,13 +342,7 @@ def test_first_come_first_served(start, upstream, connect, workers):
     server = upstream(gate)
     port, config = with_metrics(balanced([(server, {"max_connections": 1})], queue={"timeout": "60s"}, top={"workers": workers}))
     proxy = start(config)
-    clients = [connect(proxy) for _ in range(12)]
-    for n, client in enumerate(clients):
-        client.send(http.request("GET", f"/{n}"))
-        if n == 0:
-            gate.wait_until_holding(1)
-        else:
-            wait_until_waiting(port, n)
+    clients = line_up(connect, proxy, gate, port, 12)
     for n, client in enumerate(clients):
         gate.let()
         assert client.read().body == f"/{n}".encode()
@@ -360,13 +366,7 @@ def test_a_full_queue_refuses(start, upstream, connect):
     server = upstream(gate)
     port, config = with_metrics(balanced([(server, {"max_connections": 1})], queue={"max": 2, "timeout": "60s"}))
     proxy = start(config)
-    clients = [connect(proxy) for _ in range(3)]
-    for n, client in enumerate(clients):
-        client.send(http.request("GET", f"/{n}"))
-        if n == 0:
-            gate.wait_until_holding(1)
-        else:
-            wait_until_waiting(port, n)
+    clients = line_up(connect, proxy, gate, port, 3)
     reply = connect(proxy).ask("GET", "/more")
     check_error(reply, 503, "0623", FULL)
     assert reply["Retry-After"] == "1"
@@ -452,13 +452,7 @@ def test_a_client_that_leaves_gives_up_its_place(start, upstream, connect, how):
     gate = Gate()
     port, config = with_metrics(balanced([(upstream(gate), {"max_connections": 1})], queue={"timeout": "60s"}))
     proxy = start(config)
-    clients = [connect(proxy) for _ in range(3)]
-    for n, client in enumerate(clients):
-        client.send(http.request("GET", f"/{n}"))
-        if n == 0:
-            gate.wait_until_holding(1)
-        else:
-            wait_until_waiting(port, n)
+    clients = line_up(connect, proxy, gate, port, 3)
     getattr(clients[1], how)()
     wait_until_waiting(port, 1)
     gate.open()

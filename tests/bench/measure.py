@@ -164,9 +164,9 @@ class Perf:
         return {row[2]: float(row[0]) for row in rows if len(row) > 2 and row[0].replace(".", "").isdigit()}
 
 
-def load(place, peer, seconds=None, requests=None, rate=None, connections=None):
-    """Load until it is over and answered; what the generator tells.  Void when an answer was wrong."""
-    command = place.pinned(place.load_cpu, *place.load_command(peer, connections))
+def load(place, peer, seconds=None, requests=None, rate=None, connections=None, before=()):
+    """Load until it is over and answered; what the generator tells.  Void when an answer was wrong.  before: words in front of it."""
+    command = [*before, *place.pinned(place.load_cpu, *place.load_command(peer, connections))]
     command += ["-n", str(requests)] if requests else ["-d", str(seconds)]
     command += ["-r", f"{rate:.0f}"] if rate else []
     run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -213,7 +213,7 @@ def burst(place, peer, perf, seconds):
         counts = perf.stop(watch)
     requests = told["requests"]
     lost = check_log(peer, requests)
-    figures = {"lost": lost, "rps": requests / told["seconds"], "us": us / requests, "us_user": us / requests * user / max(user + system, 1)}
+    figures = {"lost": lost, "rps": requests / told["seconds"], "busy": us / told["seconds"] / 1e6, "us": us / requests, "us_user": us / requests * user / max(user + system, 1)}
     figures["us_kernel"] = figures["us"] - figures["us_user"]
     if "instructions:k" in counts:
         figures["insn_u"], figures["insn_k"] = counts["instructions:u"] / requests, counts["instructions:k"] / requests
@@ -226,8 +226,8 @@ def burst(place, peer, perf, seconds):
     return figures
 
 
-def latency(place, peer, rate, seconds):
-    told = load(place, peer, seconds, rate=rate)
+def latency(place, peer, rate, seconds, before):
+    told = load(place, peer, seconds, rate=rate, before=before)
     return {"p50": told["p50_us"], "p99": told["p99_us"], "lost": check_log(peer, told["requests"])}
 
 

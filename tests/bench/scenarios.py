@@ -47,6 +47,7 @@ class Scenario:
     answer_bytes: int = 128
     body_bytes: int = 0
     is_churning: bool = False
+    share: float = 1  # of its processor that a proxy gets when throughput is compared: where the load would be what limits
     per_mib: bool = False
     max_connections: int = 4096  # what a proxy reserves for more would be no fair price
     headers: tuple = ()
@@ -94,7 +95,7 @@ SCENARIOS = {scenario.name: scenario for scenario in (
     Scenario("large", "forward responses of 1 MiB; no limit, no log", peers=("sluice", "nginx", "haproxy", "splice"), connections=16,
              answer_bytes=MIB, per_mib=True),
     Scenario("upload", "forward requests with a body of 1 MiB; no limit, no log", connections=16, body_bytes=MIB, per_mib=True),
-    Scenario("churn", "the same as plain, a client connection for each request", is_churning=True),
+    Scenario("churn", "the same as plain, a client connection for each request", is_churning=True, share=0.4),
     Scenario("two", "the same as local with two workers on both processors (which they share with load and backend)",
              peers=("sluice", "sluice1", "nginx", "haproxy"), workers=2, **LOCAL),
     Scenario("idle", "hold 8,000 keep-alive connections that have each had one answer; nothing else", max_connections=9000),

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scripts/bench says about what it has measured: the verdicts, on made-up figures, and a picture that can be read."""
+import os
 import pathlib
+import re
+import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -10,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
 import measure  # noqa: E402
 import peers  # noqa: E402
 import plot  # noqa: E402
+import priority  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
 
@@ -134,3 +139,47 @@ def test_tables_and_picture():
     assert len(bars) == 2 * 8
     assert all(float(bar.get("x")) + float(bar.get("width")) <= plot.WIDTH for bar in bars)
     assert any("9.0 ×, cut" in (text.text or "") for text in picture.iter("{http://www.w3.org/2000/svg}text"))
+
+
+@pytest.mark.parametrize("shared, expected", [(1.01, "yes"), (0.99, "**no**"), (None, "open: no control groups for processors here")])
+def test_where_the_load_is_what_limits_throughput_is_judged_with_a_share_of_a_processor(shared, expected):
+    """Free throughput, here half of the other's, is told and not judged."""
+    found = result("churn", {"sluice": 20, "nginx": 11, "haproxy": 10})
+    for peer, factor in (("sluice", shared), ("nginx", 0.5), ("haproxy", 1)):
+        if shared is not None:
+            found.figures[peer] += [{"rps_share": 1000 * factor}] * 3
+    assert met({"churn": found}, "throughput with 0.4 of a processor") == expected
+    (free,) = [row for row in report.rows({"churn": found}, None, None) if "the load at its limit" in row.what]
+    assert (free.measured, free.met) == ("0.50 ×", "-")
+
+
+def test_a_share_of_a_processor_is_enforced_and_given_back():
+    share = priority.Share(0.2)
+    if not share.is_had():
+        share.close()
+        pytest.skip("no control groups for processors here")
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinner:
+        try:
+            share.take([spinner.pid])
+            assert str(spinner.pid) in (share.folder / "cgroup.procs").read_text().split()
+            stat = share.folder / "cpu.stat"
+            deadline = time.monotonic() + 20
+            while not re.search(r"^nr_throttled [1-9]", stat.read_text(), re.M):
+                assert time.monotonic() < deadline, stat.read_text()
+                time.sleep(0.02)
+        finally:
+            share.close()
+            spinner.kill()
+    assert not share.folder.exists()
+
+
+def test_what_takes_part_runs_first_and_only_while_it_is_measured():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            with priority.first([process.pid]) as before:
+                if not before:
+                    pytest.skip("not allowed here")
+                assert os.sched_getscheduler(process.pid) == os.SCHED_FIFO
+            assert os.sched_getscheduler(process.pid) == os.SCHED_OTHER
+        finally:
+            process.kill()

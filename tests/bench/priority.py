@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets the processor while something is measured: everything that takes part before everything that does not, or a proxy no more
+than a share.  Both need a privileged user; what cannot be had is said by None, and the page tells it."""
+import contextlib
+import os
+import pathlib
+import uuid
+
+RUN_FIRST = ("chrt", "-f", "1")  # the load generator's command behind these
+PERIOD_US = 10_000
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+def threads(pids):
+    return [int(task.name) for pid in pids for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+
+
+@contextlib.contextmanager
+def first(pids):
+    """Their threads run as soon as they can: no slice of another process, nor of each other, adds to a latency.  Yields the words to
+    put before a command that takes part; none where this may not be done."""
+    try:
+        for thread in threads(pids):
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        yield ()
+        return
+    try:
+        yield RUN_FIRST
+    finally:
+        for thread in threads(pids):
+            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def limited_group(root, limits):
+    """The folder of a new control group below root; None where such limits are not to be had."""
+    folder = root / f"bench-{uuid.uuid4().hex[:12]}"
+    try:
+        folder.mkdir()
+    except OSError:
+        return None
+    try:
+        for name, value in limits.items():
+            (folder / name).write_text(str(value))
+        return folder
+    except OSError:
+        folder.rmdir()
+        return None
+
+
+class Share:
+    """A control group, of the first or the second version, whose processes have a share of a processor between them, as those of a
+    container with a limit.  Owner: the caller, who closes it."""
+
+    def __init__(self, share):
+        quota_us = round(share * PERIOD_US)
+        self.pids, self.folder = [], None
+        for root, limits in ((CGROUPS / "cpu", {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota_us}),
+                             (CGROUPS, {"cpu.max": f"{quota_us} {PERIOD_US}"})):
+            self.root, self.folder = root, limited_group(root, limits)
+            if self.folder:
+                break
+
+    def is_had(self):
+        return self.folder is not None
+
+    def take(self, pids):
+        for pid in pids:
+            (self.folder / "cgroup.procs").write_text(str(pid))
+            self.pids.append(pid)
+
+    def close(self):
+        for pid in self.pids:
+            (self.root / "cgroup.procs").write_text(str(pid))
+        if self.folder:
+            self.folder.rmdir()

@@ -84,27 +84,39 @@ static void put_store(FILE *out, const json_t *json)
     fputc('\n', out);
 }
 
+static void put_upstream(FILE *out, const json_t *json)
+{
+    size_t i;
+    const json_t *server;
+    fprintf(out, "upstream %s", admin_words_text(json, "upstream"));
+    if (json_is_true(json_object_get(json, "panic")))
+        fprintf(out, "  PANIC: so few servers are well that all are used");
+    fputc('\n', out);
+    json_array_foreach(json_object_get(json, "servers"), i, server)
+    {
+        const char *reason = admin_words_text(server, "reason");
+        fprintf(out,
+                "  %s  ok %" JSON_INTEGER_FORMAT "  failed %" JSON_INTEGER_FORMAT
+                "  open %" JSON_INTEGER_FORMAT,
+                admin_words_text(server, "server"), admin_words_number(server, "ok"),
+                admin_words_number(server, "failed"), admin_words_number(server, "open"));
+        if (*reason != '\0')
+            fprintf(out, "  LEFT ALONE: %s", reason);
+        fputc('\n', out);
+    }
+}
+
 static void put_lists(FILE *out, const json_t *json)
 {
-    size_t i, k;
-    const json_t *item, *server;
+    size_t i;
+    const json_t *item;
     json_array_foreach(json_object_get(json, "routes"), i, item)
         fprintf(out,
                 "route %s  requests %" JSON_INTEGER_FORMAT "  4xx %" JSON_INTEGER_FORMAT
                 "  5xx %" JSON_INTEGER_FORMAT "\n",
                 admin_words_text(item, "route"), admin_words_number(item, "requests"),
                 admin_words_number(item, "4xx"), admin_words_number(item, "5xx"));
-    json_array_foreach(json_object_get(json, "upstreams"), i, item)
-    {
-        fprintf(out, "upstream %s", admin_words_text(item, "upstream"));
-        json_array_foreach(json_object_get(item, "servers"), k, server)
-            fprintf(out,
-                    "  %s (ok %" JSON_INTEGER_FORMAT ", failed %" JSON_INTEGER_FORMAT
-                    ", open %" JSON_INTEGER_FORMAT ")",
-                    admin_words_text(server, "server"), admin_words_number(server, "ok"),
-                    admin_words_number(server, "failed"), admin_words_number(server, "open"));
-        fputc('\n', out);
-    }
+    json_array_foreach(json_object_get(json, "upstreams"), i, item) put_upstream(out, item);
 }
 
 static void put_log(FILE *out, const json_t *json)

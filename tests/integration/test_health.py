@@ -280,6 +280,9 @@ def test_panic_uses_all_servers(start, upstream, connect, tmp_path, verb):
     assert status["panic"] is True
     assert [server["state"] for server in status["servers"]] == ["left_alone", "left_alone", "up"]
     assert status["servers"][0]["reason"] == "check: status 500"
+    told = verb("status", "-s", tmp_path / "admin.sock").stdout.splitlines()
+    at = told.index("upstream app  PANIC: so few servers are well that all are used")
+    assert [line.partition("  LEFT ALONE: ")[2] for line in told[at + 1:at + 4]] == ["check: status 500", "check: status 500", ""]
     patients[1].ill = None
     proxy.wait_for_event("upstream_calm")
     assert who_answers(client, 9) == {"two", "three"}

@@ -30,6 +30,12 @@ fail:
     return NULL;
 }
 
+void exchange_snapshot_enter(struct exchange_snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->pool_count; i++)
+        upstream_pool_enter(snapshot->pools[i]);
+}
+
 void exchange_snapshot_free(struct exchange_snapshot *snapshot)
 {
     for (unsigned i = 0; i < snapshot->pool_count; i++)

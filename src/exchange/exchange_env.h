@@ -32,6 +32,7 @@ struct exchange_snapshot {
 };
 
 struct exchange_snapshot *exchange_snapshot_new(struct plan *plan, struct upstream_set *set);
+void exchange_snapshot_enter(struct exchange_snapshot *snapshot); /* its plan is in force */
 void exchange_snapshot_free(struct exchange_snapshot *snapshot);
 static inline void exchange_snapshot_unref(struct exchange_snapshot **taken)
 {

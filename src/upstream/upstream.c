@@ -169,21 +169,12 @@ fail:
     return NULL;
 }
 
-/* The server of this name, with what the newest plan says about it. */
-static struct upstream_server *server_ref(struct upstream_set *set,
-                                          const struct upstream_conf *conf,
-                                          const struct upstream_server_conf *server_conf)
+/* What the plan in force says about it. */
+static void server_obey(struct upstream_server *server, const struct upstream_conf *conf,
+                        const struct upstream_server_conf *server_conf)
 {
-    struct upstream_server *server = server_find(set, conf, server_conf);
-    if (server == NULL)
-        server = server_new(set, conf, server_conf);
-    else
-        server->refs++;
-    if (server == NULL)
-        return NULL;
-    server->pools++;
     if (server->weight == 0 && server_conf->weight != 0)
-        server->back_at_us = set->loop->mono_us;
+        server->back_at_us = server->set->loop->mono_us;
     server->weight = server_conf->weight;
     server->idle_max = conf->pool_max;
     server->idle_us = conf->pool_idle_us;
@@ -191,6 +182,23 @@ static struct upstream_server *server_ref(struct upstream_set *set,
     server->slot_ok = server_conf->slot_ok;
     server->slot_failed = server_conf->slot_failed;
     server->slot_open = server_conf->slot_open;
+}
+
+/* The server of this name; one that is new begins with what its first plan says. */
+static struct upstream_server *server_ref(struct upstream_set *set,
+                                          const struct upstream_conf *conf,
+                                          const struct upstream_server_conf *server_conf)
+{
+    struct upstream_server *server = server_find(set, conf, server_conf);
+    if (server != NULL) {
+        server->refs++;
+    } else {
+        server = server_new(set, conf, server_conf);
+        if (server == NULL)
+            return NULL;
+        server_obey(server, conf, server_conf);
+    }
+    server->pools++;
     return server;
 }
 
@@ -283,6 +291,12 @@ struct upstream_pool *upstream_pool_new(struct upstream_set *set, const struct u
 fail:
     upstream_pool_free(pool);
     return NULL;
+}
+
+void upstream_pool_enter(struct upstream_pool *pool)
+{
+    for (unsigned i = 0; i < pool->server_count; i++)
+        server_obey(pool->servers[i], pool->conf, &pool->conf->servers[i]);
 }
 
 void upstream_pool_free(struct upstream_pool *pool)

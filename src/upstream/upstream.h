@@ -43,7 +43,7 @@ struct upstream_server {
     struct upstream_tally *tally; /* a reference */
     struct upstream_queue
         *queue;      /* a reference; NULL: no plan has bounded a server of this upstream */
-    uint32_t weight; /* by the newest plan */
+    uint32_t weight; /* by the plan in force */
     metrics_slot slot_ok, slot_failed, slot_open;
 };
 
@@ -80,7 +80,10 @@ struct upstream_set *upstream_set_new(struct loop *loop, struct net_resolver *re
 void upstream_set_free(struct upstream_set *set);
 void upstream_set_close_idle(struct upstream_set *set);
 
+/* Its servers live on from one plan to the next.  Until upstream_pool_enter they do as the plan before says, which goes on
+ * if this one is never put in force. */
 struct upstream_pool *upstream_pool_new(struct upstream_set *set, const struct upstream_conf *conf);
+void upstream_pool_enter(struct upstream_pool *pool); /* its plan is in force */
 void upstream_pool_free(struct upstream_pool *pool);
 
 enum upstream_take {

@@ -163,6 +163,7 @@ static void worker_take_next(struct worker *worker)
     exchange_snapshot_unref(&worker->exchanges.snapshot);
     worker->exchanges.snapshot = worker->next.snapshot;
     worker->next.snapshot = NULL;
+    exchange_snapshot_enter(worker->exchanges.snapshot);
     LIST_EACH_SAFE (node, &worker->listeners) {
         struct worker_listener *listener = LIST_OF(node, struct worker_listener, node);
         if (listener->next_door == NULL) {

@@ -108,14 +108,19 @@ static char folded(char byte)
     return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
 }
 
-bool http_field_names_clash(struct span a, struct span b)
+bool http_field_names_alike(struct span a, struct span b)
 {
-    if (a.len != b.len || span_eq_nocase(a, b))
+    if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++)
         if (folded(a.ptr[i]) != folded(b.ptr[i]))
             return false;
     return true;
+}
+
+bool http_field_names_clash(struct span a, struct span b)
+{
+    return http_field_names_alike(a, b) && !span_eq_nocase(a, b);
 }
 
 bool http_field_is_plain(const struct http_head *head, const struct http_field *field)
@@ -159,6 +164,12 @@ enum http_method http_method_of(struct span method)
     }
 #undef IS
     return HTTP_METHOD_OTHER;
+}
+
+bool http_is_value(struct span text)
+{
+    return http_scan_set(text.ptr, 0, text.len, HTTP_BYTE_VALUE) == text.len &&
+           span_trim(text).len == text.len;
 }
 
 bool http_is_token(struct span text)

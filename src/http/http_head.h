@@ -178,10 +178,14 @@ void http_head_mark(struct http_head *head, struct span prefix, enum http_field_
 
 enum http_field_id http_field_id_of(struct span name);
 
-/* Do two names that differ become one for CGI, WSGI and their kin, which write "-" as "_"? */
+/* Are two names one for CGI, WSGI and their kin, which write "-" as "_"?  And do they differ nevertheless? */
+bool http_field_names_alike(struct span a, struct span b);
 bool http_field_names_clash(struct span a, struct span b);
 enum http_method http_method_of(struct span method);
 
 bool http_is_token(struct span text); /* RFC 9110 section 5.6.2, at least one byte */
+/* May it stand in a field line as the value, and is it read there as it is (RFC 9110 section 5.5)?  No control bytes but
+ * HTAB, no white space at either end.  Nothing is a value too. */
+bool http_is_value(struct span text);
 
 #endif

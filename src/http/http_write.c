@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/base_fmt.h"
 #include "http/http_connection.h"
 
 #define BIT(id) HTTP_FIELD_BIT(HTTP_FIELD_##id)
@@ -26,11 +27,20 @@ static bool is_among(struct span name, const struct span *names, unsigned count)
     return false;
 }
 
-/* What is not kept: ids, and names that Connection nominates. */
+/* What is not kept: ids, names that Connection nominates, and what else is named. */
 struct dropped {
     uint64_t ids;
     struct http_connection connection;
+    struct http_names names;
 };
+
+static bool is_alike(struct span name, struct http_names names)
+{
+    for (unsigned i = 0; i < names.count; i++)
+        if (http_field_names_alike(name, names.names[i]))
+            return true;
+    return false;
+}
 
 static bool is_dropped(const struct dropped *dropped, const struct http_head *head,
                        const struct http_field *field)
@@ -38,7 +48,8 @@ static bool is_dropped(const struct dropped *dropped, const struct http_head *he
     if (dropped->ids & HTTP_FIELD_BIT(field->id))
         return true;
     struct span name = http_field_name(head, field);
-    return is_among(name, dropped->connection.others, dropped->connection.other_count);
+    return is_among(name, dropped->connection.others, dropped->connection.other_count) ||
+           is_alike(name, dropped->names);
 }
 
 /* Index of the first field at or after i that is not kept, or the count of fields. */
@@ -47,7 +58,7 @@ static unsigned next_dropped(const struct dropped *dropped, const struct http_he
 {
     const struct http_field *const fields = head->fields;
     const unsigned count = head->field_count;
-    if (dropped->connection.other_count == 0) {
+    if (dropped->connection.other_count == 0 && dropped->names.count == 0) {
         const uint64_t ids = dropped->ids;
         while (i < count && (ids >> fields[i].id & 1) == 0)
             i++;
@@ -64,11 +75,13 @@ static char *write_run(char *out, const struct http_head *head, uint32_t begin, 
     return out + (end - begin);
 }
 
-/* Not inlined: its frame would burden heads that lose nothing. */
-static __attribute__((noinline)) char *write_kept(char *out, const struct http_head *head,
-                                                  uint32_t run, uint64_t drop)
+static inline __attribute__((always_inline)) char *write_but(char *out,
+                                                             const struct http_head *head,
+                                                             uint32_t run, uint64_t drop,
+                                                             struct http_names names)
 {
     struct dropped dropped;
+    dropped.names = names;
     dropped.connection.nominated = 0;
     dropped.connection.other_count = 0;
     if (http_head_has(head, HTTP_FIELD_CONNECTION))
@@ -87,6 +100,13 @@ static __attribute__((noinline)) char *write_kept(char *out, const struct http_h
     }
 }
 
+/* Not inlined: its frame would burden heads that lose nothing. */
+static __attribute__((noinline)) char *write_kept(char *out, const struct http_head *head,
+                                                  uint32_t run, uint64_t drop)
+{
+    return write_but(out, head, run, drop, (struct http_names){NULL, 0});
+}
+
 /* From the byte `run` on, which is where a line begins. */
 static inline char *write_from(char *out, const struct http_head *head, uint32_t run, uint64_t drop)
 {
@@ -103,6 +123,25 @@ char *http_write_fields(char *out, const struct http_head *head, uint64_t drop)
 char *http_write_lines(char *out, const struct http_head *head, uint64_t drop)
 {
     return write_from(out, head, 0, drop);
+}
+
+char *http_write_fields_but(char *out, const struct http_head *head, uint64_t drop,
+                            struct http_names names)
+{
+    return write_but(out, head, head->fields_off, drop, names);
+}
+
+char *http_write_trailers_but(char *out, struct span trailers, struct http_names names)
+{
+    while (trailers.len != 0) {
+        const struct span name = {trailers.ptr, span_find(trailers, ':')};
+        const size_t line_bytes = span_find(trailers, '\n') + 1;
+        if (!is_alike(name, names))
+            out = fmt_span(out, (struct span){trailers.ptr, line_bytes});
+        trailers.ptr += line_bytes;
+        trailers.len -= line_bytes;
+    }
+    return out;
 }
 
 struct span http_status_reason(unsigned status)

@@ -16,6 +16,16 @@ char *http_write_fields(char *out, const struct http_head *head, uint64_t drop);
 /* The same behind the start line as it came: mostly all of it is one run. */
 char *http_write_lines(char *out, const struct http_head *head, uint64_t drop);
 
+/* Names of fields, for what is done with all lines of that name: whatever their case, and "_" or "-". */
+struct http_names {
+    const struct span *names;
+    unsigned count;
+};
+/* As http_write_fields, without the lines of these names.  And the trailer lines (each whole, with its CRLF) without them. */
+char *http_write_fields_but(char *out, const struct http_head *head, uint64_t drop,
+                            struct http_names names);
+char *http_write_trailers_but(char *out, struct span trailers, struct http_names names);
+
 /* Would all lines be copied?  Then they may as well be sent from where they are. */
 static inline bool http_write_keeps_all(const struct http_head *head, uint64_t drop)
 {

@@ -4,6 +4,7 @@
 #include "fuzz.h"
 
 #include "http/http_path.h"
+#include "http/http_prefix.h"
 
 static int hex_value(char digit)
 {
@@ -123,6 +124,53 @@ static void check_allowed(const struct http_path *judged, size_t len)
     }
 }
 
+/* With another beginning it is judged as that beginning and the rest of what was judged; cut anywhere else, it would not be. */
+static void check_prefix(struct span path, const struct http_path *judged, struct span strip)
+{
+    static const struct span ADD[] = {{"", 0}, {"/new", 4}};
+    struct span behind = judged->judged;
+    for (size_t i = 0; i < 2; i++) {
+        const struct http_prefix prefix = {strip, ADD[i]};
+        char *out = malloc(path.len + ADD[i].len), *room = malloc(path.len + ADD[i].len);
+        char *expected = malloc(path.len + ADD[i].len + 1);
+        FUZZ_CHECK(out != NULL && room != NULL && expected != NULL);
+        char *end = http_prefix_write(out, &prefix, path, judged->judged);
+        const struct span forwarded = {out, (size_t)(end - out)};
+        FUZZ_CHECK(forwarded.len >= 1 && forwarded.len <= path.len + ADD[i].len && out[0] == '/');
+
+        (void)(strip.len != 0 && http_prefix_matches(strip, judged->judged, &behind));
+        size_t len = ADD[i].len + behind.len;
+        memcpy(expected, ADD[i].ptr, ADD[i].len);
+        memcpy(expected + ADD[i].len, behind.ptr, behind.len);
+        if (len == 0)
+            expected[len++] = '/';
+        struct http_path again;
+        struct http_fault fault;
+        FUZZ_CHECK(http_path_judge(forwarded, room, &again, &fault) == HTTP_PARSE_OK);
+        FUZZ_CHECK(span_eq(again.judged, (struct span){expected, len}));
+        free(out);
+        free(room);
+        free(expected);
+    }
+}
+
+/* Each beginning of the judged path that ends with a segment can be stripped, whatever the client's spelling. */
+static void check_prefixes(struct span path, const struct http_path *judged)
+{
+    if ((judged->doubts & HTTP_PATH_BIT(HTTP_PATH_DOT_SEGMENTS)) != 0)
+        return; /* no route has both */
+    const struct span whole = judged->judged;
+    check_prefix(path, judged, SPAN_NONE);
+    check_prefix(path, judged, SPAN("/{name}"));
+    check_prefix(path, judged, SPAN("/nowhere/else"));
+    for (size_t at = 2, count = 0; at <= whole.len && count < 8; at++) {
+        if ((at < whole.len && whole.ptr[at] != '/') || whole.ptr[at - 1] == '/')
+            continue;
+        check_prefix(path, judged, (struct span){whole.ptr, at});
+        count++;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 4096)
@@ -147,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(second.judged.ptr == first.judged.ptr && second.judged.len == first.judged.len);
         check_good(path, &first, meant, kept);
         check_allowed(&first, path.len);
+        check_prefixes(path, &first);
     } else {
         FUZZ_CHECK(parse == HTTP_PARSE_BAD);
         FUZZ_CHECK(fault.id != HTTP_FAULT_NONE && fault.offset <= path.len);

@@ -59,6 +59,65 @@ static void test_fields(void **state)
     }
 }
 
+static const struct span GONE[] = {{"x-client", 8}, {"Server", 6}, {"X_Both-Ways", 11}};
+
+static const struct row ROWS_BUT[] = {
+    {"", 0, ""},
+    {"A: b\r\n", 0, "A: b\r\n"},
+    {"X-Client: 1\r\nA: b\r\nx-CLIENT: 2\r\nX_Client: 3\r\n", 0, "A: b\r\n"},
+    {"X-Clients: 1\r\nX-Clien: 2\r\nXClient: 3\r\n", 0,
+     "X-Clients: 1\r\nX-Clien: 2\r\nXClient: 3\r\n"},
+    {"Server: a\r\nVia: b\r\nHost: c\r\n", BIT(VIA), "Host: c\r\n"},
+    {"x-both-ways: 1\r\nX-Both_Ways: 2\r\nx_both_ways: 3\r\nA: b\r\n", 0, "A: b\r\n"},
+    {"Connection: X-Foo\r\nX-Foo: 1\r\nServer: a\r\nA: b\r\n", 0, "A: b\r\n"},
+    {"Connection: X-Client\r\nX-Client: 1\r\nA: b\r\n", 0, "A: b\r\n"},
+};
+
+static void test_fields_but(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(ROWS_BUT) / sizeof(ROWS_BUT[0]); i++) {
+        const struct row *row = &ROWS_BUT[i];
+        char text[512], out[512];
+        snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%s\r\nbody", row->fields);
+        struct test_head t;
+        test_response(&t, text);
+        char *end = http_write_fields_but(out, &t.head, row->drop, (struct http_names){GONE, 3});
+        test_span_is((struct span){out, (size_t)(end - out)}, row->kept);
+    }
+}
+
+static void test_trailers_but(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"", 0, ""},
+        {"X-Sum: 1\r\n", 0, "X-Sum: 1\r\n"},
+        {"X-Sum: 1\r\nserver: x\r\nB:\r\n", 0, "X-Sum: 1\r\nB:\r\n"},
+        {"x_client: a:b\r\n", 0, ""},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char out[64];
+        char *end =
+            http_write_trailers_but(out, span_of(rows[i].fields), (struct http_names){GONE, 3});
+        test_span_is((struct span){out, (size_t)(end - out)}, rows[i].kept);
+    }
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "a", "a b\tc", "\xc3\xa9", "\x80", "\"", "!~"};
+    static const char *const bad[] = {" a",        "a ",   "\ta",  "a\t",
+                                      "a\r\nB: c", "a\nb", "\x7f", "\x01"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(http_is_value(span_of(good[i])));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(http_is_value(span_of(bad[i])));
+    assert_false(http_is_value((struct span){"a\0b", 3}));
+    assert_true(http_is_value(SPAN_NONE));
+}
+
 /* What was kept reads the same again. */
 static void test_round_trip(void **state)
 {
@@ -95,9 +154,9 @@ static void test_reasons(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_fields),       cmocka_unit_test(test_fields_but),
+        cmocka_unit_test(test_trailers_but), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_reasons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,8 @@ static bool exchange_judge_head(struct exchange *x)
 
 bool exchange_judge_trailers(struct exchange *x, struct span trailers)
 {
-    if (!identity_names_trailer(&x->snapshot->plan->identity_headers, trailers))
+    bool is_taken = x->route->rewrite != NULL && exchange_rewrites_trailer(x, trailers);
+    if (!is_taken && !identity_names_trailer(&x->snapshot->plan->identity_headers, trailers))
         return true;
     x->fault = (struct http_fault){HTTP_FAULT_BAD_TRAILER, 0};
     return false;

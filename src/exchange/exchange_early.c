@@ -98,8 +98,10 @@ static bool is_plain_route(const struct plan *plan, const struct plan_route *rou
     const struct reply_headers *headers = &route->headers;
     return plan->store_is_memory && !plan->has_cost_headers && route->quota_count == 1 &&
            is_plain_quota(route->quotas[0]) && !route->has_buckets && !route->looks_up_project &&
-           !route->looks_up_members && headers->dialects <= REPLY_X_RATELIMIT &&
-           headers->jitter_percent == 0 && headers->jitter_us == 0 && !route->errors->has_xml;
+           !route->looks_up_members &&
+           (route->response_rules == NULL || !route->response_rules->is_always) &&
+           headers->dialects <= REPLY_X_RATELIMIT && headers->jitter_percent == 0 &&
+           headers->jitter_us == 0 && !route->errors->has_xml;
 }
 
 static bool is_plain_identity(const struct identity *identity)

@@ -120,6 +120,19 @@ bool exchange_hash_key(struct exchange *x, uint64_t *key);
 enum step_result exchange_retry(struct exchange *x);
 bool exchange_is_replayable(const struct exchange *x);
 
+/* Where the route changes what it passes on (exchange_rewrite.c).  Of a request (x->route->rewrite is not NULL): the bytes that
+ * this adds to its head, its fields, and whether a trailer has the name of a header that is set or removed. */
+size_t exchange_rewrite_max(const struct plan_rewrite *rewrite);
+char *exchange_rewrite_request(struct exchange *x, char *at, uint64_t drop);
+bool exchange_rewrites_trailer(const struct exchange *x, struct span trailers);
+/* Of a response (x->route->response_rules is not NULL): its fields and its trailers; an interim one only loses some. */
+char *exchange_rewrite_response(struct exchange *x, char *at, const struct http_head *head,
+                                uint64_t drop, bool is_interim);
+struct span exchange_rewrite_trailers(struct exchange *x, struct span trailers);
+/* Of what Sluice answers by itself: the rules for it, NULL for none, and their lines. */
+const struct plan_rewrite_rules *exchange_own_rules(const struct exchange *x);
+char *exchange_rewrite_own(struct exchange *x, char *at);
+
 /* What the request asks for beside HTTP, as far as its route lists it; false and x->fault when it asks in a way
  * that is malformed. */
 bool exchange_offer_upgrade(struct exchange *x);

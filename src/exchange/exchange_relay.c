@@ -101,17 +101,20 @@ static bool relay_head(struct exchange *x, struct upstream_reading *reading, str
     bool is_tunnel = reading->framing.kind == HTTP_BODY_TUNNEL;
     bool is_interim = head->status < 200 && !is_tunnel;
     uint64_t drop = RELAY_REPLACED;
+    const struct plan_rewrite_rules *rules = x->route->response_rules;
+    const size_t rules_bytes = rules == NULL ? 0 : rules->max_bytes;
     if (is_interim && x->head.minor == 0)
         return true; /* HTTP/1.0 knows no interim responses */
     char *out = x->ops->begin_head(x->client, head->status, http_head_span(head, head->reason),
-                                   head->bytes + exchange_own_fields_max(x));
+                                   head->bytes + exchange_own_fields_max(x) + rules_bytes);
     if (out == NULL)
         return false;
     if (exchange_shows_limits(x))
         drop |= relay_replaced(x, head);
     if (head->status < 200 || head->status == 204) /* RFC 9110 section 8.6: none, be it 0 */
         drop |= HTTP_FIELD_BIT(HTTP_FIELD_CONTENT_LENGTH);
-    char *at = http_write_fields(out, head, drop);
+    char *at = rules == NULL ? http_write_fields(out, head, drop)
+                             : exchange_rewrite_response(x, out, head, drop, is_interim);
     if (!is_interim) {
         if (!relay_keeps_date(reading)) /* RFC 9110 section 6.6.1 */
             at = exchange_write_date(x->env, at);
@@ -202,6 +205,8 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
     case UPSTREAM_END:
         if (x->learning != NULL)
             exchange_learn_end(x);
+        if (reading->data.len != 0 && x->route->response_rules != NULL)
+            reading->data = exchange_rewrite_trailers(x, reading->data);
         x->ops->send_end(x->client, reading->data);
         x->response_done = true;
         return RELAY_IDLE;

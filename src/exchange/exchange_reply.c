@@ -89,14 +89,17 @@ static struct span exchange_write_fields(struct exchange *x, char *out, uint16_t
         at = fmt_u64(at, body.len);
         at = FMT_LIT(at, "\r\n");
     }
+    at = exchange_rewrite_own(x, at);
     return (struct span){out, (size_t)(at - out)};
 }
 
 enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span content_type,
                                 struct span body)
 {
+    const struct plan_rewrite_rules *rules = exchange_own_rules(x);
     char *out = x->ops->begin_head(x->client, status, http_status_reason(status),
-                                   exchange_own_fields_max(x) + content_type.len + 256);
+                                   exchange_own_fields_max(x) + content_type.len + 256 +
+                                       (rules == NULL ? 0 : rules->max_bytes));
     if (out == NULL)
         return exchange_fail(x, END_INTERNAL);
     bool is_head = x->has_head && x->head.method_id == HTTP_METHOD_HEAD;

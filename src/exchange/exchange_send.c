@@ -158,8 +158,10 @@ static char *send_request_line(struct exchange *x, char *at)
 {
     at = fmt_span(at, http_head_span(&x->head, x->head.method));
     *at++ = ' ';
-    if (x->target.is_absolute) {
-        at = fmt_span(at, x->target.path);
+    const struct plan_rewrite *rewrite = x->route->rewrite;
+    if (rewrite != NULL || x->target.is_absolute) {
+        at = rewrite == NULL ? fmt_span(at, x->target.path)
+                             : http_prefix_write(at, &rewrite->prefix, x->target.path, x->judged);
         if (x->target.query.ptr != NULL) {
             *at++ = '?';
             at = fmt_span(at, x->target.query);
@@ -258,7 +260,9 @@ static uint64_t send_dropped(const struct exchange *x)
 /* Every value can appear twice at most: once kept, once in a list that we write. */
 static size_t send_head_bytes(const struct exchange *x)
 {
-    return (size_t)x->head.bytes * 2 + SEND_OWN_BYTES + sizeof(x->id_line);
+    const struct plan_rewrite *rewrite = x->route->rewrite;
+    return (size_t)x->head.bytes * 2 + SEND_OWN_BYTES + sizeof(x->id_line) +
+           (rewrite == NULL ? 0 : exchange_rewrite_max(rewrite));
 }
 
 /* For a request that names no host. */
@@ -272,7 +276,8 @@ static struct span send_host(const struct exchange *x)
 /* The request line and the fields that are kept; those of an HTTP/1.1 request with a path go as they came. */
 static char *send_lines(struct exchange *x, char *at)
 {
-    if (!x->target.is_absolute && x->head.minor != 0)
+    const bool is_rewritten = x->route->rewrite != NULL;
+    if (!is_rewritten && !x->target.is_absolute && x->head.minor != 0)
         return http_write_lines(at, &x->head, send_dropped(x));
     at = send_request_line(x, at);
     if (!http_head_has(&x->head, HTTP_FIELD_HOST)) { /* HTTP/1.0: HTTP/1.1 servers insist on one */
@@ -280,7 +285,8 @@ static char *send_lines(struct exchange *x, char *at)
         at = fmt_span(at, send_host(x));
         at = FMT_LIT(at, "\r\n");
     }
-    return http_write_fields(at, &x->head, send_dropped(x));
+    return is_rewritten ? exchange_rewrite_request(x, at, send_dropped(x))
+                        : http_write_fields(at, &x->head, send_dropped(x));
 }
 
 /* The end of every head, from what the server is told of the client on. */
@@ -299,7 +305,8 @@ static char *send_end(struct exchange *x, char *at)
 static bool send_keeps_place(const struct exchange *x)
 {
     return http_write_keeps_all(&x->head, send_dropped(x)) && !x->target.is_absolute &&
-           x->head.minor != 0 && x->target.authority.len <= SEND_USUAL_HOST;
+           x->head.minor != 0 && x->target.authority.len <= SEND_USUAL_HOST &&
+           x->route->rewrite == NULL;
 }
 
 static struct span send_head(struct exchange *x)

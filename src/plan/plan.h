@@ -19,6 +19,7 @@
 #include "net/net_address.h"
 #include "net/net_tls_directives.h"
 #include "plan/plan_addresses.h"
+#include "plan/plan_rewrite.h"
 #include "quota/quota.h"
 #include "reply/reply.h"
 #include "route/route.h"
@@ -59,12 +60,14 @@ struct plan_route {
     int hash_identity;                       /* by which its upstream is balanced; -1: by none */
     const struct plan_respond *respond;
     struct http_upgrade_list upgrades;
-    struct plan_address_rule addresses; /* who may use it */
-    bool learns_tokens;                 /* from 201 responses: the projects of their tokens */
-    bool looks_up_project;              /* some quota counts by token_project */
-    bool looks_up_members;              /* some quota has live members */
-    bool may_wait_project;              /* ... and does not only try it in shadow */
-    struct reply_headers headers;       /* the route's own or the default */
+    struct plan_address_rule addresses;              /* who may use it */
+    const struct plan_rewrite *rewrite;              /* of requests; NULL: nothing is changed */
+    const struct plan_rewrite_rules *response_rules; /* the same */
+    bool learns_tokens;           /* from 201 responses: the projects of their tokens */
+    bool looks_up_project;        /* some quota counts by token_project */
+    bool looks_up_members;        /* some quota has live members */
+    bool may_wait_project;        /* ... and does not only try it in shadow */
+    struct reply_headers headers; /* the route's own or the default */
     const struct reply_body_dialect *errors;
     metrics_slot slot_requests; /* sluice_route_requests_total{route} */
     metrics_slot slot_class[6]; /* sluice_route_responses_total{route,class}; [1]..[5] */

@@ -14,6 +14,7 @@ struct plan_route_draft {
     struct route_rule rule;
     struct plan_cost cost;
     struct plan_addresses addresses;
+    struct plan_rewrite_draft rewrite;
     struct span upstream;
     bool learns;
     struct http_upgrade_list upgrades;
@@ -66,6 +67,9 @@ void plan_link_buckets(struct plan_work *work);
 void plan_link_route_buckets(struct plan_work *work, struct plan_route *route,
                              const struct config_node *node);
 void plan_link_errors(struct plan_work *work);
+/* What a route changes, once its rule and its quotas are linked. */
+void plan_link_rewrite(struct plan_work *work, struct plan_route *route,
+                       const struct plan_rewrite_draft *draft, const struct config_node *node);
 /* Certificates into contexts, of listeners and of upstreams. */
 void plan_link_tls(struct plan_work *work);
 void plan_link_routes(struct plan_work *work);

@@ -290,6 +290,7 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
     route->errors = errors != NULL ? plan_find_dialect(work, errors) : plan->errors;
     link_route_quotas(work, route, node);
     plan_link_route_buckets(work, route, node);
+    plan_link_rewrite(work, route, &draft->rewrite, node);
     link_slots(work, route);
 }
 

@@ -143,6 +143,10 @@ static const struct config_directive route_rows[] = {
      .type = CONFIG_MERGE,
      CONFIG_AT(struct plan_route_draft, addresses),
      .nested = &PLAN_ADDRESSES},
+    {.key = "",
+     .type = CONFIG_MERGE,
+     CONFIG_AT(struct plan_route_draft, rewrite),
+     .nested = &PLAN_REWRITE},
     {.key = "quotas",
      .type = CONFIG_TEXTS,
      .min = 0,
@@ -201,9 +205,10 @@ static const struct config_directive route_rows[] = {
             "an opaque tunnel."},
 };
 
-static const struct config_pair route_pairs[] = {{"upstream", "respond", true, false},
-                                                 {"learns", "respond", false, false},
-                                                 {"upgrade", "respond", false, false}};
+static const struct config_pair route_pairs[] = {
+    {"upstream", "respond", true, false},    {"learns", "respond", false, false},
+    {"upgrade", "respond", false, false},    {"strip_prefix", "respond", false, false},
+    {"add_prefix", "respond", false, false}, {"request_headers", "respond", false, false}};
 
 const struct config_table PLAN_TABLE_ROUTE = {
     .title = "A route",
@@ -212,5 +217,5 @@ const struct config_table PLAN_TABLE_ROUTE = {
     .size = sizeof(struct plan_route_draft),
     .name_key = "name",
     .pairs = route_pairs,
-    .pair_count = 3,
+    .pair_count = 6,
 };

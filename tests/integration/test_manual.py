@@ -10,7 +10,8 @@ from harness.in_flight import Gate, in_redis, let_go, wait_until_up_open
 from harness.replies import trio_of
 from harness.waiting import wait_for
 
-PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text()
+PAGE_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "docs"
+PAGE = (PAGE_FOLDER / "configuration.md").read_text()
 SECTIONS = {text.splitlines()[0]: text for text in PAGE.split("\n## ")[1:]}
 EXAMPLES = [(title, block) for title, text in SECTIONS.items() for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
 
@@ -51,6 +52,37 @@ def test_examples_are_accepted(verb, tmp_path, title, block):
 def test_there_are_examples():
     assert len(EXAMPLES) >= 10 and sum({"listen", "routes"} <= set(parsed(block)) for _, block in EXAMPLES) == 1
     assert "listen" in parsed(re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)[1]), "the smallest useful file stands first"
+
+
+def rows_of(name, pattern):
+    return re.findall(pattern, (PAGE_FOLDER.parent / "src" / "plan" / name).read_text())
+
+
+def test_what_headers_may_name_and_not_name_is_told():
+    text = SECTIONS["Other headers for servers and clients"]
+    variables = rows_of("plan_rewrite_variables.def", r'VARIABLE\(\w+, "(\w+)", \d+, \w+, "(.*)"\)')
+    assert len(variables) >= 10 and all(f"| `{name}` | {what}" in text for name, what in variables)
+    told = {}
+    for names, where in re.findall(r"^\| (`.*`) \| (both|requests|responses) \|", text, re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", names):
+            told[name.lower().rstrip("*")] = (where != "responses", where != "requests")
+    refused = {name: (request == "true", response == "true") for name, request, response in
+               rows_of("plan_rewrite_refused.def", r'REFUSED\("([^"]+)", (\w+), (\w+),')}
+    assert refused == told
+
+
+def test_forwarded_paths(start, upstream, connect):
+    """The table of "Another path for the server", with the example above it."""
+    section = SECTIONS["Another path for the server"]
+    server = upstream()
+    route = parsed(re.search(r"```json\n(.*?)```", section, re.DOTALL)[1])
+    proxy = start({"upstreams": {"app": {"servers": [server.address]}}, "routes": [route]})
+    rows = [(asked, forwarded) for asked, forwarded in re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", section, re.MULTILINE)]
+    for asked, _ in rows:
+        client = connect(proxy)
+        client.send(f"GET {asked} HTTP/1.1\r\nHost: host\r\n\r\n".encode())
+        assert client.read().status == 200
+    assert [seen.target for seen in server.requests] == [forwarded for _, forwarded in rows] and len(rows) == 3
 
 
 def test_members_in_redis_from_nothing(start, upstream, connect, redis):

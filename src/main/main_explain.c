@@ -191,6 +191,7 @@ bool main_explain(struct main_explanation *explanation, const struct plan *plan,
     *explanation = (struct main_explanation){.plan = plan,
                                              .request = request,
                                              .listener = listener,
+                                             .peer_ip = *peer,
                                              .client_ip = *peer,
                                              .end = END_OK,
                                              .fault = request->fault};

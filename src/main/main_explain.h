@@ -36,7 +36,7 @@ struct main_explanation {
     const struct plan *plan;
     const struct main_request *request;
     const struct plan_listener *listener;
-    struct ip client_ip;
+    struct ip peer_ip, client_ip;
     enum exchange_end end;   /* END_OK: it comes to the quotas, and then to its upstream */
     struct http_fault fault; /* of a malformed request */
     struct http_path path;
@@ -59,5 +59,14 @@ void main_explain_fini(struct main_explanation *explanation);
 /* The same for people and for programs. */
 void main_explain_text(FILE *out, const struct main_explanation *explanation);
 void main_explain_json(FILE *out, const struct main_explanation *explanation);
+/* Of both, the part about what the route changes of what it passes on; nothing when it changes nothing. */
+void main_explain_rewrite_text(FILE *out, const struct main_explanation *explanation);
+void main_explain_rewrite_json(FILE *out, const struct main_explanation *explanation);
+
+/* What logs show of the client's text, with controls and the like escaped. */
+void main_explain_put_escaped(FILE *out, struct span text);
+/* What logs show of a subject; `hash` may be used for that. */
+struct span main_explain_subject_text(const struct main_explain_subject *subject,
+                                      char hash[IDENTITY_TEXT_LEN]);
 
 #endif

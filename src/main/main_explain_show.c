@@ -22,8 +22,8 @@ static const char *next_dialect(const struct reply_headers *headers, unsigned *b
     return NULL;
 }
 
-static struct span subject_text(const struct main_explain_subject *subject,
-                                char hash[IDENTITY_TEXT_LEN])
+struct span main_explain_subject_text(const struct main_explain_subject *subject,
+                                      char hash[IDENTITY_TEXT_LEN])
 {
     if (subject->value.is_shared)
         return SPAN("shared");
@@ -33,8 +33,7 @@ static struct span subject_text(const struct main_explain_subject *subject,
     return (struct span){hash, IDENTITY_TEXT_LEN};
 }
 
-/* What logs show of the client's text, with controls and the like escaped. */
-static void put_escaped(FILE *out, struct span text)
+void main_explain_put_escaped(FILE *out, struct span text)
 {
     char piece[6 * PIECE_BYTES];
     bool cut = false, bytes = false;
@@ -135,7 +134,7 @@ static void text_subject(FILE *out, const struct main_explain_subject *subject)
         return;
     }
     fputs("= ", out);
-    put_escaped(out, subject_text(subject, hash));
+    main_explain_put_escaped(out, main_explain_subject_text(subject, hash));
     if (subject->value.is_shared)
         fputs("   missing: one bucket for all\n", out);
     else
@@ -180,7 +179,7 @@ static void text_quota(FILE *out, const struct main_explain_quota *quota)
 static void text_errors(FILE *out, const struct reply_body_dialect *dialect)
 {
     fputs("errors      ", out);
-    put_escaped(out, dialect->name);
+    main_explain_put_escaped(out, dialect->name);
     if (dialect->like.len == 0)
         fputs("   a template", out);
     else if (!span_eq(dialect->like, dialect->name))
@@ -206,7 +205,7 @@ void main_explain_text(FILE *out, const struct main_explanation *explanation)
     fprintf(out, "   listener %s\n", explanation->listener->name.ptr);
     if (explanation->path.judged.len != 0) {
         fputs("path        ", out);
-        put_escaped(out, explanation->path.judged);
+        main_explain_put_escaped(out, explanation->path.judged);
         fputc('\n', out);
     }
     if (explanation->route != NULL)
@@ -230,6 +229,7 @@ void main_explain_text(FILE *out, const struct main_explanation *explanation)
     if (explanation->quota_count == 0)
         fputs("quota       none\n", out);
     text_headers(out, &explanation->route->headers);
+    main_explain_rewrite_text(out, explanation);
     text_errors(out, errors_of(explanation));
 }
 
@@ -238,7 +238,7 @@ void main_explain_text(FILE *out, const struct main_explanation *explanation)
 static void json_text(FILE *out, const char *name, struct span text)
 {
     fprintf(out, "\"%s\":\"", name);
-    put_escaped(out, text);
+    main_explain_put_escaped(out, text);
     fputc('"', out);
 }
 
@@ -257,12 +257,12 @@ static void json_subject(FILE *out, const struct main_explain_subject *subject)
         fputs(",\"token_project\":\"looked up in the store\"", out);
     if (subject->result == IDENTITY_FOUND) {
         fputc(',', out);
-        json_text(out, "subject", subject_text(subject, hash));
+        json_text(out, "subject", main_explain_subject_text(subject, hash));
     }
     if (subject->result == IDENTITY_FOUND && !subject->value.is_shared) {
         fprintf(out, ",\"source\":\"%s%s", IDENTITY_CONF_KINDS[subject->value.kind],
                 subject->value.source_name.len == 0 ? "" : ":");
-        put_escaped(out, subject->value.source_name);
+        main_explain_put_escaped(out, subject->value.source_name);
         fputc('"', out);
     }
     fputc('}', out);
@@ -352,6 +352,8 @@ void main_explain_json(FILE *out, const struct main_explanation *explanation)
     if (explanation->route != NULL)
         json_route(out, explanation);
     json_errors(out, errors_of(explanation));
+    if (explanation->end == END_OK)
+        main_explain_rewrite_json(out, explanation);
     if (explanation->end != END_OK)
         fprintf(out, ",\"refused\":\"%s\",\"status\":%u",
                 exchange_ending(explanation->end)->name.ptr, status_of(explanation->end));

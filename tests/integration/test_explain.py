@@ -217,3 +217,28 @@ def test_a_running_proxy_does_what_was_explained(start, upstream, connect, verb)
             assert trio_of(reply)[0] in limits
             assert {(entry["q"], entry["limit"]) for entry in line["quotas"]} == {
                 (quota["quota"], entry["limit"]) for quota in said["quotas"] if quota["counted"] for entry in quota["limits"]}
+
+
+def rewriting(made):
+    made["routes"][0] |= {
+        "strip_prefix": "/v1/{project}", "add_prefix": "/v2",
+        "request_headers": {"set": {"X-Who": "${client_ip} ${peer_ip} ${identity:project}", "X-Id": "${request_id}", "X-Cert": "<${certificate}>"},
+                            "add": {"X-B": "${scheme} ${method} ${host} ${path} ${listener} ${route} ${upstream}"}, "remove": ["Cookie"]},
+        "response_headers": {"remove": ["Server"], "set": {"X-By": "${server}"}}}
+
+
+def test_what_is_changed_on_the_way(explain):
+    words = ["GET", "http://h.example/v1//al%70ha/se%61rch?x=%zz", "--ip", "10.0.0.1", "-H", "X-Forwarded-For: 192.0.2.9"]
+    said = explain(*words, change=rewriting)
+    assert said["forwarded"] == "/v2/se%61rch?x=%zz" and said["path"] == "/v1/alpha/search"
+    assert said["request_headers"] == {"less": ["Cookie", "X-Who", "X-Id", "X-Cert"], "with": [
+        "X-Who: 192.0.2.9 10.0.0.1 alpha", "X-Id: ${request_id}", "X-Cert: <${certificate}>", "X-B: http GET h.example /v1/alpha/search in search app"]}
+    assert said["response_headers"] == {"less": ["Server", "X-By"], "with": ["X-By: ${server}"]}
+    text = explain(*words, change=rewriting, as_json=False)
+    assert text[text.index("forwarded"):text.index("errors")] == (
+        "forwarded   /v2/se%61rch?x=%zz\n"
+        "request     less Cookie\nrequest     less X-Who\nrequest     less X-Id\nrequest     less X-Cert\n"
+        "request     with X-Who: 192.0.2.9 10.0.0.1 alpha\nrequest     with X-Id: ${request_id}\nrequest     with X-Cert: <${certificate}>\n"
+        "request     with X-B: http GET h.example /v1/alpha/search in search app\n"
+        "response    less Server\nresponse    less X-By\nresponse    with X-By: ${server}\n")
+    assert "forwarded" not in explain("GET", "/ping", change=rewriting) and "request_headers" not in explain("GET", "http://h/v1/a/search")

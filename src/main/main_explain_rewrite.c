@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_explain_rewrite.c - what would be changed of a request and of its response, as text and as JSON.  Takes: an
+ * explanation of a request that comes through.  Gives: the target that is forwarded, and header lines with the values that are
+ * known without serving; others stand as ${name}. */
+#include <stdlib.h>
+
+#include "base/base_fmt.h"
+#include "main/main_explain.h"
+
+/* Values, and the texts of some. */
+struct values {
+    struct span values[PLAN_REWRITE_VALUES];
+    char client_ip[IP_TEXT_MAX], peer_ip[IP_TEXT_MAX];
+    char hashes[PLAN_REWRITE_IDENTITIES][IDENTITY_TEXT_LEN];
+};
+
+static void find_values(const struct main_explanation *explanation,
+                        const struct plan_rewrite_rules *rules, struct values *found)
+{
+    static const struct span unknown[] = {
+        [PLAN_REWRITE_REQUEST_ID] = {"${request_id}", 13},
+        [PLAN_REWRITE_CERTIFICATE] = {"${certificate}", 14},
+        [PLAN_REWRITE_SERVER] = {"${server}", 9},
+    };
+    const struct main_request *request = explanation->request;
+    const struct plan_route *route = explanation->route;
+    for (unsigned i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+        found->values[i] = unknown[i];
+    found->values[PLAN_REWRITE_CLIENT_IP] =
+        (struct span){found->client_ip, ip_format(found->client_ip, &explanation->client_ip)};
+    found->values[PLAN_REWRITE_PEER_IP] =
+        (struct span){found->peer_ip, ip_format(found->peer_ip, &explanation->peer_ip)};
+    found->values[PLAN_REWRITE_SCHEME] =
+        explanation->listener->tls == NULL ? SPAN("http") : SPAN("https");
+    found->values[PLAN_REWRITE_HOST] = request->target.host;
+    found->values[PLAN_REWRITE_METHOD] = http_head_span(&request->head, request->head.method);
+    found->values[PLAN_REWRITE_PATH] = explanation->path.judged;
+    found->values[PLAN_REWRITE_LISTENER] = explanation->listener->name;
+    found->values[PLAN_REWRITE_ROUTE] = route->rule->name;
+    if (route->upstream >= 0)
+        found->values[PLAN_REWRITE_UPSTREAM] = explanation->plan->upstreams[route->upstream].name;
+    for (unsigned i = 0; i < rules->identity_count; i++) {
+        const struct identity *identity = &explanation->plan->identities[rules->identities[i]];
+        for (unsigned k = 0; k < explanation->subject_count; k++) {
+            const struct main_explain_subject *subject = &explanation->subjects[k];
+            if (subject->identity == identity && subject->result == IDENTITY_FOUND &&
+                !subject->value.is_shared)
+                found->values[PLAN_REWRITE_VARIABLES + i] =
+                    main_explain_subject_text(subject, found->hashes[i]);
+        }
+    }
+}
+
+/* All lines; malloc'ed, ptr NULL: out of memory. */
+static struct span make_lines(const struct main_explanation *explanation,
+                              const struct plan_rewrite_rules *rules)
+{
+    struct values found = {0};
+    char *text = malloc(rules->max_bytes + 1);
+    if (text == NULL)
+        return SPAN_NONE;
+    find_values(explanation, rules, &found);
+    char *end = plan_rewrite_write(text, rules, found.values);
+    return (struct span){text, (size_t)(end - text)};
+}
+
+static bool next_line(struct span *lines, struct span *line)
+{
+    if (lines->len == 0)
+        return false;
+    *line = (struct span){lines->ptr, span_find(*lines, '\r')};
+    lines->ptr += line->len + 2;
+    lines->len -= line->len + 2;
+    return true;
+}
+
+/* Path and query that are forwarded; malloc'ed, ptr NULL: they are the client's, or out of memory. */
+static struct span make_target(const struct main_explanation *explanation)
+{
+    const struct plan_rewrite *rewrite = explanation->route->rewrite;
+    const struct span path = explanation->request->target.path;
+    const struct span query = explanation->request->target.query;
+    if (rewrite == NULL || (rewrite->prefix.strip.len == 0 && rewrite->prefix.add.len == 0))
+        return SPAN_NONE;
+    char *text = malloc(path.len + rewrite->prefix.add.len + query.len + 1);
+    if (text == NULL)
+        return SPAN_NONE;
+    char *end = http_prefix_write(text, &rewrite->prefix, path, explanation->path.judged);
+    if (query.ptr != NULL) {
+        *end++ = '?';
+        end = fmt_span(end, query);
+    }
+    return (struct span){text, (size_t)(end - text)};
+}
+
+static const struct plan_rewrite_rules *request_rules(const struct main_explanation *explanation)
+{
+    const struct plan_rewrite *rewrite = explanation->route->rewrite;
+    bool has_rules =
+        rewrite != NULL && (rewrite->headers.gone.count != 0 || rewrite->headers.line_count != 0);
+    return has_rules ? &rewrite->headers : NULL;
+}
+
+/* ---- for people ---- */
+
+static void text_rules(FILE *out, const struct main_explanation *explanation, const char *title,
+                       const struct plan_rewrite_rules *rules)
+{
+    if (rules == NULL)
+        return;
+    for (unsigned i = 0; i < rules->gone.count; i++) {
+        fprintf(out, "%-11s less ", title);
+        main_explain_put_escaped(out, rules->gone.names[i]);
+        fputc('\n', out);
+    }
+    struct span whole = make_lines(explanation, rules), rest = whole, line;
+    while (next_line(&rest, &line)) {
+        fprintf(out, "%-11s with ", title);
+        main_explain_put_escaped(out, line);
+        fputc('\n', out);
+    }
+    free((char *)(uintptr_t)whole.ptr);
+}
+
+void main_explain_rewrite_text(FILE *out, const struct main_explanation *explanation)
+{
+    struct span target = make_target(explanation);
+    if (target.ptr != NULL) {
+        fputs("forwarded   ", out);
+        main_explain_put_escaped(out, target);
+        fputc('\n', out);
+    }
+    free((char *)(uintptr_t)target.ptr);
+    text_rules(out, explanation, "request", request_rules(explanation));
+    text_rules(out, explanation, "response", explanation->route->response_rules);
+}
+
+/* ---- for programs ---- */
+
+static void json_item(FILE *out, const char *before, struct span text)
+{
+    fprintf(out, "%s\"", before);
+    main_explain_put_escaped(out, text);
+    fputc('"', out);
+}
+
+static void json_rules(FILE *out, const struct main_explanation *explanation, const char *name,
+                       const struct plan_rewrite_rules *rules)
+{
+    if (rules == NULL)
+        return;
+    fprintf(out, ",\"%s\":{\"less\":[", name);
+    for (unsigned i = 0; i < rules->gone.count; i++)
+        json_item(out, i == 0 ? "" : ",", rules->gone.names[i]);
+    fputs("],\"with\":[", out);
+    struct span whole = make_lines(explanation, rules), rest = whole, line;
+    while (next_line(&rest, &line))
+        json_item(out, line.ptr == whole.ptr ? "" : ",", line);
+    fputs("]}", out);
+    free((char *)(uintptr_t)whole.ptr);
+}
+
+void main_explain_rewrite_json(FILE *out, const struct main_explanation *explanation)
+{
+    struct span target = make_target(explanation);
+    if (target.ptr != NULL)
+        json_item(out, ",\"forwarded\":", target);
+    free((char *)(uintptr_t)target.ptr);
+    json_rules(out, explanation, "request_headers", request_rules(explanation));
+    json_rules(out, explanation, "response_headers", explanation->route->response_rules);
+}

@@ -44,6 +44,9 @@ struct client_conn {
     struct client_work *work; /* NULL between callbacks while it is idle */
     struct exchange *x;
     struct ip peer_ip;
+    struct ip named_destination; /* where is_named: as its PROXY header says, with the ports */
+    uint16_t named_source_port, named_destination_port;
+    bool is_named;
     enum client_state state;
     enum client_framing framing;
     bool peer_is_unix;
@@ -163,6 +166,8 @@ void client_begin_refusal(struct client_conn *conn, enum exchange_end end);
 bool client_proxy_is_due(const struct client_conn *conn);
 /* It comes before anything else; false: no memory. */
 bool client_proxy_begin(struct client_conn *conn);
+/* The part of CLIENT_OPS that is kept of it. */
+void client_ends(const void *arg, struct net_proxy_ends *ends);
 void client_proxy_on_timeout(struct client_conn *conn);
 
 /* client_tls.c: the handshake comes before anything else; false: no memory. */

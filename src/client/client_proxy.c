@@ -62,8 +62,12 @@ static void client_proxy_done(struct client_conn *conn, const struct net_proxy *
     conn->stream.on_ready = client_on_ready;
     client_set_state(conn, CLIENT_IDLE);
     if (header->has_address) {
-        conn->peer_ip = header->ip;
+        conn->peer_ip = header->ends.source;
         conn->peer_is_unix = false;
+        conn->is_named = true;
+        conn->named_destination = header->ends.destination;
+        conn->named_source_port = header->ends.source_port;
+        conn->named_destination_port = header->ends.destination_port;
         if (!client_enter_address(conn)) {
             client_proxy_refuse(conn);
             return;
@@ -103,4 +107,21 @@ static void client_on_proxy(struct net_stream *stream, void *arg)
         client_proxy_done(conn, &header);
         break;
     }
+}
+
+void client_ends(const void *arg, struct net_proxy_ends *ends)
+{
+    const struct client_conn *conn = arg;
+    struct net_address own, peer;
+    *ends = (struct net_proxy_ends){.source = conn->peer_ip};
+    if (conn->is_named) {
+        ends->destination = conn->named_destination;
+        ends->source_port = conn->named_source_port;
+        ends->destination_port = conn->named_destination_port;
+        return;
+    }
+    net_stream_ends(&conn->stream, &own, &peer);
+    ends->destination = net_address_ip(&own);
+    ends->source_port = peer.port;
+    ends->destination_port = own.port;
 }

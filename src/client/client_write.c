@@ -365,6 +365,7 @@ const struct exchange_client CLIENT_OPS = {
     .send_end = client_send_end,
     .flush = client_ops_flush,
     .is_blocked = client_is_blocked,
+    .ends = client_ends,
     .takes_pipe = client_takes_pipe,
     .send_pipe = client_send_pipe,
     .read_body = client_read_body,

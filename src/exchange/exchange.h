@@ -11,6 +11,7 @@
 #include "http/http_hops.h"
 #include "http/http_upgrade.h"
 #include "lease/lease.h"
+#include "net/net_proxy.h"
 #include "record/record.h"
 #include "route/route.h"
 #include "upstream/upstream_conn.h"
@@ -63,6 +64,8 @@ struct exchange_client {
     bool (*is_blocked)(const void *client);
     enum exchange_body (*read_body)(void *client, struct span *data, struct http_fault *fault,
                                     struct arena *arena);
+    /* Between whom its connection is, as far as is known. */
+    void (*ends)(const void *client, struct net_proxy_ends *ends);
     /* Large bodies may be passed on in pipes.  takes_pipe: send_pipe may follow at once; the pipe stays the caller's
      * (empty) unless some of it has to wait.  gives_pipe: read_pipe may follow at once; its data are in the (empty)
      * pipe; WAIT and pipe->is_unfit: read_body instead. */

@@ -116,6 +116,9 @@ struct upstream_waiter *exchange_waiter(const struct exchange *x);
 /* By what the server is chosen, where its upstream hashes an identity; false: the request does not have it. */
 bool exchange_hash_key(struct exchange *x, uint64_t *key);
 
+/* The PROXY header of this version that names the client, in exchange_room. */
+struct span exchange_name_client(struct exchange *x, enum net_proxy_version version);
+
 /* Send the request once more on a fresh connection. */
 enum step_result exchange_retry(struct exchange *x);
 bool exchange_is_replayable(const struct exchange *x);

@@ -124,6 +124,8 @@ enum step_result exchange_step_connect(struct exchange *x)
         return exchange_established(x);
     if (x->connect_us == 0)
         x->connect_us = x->env->loop->mono_us;
+    if (pool->conf->proxy != NET_PROXY_NONE)
+        want.header = exchange_name_client(x, (enum net_proxy_version)pool->conf->proxy);
     if (x->route->hash_identity >= 0 && exchange_hash_key(x, &key))
         want.key = &key;
     if (x->waiting != NULL)

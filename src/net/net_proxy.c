@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/base_fmt.h"
 #include "base/base_parse.h"
 
 #define V1_MAX_BYTES   107 /* section 2.1, with CR LF */
@@ -23,11 +24,14 @@ static enum net_proxy_result proxy_bad(struct net_proxy *proxy, const char *why)
 
 /* ---- version 1 ---- */
 
-static bool proxy_is_port(struct span text)
+static bool proxy_port(struct span text, uint16_t *port)
 {
-    uint64_t port;
-    return text.len <= 5 && parse_u64(text, &port) && port <= 65535 &&
-           (text.len == 1 || text.ptr[0] != '0');
+    uint64_t value;
+    if (text.len > 5 || !parse_u64(text, &value) || value > 65535 ||
+        (text.len != 1 && text.ptr[0] == '0'))
+        return false;
+    *port = (uint16_t)value;
+    return true;
 }
 
 /* More words than `max` are told by max + 1. */
@@ -49,7 +53,7 @@ static unsigned proxy_split(struct span line, struct span *words, unsigned max)
 static enum net_proxy_result proxy_line(struct net_proxy *proxy, struct span line)
 {
     struct span words[V1_WORDS];
-    struct ip server;
+    struct net_proxy_ends *ends = &proxy->ends;
     unsigned count = proxy_split(line, words, V1_WORDS);
     if (count >= 2 && span_eq(words[1], SPAN("UNKNOWN")))
         return NET_PROXY_DONE;
@@ -58,11 +62,11 @@ static enum net_proxy_result proxy_line(struct net_proxy *proxy, struct span lin
     bool is_v4 = span_eq(words[1], SPAN("TCP4"));
     if (!is_v4 && !span_eq(words[1], SPAN("TCP6")))
         return proxy_bad(proxy, "its family is none of TCP4, TCP6 and UNKNOWN");
-    if (!ip_parse(&proxy->ip, words[2]) || !ip_parse(&server, words[3]) ||
+    if (!ip_parse(&ends->source, words[2]) || !ip_parse(&ends->destination, words[3]) ||
         (memchr(words[2].ptr, ':', words[2].len) == NULL) != is_v4 ||
         (memchr(words[3].ptr, ':', words[3].len) == NULL) != is_v4)
         return proxy_bad(proxy, "its addresses are not of its family");
-    if (!proxy_is_port(words[4]) || !proxy_is_port(words[5]))
+    if (!proxy_port(words[4], &ends->source_port) || !proxy_port(words[5], &ends->destination_port))
         return proxy_bad(proxy, "its ports are no ports");
     proxy->has_address = true;
     return NET_PROXY_DONE;
@@ -83,9 +87,9 @@ static enum net_proxy_result proxy_v1(struct net_proxy *proxy, struct span bytes
 
 /* ---- version 2 ---- */
 
-static size_t proxy_u16(const char *at)
+static uint16_t proxy_u16(const char *at)
 {
-    return (size_t)(unsigned char)at[0] << 8 | (unsigned char)at[1];
+    return (uint16_t)((unsigned char)at[0] << 8 | (unsigned char)at[1]);
 }
 
 static uint32_t proxy_u32(const char *at)
@@ -134,10 +138,26 @@ static const struct {
     {0x31, 108, 216, false}, /* a Unix stream */
 };
 
+static const char PROXY_MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '\xff', '\xff'};
+
+static struct ip proxy_ip(const char *at, size_t bytes)
+{
+    struct ip ip;
+    memcpy(ip.bytes, PROXY_MAPPED, sizeof(PROXY_MAPPED));
+    memcpy(ip.bytes + sizeof(ip.bytes) - bytes, at, bytes);
+    return ip;
+}
+
+static void proxy_v2_ends(struct net_proxy_ends *ends, const char *at, size_t address_bytes)
+{
+    ends->source = proxy_ip(at, address_bytes);
+    ends->destination = proxy_ip(at + address_bytes, address_bytes);
+    ends->source_port = proxy_u16(at + 2 * address_bytes);
+    ends->destination_port = proxy_u16(at + 2 * address_bytes + 2);
+}
+
 static enum net_proxy_result proxy_v2_whole(struct net_proxy *proxy, struct span header)
 {
-    static const char MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '\xff', '\xff'};
-    const char *source = header.ptr + V2_FIXED_BYTES;
     if (header.ptr[12] == 0x20) /* of LOCAL "the receiver must ignore all address information" */
         return NET_PROXY_DONE;
     for (size_t i = 0; i < sizeof(PROXY_FAMILIES) / sizeof(PROXY_FAMILIES[0]); i++) {
@@ -146,12 +166,9 @@ static enum net_proxy_result proxy_v2_whole(struct net_proxy *proxy, struct span
         if (header.len - V2_FIXED_BYTES < PROXY_FAMILIES[i].all_bytes)
             return proxy_bad(proxy, "its addresses end behind it");
         proxy->has_address = PROXY_FAMILIES[i].is_ip;
-        if (PROXY_FAMILIES[i].address_bytes == 16)
-            memcpy(proxy->ip.bytes, source, 16);
-        if (PROXY_FAMILIES[i].address_bytes == 4) {
-            memcpy(proxy->ip.bytes, MAPPED, sizeof(MAPPED));
-            memcpy(proxy->ip.bytes + sizeof(MAPPED), source, 4);
-        }
+        if (PROXY_FAMILIES[i].is_ip)
+            proxy_v2_ends(&proxy->ends, header.ptr + V2_FIXED_BYTES,
+                          PROXY_FAMILIES[i].address_bytes);
         return proxy_attributes(proxy, header, V2_FIXED_BYTES + PROXY_FAMILIES[i].all_bytes);
     }
     return proxy_bad(proxy, "its family is not of TCP");
@@ -190,4 +207,62 @@ enum net_proxy_result net_proxy_parse(struct net_proxy *proxy, struct span bytes
         return both == begin.len ? versions[i].parse(proxy, bytes) : NET_PROXY_MORE;
     }
     return proxy_bad(proxy, "it does not begin with a PROXY header");
+}
+
+/* ---- writing ---- */
+
+/* IPv4 in a header about IPv6. */
+static char *proxy_put_ip(char *out, const struct ip *ip, bool is_v4)
+{
+    if (!is_v4 && ip_is_v4(ip))
+        out = FMT_LIT(out, "::ffff:");
+    return out + ip_format(out, ip);
+}
+
+static char *proxy_write_v1(char *out, const struct net_proxy_ends *ends, bool is_v4)
+{
+    if (ends == NULL)
+        return FMT_LIT(out, "PROXY UNKNOWN\r\n");
+    out = is_v4 ? FMT_LIT(out, "PROXY TCP4 ") : FMT_LIT(out, "PROXY TCP6 ");
+    out = proxy_put_ip(out, &ends->source, is_v4);
+    *out++ = ' ';
+    out = proxy_put_ip(out, &ends->destination, is_v4);
+    *out++ = ' ';
+    out = fmt_u64(out, ends->source_port);
+    *out++ = ' ';
+    out = fmt_u64(out, ends->destination_port);
+    return FMT_LIT(out, "\r\n");
+}
+
+static char *proxy_put_u16(char *out, unsigned number)
+{
+    *out++ = (char)(number >> 8);
+    *out++ = (char)(number & 0xff);
+    return out;
+}
+
+static char *proxy_write_v2(char *out, const struct net_proxy_ends *ends, bool is_v4)
+{
+    const size_t bytes = is_v4 ? 4 : 16, skipped = 16 - bytes;
+    memcpy(out, V2_BEGIN, sizeof(V2_BEGIN) - 1);
+    out += sizeof(V2_BEGIN) - 1;
+    if (ends ==
+        NULL) { /* LOCAL, UNSPEC: what HAProxy says of checks, and of what it has no address for */
+        memcpy(out, "\x20\0\0\0", 4);
+        return out + 4;
+    }
+    *out++ = '\x21';
+    *out++ = is_v4 ? '\x11' : '\x21';
+    out = proxy_put_u16(out, (unsigned)(2 * bytes + 4));
+    memcpy(out, ends->source.bytes + skipped, bytes);
+    memcpy(out + bytes, ends->destination.bytes + skipped, bytes);
+    out = proxy_put_u16(out + 2 * bytes, ends->source_port);
+    return proxy_put_u16(out, ends->destination_port);
+}
+
+char *net_proxy_write(char *out, enum net_proxy_version version, const struct net_proxy_ends *ends)
+{
+    const bool is_v4 = ends != NULL && ip_is_v4(&ends->source) && ip_is_v4(&ends->destination);
+    return version == NET_PROXY_V1 ? proxy_write_v1(out, ends, is_v4)
+                                   : proxy_write_v2(out, ends, is_v4);
 }

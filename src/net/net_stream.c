@@ -113,12 +113,13 @@ static enum err stream_shaken(struct net_stream *stream)
     return err;
 }
 
-enum err net_stream_connected(struct net_stream *stream)
+/* ERR_OK: it stands, though not its TLS. */
+static enum err stream_reached(struct net_stream *stream)
 {
     int error = 0;
     socklen_t len = sizeof(error);
     if (!stream->is_connecting)
-        return stream_shaken(stream);
+        return ERR_OK;
     if (!stream->is_writable && !stream->saw_end)
         return ERR_AGAIN;
     if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
@@ -128,7 +129,13 @@ enum err net_stream_connected(struct net_stream *stream)
         return ERR_SYSTEM;
     }
     stream->is_connecting = false;
-    return stream_shaken(stream);
+    return ERR_OK;
+}
+
+enum err net_stream_connected(struct net_stream *stream)
+{
+    enum err err = stream_reached(stream);
+    return err == ERR_OK ? stream_shaken(stream) : err;
 }
 
 /* libc's recv and send are cancellation points, which in a process with threads costs more than all else that they do
@@ -289,6 +296,19 @@ ssize_t net_stream_writev(struct net_stream *stream, const struct iovec *iov, in
     return stream_wrote(stream, n, len);
 }
 
+enum err net_stream_preface(struct net_stream *stream, const void *bytes, size_t len)
+{
+    enum err err = stream_reached(stream);
+    if (err != ERR_OK)
+        return err;
+    ssize_t n = stream_write(stream, bytes, len, MSG_MORE);
+    if (n == (ssize_t)len)
+        return ERR_OK;
+    if (n >= 0 || errno == EAGAIN) /* the buffer of a connection that has just been made */
+        errno = ENOBUFS;
+    return ERR_SYSTEM;
+}
+
 ssize_t net_stream_peek(struct net_stream *stream, void *buf, size_t len)
 {
     ssize_t n;
@@ -329,6 +349,20 @@ size_t net_stream_unsent(const struct net_stream *stream)
     if (stream->fd < 0 || ioctl(stream->fd, SIOCOUTQ, &bytes) != 0 || bytes < 0)
         return 0;
     return (size_t)bytes;
+}
+
+void net_stream_ends(const struct net_stream *stream, struct net_address *own,
+                     struct net_address *peer)
+{
+    struct sockaddr_storage storage;
+    struct sockaddr *sockaddr = (struct sockaddr *)&storage;
+    socklen_t len = sizeof(storage);
+    *own = *peer = (struct net_address){.len = 0};
+    if (getsockname(stream->fd, sockaddr, &len) == 0)
+        net_address_from(own, sockaddr, len);
+    len = sizeof(storage);
+    if (getpeername(stream->fd, sockaddr, &len) == 0)
+        net_address_from(peer, sockaddr, len);
 }
 
 bool net_stream_is_shortage(int error)

@@ -54,6 +54,10 @@ MUST_USE enum err net_stream_connect(struct net_stream *stream, struct loop *loo
 /* ERR_OK, ERR_AGAIN while it goes on, ERR_SYSTEM with errno when it failed (EPROTO: see net_tls_why). */
 MUST_USE enum err net_stream_connected(struct net_stream *stream);
 
+/* The first bytes of a connection that is being made: they go before everything else, TLS included, and together with
+ * what is written next.  Once, before net_stream_connected.  ERR_OK, ERR_AGAIN while it still connects, ERR_SYSTEM. */
+MUST_USE enum err net_stream_preface(struct net_stream *stream, const void *bytes, size_t len);
+
 /* > 0 bytes; 0 end of input; -1 with errno EAGAIN: wait for on_ready; -1 otherwise: dead.  Under TLS the end is only what
  * the peer has said to be one (close_notify): a connection that just ends is dead, since anybody can end it. */
 ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len);
@@ -91,6 +95,10 @@ static inline bool net_stream_is_plain(const struct net_stream *stream)
 /* Bytes that were written and that the peer's side has not acknowledged yet (a Unix socket's count includes what
  * the kernel needs for them). */
 size_t net_stream_unsent(const struct net_stream *stream);
+
+/* Its two addresses; len 0: not known any more. */
+void net_stream_ends(const struct net_stream *stream, struct net_address *own,
+                     struct net_address *peer);
 
 /* FIN after what was written; under TLS behind a close_notify. */
 void net_stream_shutdown(struct net_stream *stream);

@@ -79,6 +79,7 @@ static void server_unref(struct upstream_server *server)
     net_tls_free(server->tls);
     upstream_queue_unref(server->queue);
     upstream_tally_unref(server->tally);
+    upstream_proxied_table_free(server->proxied);
     free(server->upstream);
     free(server->name);
     free(server->tls_name);
@@ -115,7 +116,7 @@ static void server_on_addresses(void *arg, const struct net_address *addresses, 
 }
 
 /* Connections and sessions of a server that was verified otherwise, or not at all, must not serve this plan: such a
- * server is another one. */
+ * server is another one.  So is one whose connections begin otherwise. */
 static struct upstream_server *server_find(struct upstream_set *set,
                                            const struct upstream_conf *conf,
                                            const struct upstream_server_conf *server_conf)
@@ -124,7 +125,7 @@ static struct upstream_server *server_find(struct upstream_set *set,
         struct upstream_server *server = LIST_OF(node, struct upstream_server, node);
         if (span_eq(span_of(server->upstream), conf->name) &&
             span_eq(span_of(server->name), server_conf->address_text) &&
-            net_tls_is_same(server->tls, conf->tls) &&
+            server->proxy == conf->proxy && net_tls_is_same(server->tls, conf->tls) &&
             span_eq(span_of(server->tls_name), server_conf->tls_name))
             return server;
     }
@@ -150,8 +151,12 @@ static struct upstream_server *server_new(struct upstream_set *set,
     server->weight = conf->weight;
     server->tally = upstream_tally_ref(set->places, upstream->name, conf->address_text);
     server->vital = upstream_vital_ref(set->health, upstream, conf);
+    server->proxy = (enum net_proxy_version)upstream->proxy;
+    if (server->proxy != NET_PROXY_NONE)
+        server->proxied = upstream_proxied_table_new();
     if (server->upstream == NULL || server->name == NULL || server->tls_name == NULL ||
-        server->tally == NULL || server->vital == NULL)
+        server->tally == NULL || server->vital == NULL ||
+        (server->proxied == NULL && server->proxy != NET_PROXY_NONE))
         goto fail;
     if (conf->address.len != 0) {
         (void)upstream_names_set(&server->names, &conf->address, 1);
@@ -282,8 +287,8 @@ struct upstream_pool *upstream_pool_new(struct upstream_set *set, const struct u
         if (pool->queue != NULL && server->queue == NULL)
             server->queue = upstream_queue_ref_again(pool->queue);
     }
-    pool->is_single =
-        pool->server_count == 1 && pool->queue == NULL && conf->servers[0].weight != 0;
+    pool->is_single = pool->server_count == 1 && pool->queue == NULL &&
+                      conf->servers[0].weight != 0 && conf->proxy == NET_PROXY_NONE;
     pool->is_counted =
         pool->queue != NULL || (!pool->is_single && conf->balance == UPSTREAM_LEAST_CONNECTIONS);
     pool_begin_somewhere(pool);
@@ -414,6 +419,7 @@ void upstream_close(struct upstream_conn **taken)
     net_pipe_give(&conn->pipe);
     buf_free(&conn->out);
     buf_free(&conn->in);
+    upstream_proxied_end(conn);
     list_push_front(&server->set->spare, &conn->node);
     /* Its descriptor is closed: the next one may connect. */
     atomic_fetch_sub(&server->tally->open, 1);
@@ -502,20 +508,39 @@ void upstream_failed(struct upstream_conn **taken)
     upstream_close(taken);
 }
 
+/* False: it is of no use any more, and closed. */
+static inline bool conn_take_idle(struct upstream_conn *conn, bool careful)
+{
+    struct upstream_server *server = conn->server;
+    if ((careful && net_stream_has_input(&conn->stream)) || conn_is_spoilt(conn)) {
+        upstream_close(&conn);
+        return false;
+    }
+    list_remove(&conn->node);
+    server->idle_count--;
+    metrics_sub(server->set->loop->metrics, METRICS_UPSTREAM_IDLE, 1);
+    conn->state = UPSTREAM_CONN_BUSY;
+    conn->is_reused = true;
+    return true;
+}
+
 struct upstream_conn *upstream_server_take_idle(struct upstream_server *server, bool careful)
 {
     while (!list_is_empty(&server->idle)) {
         struct upstream_conn *conn = LIST_OF(server->idle.next, struct upstream_conn, node);
-        if ((careful && net_stream_has_input(&conn->stream)) || conn_is_spoilt(conn)) {
-            upstream_close(&conn);
-            continue;
-        }
-        list_remove(&conn->node);
-        server->idle_count--;
-        metrics_sub(server->set->loop->metrics, METRICS_UPSTREAM_IDLE, 1);
-        conn->state = UPSTREAM_CONN_BUSY;
-        conn->is_reused = true;
-        return conn;
+        if (conn_take_idle(conn, careful))
+            return conn;
+    }
+    return NULL;
+}
+
+struct upstream_conn *upstream_server_take_proxied(struct upstream_server *server,
+                                                   const struct upstream_want *want)
+{
+    struct upstream_conn *conn;
+    while ((conn = upstream_proxied_find_idle(server->proxied, want->header)) != NULL) {
+        if (conn_take_idle(conn, want->is_careful))
+            return conn;
     }
     return NULL;
 }
@@ -534,8 +559,18 @@ static bool conn_secure(struct upstream_conn *conn)
     return true;
 }
 
+/* What it begins with, where its server wants to know for whom it is. */
+static bool conn_name_client(struct upstream_conn *conn, struct span header)
+{
+    struct upstream_proxied_table *table = conn->server->proxied;
+    if (table == NULL || upstream_proxied_begin(conn, table, header))
+        return true;
+    errno = ENOMEM;
+    return false;
+}
+
 struct upstream_conn *upstream_server_connect(struct upstream_server *server,
-                                              const struct upstream_pool *pool)
+                                              const struct upstream_pool *pool, struct span header)
 {
     struct loop *loop = server->set->loop;
     const int index = upstream_names_next(&server->names, loop->mono_us);
@@ -551,7 +586,7 @@ struct upstream_conn *upstream_server_connect(struct upstream_server *server,
     upstream_conn_take_notes(conn, pool, false); /* it may fail at once */
     if (net_stream_connect(&conn->stream, loop, &server->names.addresses[index], conn_on_ready,
                            conn) != ERR_OK ||
-        !conn_secure(conn)) {
+        !conn_name_client(conn, header) || !conn_secure(conn)) {
         int error = errno;
         if (net_stream_is_shortage(error))
             upstream_close(&conn); /* our want: nothing is known of the server */

@@ -19,6 +19,7 @@
 #include "upstream/upstream_places.h"
 
 struct upstream_conn;
+struct upstream_proxied_table;
 struct upstream_set;
 
 /* One server, as one worker sees it.  Owner: the set; counted by pools and connections.  Freed by: the last of them.
@@ -31,6 +32,8 @@ struct upstream_server {
     struct net_tls *tls;   /* a reference; NULL: plain */
     char *tls_name;
     struct net_tls_kept session; /* that its last connection left */
+    enum net_proxy_version proxy;
+    struct upstream_proxied_table *proxied; /* where connections begin with a PROXY header */
     struct upstream_names names;
     struct net_watch *watch; /* when the address is a name */
     struct list idle;        /* kept connections, last used first */
@@ -62,7 +65,7 @@ struct upstream_pool {
     struct upstream_server **servers; /* references */
     struct upstream_candidate *candidates;
     unsigned server_count;
-    bool is_single;               /* there is nothing to choose and nothing to count */
+    bool is_single;               /* there is nothing to choose, to count and to match */
     bool is_counted;              /* requests in progress are */
     uint64_t primaries, backups;  /* masks of those that take requests */
     struct upstream_queue *queue; /* a reference; NULL: no server has max_connections */
@@ -107,6 +110,7 @@ struct upstream_want {
     unsigned tries;      /* that were made for this exchange */
     bool is_careful;     /* look at a kept one once more (for requests that cannot be sent twice) */
     const uint64_t *key; /* of a hash; NULL: there is none */
+    struct span header;  /* that the connection begins with, where conf->proxy says so */
     struct upstream_user user;
     struct upstream_waiter *waiter; /* in line; NULL: it is not */
 };

@@ -9,6 +9,7 @@
 
 #include "base/base_fmt.h"
 #include "base/base_log.h"
+#include "net/net_proxy.h"
 #include "net/net_resolve.h"
 #include "net/net_stream.h"
 #include "net/net_tls.h"
@@ -44,6 +45,9 @@ struct check {
     uint64_t next_us;
     size_t sent, got, rest;
     char answer[CHECK_ANSWER_BYTES];
+    char header[NET_PROXY_WRITTEN_MAX]; /* that its connections begin with */
+    size_t header_len;
+    bool is_told; /* of this connection */
 };
 
 struct upstream_checker {
@@ -165,11 +169,23 @@ static bool check_write(struct check *check)
     return true;
 }
 
+static enum err check_connected(struct check *check)
+{
+    if (!check->is_told) {
+        enum err err = net_stream_preface(&check->stream, check->header, check->header_len);
+        if (err != ERR_OK)
+            return err;
+        check->is_told = true;
+    }
+    return net_stream_connected(&check->stream);
+}
+
 static void check_on_ready(struct net_stream *stream, void *arg)
 {
     struct check *check = arg;
+    (void)stream;
     if (check->state == CHECK_CONNECTING) {
-        enum err err = net_stream_connected(stream);
+        enum err err = check_connected(check);
         if (err == ERR_AGAIN)
             return;
         if (err != ERR_OK) {
@@ -196,6 +212,7 @@ static void check_begin(struct check *check)
         return;
     }
     check->sent = check->got = check->rest = 0;
+    check->is_told = check->header_len == 0;
     check->state = CHECK_CONNECTING;
     loop_timer_set(loop, &check->timer, loop->mono_us + check->conf.timeout_us);
     if (net_stream_connect(&check->stream, loop, &check->names.addresses[index], check_on_ready,
@@ -286,6 +303,10 @@ static struct check *check_new(struct upstream_checker *checker, const struct up
     check->stream.fd = -1;
     check->conf = conf->check;
     check->conf.path = check->conf.host = SPAN_NONE; /* the plan's */
+    if (conf->proxy != NET_PROXY_NONE)               /* a check is for nobody */
+        check->header_len =
+            (size_t)(net_proxy_write(check->header, (enum net_proxy_version)conf->proxy, NULL) -
+                     check->header);
     check->tls = net_tls_ref(conf->tls);
     check->tls_name = server->tls_name.len == 0
                           ? strdup("")

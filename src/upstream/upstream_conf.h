@@ -9,6 +9,7 @@
 #include "base/base_span.h"
 #include "metrics/metrics.h"
 #include "net/net_address.h"
+#include "net/net_proxy.h"
 #include "net/net_tls_directives.h"
 #include "upstream/upstream_rules.h"
 
@@ -47,6 +48,7 @@ struct upstream_conf {
     struct upstream_check_conf check;
     struct upstream_health_conf health;
     struct upstream_retry_conf retries;
+    uint8_t proxy;          /* enum net_proxy_version: how connections begin */
     uint32_t pool_max;      /* idle connections kept per worker and server */
     uint32_t balance;       /* enum upstream_balance */
     struct span hash_by;    /* as written; empty: not balanced by hash */

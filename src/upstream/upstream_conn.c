@@ -7,12 +7,15 @@
 #include <string.h>
 
 #include "net/net_tls.h"
+#include "upstream/upstream_proxied.h"
 
 #define CONN_OUT_MAX_BYTES (1u << 20) /* a head at its limit and one turn of data fit */
 
 enum err upstream_conn_established(struct upstream_conn *conn)
 {
-    enum err err = net_stream_connected(&conn->stream);
+    enum err err = conn->proxied == NULL ? ERR_OK : upstream_proxied_tell(conn);
+    if (err == ERR_OK)
+        err = net_stream_connected(&conn->stream);
     if (err == ERR_OK)
         conn->state = UPSTREAM_CONN_BUSY;
     if (err == ERR_AGAIN || conn->stream.tls == NULL)

@@ -48,9 +48,10 @@ struct upstream_conn {
     bool in_body;
     bool keep_alive; /* the response lets the connection live */
     enum http_method method_id;
-    struct buf out;        /* unsent */
-    struct net_pipe *pipe; /* unsent, before `out`; NULL: nothing */
-    struct buf in;         /* a response head that is not complete yet */
+    struct buf out;                   /* unsent */
+    struct net_pipe *pipe;            /* unsent, before `out`; NULL: nothing */
+    struct upstream_proxied *proxied; /* it begins with a PROXY header; NULL: it does not */
+    struct buf in;                    /* a response head that is not complete yet */
     size_t scanned;
     char *
         at; /* received and not yet looked at: in the loop's scratch (this callback only) or in `in` */

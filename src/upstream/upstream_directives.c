@@ -365,6 +365,9 @@ static const struct config_table retry_table = {
     .size = sizeof(struct upstream_retry_conf),
 };
 
+static const char *const PROXIES[] = {
+    [NET_PROXY_NONE] = "off", [NET_PROXY_V1] = "v1", [NET_PROXY_V2] = "v2", NULL};
+
 static const struct config_directive rows[] = {
     {.key = "servers",
      .type = CONFIG_LIST,
@@ -441,6 +444,13 @@ static const struct config_directive rows[] = {
      .nested = &NET_TLS_CLIENT_DIRECTIVES,
      .absent = "plain HTTP",
      .doc = "TLS towards the servers; {} verifies them by the system's authorities."},
+    {.key = "proxy_protocol",
+     .type = CONFIG_CHOICE,
+     CONFIG_AT(struct upstream_draft, conf.proxy),
+     .fallback = "\"off\"",
+     .words = PROXIES,
+     .doc = "Begin each connection with a PROXY header of this version, which names the client; a "
+            "connection then serves no other client."},
 };
 
 const struct config_table UPSTREAM_DIRECTIVES = {

@@ -6,6 +6,7 @@
 
 #include "upstream/upstream.h"
 #include "upstream/upstream_conn.h"
+#include "upstream/upstream_proxied.h"
 
 /* Owner: the worker.  Freed by: upstream_set_free.  Thread: the worker's. */
 struct upstream_set {
@@ -30,9 +31,12 @@ static inline void upstream_conn_take_notes(struct upstream_conn *conn,
 
 /* A kept connection, or NULL.  A server may have closed it a moment ago, unseen yet: `careful` asks the kernel once more. */
 struct upstream_conn *upstream_server_take_idle(struct upstream_server *server, bool careful);
+/* The same of a server whose connections name a client: one that began with this header. */
+struct upstream_conn *upstream_server_take_proxied(struct upstream_server *server,
+                                                   const struct upstream_want *want);
 /* A new one, whose place is counted already; NULL, with errno: its place is given up. */
 struct upstream_conn *upstream_server_connect(struct upstream_server *server,
-                                              const struct upstream_pool *pool);
+                                              const struct upstream_pool *pool, struct span header);
 /* In progress from now on, as far as the choice counts. */
 void upstream_conn_count(struct upstream_conn *conn);
 

@@ -92,13 +92,15 @@ static struct upstream_conn *pool_open(struct upstream_pool *pool, unsigned inde
                                        const struct upstream_want *want, struct pool_opened *opened)
 {
     struct upstream_server *server = pool->servers[index];
-    struct upstream_conn *conn =
-        want->is_fresh ? NULL : upstream_server_take_idle(server, want->is_careful);
+    struct upstream_conn *conn = NULL;
+    if (!want->is_fresh)
+        conn = server->proxied != NULL ? upstream_server_take_proxied(server, want)
+                                       : upstream_server_take_idle(server, want->is_careful);
     opened->is_kept = conn != NULL;
     opened->was_full =
         conn == NULL && !server_claim(server, pool->conf->servers[index].max_connections);
     if (conn == NULL && !opened->was_full)
-        conn = upstream_server_connect(server, pool);
+        conn = upstream_server_connect(server, pool, want->header);
     if (conn == NULL)
         return NULL;
     pool_hand_over(pool, index, want, conn, opened->is_extra);

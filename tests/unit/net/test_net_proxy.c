@@ -90,7 +90,7 @@ static void row_judge(const struct row *row, size_t *header_len)
         return;
     }
     assert_int_equal(result, NET_PROXY_DONE);
-    size_t len = proxy.has_address ? ip_format(text, &proxy.ip) : 0;
+    size_t len = proxy.has_address ? ip_format(text, &proxy.ends.source) : 0;
     assert_int_equal(len, strlen(row->address));
     assert_memory_equal(text, row->address, len);
     assert_int_equal(proxy.len, row->len - row->behind);
@@ -165,12 +165,76 @@ static void test_a_line_of_107_bytes_is_the_longest(void **state)
     assert_int_equal(net_proxy_parse(&proxy, (struct span){line, 107}), NET_PROXY_BAD);
 }
 
+/* ---- writing ---- */
+
+struct written {
+    enum net_proxy_version version;
+    const char *source, *destination; /* NULL: nobody is named */
+    uint16_t source_port, destination_port;
+    const char *bytes;
+    size_t len;
+};
+
+static const struct written WRITTEN[] = {
+    {NET_PROXY_V1, NULL, NULL, 0, 0, BYTES("PROXY UNKNOWN\r\n")},
+    {NET_PROXY_V2, NULL, NULL, 0, 0, BYTES(V2 "\x20\x00\x00\x00")},
+    {NET_PROXY_V1, "192.0.2.1", "198.51.100.2", 1234, 443,
+     BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1234 443\r\n")},
+    {NET_PROXY_V2, "192.0.2.1", "198.51.100.2", 1234, 443, BYTES(V2 "\x21\x11\x00\x0c" V4_PAIR)},
+    {NET_PROXY_V1, "192.0.2.1", "0.0.0.0", 0, 0, BYTES("PROXY TCP4 192.0.2.1 0.0.0.0 0 0\r\n")},
+    {NET_PROXY_V1, "2001:db8::7", "2001:db8::7", 1, 65535,
+     BYTES("PROXY TCP6 2001:db8::7 2001:db8::7 1 65535\r\n")},
+    {NET_PROXY_V2, "2001:db8::7", "2001:db8::7", 1, 2,
+     BYTES(V2 "\x21\x21\x00\x24" V6_ADDRESS V6_ADDRESS "\x00\x01\x00\x02")},
+    {NET_PROXY_V1, "::ffff:192.0.2.1", "198.51.100.2", 1, 2,
+     BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\n")},
+    {NET_PROXY_V1, "192.0.2.1", "2001:db8::7", 1, 2,
+     BYTES("PROXY TCP6 ::ffff:192.0.2.1 2001:db8::7 1 2\r\n")},
+    {NET_PROXY_V1, "2001:db8::7", "192.0.2.1", 1, 2,
+     BYTES("PROXY TCP6 2001:db8::7 ::ffff:192.0.2.1 1 2\r\n")},
+    {NET_PROXY_V2, "192.0.2.1", "2001:db8::7", 1, 2,
+     BYTES(V2 "\x21\x21\x00\x24"
+              "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\x00\x02\x01" V6_ADDRESS "\x00\x01\x00\x02")},
+    {NET_PROXY_V1, "fff1:fff2:fff3:fff4:fff5:fff6:fff7:fff8",
+     "fff1:fff2:fff3:fff4:fff5:fff6:fff7:fff9", 65534, 65535,
+     BYTES("PROXY TCP6 fff1:fff2:fff3:fff4:fff5:fff6:fff7:fff8 "
+           "fff1:fff2:fff3:fff4:fff5:fff6:fff7:fff9 65534 65535\r\n")},
+};
+
+static void test_what_is_written_is_exact_and_read_back(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(WRITTEN) / sizeof(WRITTEN[0]); i++) {
+        const struct written *row = &WRITTEN[i];
+        struct net_proxy_ends ends = {.source_port = row->source_port,
+                                      .destination_port = row->destination_port};
+        struct net_proxy proxy;
+        char *out = malloc(NET_PROXY_WRITTEN_MAX); /* so that a sanitizer sees more than that */
+        assert_non_null(out);
+        print_message("row %zu\n", i);
+        if (row->source != NULL) {
+            assert_true(ip_parse(&ends.source, span_of(row->source)));
+            assert_true(ip_parse(&ends.destination, span_of(row->destination)));
+        }
+        char *end = net_proxy_write(out, row->version, row->source == NULL ? NULL : &ends);
+        assert_int_equal(end - out, row->len);
+        assert_memory_equal(out, row->bytes, row->len);
+        assert_int_equal(net_proxy_parse(&proxy, (struct span){out, row->len}), NET_PROXY_DONE);
+        assert_int_equal(proxy.len, row->len);
+        assert_int_equal(proxy.has_address, row->source != NULL);
+        if (row->source != NULL)
+            assert_memory_equal(&proxy.ends, &ends, sizeof(ends));
+        free(out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_a_checksum_that_fits),
         cmocka_unit_test(test_a_line_of_107_bytes_is_the_longest),
+        cmocka_unit_test(test_what_is_written_is_exact_and_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,8 @@
  * Between ROUTE and IDENTIFY lies LOOKUP, where the few routes wait whose quotas need more than counts from the store: the
  * project of a token, the tier of a member.
  *
- * A route that answers by itself replies in RESPOND, behind DECIDE, and skips the rest.  A 101 that answers an
+ * A route that answers by itself replies in RESPOND, behind DECIDE, and skips the rest.  Before CONNECT, in BUFFER, the few
+ * routes wait that read a request's body before they ask a server.  A 101 that answers an
  * upgrade leads from RELAY to TUNNEL and from there to FINISH.
  *
  * Takes: a request, and events (client ready, server ready, store has decided).  Gives: steps run in
@@ -272,6 +273,8 @@ static void exchange_close(struct exchange *x)
     exchange_cancel_lookups(x);
     if (x->conn != NULL || x->waiting != NULL)
         exchange_leave_upstream(x);
+    if (x->buffered != NULL)
+        exchange_drop_buffered(x);
     loop_task_cancel(&x->task);
     exchange_settle(x);
     exchange_leave_shadows(x);

@@ -138,6 +138,7 @@ struct exchange_tunnel {
 
 struct exchange_lookups;
 struct exchange_waiting;
+struct exchange_buffered;
 struct exchange_learning;
 
 /* Owner: the worker's env.  Freed by: itself, at its end.  Thread: the worker's. */
@@ -153,7 +154,10 @@ struct exchange {
     uint64_t tried;         /* servers asked since CONNECT was entered; upstream_take marks them */
     uint64_t queue_us;      /* how long it waited for a server to have room */
     struct exchange_waiting *waiting; /* it does so now; NULL: it does not */
-    unsigned tries;                   /* connections that were begun or taken, for the log */
+    struct exchange_buffered
+        *buffered;      /* of the request's body, not sent for good; NULL: nothing */
+    uint64_t buffer_us; /* how long the body was waited for before a server was asked */
+    unsigned tries;     /* connections that were begun or taken, for the log */
     unsigned interims;
     bool has_head;
     bool is_deciding, is_decided, is_retry, was_reused;

@@ -60,11 +60,12 @@ struct exchange_peer {
 
 /* Owner: the worker.  Freed by: exchange_env_fini.  Thread: the worker's. */
 struct exchange_env {
-    struct loop *loop; /* borrowed, like the next four */
+    struct loop *loop; /* borrowed, like the next five */
     struct loop_log_ring *ring;
     struct lease_worker *lease;
     struct upstream_set *upstreams;
     struct exchange_verified *verified; /* of the process */
+    _Atomic uint64_t *body_bytes;       /* held by buffered bodies, of the process */
     struct identity_cache *identities;  /* owned, like the rest */
     struct exchange_snapshot *snapshot; /* what new exchanges begin with */
     struct exchange *landing;           /* where the next head is read to; NULL: made when one is */

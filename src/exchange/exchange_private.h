@@ -21,6 +21,7 @@ enum step_result exchange_step_lookup(struct exchange *x);
 enum step_result exchange_step_identify(struct exchange *x);
 enum step_result exchange_step_decide(struct exchange *x);
 enum step_result exchange_step_respond(struct exchange *x);
+enum step_result exchange_step_buffer(struct exchange *x);
 enum step_result exchange_step_connect(struct exchange *x);
 enum step_result exchange_step_send(struct exchange *x);
 enum step_result exchange_step_relay(struct exchange *x);
@@ -118,6 +119,39 @@ bool exchange_hash_key(struct exchange *x, uint64_t *key);
 
 /* The PROXY header of this version that names the client, in exchange_room. */
 struct span exchange_name_client(struct exchange *x, enum net_proxy_version version);
+
+/* A request's body, read before a server is asked.  Owner: the exchange, in its arena; the bytes are malloc'ed and counted in
+ * env->body_bytes.  Freed by: exchange_drop_buffered.  Thread: the worker's. */
+struct exchange_buffered {
+    char *bytes;
+    size_t len, size;
+    size_t sent;   /* of len */
+    bool is_over;  /* nothing more is read into it */
+    bool is_whole; /* it has all of the body; trailers are set */
+    bool has_said_continue;
+    struct span trailers;
+    uint64_t began_us;
+};
+
+/* Read as much of the body as the route buffers. */
+enum step_result exchange_buffer_body(struct exchange *x);
+/* What read_body of the client would say of what was buffered, and beyond it.  Where x->buffered. */
+enum exchange_body exchange_read_buffered(struct exchange *x, struct span *data);
+/* It is sent once more, from its begin. */
+void exchange_rewind_buffered(struct exchange *x);
+void exchange_drop_buffered(struct exchange *x);
+/* Has all of the request been read, so that its connection can go on whatever becomes of it? */
+static inline bool exchange_has_read_all(const struct exchange *x)
+{
+    return x->request_done || (x->buffered != NULL && x->buffered->is_whole);
+}
+/* The next part of the body, wherever it is. */
+static inline enum exchange_body exchange_read_body(struct exchange *x, struct span *data)
+{
+    if (x->buffered != NULL)
+        return exchange_read_buffered(x, data);
+    return x->ops->read_body(x->client, data, &x->fault, &x->arena);
+}
 
 /* Send the request once more on a fresh connection. */
 enum step_result exchange_retry(struct exchange *x);

@@ -109,6 +109,7 @@ static __attribute__((noinline)) char *record_write_whole(struct exchange *x, ch
         .close = x->is_last ? SPAN("requests") : SPAN_NONE,
         .t_header_us = record_since(x->began_us, x->headed_us),
         .t_store_us = x->is_decided ? x->store_us : UINT64_MAX,
+        .t_body_us = x->buffer_us,
         .t_queue_us = x->queue_us,
         .t_connect_us = record_since(x->connect_us, x->connected_us),
         .t_first_us = record_since(x->sent_us, x->first_us),
@@ -128,7 +129,7 @@ static inline bool record_is_usual(const struct exchange *x)
     size_t more = x->tls_record.len | x->parent_id.len | x->upstream_id.len | x->tier.len |
                   x->shadow_count | (uintptr_t)x->ask.hold | (uintptr_t)x->shadow_hold |
                   (size_t)x->fault.id | (size_t)x->is_last | (size_t)x->peer_is_unix |
-                  (size_t)x->queue_us |
+                  (size_t)x->queue_us | (size_t)x->buffer_us |
                   (size_t)x->target.is_absolute; /* its path may be a text of ours */
     if (more != 0 || x->head.method_id == HTTP_METHOD_OTHER || x->route == NULL ||
         x->target.authority.len == 0 || record_path(x).len == 0 ||

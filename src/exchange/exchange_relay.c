@@ -28,9 +28,9 @@ static enum exchange_body relay_read_request(struct exchange *x, struct span *da
 {
     enum exchange_body body;
     *data = SPAN_NONE;
-    if (exchange_pass_request(x, &body))
+    if (x->buffered == NULL && exchange_pass_request(x, &body))
         return body;
-    return x->ops->read_body(x->client, data, &x->fault, &x->arena);
+    return exchange_read_body(x, data);
 }
 
 static enum relay relay_request(struct exchange *x, enum step_result *result)
@@ -128,6 +128,8 @@ static bool relay_head(struct exchange *x, struct upstream_reading *reading, str
         exchange_settle(x); /* the rest may take longer than the window */
         if (x->route->learns_tokens)
             exchange_learn_head(x, reading);
+        if (x->buffered != NULL && x->request_done)
+            exchange_drop_buffered(x); /* it is not sent again */
     }
     const struct exchange_response response = {
         .fields = {out, (size_t)(at - out)},
@@ -302,7 +304,7 @@ static __attribute__((noinline)) enum step_result relay_both(struct exchange *x)
     if (down == RELAY_FAILED)
         return result;
     if (x->response_done) {
-        if (!x->request_done) /* answered early: the rest of the request has no reader */
+        if (!exchange_has_read_all(x)) /* answered early: the rest of the request has no reader */
             x->must_close = true;
         exchange_leave_upstream(x);
         x->step = EXCHANGE_STEP_FINISH;

@@ -104,7 +104,7 @@ enum step_result exchange_reply(struct exchange *x, uint16_t status, struct span
         return exchange_fail(x, END_INTERNAL);
     bool is_head = x->has_head && x->head.method_id == HTTP_METHOD_HEAD;
     bool is_bodiless = status == 204 || status == 304;
-    if (!x->request_done) {
+    if (!exchange_has_read_all(x)) {
         x->is_discarding = exchange_can_discard(x);
         x->must_close = !x->is_discarding;
     }

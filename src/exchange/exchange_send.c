@@ -24,6 +24,13 @@ static const uint64_t SEND_REPLACED =
 static const uint64_t SEND_DROPPED_UNTRUSTED =
     HTTP_FIELD_BIT(HTTP_FIELD_FORWARDED) | HTTP_FIELD_BIT(HTTP_FIELD_X_REAL_IP);
 
+/* ---- BUFFER ---- */
+
+enum step_result exchange_step_buffer(struct exchange *x)
+{
+    return x->request_done || x->route->buffer_bytes == 0 ? STEP_NEXT : exchange_buffer_body(x);
+}
+
 /* ---- CONNECT ---- */
 
 static void exchange_on_upstream_ready(void *arg)
@@ -254,7 +261,7 @@ static uint64_t send_dropped(const struct exchange *x)
     if (x->hops.has_max_forwards)
         drop |= HTTP_FIELD_BIT(HTTP_FIELD_MAX_FORWARDS);
     /* Of HTTP/1.0 it MUST be ignored, and we make 1.1 of it (RFC 9110 section 10.1.1). */
-    if (x->head.minor == 0)
+    if (x->head.minor == 0 || x->buffered != NULL) /* of a body that was read, it was met */
         drop |= HTTP_FIELD_BIT(HTTP_FIELD_EXPECT);
     return drop;
 }
@@ -348,7 +355,7 @@ static __attribute__((noinline)) enum step_result send_with_body(struct exchange
                                                                  struct span head)
 {
     struct span data = SPAN_NONE;
-    switch (x->ops->read_body(x->client, &data, &x->fault, &x->arena)) {
+    switch (exchange_read_body(x, &data)) {
     case EXCHANGE_BODY_DATA:
         x->body_bytes += data.len;
         if (x->body_bytes > x->snapshot->plan->limits.body_max_bytes)
@@ -383,7 +390,7 @@ enum step_result exchange_step_send(struct exchange *x)
 /* ---- leaving ---- */
 
 /* RFC 9110 section 9.2.2: only an idempotent request may be sent again by itself, and only one whose body we
- * still have, that is, none. */
+ * still have: none, or one that was buffered whole. */
 bool exchange_is_replayable(const struct exchange *x)
 {
     switch (x->head.method_id) {
@@ -394,7 +401,8 @@ bool exchange_is_replayable(const struct exchange *x)
     case HTTP_METHOD_PUT:
     case HTTP_METHOD_DELETE:
         return x->framing.kind == HTTP_BODY_NONE ||
-               (x->framing.kind == HTTP_BODY_LENGTH && x->framing.length_bytes == 0);
+               (x->framing.kind == HTTP_BODY_LENGTH && x->framing.length_bytes == 0) ||
+               (x->buffered != NULL && x->buffered->is_whole);
     default:
         return false;
     }
@@ -403,6 +411,8 @@ bool exchange_is_replayable(const struct exchange *x)
 enum step_result exchange_retry(struct exchange *x)
 {
     upstream_close(&x->conn);
+    if (x->buffered != NULL)
+        exchange_rewind_buffered(x);
     x->is_retry = true;
     x->tried = 0;
     x->waits = EXCHANGE_WAITS_NOBODY;

@@ -59,7 +59,7 @@ struct child {
     uint64_t reload_at_us;
     char *reload_text;
     atomic_uint connections;
-    _Atomic uint64_t head_bytes;
+    _Atomic uint64_t head_bytes, body_bytes;
     struct client_addresses *addresses;
     struct exchange_verified *verified;
     struct upstream_places *places;
@@ -401,6 +401,7 @@ static bool child_start_workers(struct child *child)
         .lease = child->lease,
         .connections = &child->connections,
         .head_bytes = &child->head_bytes,
+        .body_bytes = &child->body_bytes,
         .addresses = child->addresses,
         .verified = child->verified,
         .places = child->places,

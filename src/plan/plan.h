@@ -63,6 +63,7 @@ struct plan_route {
     struct plan_address_rule addresses;              /* who may use it */
     const struct plan_rewrite *rewrite;              /* of requests; NULL: nothing is changed */
     const struct plan_rewrite_rules *response_rules; /* the same */
+    uint64_t buffer_bytes;        /* of a body, read before a server is asked; 0: none */
     bool learns_tokens;           /* from 201 responses: the projects of their tokens */
     bool looks_up_project;        /* some quota counts by token_project */
     bool looks_up_members;        /* some quota has live members */
@@ -88,6 +89,7 @@ struct plan_limits {
     uint64_t body_min_rate_per_s, body_grace_us;
     uint64_t drain_us;          /* how long responses in flight may take after TERM */
     uint64_t head_budget_bytes; /* process-wide memory for incomplete heads */
+    uint64_t body_budget_bytes; /* the same for bodies that are buffered */
 };
 
 struct plan {

@@ -94,6 +94,15 @@ static void check_bypass(struct plan_work *work, unsigned index)
                        config_quote(skip->name).text);
 }
 
+static void check_buffer(struct plan_work *work, unsigned index)
+{
+    const struct config_node *size =
+        config_find(work->draft->routes.nodes[index], "buffer_request");
+    if (work->draft->plan.routes[index].buffer_bytes > work->draft->plan.limits.body_budget_bytes)
+        config_warning(work->load->doc, size,
+                       "more than \"limits.body_memory\": a body that long is answered 503");
+}
+
 void plan_check_limits(struct plan_work *work)
 {
     const struct plan *plan = &work->draft->plan;
@@ -112,6 +121,8 @@ void plan_check_limits(struct plan_work *work)
         if (plan->buckets[i] != NULL)
             check_windows(work, plan->buckets[i], config_find(node, "unverified"));
     }
-    for (unsigned i = 0; i < plan->route_count; i++)
+    for (unsigned i = 0; i < plan->route_count; i++) {
         check_bypass(work, i);
+        check_buffer(work, i);
+    }
 }

@@ -18,6 +18,7 @@ struct plan_route_draft {
     struct span upstream;
     bool learns;
     struct http_upgrade_list upgrades;
+    uint64_t buffer_bytes;
     struct reply_headers headers;
     struct span errors;
     struct plan_respond respond;

@@ -273,6 +273,7 @@ static void link_route(struct plan_work *work, unsigned index, struct route_rule
     route->cost = draft->cost;
     plan->has_cost_headers = plan->has_cost_headers || draft->cost.header.len != 0;
     route->upgrades = draft->upgrades;
+    route->buffer_bytes = draft->buffer_bytes;
     if (plan_addresses_link(&route->addresses, &draft->addresses, work->load->arena) != ERR_OK)
         config_out_of_memory(work->load->doc);
     route->upstream = -1;

@@ -196,6 +196,14 @@ static const struct config_directive limits_rows[] = {
      .max = KIB(64) << 20,
      .doc = "Memory for incomplete heads and pipelined requests of all connections; beyond it they "
             "are answered 503."},
+    {.key = "body_memory",
+     .type = CONFIG_SIZE,
+     LIMITS(body_budget_bytes),
+     .fallback = "\"256MiB\"",
+     .min = KIB(1024),
+     .max = KIB(64) << 20,
+     .doc = "Memory for bodies that routes buffer (`buffer_request`), of all connections; requests "
+            "beyond it are answered 503."},
 };
 
 const struct config_table PLAN_TABLE_LIMITS = {

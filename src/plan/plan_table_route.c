@@ -203,12 +203,23 @@ static const struct config_directive route_rows[] = {
      .take = take_upgrade,
      .doc = "Protocols that a connection may be upgraded to, such as \"websocket\"; then it is "
             "an opaque tunnel."},
+    {.key = "buffer_request",
+     .type = CONFIG_SIZE,
+     CONFIG_AT(struct plan_route_draft, buffer_bytes),
+     .absent = "off",
+     .min = 1,
+     .max = UINT64_C(1) << 30,
+     .word = "off",
+     .word_value = 0,
+     .doc = "Read up to so much of a request's body before a server is asked. A body whose length "
+            "is said to be more is not buffered."},
 };
 
 static const struct config_pair route_pairs[] = {
-    {"upstream", "respond", true, false},    {"learns", "respond", false, false},
-    {"upgrade", "respond", false, false},    {"strip_prefix", "respond", false, false},
-    {"add_prefix", "respond", false, false}, {"request_headers", "respond", false, false}};
+    {"upstream", "respond", true, false},       {"learns", "respond", false, false},
+    {"upgrade", "respond", false, false},       {"strip_prefix", "respond", false, false},
+    {"add_prefix", "respond", false, false},    {"request_headers", "respond", false, false},
+    {"buffer_request", "respond", false, false}};
 
 const struct config_table PLAN_TABLE_ROUTE = {
     .title = "A route",
@@ -217,5 +228,5 @@ const struct config_table PLAN_TABLE_ROUTE = {
     .size = sizeof(struct plan_route_draft),
     .name_key = "name",
     .pairs = route_pairs,
-    .pair_count = 6,
+    .pair_count = 7,
 };

@@ -68,6 +68,7 @@ struct record_access {
     struct span reason; /* fault name of a refused message; may be empty */
     struct span close;  /* why the connection takes no further request; may be empty */
     uint64_t t_header_us, t_store_us, t_connect_us, t_first_us, t_total_us;
+    uint64_t t_body_us;  /* 0: its body was not waited for before a server was asked */
     uint64_t t_queue_us; /* 0: it did not wait */
 };
 

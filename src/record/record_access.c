@@ -569,6 +569,8 @@ static char *put_result(struct line *line, char *out, const struct record_access
     line->marks->times = out;
     out = put_number(out, SPAN(",\"t_header\":"), record->t_header_us);
     out = put_number(out, SPAN(",\"t_store\":"), record->t_store_us);
+    if (record->t_body_us != 0)
+        out = put_number(out, SPAN(",\"t_body\":"), record->t_body_us);
     if (record->t_queue_us != 0)
         out = put_number(out, SPAN(",\"t_queue\":"), record->t_queue_us);
     out = put_number(out, SPAN(",\"t_connect\":"), record->t_connect_us);

@@ -333,6 +333,7 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
     worker->exchanges.lease = worker->lease;
     worker->exchanges.upstreams = worker->upstreams;
     worker->exchanges.verified = worker->env.verified;
+    worker->exchanges.body_bytes = worker->env.body_bytes;
     const struct client_shared shared = {worker->env.connections, worker->env.head_bytes,
                                          worker->env.addresses, worker->env.tickets};
     err = client_env_init(&worker->clients, &worker->exchanges, &shared);

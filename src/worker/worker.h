@@ -27,6 +27,7 @@ struct worker_env {
     struct lease *lease;
     atomic_uint *connections;              /* open client connections of the process */
     _Atomic uint64_t *head_bytes;          /* memory held by incomplete heads, process-wide */
+    _Atomic uint64_t *body_bytes;          /* the same by buffered bodies */
     struct client_addresses *addresses;    /* how many connections each address has, process-wide */
     struct exchange_verified *verified;    /* who was accepted lately, process-wide */
     struct upstream_places *places;        /* connections to each server, process-wide */

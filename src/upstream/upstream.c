@@ -441,12 +441,24 @@ static bool server_may_keep(const struct upstream_server *server)
            !upstream_queue_goes_elsewhere(server->queue, &server->set->bell);
 }
 
+/* Where each connection serves one client, those of clients that have left are of no use: the one used last is kept.  False:
+ * all are as good as the next. */
+static bool server_make_room(struct upstream_server *server)
+{
+    if (server->proxied == NULL || list_is_empty(&server->idle))
+        return false;
+    struct upstream_conn *oldest = LIST_OF(server->idle.prev, struct upstream_conn, node);
+    upstream_close(&oldest);
+    return true;
+}
+
 void upstream_return(struct upstream_conn **taken)
 {
     struct upstream_conn *conn = *taken;
     struct upstream_server *server = conn->server;
     metrics_add(server->set->loop->metrics, server->slot_ok, 1);
-    if (server->pools == 0 || server->idle_count >= server->idle_max || server->idle_us == 0 ||
+    if (server->pools == 0 || server->idle_us == 0 ||
+        (server->idle_count >= server->idle_max && !server_make_room(server)) ||
         !upstream_conn_is_reusable(conn) || conn_is_spoilt(conn) || !server_may_keep(server) ||
         (server->watch != NULL && !upstream_names_has(&server->names, conn->address_id))) {
         upstream_close(taken);

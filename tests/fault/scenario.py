@@ -50,8 +50,10 @@ class Violation(Exception):
 
 
 def serve(link):
-    """The backend: what it does stands in the path."""
+    """The backend: what it does stands in the path.  Connections of one upstream begin with a PROXY header."""
     try:
+        if link.sock.recv(6, socket.MSG_PEEK) == b"PROXY ":
+            link.reader.until(b"\r\n")
         while (message := link.reader.request_head()) is not None:
             if "/half" in message.target:
                 link.wait_for_end()
@@ -112,12 +114,14 @@ class Scenario:
             store = {"type": "redis", "topology": self.topology, "servers": [self.redis.address], "on_failure": "deny", "fleet_size": 1}
         config = {
             "listen": listen, "workers": 1, "store": store,
-            "upstreams": {"app": {"servers": [self.upstream.address], "timeouts": {"first_byte": "2s"}}},
+            "upstreams": {"app": {"servers": [self.upstream.address], "timeouts": {"first_byte": "2s"}},
+                          "told": {"servers": [self.upstream.address], "timeouts": {"first_byte": "2s"}, "proxy_protocol": "v1"}},
             "quotas": {"user": {"key": ["header:X-User"], "limits": {"day": LIMIT}},
                        "all": {"key": ["route"], "limits": {"minute": 1000000}},
                        "project": {"key": ["token_project"], "limits": {"day": 1000000}}},
             "routes": [{"name": "counted", "prefix": "/counted", "upstream": "app", "quotas": ["user", "all", "project"]},
                        {"name": "login", "path": "/login", "upstream": "app", "learns": "token_project"},
+                       {"name": "buffered", "prefix": "/buffered/", "upstream": "told", "buffer_request": "256KiB"},
                        {"name": "free", "prefix": "/", "upstream": "app"}],
             "subject_secret": "5f1e0c9b7a3d48e2", "limits": {"drain_timeout": "2s"},
             "log": {"access": str(self.access), "error": "stderr"},
@@ -236,6 +240,8 @@ class Scenario:
         chunked += http.chunked([b"a" * 10, b"b" * 5000], [("X-Sum", "5010")])
         self.statuses += self._talk(client, chunked, [
             lambda r: r.body == b"a" * 10 + b"b" * 5000 and ("X-Sum", "5010") in r.trailers])
+        buffered = http.request("PUT", "/buffered/echo", [("Transfer-Encoding", "chunked")]) + http.chunked([b"c" * 100000], [("X-Sum", "1")])
+        self.statuses += self._talk(self._connect(port), buffered, [lambda r: r.body == b"c" * 100000 and r.trailers == [("X-Sum", "1")]])
         self.statuses += self._talk(self._connect(port), http.request("GET", "/big"), [lambda r: r.body == BIG])
         self.statuses += self._talk(self._connect(port), http.request("PUT", "/sum", body=BIG), [lambda r: r.body == SUM])
         self._abort()

@@ -57,7 +57,7 @@ def test_no_connection_is_made_before_the_body_is_there(start, upstream, connect
     client.send(b"5")
     assert client.read().body == b"12345"
     (line,) = proxy.requests(1)
-    assert line["t_total"] >= line["t_body"] >= 150000 > line["t_connect"]
+    assert line["t_body"] >= 150000 and line["t_total"] >= line["t_body"] + line["t_connect"]
     assert line["bytes_in"] == len(server.requests[0].body) + len(http.request("POST", "/", [("Content-Length", "5")]))
 
 
@@ -130,8 +130,8 @@ def test_chunks_beyond_the_bound(start, upstream, connect):
         link.reader.buffer[:0] = got[0]
         message = http.Request()
         link.reader.chunked_body(message)
-        link.send(http.response(body=message.body))
         got.append(message.trailers)
+        link.send(http.response(body=message.body))
 
     server = upstream(serve)
     client = connect(start(buffering(server, size="1KiB")))

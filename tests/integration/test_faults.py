@@ -43,7 +43,7 @@ def lives(scenario, count, **orders):
     """`count` lives with one fault each, spread over all calls of a life; gives what was not as it must be."""
     calmly = scenario.run(nth=0, **orders)
     assert calmly["violation"] is None, calmly
-    assert calmly["statuses"] == [200, 200, 200, 429, 200, 200, 200, 200, 200, 200], calmly
+    assert calmly["statuses"] == [200, 200, 200, 429, 200, 200, 200, 200, 200, 200, 200], calmly
     points = sorted({1 + i * calmly["calls"] // count for i in range(count)})
     results = {point: scenario.run(nth=point, **orders) for point in points}
     assert sum(result["fired"] for result in results.values()) >= len(points) // 2, "the faults do not happen"

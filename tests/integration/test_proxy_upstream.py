@@ -99,6 +99,20 @@ def test_many_at_once_never_share(start, upstream):
     assert wrong == [] and len(server.requests) == 800
 
 
+def test_a_full_pool_keeps_the_client_that_came_last(start, upstream, connect):
+    """Who has left makes room; nothing is kept where nothing may be."""
+    for most, connections in ((1, 2), (0, 4)):
+        server = upstream(told(say_who, []))
+        proxy = start(naming(server, "v1", {"pool_max": most, "timeouts": {"pool_idle": "1h"}}))
+        first = connect(proxy)
+        assert first.ask().status == 200
+        first.close()
+        second = connect(proxy)
+        for _ in range(3):
+            assert second.ask().body == own(second).encode()
+        assert server.connections == connections
+
+
 @VERSIONS
 def test_whom_a_trusted_proxy_names_in_a_header(start, upstream, connect, version):
     headers = []

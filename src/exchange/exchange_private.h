@@ -133,8 +133,6 @@ struct exchange_buffered {
     uint64_t began_us;
 };
 
-/* Read as much of the body as the route buffers. */
-enum step_result exchange_buffer_body(struct exchange *x);
 /* What read_body of the client would say of what was buffered, and beyond it.  Where x->buffered. */
 enum exchange_body exchange_read_buffered(struct exchange *x, struct span *data);
 /* It is sent once more, from its begin. */

@@ -24,13 +24,6 @@ static const uint64_t SEND_REPLACED =
 static const uint64_t SEND_DROPPED_UNTRUSTED =
     HTTP_FIELD_BIT(HTTP_FIELD_FORWARDED) | HTTP_FIELD_BIT(HTTP_FIELD_X_REAL_IP);
 
-/* ---- BUFFER ---- */
-
-enum step_result exchange_step_buffer(struct exchange *x)
-{
-    return x->request_done || x->route->buffer_bytes == 0 ? STEP_NEXT : exchange_buffer_body(x);
-}
-
 /* ---- CONNECT ---- */
 
 static void exchange_on_upstream_ready(void *arg)

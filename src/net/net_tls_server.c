@@ -127,7 +127,8 @@ static int server_on_ticket(SSL *ssl, unsigned char name[NET_TLS_TICKET_NAME_BYT
     OPENSSL_cleanse(&key, sizeof(key));
     if (!is_good)
         return -1;
-    return is_newest ? 1 : 2;
+    /* Of 1.3 one is used once only, so that nobody sees who comes back: each connection brings another (RFC 8446 C.4). */
+    return is_newest && (is_sealing || SSL_version(ssl) != TLS1_3_VERSION) ? 1 : 2;
 }
 
 /* OpenSSL counts the life of a session from its last ticket, and each resumption gives the next one: what a client has

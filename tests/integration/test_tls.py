@@ -209,6 +209,22 @@ def test_sessions_are_resumed_with_any_worker(start, authority, version):
     assert handshakes(proxy) == {"ok": 1, "resumed": 40}
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_ticket_need_not_serve_twice(start, authority, tmp_path, version):
+    """Browsers and OpenSSL use one of TLS 1.3 only once, so that nobody can tell who comes back (RFC 8446, C.4): each connection has to bring
+    the next one."""
+    proxy = start(secured(respond(), authority.issue("a.example").config))
+    kept = [tmp_path / f"session{i}" for i in range(6)]
+    for i, session in enumerate(kept):
+        said = s_client(proxy, version, "-ign_eof", "-sess_out", str(session), *(["-sess_in", str(kept[i - 1])] if i else []),
+                        data=http.request(fields=[("Connection", "close")]))
+        assert ("Reused, TLSv1" in said) == (i > 0), said
+        if not session.exists():  # those of TLS 1.2 may be used again
+            assert version == "-tls1_2"
+            session.write_bytes(kept[i - 1].read_bytes())
+    assert handshakes(proxy) == {"ok": 1, "resumed": 5}
+
+
 def test_sessions_outlive_a_reload_and_the_serving_process(start, authority):
     proxy = start(secured(respond(), authority.issue("a.example").config))
     _, session = resume(proxy, authority, None)

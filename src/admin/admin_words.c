@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/base_fmt.h"
+
 const char *admin_words_text(const json_t *json, const char *key)
 {
     const char *value = json_string_value(json_object_get(json, key));
@@ -30,6 +32,24 @@ void admin_words_duration(FILE *out, json_int_t seconds)
         fprintf(out, "%" JSON_INTEGER_FORMAT "s", seconds);
 }
 
+/* What stands in an answer may be another's text, such as an error of Redis; it is cleaned line by line. */
+static char *words_clean(char *text, size_t len)
+{
+    char *clean = malloc(len * FMT_CLEAN_TIMES + 1), *out = clean;
+    for (size_t at = 0; clean != NULL && at < len; at++) {
+        struct span rest = {text + at, len - at};
+        struct span line = {rest.ptr, span_find(rest, '\n')};
+        out = fmt_clean(out, out + line.len * FMT_CLEAN_TIMES, line);
+        at += line.len;
+        if (at < len)
+            *out++ = '\n';
+    }
+    if (clean != NULL)
+        *out = '\0';
+    free(text);
+    return clean;
+}
+
 char *admin_words_of(struct span answer, admin_words_fn print, const void *arg)
 {
     char *text = NULL;
@@ -42,6 +62,8 @@ char *admin_words_of(struct span answer, admin_words_fn print, const void *arg)
         if (fclose(out) != 0 || !is_whole) {
             free(text);
             text = NULL;
+        } else {
+            text = words_clean(text, len);
         }
     }
     json_decref(json);

@@ -337,3 +337,31 @@ char *fmt_json_value_long(struct fmt_json *json, char *out, struct span text, si
     *out = '"';
     return out + 1;
 }
+
+static bool is_clean(struct span text, size_t len)
+{
+    unsigned char first = (unsigned char)text.ptr[0];
+    if (len == 1)
+        return first >= 0x20 && first != 0x7f;
+    return len > 1 && !(first == 0xc2 && (unsigned char)text.ptr[1] < 0xa0);
+}
+
+char *fmt_clean(char *out, const char *end, struct span text)
+{
+    while (text.len > 0) {
+        size_t len = span_utf8_len(text);
+        bool as_it_is = is_clean(text, len);
+        if ((size_t)(end - out) < (as_it_is ? len : 4))
+            return out;
+        if (as_it_is) {
+            out = fmt_span(out, (struct span){text.ptr, len});
+        } else {
+            len = 1;
+            out = FMT_LIT(out, "\\x");
+            out = fmt_hex(out, text.ptr, 1);
+        }
+        text.ptr += len;
+        text.len -= len;
+    }
+    return out;
+}

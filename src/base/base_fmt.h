@@ -100,4 +100,9 @@ static inline __attribute__((always_inline)) void fmt_copy96(char *out, const ch
  * neither is ever cleared. */
 char *fmt_json_text(char *out, const char *end, struct span text, bool *cut, bool *bytes);
 
+#define FMT_CLEAN_TIMES 4 /* as long as the text may become */
+/* Append `text` as a terminal may be shown it: controls (C0 and C1: it obeys both) and bytes that are no UTF-8 as \xNN.  Stops
+ * before `end`, never in the middle of a character. */
+char *fmt_clean(char *out, const char *end, struct span text);
+
 #endif

@@ -89,35 +89,6 @@ static void list_site(struct log_site *site, enum log_level level, const char *m
         continue;
 }
 
-/* May this character stand in a line?  No controls, neither C0 nor C1: a terminal obeys both. */
-static bool is_clean(struct span text, size_t len)
-{
-    unsigned char first = (unsigned char)text.ptr[0];
-    if (len == 1)
-        return first >= 0x20 && first != 0x7f;
-    return len > 1 && !(first == 0xc2 && (unsigned char)text.ptr[1] < 0xa0);
-}
-
-static char *put_clean(char *out, const char *end, struct span text)
-{
-    while (text.len > 0) {
-        size_t len = span_utf8_len(text);
-        bool as_it_is = is_clean(text, len);
-        if ((size_t)(end - out) < (as_it_is ? len : 4))
-            return out;
-        if (as_it_is) {
-            out = fmt_span(out, (struct span){text.ptr, len});
-        } else {
-            len = 1;
-            out = FMT_LIT(out, "\\x");
-            out = fmt_hex(out, text.ptr, 1);
-        }
-        text.ptr += len;
-        text.len -= len;
-    }
-    return out;
-}
-
 static void write_line(enum log_level level, const char *module, struct span text, unsigned folded)
 {
     static const struct span names[] = {
@@ -131,9 +102,9 @@ static void write_line(enum log_level level, const char *module, struct span tex
     char *next = fmt_rfc3339_ms(line, clock_wall_us());
     *next++ = ' ';
     next = fmt_span(next, names[level]);
-    next = put_clean(next, end, span_of(module));
+    next = fmt_clean(next, end, span_of(module));
     next = FMT_LIT(next, ": ");
-    next = put_clean(next, end, text);
+    next = fmt_clean(next, end, text);
     if (folded > 0) {
         next = FMT_LIT(next, " (");
         next = fmt_u64(next, folded);

@@ -101,6 +101,14 @@ static void put_json_text(const char *text)
     printf("\"%.*s\"", (int)(end - out), out);
 }
 
+/* It may be an error of Redis, and what that says is nobody's to trust. */
+static void put_clean_text(const char *text)
+{
+    char out[FMT_CLEAN_TIMES * STORE_REDIS_FINDING_TEXT + 1];
+    const char *end = fmt_clean(out, out + sizeof(out), span_of(text));
+    printf("%.*s\n", (int)(end - out), out);
+}
+
 static void put_findings(const struct store_redis_findings *findings, bool is_json,
                          const char *type)
 {
@@ -111,7 +119,8 @@ static void put_findings(const struct store_redis_findings *findings, bool is_js
     for (unsigned i = 0; i < findings->count; i++) {
         const struct store_redis_finding *one = &findings->list[i];
         if (!is_json) {
-            printf("%-8s %-12s %s\n", names[one->level], one->check, one->text);
+            printf("%-8s %-12s ", names[one->level], one->check);
+            put_clean_text(one->text);
             continue;
         }
         printf("%s{\"check\":\"%s\",\"level\":\"%s\",\"text\":", i == 0 ? "" : ",", one->check,

@@ -74,6 +74,9 @@ static void test_subjects(void **state)
     (void)state;
     assert_text(admin_subject_text(SPAN("{\"detail\":\"nothing is counted\"}")),
                 "nothing is counted\n");
+    /* What Redis says may stand in it: no terminal obeys that. */
+    assert_text(admin_subject_text(SPAN("{\"detail\":\"-ERR \\u001b[2J\\u009b1m\\nx\"}")),
+                "-ERR \\x1b[2J\\xc2\\x9b1m\nx\n");
     assert_text(admin_subject_text(SPAN("[]")), NULL);
     assert_text(admin_subject_text(SPAN(
                     "{\"subjects\":[{\"subject\":\"alice\",\"quota\":\"q\",\"identity\":\"user\","

@@ -310,6 +310,32 @@ static void test_json_is_cut_between_characters(void **state)
     assert_true(cut && bytes); /* never cleared: one flag serves a whole line */
 }
 
+static void test_clean(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } rows[] = {
+        {"", ""},
+        {"-ERR plain \xc3\xbc \xe2\x82\xac", "-ERR plain \xc3\xbc \xe2\x82\xac"},
+        {"\x1b[2J\t\n\x7f", "\\x1b[2J\\x09\\x0a\\x7f"},
+        {"\xc2\x9b"
+         "1m",
+         "\\xc2\\x9b1m"}, /* C1 */
+        {"\xc2\xa0", "\xc2\xa0"},
+        {"\x9b\xff\xc3", "\\x9b\\xff\\xc3"}, /* no UTF-8 */
+    };
+    char out[64];
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        size_t len = (size_t)(fmt_clean(out, out + sizeof(out), span_of(rows[i].text)) - out);
+        assert_int_equal(len, strlen(rows[i].want));
+        assert_memory_equal(out, rows[i].want, len);
+        assert_true(len <= strlen(rows[i].text) * FMT_CLEAN_TIMES);
+    }
+    assert_ptr_equal(fmt_clean(out, out + 3, SPAN("\x1b")), out);
+    assert_ptr_equal(fmt_clean(out, out + 2, SPAN("\xe2\x82\xac")), out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_json_values),
         cmocka_unit_test(test_json_values_are_cut),
         cmocka_unit_test(test_json_is_cut_between_characters),
+        cmocka_unit_test(test_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,3 +85,20 @@ bool net_tls_certificate_is_ordered(struct span certificate, unsigned *index)
     ERR_clear_error();
     return is_ordered;
 }
+
+bool net_tls_certificate_is_leaf(struct span authorities, unsigned *index)
+{
+    BIO *bio = authorities.len == 0 ? NULL : net_tls_pem_open(authorities);
+    X509 *certificate;
+    bool is_leaf = false;
+    for (*index = 0; bio != NULL && (certificate = net_tls_pem_next(bio)) != NULL; ++*index) {
+        is_leaf = X509_check_ca(certificate) == 0 &&
+                  X509_check_issued(certificate, certificate) != X509_V_OK;
+        X509_free(certificate);
+        if (is_leaf)
+            break;
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+    return is_leaf;
+}

@@ -23,4 +23,11 @@ enum net_tls_age net_tls_certificate_age(struct span certificate, uint64_t now_s
  * belong there (0 is the first). */
 bool net_tls_certificate_is_ordered(struct span certificate, unsigned *index);
 
+/* Is there one that can sign nobody's certificate, and is not its own authority either?  Who takes it for an authority
+ * believes nobody by it.  *index: the first such one (0 is the first). */
+bool net_tls_certificate_is_leaf(struct span authorities, unsigned *index);
+#define NET_TLS_LEAF_WORDS                                                                         \
+    "certificate %u in the file is no authority's: nobody is believed by it; give that of who "    \
+    "signed it"
+
 #endif

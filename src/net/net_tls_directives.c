@@ -2,7 +2,14 @@
 /* net_tls_directives.c - the tables of TLS towards clients and towards servers.  Takes: the file.  Gives: drafts. */
 #include "net/net_tls_directives.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "base/base_ascii.h"
 #include "config/config_doc.h"
+
+#define SESSION_US  UINT64_C(3600000000) /* as the table says */
+#define ADDRESS_MAX 45                   /* of IPv6 as text */
 
 static const char *const versions[] = {"1.2", "1.3", NULL};
 static const char *const verify_words[] = {
@@ -15,6 +22,37 @@ static const char *const verify_words[] = {
 #define PAIR(member)   CONFIG_AT(struct net_tls_pair, member)
 #define SERVER(member) CONFIG_AT(struct net_tls_server_draft, member)
 #define CLIENT(member) CONFIG_AT(struct net_tls_client_draft, member)
+
+/* ---- names ---- */
+
+static bool is_address(struct span name)
+{
+    char text[ADDRESS_MAX + 1] = "";
+    unsigned char address[sizeof(struct in6_addr)];
+    if (name.len > ADDRESS_MAX)
+        return false;
+    memcpy(text, name.ptr, name.len);
+    return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
+}
+
+const char *net_tls_name_fault(struct span name)
+{
+    if (name.len == 0 || is_address(name))
+        return NULL;
+    if (span_starts_with(name, SPAN("*.")))
+        return "a pattern stands in certificates, and none has this for a name: give the name "
+               "itself";
+    if (span_find(name, ':') < name.len)
+        return "no certificate has a port in its name: give the name alone";
+    if (name.ptr[name.len - 1] == '.')
+        return "no certificate has a point at the end of its name: leave it out";
+    for (size_t i = 0; i < name.len; i++) {
+        if (!ascii_is_word(name.ptr[i]) && memchr("-._", name.ptr[i], 3) == NULL)
+            return "no certificate has such a name: letters, digits, points and hyphens stand in "
+                   "one (others as \"xn--\")";
+    }
+    return NULL;
+}
 
 /* ---- towards clients ---- */
 
@@ -129,8 +167,18 @@ static void check_server(struct config_doc *doc, const struct config_node *node,
 {
     const struct config_node *one = config_find(node, "certificate"),
                              *key = config_find(node, "key"),
-                             *several = config_find(node, "certificates");
-    (void)base;
+                             *several = config_find(node, "certificates"),
+                             *ciphers = config_find(node, "ciphers"),
+                             *lifetime = config_find(node, "session_lifetime");
+    const struct net_tls_server_draft *draft = base;
+    if (ciphers != NULL && draft->min_version == 1)
+        config_warning(doc, ciphers,
+                       "not used: they are those of TLS 1.2, and \"min_version\" is 1.3; leave "
+                       "them out");
+    if (lifetime != NULL && !draft->has_tickets && draft->session_us != SESSION_US)
+        config_warning(doc, lifetime,
+                       "not used: with \"session_tickets\": false no session is resumed; leave it "
+                       "out");
     if (several != NULL && (one != NULL || key != NULL))
         config_key_error(doc, several,
                          "\"certificates\" stand instead of one \"certificate\" "
@@ -190,8 +238,12 @@ static void check_client(struct config_doc *doc, const struct config_node *node,
 {
     const struct config_node *certificate = config_find(node, "certificate"),
                              *key = config_find(node, "key"), *verify = config_find(node, "verify"),
-                             *ca = config_find(node, "ca");
+                             *ca = config_find(node, "ca"),
+                             *name = config_find(node, "server_name");
     const struct net_tls_client_draft *draft = base;
+    const char *fault = net_tls_name_fault(draft->server_name);
+    if (name != NULL && fault != NULL)
+        config_warning(doc, name, "%s", fault);
     if ((certificate == NULL) != (key == NULL))
         config_key_error(doc, certificate == NULL ? key : certificate,
                          "\"certificate\" and \"key\" belong together");

@@ -33,6 +33,9 @@ struct net_tls_client_draft {
     bool is_verified;
 };
 
+/* What is wrong with a name that servers are to be asked for, and what to do; NULL: nothing is. */
+const char *net_tls_name_fault(struct span name);
+
 extern const struct config_table NET_TLS_SERVER_DIRECTIVES, NET_TLS_CLIENT_DIRECTIVES;
 
 #endif

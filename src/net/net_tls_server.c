@@ -460,3 +460,18 @@ const char *net_tls_weak_cipher(const struct net_tls_server *server)
     }
     return NULL;
 }
+
+bool net_tls_server_has_cipher(const struct net_tls_server *server, unsigned pair,
+                               const char **kind)
+{
+    const STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(server->pairs[pair].context);
+    int key_type = server->pairs[pair].key_type;
+    bool is_rsa = key_type == EVP_PKEY_RSA || key_type == EVP_PKEY_RSA_PSS;
+    *kind = is_rsa ? "RSA" : "ECDSA";
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+        if (SSL_CIPHER_get_auth_nid(sk_SSL_CIPHER_value(ciphers, i)) ==
+            (is_rsa ? NID_auth_rsa : NID_auth_ecdsa))
+            return true;
+    }
+    return false;
+}

@@ -68,6 +68,10 @@ MUST_USE enum err net_tls_serve(struct net_stream *stream, struct net_tls_server
  * it, unless it is the first. */
 unsigned net_tls_server_names(const struct net_tls_server *server, unsigned pair);
 
+/* Has the list a cipher of TLS 1.2 for the key of this pair?  If not, "RSA" or "ECDSA" in *kind. */
+bool net_tls_server_has_cipher(const struct net_tls_server *server, unsigned pair,
+                               const char **kind);
+
 /* The first cipher of the list that has no forward secrecy, is no AEAD or proves nobody; NULL when all are good. */
 const char *net_tls_weak_cipher(const struct net_tls_server *server);
 

@@ -51,6 +51,14 @@ static void judge_chain(struct plan_work *work, const struct config_node *node, 
     judge_age(work, node, pem);
 }
 
+static void judge_authorities(struct plan_work *work, const struct config_node *node,
+                              struct span pem)
+{
+    unsigned index;
+    if (net_tls_certificate_is_leaf(pem, &index))
+        config_warning(work->load->doc, node, NET_TLS_LEAF_WORDS, index + 1);
+}
+
 /* ---- listeners ---- */
 
 /* Where a part of the pair stands in the file. */
@@ -83,7 +91,8 @@ static void judge_server(struct plan_work *work, const struct net_tls_server *se
                          const struct net_tls_server_conf *conf,
                          const struct net_tls_server_draft *draft, const struct config_node *tls)
 {
-    const char *weak = net_tls_weak_cipher(server);
+    const char *weak = net_tls_weak_cipher(server), *kind;
+    judge_authorities(work, find_or(find_or(tls, "client_certificates"), "ca"), conf->client_ca);
     if (weak != NULL)
         config_warning(work->load->doc, find_or(tls, "ciphers"),
                        "%s has no forward secrecy, is no AEAD or proves nobody: it is not safe",
@@ -91,6 +100,11 @@ static void judge_server(struct plan_work *work, const struct net_tls_server *se
     for (unsigned i = 0; i < conf->pair_count; i++) {
         const struct config_node *node = pair_node(draft, tls, i, "certificate");
         judge_chain(work, node, conf->pairs[i].certificate);
+        if (!conf->is_1_3 && !net_tls_server_has_cipher(server, i, &kind))
+            config_warning(work->load->doc, find_or(tls, "ciphers"),
+                           "none of them is for the key of certificate %u (%s), so that nobody "
+                           "gets it over TLS 1.2: add one that is",
+                           i + 1, kind);
         if (i > 0 && net_tls_server_names(server, i) == 0)
             config_warning(work->load->doc, node,
                            "no client gets this certificate: others before it have all its names");
@@ -215,6 +229,7 @@ static void link_upstream(struct plan_work *work, struct upstream_conf *conf,
         tell_client_fault(work, tls, part, why);
     else if (draft->certificate.len != 0)
         judge_chain(work, find_or(tls, "certificate"), draft->certificate);
+    judge_authorities(work, find_or(tls, "ca"), draft->ca);
     *last = made_of;
     *last_tls = conf->tls;
 }

@@ -96,6 +96,10 @@ static void check_topology(struct config_doc *doc, const struct config_node *nod
     }
     if (is_sentinel && config_find(node, "master") == NULL)
         config_error(doc, node, "\"master\" is missing: the name that the sentinels know it by");
+    const struct config_node *tls = config_find(node, "tls");
+    const struct config_node *asked = tls == NULL ? NULL : config_find(tls, "sentinels");
+    if (asked != NULL && !is_sentinel && !conf->tls.is_for_sentinels)
+        config_warning(doc, asked, "not used: only with \"topology\": \"sentinel\"");
     const struct config_node *database = config_find(node, "database");
     if (conf->topology == STORE_REDIS_CLUSTER && database != NULL && conf->database != 0)
         config_error(doc, database, "a cluster has database 0 only");

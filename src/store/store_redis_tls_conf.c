@@ -4,6 +4,8 @@
 #include "store/store_redis_tls_conf.h"
 
 #include "config/config_doc.h"
+#include "net/net_tls_certificate.h"
+#include "net/net_tls_directives.h"
 
 struct net_tls_conf store_redis_tls_conf_net(const struct store_redis_tls_conf *conf)
 {
@@ -36,6 +38,9 @@ static void check_files(struct config_doc *doc, const struct config_node *node,
             part == NET_TLS_MEMORY ? NULL : config_find(node, keys[part]);
         config_error(doc, file == NULL ? node : file, "%s", why);
     }
+    unsigned index;
+    if (tried != NULL && net_tls_certificate_is_leaf(conf->ca, &index))
+        config_warning(doc, config_find(node, "ca"), NET_TLS_LEAF_WORDS, index + 1);
     net_tls_free(tried);
 }
 
@@ -43,6 +48,10 @@ static void check(struct config_doc *doc, const struct config_node *node, void *
 {
     struct store_redis_tls_conf *conf = base;
     const struct config_node *verify = config_find(node, "verify");
+    const struct config_node *name = config_find(node, "server_name");
+    const char *fault = net_tls_name_fault(conf->server_name);
+    if (name != NULL && fault != NULL)
+        config_warning(doc, name, "%s", fault);
     conf->is_on = true;
     bool has_certificate = config_find(node, "certificate") != NULL;
     if (has_certificate != (config_find(node, "key") != NULL)) {

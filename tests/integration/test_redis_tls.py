@@ -345,6 +345,18 @@ def test_files_are_checked(verb, world, authority):
     assert code == 0 and "/store/tls/verify: whoever answers is believed" in text
 
 
+def test_what_has_no_effect_is_told(verb, world, authority):
+    ours = authority.issue("proxy")
+    code, text = check(verb, world, {"sentinels": False})
+    assert code == 0 and '/store/tls/sentinels: not used: only with "topology": "sentinel"' in text
+    code, text = check(verb, world, {"sentinels": False}, topology="sentinel", master="m")
+    assert code == 0 and "not used" not in text
+    code, text = check(verb, world, {"sentinels": True})
+    assert code == 0 and "not used" not in text, "a dump spells it out"
+    code, text = check(verb, world, {"ca": ours.certificate})
+    assert code == 0 and "/store/tls/ca: certificate 1 in the file is no authority's: nobody is believed by it" in text
+
+
 def test_a_key_is_never_shown(verb, world, authority):
     ours = authority.issue("proxy")
     check(verb, world, ca_of(authority, **ours.config))
@@ -397,6 +409,14 @@ def test_doctor_says_who_is_not_believed(verb, world, serve, authority, case):
     (error,) = errors_of(doctor(verb, world, 5, made))
     assert error.startswith(f"{server.address}: ") and sentence in error
     assert "Unknown" not in error and "cmdstat_auth" not in server.client.info("commandstats")
+
+
+def test_a_terminal_does_not_obey_what_a_server_says(verb, world):
+    made = store(Hole(world, b"-ERR \x1b[2J\x1b]0;x\x07 \xc2\x9b1m\r\n" * 9).address, None, database=3)
+    assert any("\x1b[2J" in text for _, _, text in doctor(verb, world, 1, made)), "JSON has it as it is, escaped"
+    said = verb("doctor", "-c", world.folder / "doctor.json").stdout
+    assert "\\x1b[2J\\x1b]0;x\\x07 \\xc2\\x9b1m" in said
+    assert not set(said) & {"\x1b", "\x07", "\x9b", "\r"}
 
 
 def test_doctor_on_the_wrong_port(verb, world, redis, serve, authority):

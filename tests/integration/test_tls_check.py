@@ -3,10 +3,17 @@
 import json
 import pathlib
 import re
+import subprocess
+import types
 
 import pytest
 from harness.configs import forward, respond
-from harness.tls import Authority
+from harness.tls import Authority, server_context
+
+
+def Files(certificate, key):
+    """A pair that was made elsewhere."""
+    return types.SimpleNamespace(certificate=str(certificate), key=str(key))
 
 
 @pytest.fixture
@@ -118,6 +125,92 @@ def test_a_certificate_that_nobody_gets(check, authority):
 def test_ciphers_that_prove_nobody(check, authority):
     code, said = check(listening({**authority.issue("a.example").config, "ciphers": "ADH-AES128-GCM-SHA256:@SECLEVEL=0"}))
     assert code == 0 and "warning: /listen/0/tls/ciphers: ADH-AES128-GCM-SHA256 has no forward secrecy, is no AEAD or proves nobody" in said
+
+
+UNUSED = "ECDHE-ECDSA-AES128-GCM-SHA256"
+
+
+@pytest.mark.parametrize("tls, where, words", [
+    ({"min_version": "1.3", "ciphers": UNUSED}, "ciphers", 'not used: they are those of TLS 1.2, and "min_version" is 1.3; leave them out'),
+    ({"session_tickets": False, "session_lifetime": "2h"}, "session_lifetime",
+     'not used: with "session_tickets": false no session is resumed; leave it out'),
+    ({"ciphers": "ECDHE-RSA-AES128-GCM-SHA256"}, "ciphers",
+     "none of them is for the key of certificate 1 (ECDSA), so that nobody gets it over TLS 1.2: add one that is")])
+def test_keys_of_a_listener_without_effect(check, authority, tls, where, words):
+    code, said = check(listening({**authority.issue("a.example").config, **tls}))
+    assert code == 0 and f"warning: /listen/0/tls/{where}: {words}\n" in said and said.count("warning: ") == 1
+
+
+def test_ciphers_for_one_of_two_kinds_of_keys(check, authority):
+    pairs = [authority.issue("a.example", stem="ec").config, authority.issue("a.example", stem="rsa", kind="2048").config]
+    tls = {"certificates": pairs, "ciphers": UNUSED}
+    code, said = check(listening(tls))
+    assert code == 0 and "warning: /listen/0/tls/ciphers: none of them is for the key of certificate 2 (RSA), so" in said
+    for good in ({"ciphers": UNUSED + ":ECDHE-RSA-AES128-GCM-SHA256"}, {"min_version": "1.3"}, {}):
+        assert "warning" not in check(listening({"certificates": pairs, **good}))[1]
+
+
+@pytest.mark.parametrize("tls", [
+    {"session_tickets": False}, {"session_tickets": False, "session_lifetime": "1h"}, {"session_lifetime": "2h"}, {"min_version": "1.3"},
+    {"ciphers": UNUSED}])
+def test_keys_of_a_listener_that_have_effect(check, verb, authority, tmp_path, tls):
+    """A file that was dumped says no less: what it spells out is what would be."""
+    config = listening({**authority.issue("a.example").config, **tls})
+    code, said = check(config)
+    assert code == 0 and "warning" not in said
+    dump = verb("check", "-c", tmp_path / "sluice.json", "--dump").stdout
+    assert "warning" not in check(json.loads(dump))[1]
+
+
+LEAF = "certificate %d in the file is no authority's: nobody is believed by it; give that of who signed it"
+
+
+def test_a_leaf_among_the_authorities(check, authority, tmp_path):
+    pair = authority.issue("a.example")
+    code, said = check(listening({**pair.config, "client_certificates": {"ca": pair.certificate}}))
+    assert code == 0 and f"warning: /listen/0/tls/client_certificates/ca: {LEAF % 1}" in said
+    both = tmp_path / "both.pem"
+    both.write_bytes(pathlib.Path(authority.file).read_bytes() + pathlib.Path(pair.certificate).read_bytes())
+    config = forward("127.0.0.1:9000")
+    config["upstreams"]["app"]["tls"] = {"ca": str(both)}
+    code, said = check(config)
+    assert code == 0 and f"warning: /upstreams/app/tls/ca: {LEAF % 2}" in said
+
+
+def test_a_certificate_that_is_its_own_authority(check, start, upstream, connect, tmp_path):
+    """Made by `openssl req -x509` it may be given for itself: it is believed."""
+    words = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=a.example",
+             "-addext", "subjectAltName=DNS:a.example", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(["openssl", "req", *words, "-keyout", tmp_path / "own.key", "-out", tmp_path / "own.crt"], check=True, capture_output=True)
+    server = upstream(tls=server_context(Files(tmp_path / "own.crt", tmp_path / "own.key")))
+    config = forward(server)
+    config["upstreams"]["app"]["tls"] = {"ca": str(tmp_path / "own.crt"), "server_name": "a.example"}
+    code, said = check(config)
+    assert code == 0 and "warning" not in said
+    assert connect(start(config)).ask().status == 200
+
+
+@pytest.mark.parametrize("name, words", [
+    ("a.example:443", "no certificate has a port in its name: give the name alone"),
+    ("*.example", "a pattern stands in certificates, and none has this for a name: give the name itself"),
+    ("a.example.", "no certificate has a point at the end of its name: leave it out"),
+    ("https//a", "no certificate has such a name: letters, digits, points and hyphens stand in one (others as \"xn--\")"),
+    ("b\u00fccher.example", "no certificate has such a name: letters"),
+    ("a.example", None), ("xn--bcher-kva.example", None), ("a_b", None), ("192.0.2.1", None), ("2001:db8::1", None)])
+@pytest.mark.parametrize("kind", ["upstream", "store"])
+def test_names_that_nobody_has(check, authority, kind, name, words):
+    config = forward("127.0.0.1:9000")
+    tls = {"ca": authority.file, "server_name": name}
+    if kind == "upstream":
+        config["upstreams"]["app"]["tls"], where = tls, "/upstreams/app/tls/server_name"
+    else:
+        config["store"], where = {"type": "redis", "servers": ["127.0.0.1:6379"], "fleet_size": 1, "tls": tls}, "/store/tls/server_name"
+    code, said = check(config)
+    assert code == 0
+    if words is None:
+        assert "warning" not in said
+    else:
+        assert f"warning: {where}: {words}" in said and said.count("warning: ") == 1
 
 
 def test_certificates_that_nobody_asks_for(check):

@@ -9,6 +9,7 @@
 
 #include "base/base_log.h"
 #include "client/client_private.h"
+#include "exchange/exchange_refusal.h"
 #include "identity/identity.h"
 #include "net/net_proxy.h"
 
@@ -45,11 +46,24 @@ void client_proxy_on_timeout(struct client_conn *conn)
     client_proxy_fail(conn, "it did not come in time");
 }
 
+/* Told nothing, but there is a line that says why: so it is with one that came without such a header. */
+static void client_proxy_close(struct client_conn *conn)
+{
+    struct exchange_refusal refusal = {
+        .listener = &conn->door->listener,
+        .peer_ip = conn->peer_ip,
+        .end = END_ADDRESS_CONNECTIONS,
+    };
+    record_id_make(&refusal.id, &client_loop(conn)->rng);
+    exchange_refusal_record(conn->env->exchanges, &refusal, 0);
+    client_end(conn, METRICS_CLOSED_RESPONSE);
+}
+
 /* Under TLS a refusal would be no answer, and a handshake costs too much. */
 static void client_proxy_refuse(struct client_conn *conn)
 {
     if (conn->door->listener.tls != NULL || !client_has_work(conn)) {
-        client_end(conn, METRICS_CLOSED_RESPONSE);
+        client_proxy_close(conn);
         return;
     }
     conn->work->began_us = client_loop(conn)->mono_us;

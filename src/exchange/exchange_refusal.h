@@ -13,7 +13,7 @@ struct exchange_refusal {
     struct ip peer_ip;
     bool peer_is_unix;
     enum exchange_end end; /* one with an answer */
-    struct record_id id;   /* made by exchange_refusal_write */
+    struct record_id id;   /* made by exchange_refusal_write, or by who writes nothing */
 };
 
 /* The whole response, with "Connection: close"; valid until env composes another one. */

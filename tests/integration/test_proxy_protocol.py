@@ -170,6 +170,29 @@ def test_named_addresses_are_limited_each(start, connect):
     assert fourth.ask().status == 200
 
 
+@pytest.mark.parametrize("is_secured", [False, True], ids=["plain", "tls"])
+def test_who_is_refused_for_its_named_address_stands_in_the_log(start, connect, tmp_path, is_secured):
+    """Under TLS nobody is told, so that the line is all that there is."""
+    tls = {"tls": Authority(tmp_path / "tls").issue("a.example").config} if is_secured else {}
+    proxy = start(behind(respond(), **tls) | {"limits": {"connections_per_address": 1}})
+    first, second = connect(proxy), connect(proxy)
+    first.send(v1("192.0.2.1"))
+    if is_secured:
+        first.sock = client_context().wrap_socket(first.sock, server_hostname="a.example")
+    assert first.ask().status == 200
+    second.send(v1("192.0.2.1"))
+    if is_secured:
+        assert second.expect_gone() == b""
+    else:
+        assert second.read().status == 503
+    lines = {line["end"]: line for line in proxy.requests(2)}
+    assert set(lines) == {"ok", "address_connections"}
+    refused = lines["address_connections"]
+    assert (refused["client_ip"], refused["peer_ip"]) == ("192.0.2.1",) * 2
+    assert refused.get("status") == (None if is_secured else 503) and refused["id"] != lines["ok"]["id"]
+    assert (refused["bytes_out"] == 0) == is_secured
+
+
 def test_a_unix_socket_behind_a_local_proxy(start, tmp_path):
     path = str(tmp_path / "front.sock")
     proxy = start({**behind(respond()), "trusted_proxies": ["unix"],

@@ -130,6 +130,7 @@ static inline bool record_is_usual(const struct exchange *x)
                   x->shadow_count | (uintptr_t)x->ask.hold | (uintptr_t)x->shadow_hold |
                   (size_t)x->fault.id | (size_t)x->is_last | (size_t)x->peer_is_unix |
                   (size_t)x->queue_us | (size_t)x->buffer_us |
+                  (size_t)(x->end == END_UPSTREAM_TLS) |
                   (size_t)x->target.is_absolute; /* its path may be a text of ours */
     if (more != 0 || x->head.method_id == HTTP_METHOD_OTHER || x->route == NULL ||
         x->target.authority.len == 0 || record_path(x).len == 0 ||

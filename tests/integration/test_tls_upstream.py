@@ -89,6 +89,24 @@ def test_servers_that_are_not_believed(start, upstream, connect, authority, tmp_
     assert server.requests == []
 
 
+def test_each_line_has_its_own_reason(start, upstream, connect, authority):
+    """Lines are made of pieces of those before: the reason must not be one."""
+    behaviours = iter([b"", b"plain", b"", b"plain", b""])
+
+    def behave(link):
+        link.sock.recv(1000)
+        if next(behaviours):
+            link.send(http.response(400, "Bad Request"))
+            link.wait_for_end()
+
+    config = towards(upstream(behave), {"ca": authority.file}, health={"failures": 0})
+    config["quotas"] = {"q": {"key": ["ip"], "limits": {"day": 9}}}
+    config["routes"][0]["quotas"] = ["q"]
+    proxy = start(config)
+    lines = [proxy.line_of(connect(proxy).ask()) for _ in range(5)]
+    assert [line["reason"] for line in lines] == ["closed", "no_tls", "closed", "no_tls", "closed"]
+
+
 def test_the_next_server_is_tried(start, upstream, connect, authority, tmp_path):
     bad = upstream(tls=server_context(Authority(tmp_path / "other").issue("127.0.0.1")))
     good = upstream(tls=server_context(authority.issue("127.0.0.1")))

@@ -86,6 +86,24 @@ bool net_tls_certificate_is_ordered(struct span certificate, unsigned *index)
     return is_ordered;
 }
 
+bool net_tls_certificate_wants_ocsp(struct span certificate)
+{
+    BIO *bio = net_tls_pem_open(certificate);
+    X509 *first = bio == NULL ? NULL : net_tls_pem_next(bio);
+    TLS_FEATURE *features =
+        first == NULL ? NULL : X509_get_ext_d2i(first, NID_tlsfeature, NULL, NULL);
+    bool wants = false;
+    for (int i = 0; features != NULL && i < sk_ASN1_INTEGER_num(features); i++) {
+        if (ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) == TLSEXT_TYPE_status_request)
+            wants = true;
+    }
+    TLS_FEATURE_free(features);
+    X509_free(first);
+    BIO_free(bio);
+    ERR_clear_error();
+    return wants;
+}
+
 bool net_tls_certificate_is_leaf(struct span authorities, unsigned *index)
 {
     BIO *bio = authorities.len == 0 ? NULL : net_tls_pem_open(authorities);

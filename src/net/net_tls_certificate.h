@@ -23,6 +23,9 @@ enum net_tls_age net_tls_certificate_age(struct span certificate, uint64_t now_s
  * belong there (0 is the first). */
 bool net_tls_certificate_is_ordered(struct span certificate, unsigned *index);
 
+/* Does the certificate that comes first oblige its server to show an answer of OCSP along with it (RFC 7633)? */
+bool net_tls_certificate_wants_ocsp(struct span certificate);
+
 /* Is there one that can sign nobody's certificate, and is not its own authority either?  Who takes it for an authority
  * believes nobody by it.  *index: the first such one (0 is the first). */
 bool net_tls_certificate_is_leaf(struct span authorities, unsigned *index);

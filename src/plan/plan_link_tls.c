@@ -105,6 +105,10 @@ static void judge_server(struct plan_work *work, const struct net_tls_server *se
                            "none of them is for the key of certificate %u (%s), so that nobody "
                            "gets it over TLS 1.2: add one that is",
                            i + 1, kind);
+        if (net_tls_certificate_wants_ocsp(conf->pairs[i].certificate))
+            config_warning(work->load->doc, node,
+                           "the certificate demands an answer of OCSP along with it, which is not "
+                           "given: clients that insist refuse it; get one without must-staple");
         if (i > 0 && net_tls_server_names(server, i) == 0)
             config_warning(work->load->doc, node,
                            "no client gets this certificate: others before it have all its names");

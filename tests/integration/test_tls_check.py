@@ -7,6 +7,7 @@ import subprocess
 import types
 
 import pytest
+from cryptography import x509
 from harness.configs import forward, respond
 from harness.tls import Authority, server_context
 
@@ -125,6 +126,14 @@ def test_a_certificate_that_nobody_gets(check, authority):
 def test_ciphers_that_prove_nobody(check, authority):
     code, said = check(listening({**authority.issue("a.example").config, "ciphers": "ADH-AES128-GCM-SHA256:@SECLEVEL=0"}))
     assert code == 0 and "warning: /listen/0/tls/ciphers: ADH-AES128-GCM-SHA256 has no forward secrecy, is no AEAD or proves nobody" in said
+
+
+def test_a_certificate_that_demands_ocsp(check, authority):
+    pair = authority.issue("a.example", more=[x509.TLSFeature([x509.TLSFeatureType.status_request])])
+    code, said = check(listening(pair.config))
+    assert code == 0 and "warning: /listen/0/tls/certificate: the certificate demands an answer of OCSP along with it" in said
+    pair = authority.issue("b.example", more=[x509.TLSFeature([x509.TLSFeatureType.status_request_v2])])
+    assert "OCSP" not in check(listening(pair.config))[1]
 
 
 UNUSED = "ECDHE-ECDSA-AES128-GCM-SHA256"

@@ -62,7 +62,7 @@ class Authority:
         with open(self.file, "wb") as file:
             file.write(_pem(self.certificate))
 
-    def _build(self, common, public, issuer, signer, is_ca, names, days, since):
+    def _build(self, common, public, issuer, signer, is_ca, names, days, since, more=()):
         now = datetime.datetime.utcnow()
         signing_key = signer.key if signer else self.key
         builder = (x509.CertificateBuilder().subject_name(_name(common))
@@ -75,10 +75,13 @@ class Authority:
         if not is_ca:
             usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
             builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+        for extension in more:
+            builder = builder.add_extension(extension, critical=False)
         return builder.sign(signing_key, hashes.SHA256())
 
-    def issue(self, *names, stem=None, days=365, since=-1, kind="ec", common=None, reverse=False, password=None):
-        """A pair for these names ("127.0.0.1" becomes an address); since and days: from when to when, in days from today."""
+    def issue(self, *names, stem=None, days=365, since=-1, kind="ec", common=None, reverse=False, password=None, more=()):
+        """A pair for these names ("127.0.0.1" becomes an address); since and days: from when to when, in days from today; more:
+        extensions."""
         key = ec.generate_private_key(ec.SECP256R1()) if kind == "ec" else rsa.generate_private_key(65537, int(kind))
         alternatives = []
         for name in names:
@@ -87,7 +90,7 @@ class Authority:
             except ValueError:
                 alternatives.append(x509.DNSName(name))
         common = common or (names[0] if names else "nobody")
-        leaf = self._build(common, key.public_key(), None, self, False, alternatives, days, since)
+        leaf = self._build(common, key.public_key(), None, self, False, alternatives, days, since, more)
         chain, signer = [leaf], self
         while signer.parent is not None:
             chain.append(signer.certificate)

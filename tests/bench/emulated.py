@@ -25,6 +25,7 @@ import peers
 PACKAGE = "linux-image-cloud-amd64"
 MEMORY_MIB = 2048
 WARM, COUNTED = 640, 2560  # requests before, and while, it is counted
+WARM_HANDSHAKES, COUNTED_HANDSHAKES = 64, 512  # each is millions of instructions
 LIMIT_S = 900
 CPU = "max,-erms,-fsrm"
 MARK = "counted:"
@@ -127,6 +128,7 @@ def instructions(place, name, scenario):
 
 def count(place, peer):
     scenario = peer.scenario
+    warm, counted = (WARM_HANDSHAKES, COUNTED_HANDSHAKES) if scenario.is_handshakes() else (WARM, COUNTED)
     command = [str(word) for word in peer.command()]
     upstream = [place.build / "bench_upstream", place.port, scenario.answer_bytes, scenario.body_bytes]
     redis = ["redis-server", "--port", place.redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "/tmp"]
@@ -146,14 +148,14 @@ def count(place, peer):
         folder=peer.folder, upstream=words(upstream), upstream_port=place.port, command=words(command), port=peer.port, load=words(load),
         redis=f"{words(redis)} >/dev/null & listens {place.redis_port}" if has_redis else "",
         pids="cat /proc/$started/task/$started/children" if peer.has_worker_process else "echo $started",
-        warm=WARM, counted=COUNTED, mark=MARK))
+        warm=warm, counted=counted, mark=MARK))
     (root / "init").chmod(0o755)
     pack(root, folder / "image.gz")
     told = run(kernel(folder / "kernel"), folder / "image.gz")
     match = re.search(rf"{MARK} (\d+)", told)
     if not match:
         raise measure.Void(f"the emulated {peer.name} told no figure: {told[-1500:]}")
-    return int(match[1]) / COUNTED
+    return int(match[1]) / counted
 
 
 def run(image, files):

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "loopback.h"
+#include "secured.h"
 
 #define READ_BYTES     65536
 #define HEAD_MAX       8192
@@ -32,7 +33,7 @@ static const char USAGE[] =
     "usage: load -p PORT -q REQUEST_FILE [-c CONNECTIONS] [-d SECONDS | -n REQUESTS] [-r RATE] "
     "[-s STATUS]\n  [-B BODY_BYTES of a 200] [-b BODY_BYTES of the request] [-u USERS] [-z "
     "ZIPF_EXPONENT] "
-    "[-1: a connection per request]\n";
+    "[-1: a connection per request] [-t full|resumed: over TLS, with such handshakes]\n";
 
 struct plan {
     int port;
@@ -54,6 +55,7 @@ struct conn {
     size_t sent;      /* of head and body */
     size_t head_len;  /* bytes of the answer's head so far */
     size_t body_left; /* of the answer */
+    struct secured secured;
     char user[MARK_DIGITS], number[MARK_DIGITS];
     char head[HEAD_MAX];
     struct conn *next; /* idle ones, the last used first */
@@ -157,6 +159,8 @@ static void open_conn(struct conn *conn)
         fail("connect: %s", strerror(errno));
     if (epoll_ctl(load.epoll, EPOLL_CTL_ADD, conn->fd, &event))
         fail("epoll: %s", strerror(errno));
+    if (secured_is_on() && !secured_open(&conn->secured, conn->fd))
+        fail("memory");
     conn->is_open = true;
     load.connects++;
 }
@@ -165,6 +169,7 @@ static void close_conn(struct conn *conn)
 {
     if (!conn->is_open)
         return;
+    secured_close(&conn->secured);
     close(conn->fd);
     conn->is_open = false;
 }
@@ -185,7 +190,8 @@ static void send_request(struct conn *conn)
         if (in_head && load.number_at)
             memcpy(load.number_at, conn->number, MARK_DIGITS);
         size_t at = in_head ? conn->sent : conn->sent - load.request_len;
-        ssize_t n = send(conn->fd, (in_head ? load.request : load.body) + at,
+        ssize_t n =
+            secured_send(&conn->secured, conn->fd, (in_head ? load.request : load.body) + at,
                          (in_head ? load.request_len : load.plan.body_bytes) - at,
                          MSG_NOSIGNAL | (in_head && load.plan.body_bytes > 0 ? MSG_MORE : 0));
         if (n < 0 && errno == EINTR)
@@ -291,10 +297,10 @@ static void take_answer(struct conn *conn, const char *data, size_t len)
 static void on_event(struct conn *conn, uint32_t events)
 {
     static char buf[READ_BYTES];
-    if ((events & EPOLLOUT) && conn->is_busy)
+    if (((events & EPOLLOUT) || secured_is_on()) && conn->is_busy)
         send_request(conn);
     while (conn->is_open) {
-        ssize_t n = recv(conn->fd, buf, sizeof(buf), 0);
+        ssize_t n = secured_recv(&conn->secured, conn->fd, buf, sizeof(buf));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == ENOTCONN))
@@ -312,7 +318,7 @@ static void on_event(struct conn *conn, uint32_t events)
         if (!conn->is_busy)
             fail("an answer to no request");
         take_answer(conn, buf, (size_t)n);
-        if ((size_t)n < sizeof(buf) && !(events & EPOLLRDHUP))
+        if ((size_t)n < sizeof(buf) && !(events & EPOLLRDHUP) && !secured_is_on())
             return;
     }
 }
@@ -424,6 +430,10 @@ static void take_option(struct plan *plan, int option, const char *value)
     case '1':
         plan->is_churning = true;
         break;
+    case 't':
+        if (secured_init(value))
+            break;
+        __attribute__((fallthrough));
     default:
         fputs(USAGE, stderr);
         exit(2);
@@ -435,7 +445,7 @@ static void read_plan(int argc, char **argv)
     struct plan *plan = &load.plan;
     *plan = (struct plan){
         .connections = 1, .status = 200, .seconds = 1, .answer_bytes = 128, .users = 1};
-    for (int option; (option = getopt(argc, argv, "p:q:c:d:n:r:s:B:b:u:z:1")) != -1;)
+    for (int option; (option = getopt(argc, argv, "p:q:c:d:n:r:s:B:b:u:z:1t:")) != -1;)
         take_option(plan, option, optarg);
     if (plan->port <= 0 || !plan->file || plan->connections == 0 || optind != argc) {
         fputs(USAGE, stderr);

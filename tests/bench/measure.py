@@ -13,6 +13,7 @@ import callgrind
 import peers
 import scenarios
 from harness.ports import take_port
+from harness.tls import client_context
 
 COUNTERS = ("instructions:u", "instructions:k", "cycles:u", "cycles:k")
 LOG_DELAY_S = 0.1  # the longest that a proxy keeps lines to itself
@@ -76,7 +77,7 @@ class Place:
         scenario = peer.scenario
         return [self.build / "bench_load", "-p", peer.port, "-q", self.folder / "request", "-c", connections or scenario.connections,
                 "-s", scenario.status, "-B", scenario.answer_bytes, "-b", scenario.body_bytes, "-u", scenario.users, "-z", scenario.zipf,
-                *(["-1"] if scenario.is_churning else [])]
+                *(["-1"] if scenario.is_churning else []), *(["-t", scenario.tls] if scenario.tls else [])]
 
     def make_peer(self, name, scenario, program=None):
         peer = peers.KINDS[name](self.folder, scenario, self.peer_ports[name], self.port, self.redis_port,
@@ -88,7 +89,8 @@ class Place:
 def ask(peer):
     """One request by another client than the load generator: (status, body)."""
     scenario = peer.scenario
-    connection = http.client.HTTPConnection("127.0.0.1", peer.port, timeout=20)
+    connection = (http.client.HTTPSConnection("127.0.0.1", peer.port, timeout=20, context=client_context()) if scenario.tls
+                  else http.client.HTTPConnection("127.0.0.1", peer.port, timeout=20))
     headers = {name: scenario.unmarked(value) for name, value in (*scenarios.HEADERS.items(), *scenario.headers)}
     connection.request("POST" if scenario.body_bytes else "GET", scenario.unmarked(scenario.path), b"y" * scenario.body_bytes or None, headers)
     response = connection.getresponse()

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 
+from harness.tls import Authority
 from scenarios import PERIODS_S, SOURCES, HIGH
 
 NGINX, HAPROXY = "/usr/sbin/nginx", "/usr/sbin/haproxy"
@@ -35,6 +36,7 @@ class Peer:
         self.program = program
         self.process = None
         self.log_offset = 0
+        self.pair = Authority(self.folder).issue("bench", "127.0.0.1") if scenario.tls else None  # ECDSA, P-256
 
     def start(self, cpus, wrapper=()):
         pin = ["taskset", "-c", str(cpus)] if cpus is not None else []
@@ -85,7 +87,7 @@ class Sluice(Peer):
     def command(self):
         scenario, route = self.scenario, {"prefix": "/", "upstream": "app"}
         config = {
-            "listen": [{"address": f"127.0.0.1:{self.port}"}],
+            "listen": [{"address": f"127.0.0.1:{self.port}", **({"tls": self.pair.config} if self.pair else {})}],
             "workers": scenario.workers,
             "limits": {"keepalive": "600s", "connections": scenario.max_connections, "requests_per_connection": "unlimited"},
             "upstreams": {"app": {"servers": [f"127.0.0.1:{self.upstream_port}"]}},
@@ -170,6 +172,8 @@ class Nginx(Peer):
         # Bodies: passed on as they come, never by way of a file; larger buffers than the default, which suit it better.
         bodies = ("client_max_body_size 0; proxy_request_buffering off; proxy_max_temp_file_size 0; proxy_buffers 16 64k; "
                   "proxy_buffer_size 64k; proxy_busy_buffers_size 128k; client_body_buffer_size 64k;" if self.scenario.per_mib else "")
+        # Its other settings are those that the load leaves no choice of, or the same as the others' defaults: tickets, no cache.
+        secured = f"ssl_certificate {self.pair.certificate}; ssl_certificate_key {self.pair.key}; ssl_protocols TLSv1.2 TLSv1.3;" if self.pair else ""
         file = self.folder / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""  # so that its workers may write into our folder
         file.write_text(f"""
@@ -186,7 +190,8 @@ http {{
   uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
   upstream app {{ server 127.0.0.1:{self.upstream_port}; keepalive 512; keepalive_requests 100000000; }}
   server {{
-    listen 127.0.0.1:{self.port} reuseport;
+    listen 127.0.0.1:{self.port} reuseport{' ssl' if self.pair else ''};
+    {secured}
     {log}
     {bodies}
     location / {{
@@ -278,6 +283,11 @@ class Haproxy(Peer):
             log = """
   log global
   log-format '{"ts":%Ts,"id":"%ID","client_ip":"%ci","method":"%HM","path":"%HP","proto":"%HV","bytes_in":%U,"upstream":"%b","server":"%s","status":%ST,"bytes_out":%B,"end":"%ts","t_total":%Ta,"t_first":%Tr,"t_connect":%Tc}'"""
+        secured = ""
+        if self.pair:
+            both = self.folder / "both.pem"
+            both.write_bytes(pathlib.Path(self.pair.certificate).read_bytes() + pathlib.Path(self.pair.key).read_bytes())
+            secured = f" ssl crt {both}"
         file = self.folder / "haproxy.cfg"
         file.write_text(f"""
 global
@@ -296,7 +306,7 @@ defaults
   unique-id-format %{{+X}}o%ci%cp%Ts%rt%pid
   unique-id-header X-Request-Id
 frontend f
-  bind 127.0.0.1:{self.port}{log}
+  bind 127.0.0.1:{self.port}{secured}{log}
 {rules}
   default_backend app
 backend app

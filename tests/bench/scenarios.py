@@ -52,6 +52,7 @@ class Scenario:
     max_connections: int = 4096  # what a proxy reserves for more would be no fair price
     headers: tuple = ()
     path: str = PATH
+    tls: str = ""  # towards clients: "full" or "resumed" handshakes
 
     def request(self):
         """The bytes of its request, without the body."""
@@ -70,8 +71,11 @@ class Scenario:
             text = text.replace(mark, "0" * len(mark))
         return text
 
+    def is_handshakes(self):
+        return bool(self.tls) and self.is_churning
+
     def unit(self):
-        return "MiB" if self.per_mib else "req"
+        return "MiB" if self.per_mib else "handshake" if self.is_handshakes() else "req"
 
 
 LOCAL = {"quotas": (Quota(),), "has_log": True}
@@ -96,6 +100,11 @@ SCENARIOS = {scenario.name: scenario for scenario in (
              answer_bytes=MIB, per_mib=True),
     Scenario("upload", "forward requests with a body of 1 MiB; no limit, no log", connections=16, body_bytes=MIB, per_mib=True),
     Scenario("churn", "the same as plain, a client connection for each request", is_churning=True, share=0.4),
+    Scenario("secure", "the same as local over TLS 1.3, on connections that live", tls="full", **LOCAL),
+    Scenario("handshake", "the same as local with a whole handshake of TLS 1.3 for each request, and the connection closed behind it",
+             tls="full", is_churning=True, connections=8, **LOCAL),
+    Scenario("resume", "the same as handshake, each client resuming the session of its last connection by a ticket",
+             tls="resumed", is_churning=True, connections=8, **LOCAL),
     Scenario("two", "the same as local with two workers on both processors (which they share with load and backend)",
              peers=("sluice", "sluice1", "nginx", "haproxy"), workers=2, **LOCAL),
     Scenario("idle", "hold 8,000 keep-alive connections that have each had one answer; nothing else", max_connections=9000),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The load generator of scripts/bench and check.instructions: what it sends, and that no wrong answer gets past it."""
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import subprocess
 import threading
 
 import pytest
+from harness.tls import Authority, server_context
 
 LOAD = pathlib.Path(os.environ["SLUICE_BIN"]).parent / "bench_load"
 REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\nX-User: @@@@@@@@@@@@\r\n\r\n"
@@ -120,6 +122,63 @@ def test_bodies_are_sent_whole(load):
     run = load(server, "-n", 5, "-b", 300_000)
     assert run.returncode == 0, run.stderr
     assert [request[len(REQUEST):] == b"y" * 300_000 for request in server.requests] == [True] * 5
+
+
+class Secured:
+    """A server that speaks TLS 1.3; with several keys it takes another one for each connection, and opens no ticket of another."""
+
+    def __init__(self, folder, is_closing=False, keys=1):
+        self.handshakes, self.is_closing = collections.Counter(), is_closing
+        self.contexts = [server_context(Authority(folder / "tls").issue("bench")) for _ in range(keys)]
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, peer):
+        self.contexts.append(self.contexts.pop(0))
+        with contextlib.suppress(OSError), self.contexts[0].wrap_socket(peer, server_side=True) as secured:
+            self.handshakes[secured.session_reused, secured.version(), secured.cipher()[0]] += 1
+            data = b""
+            while part := secured.recv(65536):
+                data += part
+                while len(data) >= len(REQUEST):
+                    data = data[len(REQUEST):]
+                    secured.sendall(GOOD)
+                    if self.is_closing:
+                        secured.settimeout(0)  # the peer's end is not waited for
+                        secured.unwrap()
+
+
+ONE = ("TLSv1.3", "TLS_AES_128_GCM_SHA256")
+
+
+def test_requests_over_tls(load, tmp_path):
+    server = Secured(tmp_path)
+    run = load(server, "-n", 100, "-c", 4, "-t", "full")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(run.stdout)["connects"] == 4 and server.handshakes == {(False, *ONE): 4}
+
+
+@pytest.mark.parametrize("word, whole", [("full", 40), ("resumed", 4)])
+def test_a_handshake_per_request(load, tmp_path, word, whole):
+    """Whole each, or resumed but for the first one of each place."""
+    server = Secured(tmp_path, is_closing=True)
+    run = load(server, "-n", 40, "-c", 4, "-1", "-t", word)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert server.handshakes == collections.Counter({(False, *ONE): whole, (True, *ONE): 40 - whole}) - collections.Counter()
+
+
+def test_a_server_that_resumes_nothing_has_another_job(load, tmp_path):
+    run = load(Secured(tmp_path, is_closing=True, keys=2), "-n", 40, "-c", 1, "-1", "-t", "resumed")
+    assert run.returncode == 1 and "Protocol error" in run.stderr
 
 
 def test_at_a_fixed_rate_no_more_are_sent(load):

@@ -129,6 +129,20 @@ def test_rows_of_several_scenarios():
     assert text.index("| local |") < text.index("| token |") < text.index("| two |") < text.index("| idle |")
 
 
+@pytest.mark.parametrize("name, what", [("secure", "TLS requests"), ("handshake", "TLS handshakes"), ("resume", "TLS handshakes")])
+@pytest.mark.parametrize("sluice, verdict", [(9, "yes"), (9.1, "**no**")])
+def test_what_a_processor_does_over_tls_is_no_less_than_either_of_the_others(name, what, sluice, verdict):
+    results = {name: result(name, {"sluice": sluice, "nginx": 9, "haproxy": 12})}
+    assert met(results, f"{what} a second of CPU time against nginx") == verdict
+    assert met(results, f"{what} a second of CPU time against haproxy") == "yes"
+    assert met(results, "instructions against nginx") == verdict
+    rows = report.rows(results, None, 75.9)
+    assert not any(row.what.startswith("allocations") for row in rows), "OpenSSL's are not ours"
+    assert any(row.what.startswith("throughput") for row in rows) == (name == "secure"), "of handshakes it would be the load's"
+    (row,) = [row for row in rows if row.what.startswith(what) and "nginx" in row.what]
+    assert row.must == "≥ 1 ×" and f"({1e6 / sluice:,.0f} beside 111,111)" in row.measured
+
+
 def test_tables_and_picture():
     results = {"plain": result("plain", PLAIN), "large": result("large", {"sluice": 1, "nginx": 9, "haproxy": 2, "splice": 3})}
     table = report.table(results["plain"])

@@ -294,11 +294,11 @@ enum upstream_outcome upstream_vital_answered(struct upstream_vital *vital,
 }
 
 bool upstream_vital_may_retry(struct upstream_vital *vital, const struct upstream_retry_conf *conf,
-                              uint64_t requests, uint64_t now_us)
+                              uint64_t requests, uint64_t since_us, uint64_t now_us)
 {
     struct upstream_health_group *group = vital->group;
     pthread_mutex_lock(&group->health->lock);
-    upstream_budget_fill(&group->budget, conf, requests, now_us);
+    upstream_budget_fill(&group->budget, conf, requests, since_us, now_us);
     bool may = upstream_budget_take(&group->budget);
     pthread_mutex_unlock(&group->health->lock);
     return may;

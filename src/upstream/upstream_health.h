@@ -64,9 +64,9 @@ enum upstream_outcome upstream_vital_answered(struct upstream_vital *vital,
                                               const struct upstream_health_conf *conf,
                                               unsigned status, uint64_t now_us);
 
-/* May a request be tried once more?  `requests`: those that this worker began since it asked last. */
+/* May a request be tried once more?  `requests`: those that this worker began since it asked last, at since_us. */
 bool upstream_vital_may_retry(struct upstream_vital *vital, const struct upstream_retry_conf *conf,
-                              uint64_t requests, uint64_t now_us);
+                              uint64_t requests, uint64_t since_us, uint64_t now_us);
 /* Such a try is over. */
 void upstream_vital_retried(struct upstream_vital *vital, bool is_answered);
 

@@ -58,8 +58,21 @@ uint64_t upstream_budget_recent(uint64_t requests, uint64_t elapsed_us)
     return (uint64_t)((double)requests * UPSTREAM_BUDGET_US / (double)elapsed_us);
 }
 
+/* Of requests that one worker counted since since_us, those after full_us, as if they had come evenly: the earlier ones went
+ * well, and another worker has said that such are not saved up for. */
+static uint64_t budget_unsaved(const struct upstream_budget *budget, uint64_t requests,
+                               uint64_t since_us, uint64_t now_us)
+{
+    if (since_us >= budget->full_us)
+        return requests;
+    if (now_us <= budget->full_us)
+        return 0;
+    return (uint64_t)((double)requests * (double)(now_us - budget->full_us) /
+                      (double)(now_us - since_us));
+}
+
 void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_retry_conf *conf,
-                          uint64_t requests, uint64_t now_us)
+                          uint64_t requests, uint64_t since_us, uint64_t now_us)
 {
     const uint64_t least = (uint64_t)conf->minimum * BUDGET_ONE;
     const bool is_first = budget->at_us == 0;
@@ -67,6 +80,8 @@ void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_
     if (is_first || elapsed_us > UPSTREAM_BUDGET_US)
         elapsed_us = UPSTREAM_BUDGET_US;
     const uint64_t share = requests * conf->percent * BUDGET_ONE / 100;
+    const uint64_t unsaved =
+        budget_unsaved(budget, requests, since_us, now_us) * conf->percent * BUDGET_ONE / 100;
     const uint64_t allowed = least * elapsed_us / UPSTREAM_BUDGET_US;
     const uint64_t earned = share > allowed ? share : allowed;
     if (earned == 0 && !is_first)
@@ -76,9 +91,11 @@ void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_
     budget->room_milli = (uint64_t)((double)budget->room_milli * kept) + earned;
     if (is_first && share > allowed)
         budget->room_milli += least;
-    budget->left_milli += (int64_t)earned;
-    if (budget->left_milli > most)
+    budget->left_milli += (int64_t)(unsaved > allowed ? unsaved : allowed);
+    if (budget->left_milli >= most) {
         budget->left_milli = most;
+        budget->full_us = now_us;
+    }
     budget->at_us = now_us;
 }
 

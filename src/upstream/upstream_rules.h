@@ -65,14 +65,17 @@ struct upstream_budget {
     int64_t left_milli;  /* failures; those in progress count as failed until they are not */
     uint32_t open;       /* in progress */
     uint64_t at_us;      /* when it was filled last; 0: never */
+    uint64_t
+        full_us; /* when failures were left to the full last: requests before that bring none */
 };
 
 /* Of requests that were counted over a time, those of UPSTREAM_BUDGET_US. */
 uint64_t upstream_budget_recent(uint64_t requests, uint64_t elapsed_us);
-/* That many requests have begun since it was filled last: they bring their share, or as much as the minimum allows for
- * the time, whichever is more; what is older than UPSTREAM_BUDGET_US is forgotten. */
+/* That many requests have begun since since_us, which is when the worker that has counted them filled it last: they bring
+ * their share, or as much as the minimum allows for the time since anybody did, whichever is more; what is older than
+ * UPSTREAM_BUDGET_US is forgotten. */
 void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_retry_conf *conf,
-                          uint64_t requests, uint64_t now_us);
+                          uint64_t requests, uint64_t since_us, uint64_t now_us);
 /* One extra try begins; false: it may not. */
 bool upstream_budget_take(struct upstream_budget *budget);
 /* One is over. */

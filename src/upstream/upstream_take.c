@@ -51,11 +51,12 @@ static bool pool_may_retry(struct upstream_pool *pool)
 {
     const uint64_t now_us = pool->set->loop->mono_us;
     struct metrics_block *metrics = pool->set->loop->metrics;
-    const uint64_t requests = upstream_budget_recent(pool->requests, now_us - pool->asked_at_us);
+    const uint64_t since_us = pool->asked_at_us;
+    const uint64_t requests = upstream_budget_recent(pool->requests, now_us - since_us);
     pool->requests = 0;
     pool->asked_at_us = now_us;
-    const bool may =
-        upstream_vital_may_retry(pool->servers[0]->vital, &pool->conf->retries, requests, now_us);
+    const bool may = upstream_vital_may_retry(pool->servers[0]->vital, &pool->conf->retries,
+                                              requests, since_us, now_us);
     metrics_add(metrics, may ? METRICS_UPSTREAM_EXTRA_TRIES : METRICS_UPSTREAM_EXTRA_REFUSED, 1);
     return may;
 }

@@ -253,7 +253,7 @@ static void *hammer(void *arg)
             upstream_vital_ref(w->health, &w->conf, &w->servers[i % SERVERS]);
         upstream_vital_failed(vital, &w->conf.health, UPSTREAM_FAILURE_CONNECT, i);
         upstream_vital_answered(vital, &w->conf.health, i % 7 == 0 ? 503 : 200, i);
-        if (upstream_vital_may_retry(vital, &retries, 5, i))
+        if (upstream_vital_may_retry(vital, &retries, 5, i, i))
             upstream_vital_retried(vital, i % 2 == 0);
         upstream_vital_unref(vital);
     }

@@ -121,7 +121,31 @@ static void test_failures_are_not_saved_up_for(void **state)
     assert_false(upstream_budget_take(&budget));
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         now_us += rows[i].after_s * S;
-        upstream_budget_fill(&budget, &USUAL, rows[i].requests, now_us);
+        upstream_budget_fill(&budget, &USUAL, rows[i].requests, now_us - rows[i].after_s * S,
+                             now_us);
+        assert_int_equal(fail_all(&budget), rows[i].extra);
+    }
+}
+
+/* What several workers counted while all went well is not saved up for by each of them. */
+static void test_workers_do_not_save_up_either(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t since_ms, at_ms, requests;
+        unsigned extra;
+    } rows[] = {
+        {0, 20000, 60000, 3},  /* the first one asks */
+        {0, 20000, 60000, 0},  /* the second one, who has counted just as many */
+        {0, 20010, 20010, 2},  /* and the third: those of the last 10 ms */
+        {20000, 20010, 30, 3}, /* the first one again: at most the minimum at once */
+        {20000, 20020, 10, 1}, /* of the second one half are behind that */
+        {20020, 20030, 10, 2},
+    };
+    struct upstream_budget budget = {0};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        upstream_budget_fill(&budget, &USUAL, rows[i].requests, 100 * S + rows[i].since_ms * 1000,
+                             100 * S + rows[i].at_ms * 1000);
         assert_int_equal(fail_all(&budget), rows[i].extra);
     }
 }
@@ -132,10 +156,10 @@ static void test_failures_are_never_above_share_and_minimum(void **state)
     (void)state;
     struct upstream_budget budget = {0};
     uint64_t requests = 0, extra = 0, now_us = S;
-    upstream_budget_fill(&budget, &USUAL, 30000, now_us);
+    upstream_budget_fill(&budget, &USUAL, 30000, 0, now_us);
     for (unsigned i = 0; i < 60000; i++, now_us += 1000) {
         requests += 3;
-        upstream_budget_fill(&budget, &USUAL, 3, now_us);
+        upstream_budget_fill(&budget, &USUAL, 3, now_us - 1000, now_us);
         extra += fail_all(&budget);
         assert_true(extra * 100 <= requests * 20 + 300);
     }
@@ -147,12 +171,12 @@ static void test_answers_cost_nothing(void **state)
     (void)state;
     struct upstream_budget budget = {0};
     unsigned open = 0;
-    upstream_budget_fill(&budget, &USUAL, 0, S);
+    upstream_budget_fill(&budget, &USUAL, 0, 0, S);
     for (unsigned i = 0; i < 100; i++) { /* one after the other */
         assert_true(upstream_budget_take(&budget));
         upstream_budget_end(&budget, true);
     }
-    upstream_budget_fill(&budget, &USUAL, 1000, 2 * S);
+    upstream_budget_fill(&budget, &USUAL, 1000, S, 2 * S);
     while (upstream_budget_take(&budget)) /* at once: a fifth, and what is left of the minimum */
         open++;
     assert_int_equal(open, 202);
@@ -163,7 +187,7 @@ static void test_answers_cost_nothing(void **state)
     for (; open > 100; open--)
         upstream_budget_end(&budget, true);
     assert_false(upstream_budget_take(&budget));
-    upstream_budget_fill(&budget, &USUAL, 500, 2 * S);
+    upstream_budget_fill(&budget, &USUAL, 500, 2 * S, 2 * S);
     assert_int_equal(fail_all(&budget), 3);
 }
 
@@ -172,7 +196,7 @@ static void test_no_budget(void **state)
     (void)state;
     static const struct upstream_retry_conf none = {0, 0};
     struct upstream_budget budget = {0};
-    upstream_budget_fill(&budget, &none, 1000000, S);
+    upstream_budget_fill(&budget, &none, 1000000, 0, S);
     assert_int_equal(fail_all(&budget), 0);
     assert_int_equal(upstream_budget_recent(500, 10 * S), 500);
     assert_int_equal(upstream_budget_recent(500, 100 * S), 50);
@@ -186,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_ejections_grow_and_are_forgiven),
         cmocka_unit_test(test_panic),
         cmocka_unit_test(test_failures_are_not_saved_up_for),
+        cmocka_unit_test(test_workers_do_not_save_up_either),
         cmocka_unit_test(test_failures_are_never_above_share_and_minimum),
         cmocka_unit_test(test_answers_cost_nothing),
         cmocka_unit_test(test_no_budget),

@@ -312,6 +312,9 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
         }
     }
     conn->request_done = true;
+    if (conn->stream
+            .saw_end) /* told while the body waited here, so that nobody took it for leaving */
+        loop_task_schedule(client_loop(conn), &work->task);
     *data = (struct span){work->body.trailers, work->body.trailers_len};
     if (!client_keep_next(
             conn)) { /* the client may send it again elsewhere (RFC 9112 section 9.3.2) */

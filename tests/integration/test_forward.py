@@ -478,6 +478,30 @@ def test_client_that_leaves_in_the_middle_of_its_body(start, upstream, connect):
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("is_kept", [False, True], ids=["first", "kept"])
+def test_a_client_that_leaves_right_behind_its_body_is_given_up(start, upstream, connect, framing, is_kept):
+    """Its end is there before the server is connected, so no event tells of it once the body has gone."""
+
+    def serve(link):
+        message = link.read_request()
+        if message.target == "/warm":
+            link.send(http.response(fields=[("Connection", "close")]))
+        else:
+            link.wait_for_end()
+
+    server = upstream(serve)
+    proxy = start({**forward(server), "workers": 1})
+    fields, body = ([("Content-Length", "10")], b"0123456789") if framing == "length" else ([("Transfer-Encoding", "chunked")], b"3\r\nabc\r\n0\r\n\r\n")
+    client = connect(proxy)
+    if is_kept:
+        assert client.ask("GET", "/warm").status == 200
+    with proxy.frozen():
+        client.send(http.request("POST", "/", fields) + body)
+        client.close()
+    assert proxy.requests(1 + is_kept)[-1]["end"] == "client_abort", "a server must not work for nobody"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("way", ["end_output", "reset"])
 def test_server_that_breaks_off_is_seen_by_the_client(start, upstream, connect, framing, way):
     def serve(link):

@@ -244,7 +244,10 @@ enum err net_tls_shake(struct net_stream *stream)
         return session_shaken(stream);
     int kind = session_say(stream, result, errno);
     session_go_on_later(stream);
-    if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE)
+    /* A reset that comes together with bytes is reported once, with them. */
+    const bool was_reset =
+        kind == SSL_ERROR_WANT_READ && session->reads > 0 && net_stream_has_failed(stream);
+    if ((kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE) && !was_reset)
         return ERR_AGAIN;
     if (session->why == NULL)
         net_tls_say(session, "closed", "the peer closed the connection during the handshake");

@@ -745,6 +745,20 @@ def test_silent_clients_do_not_delay_the_end(start, connect, authority):
     assert proxy.wait_exit() == 0
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_reset_behind_half_a_hello_is_noticed(start, connect, authority, share):
+    """It is reported once, together with the bytes before it."""
+    proxy = start({**secured(respond(), authority.issue("a.example").config), "workers": 1, "limits": {"tls_handshake_timeout": "1h"}})
+    _, _, outgoing = hello()
+    said = outgoing.read()
+    with proxy.frozen():
+        client = connect(proxy)
+        client.send(said[:max(1, int(len(said) * share))])
+        client.reset()
+    wait_for(lambda: handshakes(proxy) == {"failed": 1}, "the handshake has failed")
+    assert metrics_of(proxy)["sluice_tls_handshakes_open"] == 0
+
+
 def test_unix_socket(start, connect, authority, tmp_path):
     path = str(tmp_path / "s.sock")
     config = secured(respond(), authority.issue("a.example").config)

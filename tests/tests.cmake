@@ -64,11 +64,13 @@ foreach(row "http_head http" "route route" "quota store" "lines record reply" "s
   link_modules(bench_${name} ${words})
 endforeach()
 
-# Load and backend of scripts/chaos and scripts/soak; built on demand.
+# Load and servers of scripts/chaos and scripts/soak; built on demand.
 add_executable(chaos_load EXCLUDE_FROM_ALL tests/chaos/load.c tests/chaos/load_request.c tests/chaos/message.c)
 target_link_libraries(chaos_load PRIVATE sluice_flags m)
 add_executable(chaos_backend EXCLUDE_FROM_ALL tests/chaos/backend.c tests/chaos/message.c)
 target_link_libraries(chaos_backend PRIVATE sluice_flags)
+add_executable(chaos_streams EXCLUDE_FROM_ALL tests/chaos/streams.c tests/chaos/streams_read.c)
+target_link_libraries(chaos_streams PRIVATE sluice_flags)
 
 # Lets calls of allocators and of the kernel fail, for scripts/faults and integration.faults.  Never sanitized itself: it stands
 # before the sanitizer's runtime.  Built as written: the compiler must not take a wrapper for the function it wraps.

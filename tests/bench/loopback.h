@@ -24,10 +24,9 @@ static inline void loopback_no_delay(int fd)
 }
 
 /* A listening socket in an epoll of its own; flags: of socket().  -1 with errno; they end with the process. */
-static inline int loopback_listen(int port, int flags, int *epoll)
+static inline int loopback_listen_at(struct sockaddr_in address, int flags, int *epoll)
 {
     const int one = 1;
-    const struct sockaddr_in address = loopback_address(port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     *epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -37,6 +36,11 @@ static inline int loopback_listen(int port, int flags, int *epoll)
     bool is_good = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
                    listen(fd, 4096) == 0 && epoll_ctl(*epoll, EPOLL_CTL_ADD, fd, &event) == 0;
     return is_good ? fd : -1;
+}
+
+static inline int loopback_listen(int port, int flags, int *epoll)
+{
+    return loopback_listen_at(loopback_address(port), flags, epoll);
 }
 
 #endif

@@ -18,26 +18,40 @@
   failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (9 min)
   slow     3,000 clients that hold their connections beside good ones (2 min)
   crowd    more connections, slower readers and more load than a proxy can serve (2 min)
+  backends in front of real servers, which are (7 min):
+    servers       one of three servers is killed at 3,000 requests a second; all three fail (1 min)
+    idle-close    servers close idle connections after random 0 to 50 ms (40 s)
+    names         a name moves; its resolver is dead for a minute, then answers in 5 s (2 min)
+    streams       500 event streams, each event on time (1 min)
+    slow-readers  200 clients that read 1 KiB/s of large bodies, plain and over TLS (1 min)
+    aborts        10,000 aborted transfers of every kind (1 min)
+    certificates  certificates are replaced a hundred times under load (30 s)
+    websocket     10,000 messages of a real client and server, close codes, drain (20 s)
 
 Prints a table each; the exit code is 1 when a bound was broken.  Everything stays on loopback, and only own processes
-are killed.  --write puts the tables into docs/chaos.md, those of a fleet into docs/fleet.md.
+are killed.  --write puts the tables into docs/chaos.md, those of a fleet into docs/fleet.md, those of backends into
+docs/backends.md.
 """
 import argparse
 
 import entry
 
+BACKENDS = ("servers", "idle-close", "names", "streams", "slow-readers", "aborts", "certificates", "websocket")
 SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "costs", "big",
-             "stop", "kill9", "reloads", "store", "failover", "slow", "crowd")
+             "stop", "kill9", "reloads", "store", "failover", "slow", "crowd", *BACKENDS)
+GROUPS = {"backends": BACKENDS}
 
 
 def scenario(name):
-    if name not in SCENARIOS:
-        raise argparse.ArgumentTypeError(f"no scenario {name!r}: there are {', '.join(SCENARIOS)}")
-    return name
+    """The scenarios of a name, which may be that of a group."""
+    if name not in SCENARIOS and name not in GROUPS:
+        raise argparse.ArgumentTypeError(f"no scenario {name!r}: there are {', '.join((*SCENARIOS, *GROUPS))}")
+    return GROUPS.get(name, (name,))
 
 
 def parser():
     made = argparse.ArgumentParser(prog="chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("names", nargs="*", metavar="NAME", type=scenario, help="a scenario")
+    made.add_argument("names", nargs="*", metavar="NAME", type=scenario, help="a scenario, or a group of them")
+    made.add_argument("--short", action="store_true", help="a tenth of the time and of the numbers, where a scenario of backends can")
     entry.add_options(made)
     return made

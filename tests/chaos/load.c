@@ -195,12 +195,17 @@ static void send_request(struct load *load, struct conn *conn)
         give_up(load, conn);
 }
 
+static bool is_enough(const struct load *load)
+{
+    return load->plan.requests_max > 0 && load->sent >= load->plan.requests_max;
+}
+
 static bool start_request(struct load *load)
 {
-    struct conn *conn = take_idle(load);
+    struct conn *conn = is_enough(load) ? NULL : take_idle(load);
     if (!conn)
         return false;
-    if (!load_request_make(&conn->request, &load->plan, &load->rng)) {
+    if (!load_request_make(&conn->request, &load->plan, &load->rng, load->sent)) {
         perror("load: memory");
         exit(1);
     }
@@ -345,7 +350,7 @@ static void run(struct load *load)
     uint64_t end_us = begin_us + (uint64_t)(load->plan.seconds * 1e6);
     for (;;) {
         uint64_t now_us = clock_us(CLOCK_MONOTONIC);
-        if (is_told_to_stop && now_us < end_us)
+        if ((is_told_to_stop || is_enough(load)) && now_us < end_us)
             end_us = now_us;
         bool is_over = now_us >= end_us;
         if (is_over && (count_busy(load) == 0 || now_us > end_us + LAST_WAIT_US))

@@ -29,6 +29,8 @@ struct load_plan {
     unsigned burst_period_s; /* around each multiple of it: as fast as the connections go */
     unsigned burst_before_ms, burst_after_ms;
     unsigned timeout_ms;
+    uint64_t requests_max; /* ends after so many; 0: when its time is over */
+    bool has_ids;          /* the how manieth request it is stands in X-Id */
 };
 
 /* Fills the plan from the command line; false after telling what is wrong. */
@@ -52,8 +54,9 @@ struct load_request {
     enum load_abort abort;
 };
 
-/* The next request; the state of the generator of random numbers is *rng.  False without memory. */
-bool load_request_make(struct load_request *request, const struct load_plan *plan, uint64_t *rng);
+/* The next request, the id-th; the state of the generator of random numbers is *rng.  False without memory. */
+bool load_request_make(struct load_request *request, const struct load_plan *plan, uint64_t *rng,
+                       uint64_t id);
 void load_request_free(struct load_request *request);
 
 #endif

@@ -21,6 +21,8 @@ static const char usage[] =
     "none)\n"
     "  -w PERMILLE of requests with a body            -x PERMILLE of bodies in chunks\n"
     "  -a PERMILLE of requests given up half way      -t MS       patience with an answer (15000)\n"
+    "  -m N        requests at most (0: no end)       -i          X-Id says the how manieth one it "
+    "is\n"
     "  -n PERMILLE of connections that serve one request only, as asked for\n"
     "  -f PERIOD_S:BEFORE_MS:AFTER_MS   flat out around each multiple of the period\n";
 
@@ -38,7 +40,7 @@ static bool share_out(struct load_plan *plan, double exponent)
 
 static bool read_option(struct load_plan *plan, int option, const char *text)
 {
-    unsigned number = (unsigned)strtoul(text, NULL, 10);
+    unsigned number = text ? (unsigned)strtoul(text, NULL, 10) : 0;
     switch (option) {
     case 'o':
         plan->file = text;
@@ -82,6 +84,12 @@ static bool read_option(struct load_plan *plan, int option, const char *text)
     case 't':
         plan->timeout_ms = number;
         break;
+    case 'm':
+        plan->requests_max = number;
+        break;
+    case 'i':
+        plan->has_ids = true;
+        break;
     case 'f':
         return sscanf(text, "%u:%u:%u", &plan->burst_period_s, &plan->burst_before_ms,
                       &plan->burst_after_ms) == 3;
@@ -98,7 +106,7 @@ bool load_plan_read(struct load_plan *plan, int argc, char **argv)
     bool is_good = true;
     double exponent = 0;
     int option;
-    while ((option = getopt(argc, argv, "o:c:r:d:s:p:u:z:k:b:w:x:a:n:t:f:")) != -1) {
+    while ((option = getopt(argc, argv, "o:c:r:d:s:p:u:z:k:b:w:x:a:n:t:f:m:i")) != -1) {
         if (option == 'z')
             exponent = strtod(optarg, NULL);
         else
@@ -155,10 +163,11 @@ static size_t draw_size(uint64_t *rng, size_t max)
     return size < max ? size : max;
 }
 
-bool load_request_make(struct load_request *request, const struct load_plan *plan, uint64_t *rng)
+bool load_request_make(struct load_request *request, const struct load_plan *plan, uint64_t *rng,
+                       uint64_t id)
 {
     bool is_hot = is_drawn(rng, plan->hot_permille), has_body = is_drawn(rng, plan->post_permille);
-    char target[64], user[24] = "hot", framing[64] = "";
+    char target[64], user[24] = "hot", framing[64] = "", number[40] = "";
     bool is_chunked = is_drawn(rng, plan->chunked_permille);
     request->abort = LOAD_ABORT_NOT;
     if (is_drawn(rng, plan->abort_permille))
@@ -181,13 +190,17 @@ bool load_request_make(struct load_request *request, const struct load_plan *pla
     else if (has_body)
         snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", request->body_bytes);
 
+    if (plan->has_ids)
+        snprintf(number, sizeof(number), "X-Id: %llu\r\n", (unsigned long long)id);
+
     request->bytes = malloc(512 + message_body_room(request->body_bytes));
     if (!request->bytes)
         return false;
-    request->len = (size_t)snprintf(request->bytes, 512,
-                                    "%s %s HTTP/1.1\r\nHost: chaos.test\r\nUser-Agent: load\r\n"
-                                    "X-User: %s\r\n%s%s\r\n",
-                                    has_body ? "POST" : "GET", target, user, connection, framing);
+    request->len =
+        (size_t)snprintf(request->bytes, 512,
+                         "%s %s HTTP/1.1\r\nHost: chaos.test\r\nUser-Agent: load\r\n"
+                         "X-User: %s\r\n%s%s%s\r\n",
+                         has_body ? "POST" : "GET", target, user, number, connection, framing);
     if (has_body)
         request->len +=
             message_body_write(request->bytes + request->len, request->body_bytes, is_chunked);

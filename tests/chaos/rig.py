@@ -5,6 +5,7 @@ The servers and clients are those of the integration tests; here logs are too lo
 are read once, line by line.
 """
 import collections
+import datetime
 import json
 import os
 import pathlib
@@ -20,9 +21,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from harness import access_log  # noqa: E402
-from harness.client import Client  # noqa: E402
+from harness.client import Client, is_refused  # noqa: E402
 from harness.ports import take_port  # noqa: E402
-from harness.proxy import BINARY, Sluice, listening_ports  # noqa: E402
+from harness.metrics import scrape  # noqa: E402
+from harness.proxy import BINARY, Sluice, listening_ports  # noqa: E402,F401  pylint: disable=unused-import
 from harness.redis_server import RedisServer  # noqa: E402
 from harness.waiting import wait_for  # noqa: E402
 
@@ -68,20 +70,26 @@ class Load:
 
 
 class Backend:
-    """The server behind the proxies (backend.c); may be killed and started again on its port."""
+    """The server behind the proxies (backend.c, with its options); may be killed and started again on its port."""
 
-    def __init__(self):
-        self.port = take_port()
+    def __init__(self, *options, host="127.0.0.1", port=None):
+        self.host, self.port = host, port or take_port()
+        self.options = list(map(str, options))
         self.process = None
         self.start()
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def start(self):
-        self.process = subprocess.Popen([str(BUILD / "chaos_backend"), str(self.port)], stdin=subprocess.DEVNULL)
-        wait_for(lambda: self.port in listening_ports(), "the backend listens")
+        self.process = subprocess.Popen([str(BUILD / "chaos_backend"), "-l", self.host, *self.options, str(self.port)], stdin=subprocess.DEVNULL)
+        wait_for(lambda: not is_refused((self.host, self.port)), "the backend listens")
+
+    def stop(self):
+        """Its lists are whole then."""
+        self.process.terminate()
+        assert self.process.wait(20) == 0, "the backend could not write its list"
 
     def kill(self):
         if self.process.poll() is None:
@@ -132,6 +140,10 @@ class Proxy(Sluice):
         finally:
             client.close()
 
+    def metrics(self):
+        """With admin.metrics in its configuration."""
+        return scrape(int(self.config["admin"]["metrics"].rsplit(":", 1)[1]))
+
     def cpu_s(self):
         words = pathlib.Path(f"/proc/{self.child}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(words[11]) + int(words[12])) / TICKS_PER_S
@@ -140,22 +152,27 @@ class Proxy(Sluice):
 class World:
     """Everything a scenario made, put away at its end.  Owner: the scenario's runner."""
 
-    def __init__(self, name):
+    def __init__(self, name, is_short=False):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sluice-{name}-"))
+        self.is_short = is_short
         self._made = []
 
     def _keep(self, thing, end):
         self._made.append((thing, end))
         return thing
 
+    def scaled(self, number):
+        """Of a time or a count: a tenth of it in a short run."""
+        return max(1, number // 10) if self.is_short else number
+
     def redis(self, env=None):
         return self._keep(RedisServer(self.folder, env=env), RedisServer.stop)
 
-    def backend(self):
-        return self._keep(Backend(), Backend.kill)
+    def backend(self, *options, **kwargs):
+        return self._keep(Backend(*options, **kwargs), Backend.kill)
 
-    def proxy(self, config, name="sluice", env=None):
-        return self._keep(Proxy(self.folder, config, name, env={**SECRETS, **(env or {})}), Proxy.kill)
+    def proxy(self, config, name="sluice", env=None, **kwargs):
+        return self._keep(Proxy(self.folder, config, name, env={**SECRETS, **(env or {})}, **kwargs), Proxy.kill)
 
     def load(self, name, ports, *options):
         return self._keep(Load(self.folder, name, ports, *options), Load.kill)
@@ -314,6 +331,16 @@ def text_of(value):
     if isinstance(value, (list, tuple)):
         return ", ".join(text_of(v) for v in value) or "none"
     return str(value)
+
+
+def ended_s(row):
+    """When a row of the load was over, in wall time."""
+    return (int(row.sent_us) + int(row.latency_us)) / 1e6
+
+
+def time_of(line):
+    """Of a line of the log, in wall time."""
+    return datetime.datetime.fromisoformat(line["ts"].replace("Z", "+00:00")).timestamp()
 
 
 def percentile(values, share):

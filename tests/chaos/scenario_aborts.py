@@ -247,7 +247,7 @@ def run(world, judge):
     authority = Authority(world.folder / "tls")
     listen = [{"address": f"127.0.0.1:{take_port()}"}, {"address": f"127.0.0.1:{take_port()}", "tls": authority.issue(NAME).config}]
     config = {**forward(server), "listen": listen, "admin": {"metrics": f"127.0.0.1:{take_port()}"}}
-    config["upstreams"]["app"]["timeouts"] = {"pool_idle": f"{POOL_IDLE_S}s"}
+    config["upstreams"]["app"]["timeouts"] = {"pool_idle": f"{POOL_IDLE_S}s", "first_byte": "10s"}
     proxy = world.proxy(config)
     doors = [(("127.0.0.1", proxy.ports[0]), None), (("127.0.0.1", proxy.ports[1]), client_context(authority))]
     child, fresh = proxy.child, rest_of(proxy)
@@ -277,6 +277,7 @@ def run(world, judge):
     ends = collections.Counter(line["end"] for line in reader.read(proxy.access_log))
     judge.judge_log(reader)
     judge.tell("how exchanges ended", rig.text_of(dict(ends)))
+    judge.equal("of them ended by a timeout: the other side was gone, and nobody had noticed", ends["upstream_timeout"], 0)
     judge.note("Clients: " + ", ".join(CLIENT_GOES) + "; servers: " + ", ".join(name.split(", ", 1)[1] for name in list(SERVER_GOES)[:5])
                + f"; each by an end and by a reset.  Small bodies have {SMALL:,} bytes, large ones {LARGE:,}, which plain connections pass on by splice.  One in fifty more "
                "leaves in the middle of a TLS handshake.")

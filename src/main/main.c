@@ -87,6 +87,16 @@ static const struct main_verb VERBS[] = {
      SUBJECT_USAGE("grant SUBJECT +N --for TIME [--quota NAME]") "Every limit is N higher until "
                                                                  "then; a second grant replaces "
                                                                  "the first, and +0 ends it.\n"},
+    {"verify", main_verb_verify, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_FILES,
+     "prove from access logs that no quota was over-admitted",
+     "usage: sluice verify [-c FILE] LOG...\n\n"
+     "LOG is an access log of any proxy of the fleet, rotated or not, in any order; \"-\" is the "
+     "standard\n"
+     "input.  Give all of them.  With -c the configuration tells which identities a quota counts "
+     "by.\n"
+     "Exit code 0: no window admitted more than its limit and no line is missing; 1: one did, or "
+     "lines\n"
+     "are missing.\n"},
     {"seal", main_verb_seal, MAIN_OPTION_NEW_KEY,
      "make a secret that may stand in the configuration",
      "Reads the secret from the standard input (a newline at its end does not count), encrypts it "

@@ -109,6 +109,11 @@ static const struct main_option_row *options_row(unsigned allowed, const char *a
 static bool options_word(struct main_options *options, unsigned allowed, const char *argument,
                          char *fault)
 {
+    if ((allowed & MAIN_OPTION_FILES) != 0 && options->file_count < MAIN_FILES_MAX) {
+        options->given |= MAIN_OPTION_FILES;
+        options->files[options->file_count++] = argument;
+        return true;
+    }
     unsigned most = (allowed & MAIN_OPTION_WORDS) != 0  ? MAIN_WORDS_MAX
                     : (allowed & MAIN_OPTION_WORD) != 0 ? 1
                                                         : 0;

@@ -25,9 +25,11 @@ enum main_option {
     MAIN_OPTION_ACL = 8192,      /* --acl */
     MAIN_OPTION_LIVE = 16384,    /* --live */
     MAIN_OPTION_WORDS = 64,      /* up to MAIN_WORDS_MAX of them */
+    MAIN_OPTION_FILES = 32768,   /* up to MAIN_FILES_MAX of them; "-" is one */
 };
 
 #define MAIN_WORDS_MAX   2
+#define MAIN_FILES_MAX   1000
 #define MAIN_HEADERS_MAX 100
 
 struct main_options {
@@ -43,6 +45,8 @@ struct main_options {
     const char *word; /* the first */
     const char *words[MAIN_WORDS_MAX];
     unsigned word_count;
+    const char *files[MAIN_FILES_MAX]; /* words where they are many */
+    unsigned file_count;
 };
 
 #define MAIN_FAULT_MAX 256

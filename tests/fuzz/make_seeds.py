@@ -177,6 +177,21 @@ def proxies():
     return [b"PROXY " + line + b"\r\nGET /" for line in lines] + [signature + part + b"GET /" for part in parts] + [b"GET / HTTP/1.1\r\n"]
 
 
+def log_lines():
+    """Lines of access logs, whole and torn."""
+    head = b'{"v":1,"boot":"0a1b2c3d","seq":17,"ts":"2026-11-29T01:00:00.250Z"'
+    window = b'{"q":"user","w":"5 minute","start":1795914000,"charged":1,"used":3,"limit":5,"reset_s":20,"source":"lease","refunded":1,"added":2}'
+    slot = b'{"q":"slots","w":"in_flight","charged":1,"used":2,"limit":3,"source":"local","refused":true,"mode":"shadow"}'
+    request = head + (b',"gen":2,"id":"00","client_ip":"203.0.113.7","method":"GET","host":"a","path":"/\\u00e9\\"","listener":"l","route":"r",'
+                      b'"upstream":"u","server":"s","tries":1,"reused":false,"decision":"refuse","refused_by":["user/5 minute"],"tier":"free","near":true,'
+                      b'"cost":2,"subjects":{"user":"alice","ip":"2001:db8::/64"},"quotas":[' + window + b"," + slot + b'],"retry_after":20,"status":429,'
+                      b'"bytes_out":12,"end":"refused","t_header":1,"t_store":2,"t_total":3')
+    events = [b',"event":"start","version":"0.1.0","gen":1,"previous_boot":"99","previous_seq":4}', b',"event":"dropped","n":3,"from_seq":14}',
+              b',"event":"reset","subject":"alice","identity":"user","quota":"user","generation":1,"was":[{"w":"minute","used":5}],"by":0}']
+    values = [b'{"a":[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}', b'{"a":-1.5e+3,"b":[true,false,null],"c":"\\ud83d\\ude00\\ud83d","d":9007199254740993}', b"{}", b"[]", b'{"a":1}x']
+    return [request + end for end in (b"}", b',"cut":true}', b',"cut":true,"bytes":true}', b"")] + [head + event for event in events] + values
+
+
 def main():
     write("http_request", [bytes([37 * i & 255]) + data for i, data in enumerate(REQUESTS)])
     write("http_response", [bytes([37 * i & 255]) + data for i, data in enumerate(RESPONSES)])
@@ -196,6 +211,7 @@ def main():
     write("base_fmt", FORMATS)
     write("config", CONFIGS + configurations())
     write("net_proxy", proxies())
+    write("logtool_line", log_lines())
     write("plan", CONFIGS[-3:] + configurations())
 
 

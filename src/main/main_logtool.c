@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_logtool.c - the verbs that read access logs.  Never: asks a running instance, or a store. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "logtool/logtool_verify.h"
+#include "main/main_exit.h"
+#include "main/main_verbs.h"
+
+static int no_files(const char *verb)
+{
+    fprintf(stderr,
+            "sluice: name the access logs, or \"-\" for the standard input; `sluice %s --help` "
+            "tells more\n",
+            verb);
+    return MAIN_EXIT_USAGE;
+}
+
+/* A configuration, when one is named. */
+static int open_plan(struct main_verb_plan *file, const struct main_options *options)
+{
+    if (options->file == NULL) {
+        *file = (struct main_verb_plan){0};
+        return MAIN_EXIT_OK;
+    }
+    int exit_code = main_verb_plan_open(file, options);
+    if (file->plan == NULL && file->report.text != NULL)
+        fputs(file->report.text, stderr);
+    return exit_code;
+}
+
+/* ERR_LIMIT: `limit` says more than `why`. */
+static int read_failed(enum err err, const char *why, const char *limit)
+{
+    fprintf(stderr, "sluice: %s\n", err == ERR_LIMIT && limit != NULL ? limit : why);
+    return err == ERR_SYSTEM || err == ERR_INVALID ? MAIN_EXIT_UNAVAILABLE : MAIN_EXIT_INTERNAL;
+}
+
+int main_verb_verify(const struct main_options *options)
+{
+    static const int exits[] = {
+        [LOGTOOL_CLEAN] = MAIN_EXIT_OK,
+        [LOGTOOL_INCOMPLETE] = MAIN_EXIT_NO,
+        [LOGTOOL_EXCESS] = MAIN_EXIT_NO,
+    };
+    const bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
+    struct main_verb_plan file;
+    struct logtool_verify verify;
+    struct logtool_reading reading;
+    enum logtool_verdict verdict;
+    char why[512] = "out of memory";
+    if (options->file_count == 0)
+        return no_files("verify");
+    int exit_code = open_plan(&file, options);
+    enum err err = ERR_OK;
+    if (exit_code != MAIN_EXIT_OK)
+        goto out_plan;
+    err = logtool_verify_init(&verify, file.plan);
+    if (err == ERR_OK)
+        err = logtool_read(&reading, options->files, options->file_count, logtool_verify_take,
+                           &verify, why);
+    if (err == ERR_OK)
+        err = logtool_verify_judge(&verify, &reading, &verdict);
+    if (err != ERR_OK) {
+        exit_code = read_failed(err, why, verify.limit);
+    } else {
+        char *text = is_json ? logtool_verify_json(&verify, &reading, verdict)
+                             : logtool_verify_text(&verify, &reading, verdict);
+        exit_code = main_verb_print(text, exits[verdict]);
+        free(text);
+    }
+    logtool_verify_fini(&verify);
+out_plan:
+    main_verb_plan_close(&file);
+    return exit_code;
+}

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sluice verify` on the access logs of real proxies: clean ones are proved, and what is wrong is found and named."""
+import base64
+import json
+import random
+import threading
+
+import pytest
+from harness.configs import forward
+from harness.waiting import wait_for, wait_for_room
+
+USERS = ["alice", "bob", "carol"]
+LIMIT = 40
+
+
+def config_of(server, redis, accuracy="leased"):
+    store = {"type": "memory"} if redis is None else {"type": "redis", "servers": [redis.address], "decision_timeout": "200ms", "fleet_size": 2}
+    quotas = {"user": {"key": ["user"], "limits": {"minute": LIMIT, "day": 100000}, "accuracy": accuracy},
+              "all": {"key": ["route"], "limits": {"hour": 1000000}, "charge": {"on": ["2xx"]}},
+              "next": {"key": ["user"], "limits": {"hour": 30}, "mode": "shadow"}}
+    return forward(server, quotas=quotas, store=store, subject_secret="of the fleet",
+                   identities={"user": {"from": ["basic_user"]}})
+
+
+def ask(client, user):
+    return client.ask("GET", "/", [("Authorization", "Basic " + base64.b64encode(f"{user}:x".encode()).decode())])
+
+
+def load(connect, proxies, each=70):
+    def run(proxy, seed):
+        rng, client = random.Random(seed), connect(proxy)
+        for _ in range(each):
+            ask(client, rng.choice(USERS))
+
+    threads = [threading.Thread(target=run, args=(proxy, f"{n} {proxy.name}")) for proxy in proxies for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def wait_until_in_store(connect, proxies):
+    def counts(proxy):
+        line = proxy.line_of(ask(connect(proxy), "probe"))
+        return all(entry.get("source") in ("store", "lease") for entry in line["quotas"] if entry.get("mode") != "shadow")
+
+    for proxy in proxies:
+        for _ in range(4):  # whichever worker is asked
+            wait_for(lambda: counts(proxy), "the proxy counts in its store")
+
+
+@pytest.fixture(name="fleet", params=["exact", "leased"])
+def fleet_of(request, start, upstream, connect, redis):
+    server = upstream()
+    proxies = [start(config_of(server, redis, request.param), name=name) for name in ("a", "b")]
+    wait_until_in_store(connect, proxies)
+    wait_for_room(60, 15)
+    load(connect, proxies)
+    for proxy in proxies:
+        proxy.stop()
+    return proxies
+
+
+def lines_of(proxy):
+    return proxy.access_log.read_text().splitlines(keepends=True)
+
+
+def judged(verb, *words, exit_code=0):
+    done = verb("verify", "--json", *words)
+    assert done.returncode == exit_code, done
+    return json.loads(done.stdout)
+
+
+def quota_of(told, quota, window):
+    return next(row for row in told["quotas"] if (row["quota"], row["window"]) == (quota, window))
+
+
+def admitted_by(proxies, quota, window):
+    """By subject and start, what the lines say: an independent sum."""
+    sums = {}
+    for line in (json.loads(text) for proxy in proxies for text in lines_of(proxy)):
+        for entry in line.get("quotas", []):
+            if (entry["q"], entry["w"]) == (quota, window) and entry["charged"]:
+                key = (line["subjects"]["user" if quota == "user" else "route"], entry["start"])
+                sums[key] = sums.get(key, 0) + entry["charged"] - entry.get("refunded", 0)
+    return sums
+
+
+def test_a_fleet_is_proved(fleet, verb, tmp_path):
+    logs = [proxy.access_log for proxy in fleet]
+    told = judged(verb, "-c", fleet[0].file, *logs)
+    assert told["verdict"] == "clean" and told["excess"] == [] and told["missing"]["lines"] == 0 and told["unreadable"]["lines"] == 0
+    assert told["lines"] == sum(len(lines_of(proxy)) for proxy in fleet) and told["files"] == 2
+    minute = quota_of(told, "user", "minute")
+    sums = admitted_by(fleet, "user", "minute")
+    assert minute["windows"] == len(sums) and minute["fullest"]["limit"] == LIMIT
+    assert minute["fullest"]["admitted"] == max(sums.values()) >= LIMIT - 5, "the load is above the limit"
+    assert quota_of(told, "all", "hour")["fullest"]["admitted"] == max(admitted_by(fleet, "all", "hour").values())
+    assert "shadow" in quota_of(told, "next", "hour")["not_judged"]
+
+    # Rotated, in any order, and once more: the same.
+    pieces = []
+    for proxy in fleet:
+        lines = lines_of(proxy)
+        cuts = [0, len(lines) // 3, len(lines) // 2, len(lines)]
+        for n, (begin, end) in enumerate(zip(cuts, cuts[1:])):
+            pieces.append(tmp_path / f"{proxy.name}.{n}")
+            pieces[-1].write_text("".join(lines[begin:end]))
+    random.Random(7).shuffle(pieces)
+    again = judged(verb, "-c", fleet[0].file, *pieces, pieces[0])
+    assert again["duplicates"] == len(pieces[0].read_text().splitlines()) and again["verdict"] == "clean"
+    assert again["quotas"] and sorted(again["quotas"], key=str) == sorted(told["quotas"], key=str)
+
+    # A line is lost in the middle.
+    lines = lines_of(fleet[0])
+    gone = json.loads(lines.pop(len(lines) // 2))
+    (tmp_path / "short").write_text("".join(lines))
+    told = judged(verb, "-c", fleet[0].file, tmp_path / "short", logs[1], exit_code=1)
+    assert told["verdict"] == "incomplete"
+    assert told["missing"] == {"lines": 1, "count": 1, "gaps": [{"boot": gone["boot"], "from_seq": gone["seq"], "to_seq": gone["seq"]}]}
+
+    # One request more than the limit.
+    (user, begin), most = max(sums.items(), key=lambda item: item[1])
+    lines = lines_of(fleet[1])
+    last = json.loads(lines[-1])["seq"]
+    planted = next(line for line in map(json.loads, lines)
+                   if line.get("subjects", {}).get("user") == user and line["decision"] == "allow" and line["quotas"][0]["start"] == begin)
+    for n in range(LIMIT - most + 1):
+        lines.append(json.dumps({**planted, "seq": last + 1 + n}) + "\n")
+    (tmp_path / "planted").write_text("".join(lines))
+    told = judged(verb, "-c", fleet[0].file, logs[0], tmp_path / "planted", exit_code=1)
+    assert told["verdict"] == "excess" and told["excess"] == [
+        {"quota": "user", "window": "minute", "start": begin, "subject": user, "admitted": LIMIT + 1, "limit": LIMIT, "over": 1}]
+    done = verb("verify", "-c", fleet[0].file, logs[0], tmp_path / "planted")
+    assert done.returncode == 1 and f": {user} was admitted {LIMIT + 1} of {LIMIT}: 1 too many\n" in done.stdout
+    assert done.stdout.endswith("excess: more was admitted than the limit\n")
+
+
+def test_two_memories_are_two_books(start, upstream, connect, verb):
+    """Each of two proxies that count in memory admits the limit; as one fleet that would be twice as many."""
+    server = upstream()
+    proxies = [start(config_of(server, None), name=name) for name in ("a", "b")]
+    wait_for_room(60, 15)
+    for proxy in proxies:
+        client = connect(proxy)
+        assert [ask(client, "alice").status for _ in range(LIMIT + 1)] == [200] * LIMIT + [429]
+        proxy.stop()
+    logs = [proxy.access_log for proxy in proxies]
+    assert quota_of(judged(verb, "-c", proxies[0].file, *logs), "user", "minute")["fullest"]["admitted"] == LIMIT
+    told = judged(verb, *logs, exit_code=1)
+    assert told["excess"][0]["over"] == LIMIT and "key" in quota_of(told, "user", "minute")["not_judged"]
+
+
+def test_whatever_stands_in_a_log(verb, tmp_path):
+    """Lines that are none are counted, with their place, and move no terminal."""
+    good = ('{"v":1,"boot":"00000001","seq":%d,"ts":"2026-11-29T01:00:00.000Z","gen":1,"decision":"allow","subjects":{"ip":"a\\u001b[2J"},'
+            '"quotas":[{"q":"ip","w":"minute","start":1795914000,"charged":%d,"used":1,"limit":3,"reset_s":60,"source":"store"}]}\n')
+    log = tmp_path / "log"
+    log.write_bytes((good % (1, 2)).encode() + b"\x00\xff{\n" + b"x" * 3_000_000 + b"\n{}\n" + (good % (2, 2)).encode() + b'{"v":1,"boot":')
+    done = verb("verify", log)
+    assert done.returncode == 1 and "\x1b" not in done.stdout
+    assert [line for line in done.stdout.splitlines() if line.startswith("unreadable")] == [
+        f"unreadable: {log}:2: it is no JSON object with the fields of an access log",
+        f"unreadable: {log}:3: it is too long for a line of Sluice",
+        f"unreadable: {log}:4: \"boot\", \"seq\" or \"ts\" is missing",
+        f"unreadable: {log}:6: it is no JSON object with the fields of an access log"]
+    assert "excess: ip/minute from 2026-11-29T01:00:00Z: a\\x1b[2J was admitted 4 of 3: 1 too many" in done.stdout
+
+
+def test_what_cannot_be_read(verb, tmp_path):
+    done = verb("verify")
+    assert done.returncode == 2 and "name the access logs" in done.stderr
+    done = verb("verify", tmp_path / "none")
+    assert done.returncode == 5 and "No such file" in done.stderr
+    (tmp_path / "log.gz").write_bytes(b"\x1f\x8b\x08\x00rest")
+    done = verb("verify", tmp_path / "log.gz")
+    assert done.returncode == 5 and "zcat" in done.stderr
+    done = verb("verify", "-")
+    assert done.returncode == 0 and done.stdout.startswith("1 file, 0 lines\n")

@@ -18,6 +18,7 @@ struct logtool_book {
     uint64_t late;           /* given back by lines that are younger than the window */
     uint32_t added;          /* by costs that were told by a response */
     uint32_t local;          /* charged without the store */
+    uint32_t refused, near;  /* requests that were refused, or at 80 % of the limit and more */
 };
 
 /* Owner: whoever embeds it.  All zeroes is an empty one. */

@@ -141,3 +141,13 @@ json_t *logtool_show_gaps_json(const struct logtool_gap *gaps, unsigned room, ui
     config_json_set(&json, "gaps", list);
     return json;
 }
+
+char *logtool_show_line(json_t *json)
+{
+    char *text = config_json_text(json, JSON_COMPACT), *line = NULL;
+    json_decref(json);
+    if (text != NULL && asprintf(&line, "%s\n", text) < 0)
+        line = NULL;
+    free(text);
+    return line;
+}

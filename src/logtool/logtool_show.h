@@ -36,4 +36,7 @@ void logtool_show_gaps(FILE *out, const struct logtool_gap *gaps, unsigned room,
 json_t *logtool_show_gaps_json(const struct logtool_gap *gaps, unsigned room, uint64_t count,
                                uint64_t missing);
 
+/* An object (taken, may be NULL) as a line; malloc'ed, NULL: no memory. */
+char *logtool_show_line(json_t *json);
+
 #endif

@@ -275,12 +275,5 @@ char *logtool_verify_json(const struct logtool_verify *verify,
                                            verify->missing));
     set_number(&json, "told_lost", verify->told_lost);
     set_number(&json, "duplicates", verify->seq.duplicates);
-    char *text = config_json_text(json, JSON_COMPACT);
-    json_decref(json);
-    if (text == NULL)
-        return NULL;
-    char *line = NULL;
-    int printed = asprintf(&line, "%s\n", text);
-    free(text);
-    return printed < 0 ? NULL : line;
+    return logtool_show_line(json);
 }

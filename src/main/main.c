@@ -87,6 +87,10 @@ static const struct main_verb VERBS[] = {
      SUBJECT_USAGE("grant SUBJECT +N --for TIME [--quota NAME]") "Every limit is N higher until "
                                                                  "then; a second grant replaces "
                                                                  "the first, and +0 ends it.\n"},
+    {"report", main_verb_report, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_FILES,
+     "sum up access logs: who was refused by what, and how long it took",
+     "usage: sluice report [-c FILE] LOG...\n\n"
+     "LOG is as for `sluice verify`, and so is -c.  Exit code 0, whatever the logs tell.\n"},
     {"verify", main_verb_verify, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_FILES,
      "prove from access logs that no quota was over-admitted",
      "usage: sluice verify [-c FILE] LOG...\n\n"

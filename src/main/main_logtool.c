@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "logtool/logtool_report.h"
 #include "logtool/logtool_verify.h"
 #include "main/main_exit.h"
 #include "main/main_verbs.h"
@@ -71,6 +72,40 @@ int main_verb_verify(const struct main_options *options)
     }
     logtool_verify_fini(&verify);
 out_plan:
+    main_verb_plan_close(&file);
+    return exit_code;
+}
+
+int main_verb_report(const struct main_options *options)
+{
+    const bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
+    struct main_verb_plan file;
+    struct logtool_report *report;
+    struct logtool_reading reading;
+    char why[512] = "out of memory";
+    if (options->file_count == 0)
+        return no_files("report");
+    int exit_code = open_plan(&file, options);
+    report = exit_code == MAIN_EXIT_OK ? calloc(1, sizeof(*report)) : NULL;
+    if (report == NULL) {
+        main_verb_plan_close(&file);
+        return exit_code != MAIN_EXIT_OK ? exit_code : main_verb_print(NULL, MAIN_EXIT_INTERNAL);
+    }
+    enum err err = logtool_report_init(report, file.plan);
+    if (err == ERR_OK)
+        err = logtool_read(&reading, options->files, options->file_count, logtool_report_take,
+                           report, why);
+    if (err != ERR_OK) {
+        exit_code = read_failed(err, why, report->limit);
+    } else {
+        logtool_report_end(report);
+        char *text =
+            is_json ? logtool_report_json(report, &reading) : logtool_report_text(report, &reading);
+        exit_code = main_verb_print(text, MAIN_EXIT_OK);
+        free(text);
+    }
+    logtool_report_fini(report);
+    free(report);
     main_verb_plan_close(&file);
     return exit_code;
 }

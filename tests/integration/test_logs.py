@@ -122,11 +122,11 @@ def test_a_fleet_is_proved(fleet, verb, tmp_path):
     # One request more than the limit.
     (user, begin), most = max(sums.items(), key=lambda item: item[1])
     lines = lines_of(fleet[1])
-    last = json.loads(lines[-1])["seq"]
-    planted = next(line for line in map(json.loads, lines)
+    last = json.loads(lines[-1])
+    planted = next(line for line in map(json.loads, lines_of(fleet[0]) + lines)
                    if line.get("subjects", {}).get("user") == user and line["decision"] == "allow" and line["quotas"][0]["start"] == begin)
     for n in range(LIMIT - most + 1):
-        lines.append(json.dumps({**planted, "seq": last + 1 + n}) + "\n")
+        lines.append(json.dumps({**planted, "boot": last["boot"], "seq": last["seq"] + 1 + n}) + "\n")
     (tmp_path / "planted").write_text("".join(lines))
     told = judged(verb, "-c", fleet[0].file, logs[0], tmp_path / "planted", exit_code=1)
     assert told["verdict"] == "excess" and told["excess"] == [
@@ -177,3 +177,28 @@ def test_what_cannot_be_read(verb, tmp_path):
     assert done.returncode == 5 and "zcat" in done.stderr
     done = verb("verify", "-")
     assert done.returncode == 0 and done.stdout.startswith("1 file, 0 lines\n")
+
+
+def test_a_report_counts_what_the_lines_say(fleet, verb):
+    lines = [line for proxy in fleet for line in map(json.loads, lines_of(proxy)) if "event" not in line]
+    logs = [proxy.access_log for proxy in fleet]
+    done = verb("report", "--json", "-c", fleet[0].file, *logs)
+    assert done.returncode == 0, done
+    told = json.loads(done.stdout)
+    refused = [line for line in lines if line["decision"] == "refuse"]
+    assert refused and told["requests"] == len(lines) and told["decisions"]["refuse"] == len(refused)
+    assert told["statuses"]["4xx"] == len(refused) and told["missing"]["lines"] == 0
+    assert [(row["name"], row["requests"], row["refused"]) for row in told["routes"]] == [("all", len(lines), len(refused))]
+    windows = {row["name"]: row["refused"] for row in told["windows"]}
+    assert windows["user/minute"] == len(refused) and windows["user/day"] == windows["all/hour"] == 0
+    assert windows["next/hour"] == sum(entry.get("refused", False) for line in lines for entry in line["quotas"])
+    by_user = {user: sum(line["subjects"]["user"] == user for line in refused) for user in USERS}
+    top = next(quota for quota in told["quotas"] if quota["quota"] == "user")["top"]
+    assert {row["subject"]: row["refused"] for row in top if row["refused"]} == {user: n for user, n in by_user.items() if n}
+    assert [row["refused"] for row in top] == sorted((row["refused"] for row in top), reverse=True)
+    assert {row["name"]: row["requests"] for row in told["ends"]} == {"ok": len(lines) - len(refused), "limited": len(refused)}
+    slowest = max(line["t_total"] for line in lines)
+    assert told["times"]["t_total"]["max_us"] == slowest and sum(count for _, count in told["histogram"]) == len(lines)
+    text = verb("report", "-c", fleet[0].file, *logs).stdout
+    assert f"{len(lines)} requests: allow {len(lines) - len(refused)} refuse {len(refused)}; status 2xx" in text
+    assert "quota user" in text and "user/minute" in text and "how long requests took" in text

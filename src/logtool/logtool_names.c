@@ -15,6 +15,11 @@ struct logtool_name {
     uint32_t len;
 };
 
+struct logtool_names_block {
+    struct logtool_names_block *before;
+    char text[];
+};
+
 static bool name_is(const struct logtool_name *name, uint64_t hash, struct span text)
 {
     return name->hash == hash && span_eq((struct span){name->text, name->len}, text);
@@ -56,17 +61,17 @@ static const char *keep(struct logtool_names *names, struct span text)
 {
     if (text.len > names->block_left || names->block == NULL) {
         size_t bytes = text.len > BLOCK_BYTES / 4 ? text.len : BLOCK_BYTES;
-        char *block = malloc(sizeof(char *) + bytes);
+        struct logtool_names_block *block = malloc(sizeof(*block) + bytes);
         if (block == NULL)
             return NULL;
-        memcpy(block, &names->block, sizeof(char *));
+        block->before = names->block;
         names->block = block;
         names->block_left = bytes;
         names->text_bytes += bytes;
     }
     /* Filled from its end, so that its begin needs no other number. */
     names->block_left -= text.len;
-    char *at = names->block + sizeof(char *) + names->block_left;
+    char *at = names->block->text + names->block_left;
     if (text.len != 0)
         memcpy(at, text.ptr, text.len);
     return at;
@@ -76,7 +81,9 @@ enum err logtool_names_take(struct logtool_names *names, struct span text, uint3
 {
     if (names->room == 0)
         rng_secret(&names->key, sizeof(names->key));
-    uint64_t hash = hash_sip64(names->key, text.ptr == NULL ? "" : text.ptr, text.len);
+    if (text.len == 0)
+        text = SPAN("");
+    uint64_t hash = hash_sip64(names->key, text.ptr, text.len);
     if (names->places != NULL) {
         uint32_t found = names->places[place_of(names, hash, text)];
         if (found != 0) {
@@ -86,7 +93,8 @@ enum err logtool_names_take(struct logtool_names *names, struct span text, uint3
     }
     if (names->count == LOGTOOL_NAMES_MAX || names->text_bytes > LOGTOOL_NAMES_TEXT_BYTES)
         return ERR_LIMIT;
-    enum err err = names->count == names->room ? grow(names) : ERR_OK;
+    bool is_full = names->places == NULL || names->count == names->room;
+    enum err err = is_full ? grow(names) : ERR_OK;
     const char *kept = err == ERR_OK ? keep(names, text) : NULL;
     if (kept == NULL)
         return ERR_NOMEM;
@@ -101,7 +109,9 @@ uint32_t logtool_names_find(const struct logtool_names *names, struct span text)
 {
     if (names->places == NULL)
         return UINT32_MAX;
-    uint64_t hash = hash_sip64(names->key, text.ptr == NULL ? "" : text.ptr, text.len);
+    if (text.len == 0)
+        text = SPAN("");
+    uint64_t hash = hash_sip64(names->key, text.ptr, text.len);
     return names->places[place_of(names, hash, text)] - 1;
 }
 
@@ -112,8 +122,8 @@ struct span logtool_names_text(const struct logtool_names *names, uint32_t numbe
 
 void logtool_names_fini(struct logtool_names *names)
 {
-    for (char *block = names->block, *before; block != NULL; block = before) {
-        memcpy(&before, block, sizeof(before));
+    for (struct logtool_names_block *block = names->block, *before; block != NULL; block = before) {
+        before = block->before;
         free(block);
     }
     free(names->places);

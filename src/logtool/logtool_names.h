@@ -18,7 +18,7 @@ struct logtool_names {
     uint32_t mask;
     struct logtool_name *names;
     uint32_t count, room;
-    char *block; /* where the next text goes; the first bytes lead to the block before */
+    struct logtool_names_block *block; /* where the next text goes */
     size_t block_left;
     uint64_t text_bytes;
 };

@@ -52,7 +52,7 @@ static bool put_named(const struct logtool_line *line, struct span identity, cha
 static bool put_address(const struct logtool_counted *counted, const struct plan *plan,
                         const struct logtool_line *line, char *room, size_t *len)
 {
-    struct identity_value value;
+    struct identity_value value = {0};
     struct ip ip;
     if (!ip_parse(&ip, line->client_ip))
         return false;

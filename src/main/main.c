@@ -87,6 +87,15 @@ static const struct main_verb VERBS[] = {
      SUBJECT_USAGE("grant SUBJECT +N --for TIME [--quota NAME]") "Every limit is N higher until "
                                                                  "then; a second grant replaces "
                                                                  "the first, and +0 ends it.\n"},
+    {"replay", main_verb_replay,
+     MAIN_OPTION_FILE | MAIN_OPTION_POLICY | MAIN_OPTION_JSON | MAIN_OPTION_FILES,
+     "say whom another configuration would have refused",
+     "usage: sluice replay [-c FILE] --policy FILE LOG...\n\n"
+     "-c is the configuration that served, --policy the one to try, LOG as for `sluice verify`.  "
+     "First the\n"
+     "old one is replayed; only if its decisions come out as logged is the new one judged.  Exit "
+     "code 1:\n"
+     "they do not.\n"},
     {"report", main_verb_report, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_FILES,
      "sum up access logs: who was refused by what, and how long it took",
      "usage: sluice report [-c FILE] LOG...\n\n"

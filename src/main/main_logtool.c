@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "logtool/logtool_replay.h"
 #include "logtool/logtool_report.h"
 #include "logtool/logtool_verify.h"
 #include "main/main_exit.h"
@@ -107,5 +108,55 @@ int main_verb_report(const struct main_options *options)
     logtool_report_fini(report);
     free(report);
     main_verb_plan_close(&file);
+    return exit_code;
+}
+
+/* With both configurations at hand. */
+static int replay_files(const struct main_options *options, const struct plan *old,
+                        const struct plan *next)
+{
+    struct logtool_replay replay;
+    struct logtool_reading reading;
+    char why[512] = "out of memory";
+    int exit_code;
+    enum err err = logtool_replay_init(&replay, old, next);
+    if (err == ERR_OK)
+        err = logtool_read(&reading, options->files, options->file_count, logtool_replay_take,
+                           &replay, why);
+    if (err == ERR_OK)
+        err = logtool_replay_run(&replay);
+    if (err != ERR_OK) {
+        exit_code = read_failed(err, why, replay.limit);
+    } else {
+        char *text = (options->given & MAIN_OPTION_JSON) != 0
+                         ? logtool_replay_json(&replay, &reading)
+                         : logtool_replay_text(&replay, &reading);
+        bool is_proved = logtool_replay_is_proved(&replay);
+        exit_code = main_verb_print(text, is_proved ? MAIN_EXIT_OK : MAIN_EXIT_NO);
+        free(text);
+    }
+    logtool_replay_fini(&replay);
+    return exit_code;
+}
+
+int main_verb_replay(const struct main_options *options)
+{
+    struct main_options other = *options;
+    struct main_verb_plan old, next = {0};
+    if (options->file_count == 0)
+        return no_files("replay");
+    if (options->policy == NULL) {
+        fputs("sluice: name the configuration to try with --policy FILE\n", stderr);
+        return MAIN_EXIT_USAGE;
+    }
+    other.file = main_verb_path(options);
+    int exit_code = open_plan(&old, &other);
+    other.file = options->policy;
+    if (exit_code == MAIN_EXIT_OK)
+        exit_code = open_plan(&next, &other);
+    if (exit_code == MAIN_EXIT_OK)
+        exit_code = replay_files(options, old.plan, next.plan);
+    main_verb_plan_close(&next);
+    main_verb_plan_close(&old);
     return exit_code;
 }

@@ -20,6 +20,7 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
     {MAIN_OPTION_LISTENER, 0, "listener", "NAME", "where (default: the first listener)"},
     {MAIN_OPTION_QUOTA, 0, "quota", "NAME", "of this quota only (default: of all)"},
     {MAIN_OPTION_FOR, 0, "for", "TIME", "how long, such as 30m or 2h"},
+    {MAIN_OPTION_POLICY, 0, "policy", "FILE", "the configuration to try"},
     {MAIN_OPTION_ACL, 0, "acl", NULL, "print the user that Redis must have for it"},
     {MAIN_OPTION_LIVE, 0, "live", NULL, "ask the store too, as `sluice doctor` does"},
     {MAIN_OPTION_NEW_KEY, 0, "new-key", NULL, "print a new key for SLUICE_KEY_FILE instead"},
@@ -73,6 +74,8 @@ static bool options_store(struct main_options *options, enum main_option option,
         options->quota = value;
     else if (option == MAIN_OPTION_FOR)
         options->for_text = value;
+    else if (option == MAIN_OPTION_POLICY)
+        options->policy = value;
     if (option == MAIN_OPTION_FILE)
         options->file = value;
     else if (option == MAIN_OPTION_SOCKET)

@@ -25,6 +25,7 @@ enum main_option {
     MAIN_OPTION_ACL = 8192,      /* --acl */
     MAIN_OPTION_LIVE = 16384,    /* --live */
     MAIN_OPTION_WORDS = 64,      /* up to MAIN_WORDS_MAX of them */
+    MAIN_OPTION_POLICY = 65536,  /* --policy FILE */
     MAIN_OPTION_FILES = 32768,   /* up to MAIN_FILES_MAX of them; "-" is one */
 };
 
@@ -40,6 +41,7 @@ struct main_options {
     const char *listener;
     const char *quota;
     const char *for_text;
+    const char *policy;
     const char *headers[MAIN_HEADERS_MAX];
     unsigned header_count;
     const char *word; /* the first */

@@ -18,6 +18,7 @@ int main_verb_show(const struct main_options *options);
 int main_verb_reset(const struct main_options *options);
 int main_verb_grant(const struct main_options *options);
 int main_verb_doctor(const struct main_options *options);
+int main_verb_replay(const struct main_options *options);
 int main_verb_report(const struct main_options *options);
 int main_verb_verify(const struct main_options *options);
 int main_verb_schema(const struct main_options *options);

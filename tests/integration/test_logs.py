@@ -4,8 +4,10 @@ import base64
 import json
 import random
 import threading
+import time
 
 import pytest
+from harness import http
 from harness.configs import forward
 from harness.waiting import wait_for, wait_for_room
 
@@ -202,3 +204,112 @@ def test_a_report_counts_what_the_lines_say(fleet, verb):
     text = verb("report", "-c", fleet[0].file, *logs).stdout
     assert f"{len(lines)} requests: allow {len(lines) - len(refused)} refuse {len(refused)}; status 2xx" in text
     assert "quota user" in text and "user/minute" in text and "how long requests took" in text
+
+
+def policy(server, limits, quota=None, **more):
+    return forward(server, quotas={"user": {"key": ["user"], "limits": limits, **(quota or {})}}, subject_secret="of the fleet",
+                   identities={"user": {"from": ["basic_user"]}, "key": {"from": ["header:X-Key"]}}, **more)
+
+
+def replayed(verb, old, new, *logs, exit_code=0):
+    done = verb("replay", "--json", "-c", old, "--policy", new, *logs)
+    assert done.returncode == exit_code, done
+    return json.loads(done.stdout)
+
+
+def file_of(folder, name, config):
+    path = folder / name
+    path.write_text(json.dumps({"listen": [{"address": "127.0.0.1:8080"}], **config}))
+    return path
+
+
+def test_a_replay_foretells_what_another_policy_does(start, upstream, connect, verb, tmp_path):
+    """The same requests to a proxy that has the other policy are answered as the replay of the first one's log said."""
+    server = upstream()
+    asked = random.Random(11).choices(USERS, weights=[5, 3, 1], k=90)
+    configs = {"old": policy(server, {"minute": 30, "day": 1000}), "new": policy(server, {"minute": 12})}
+    proxies, statuses = {}, {}
+    wait_for_room(60, 20)
+    for name, config in configs.items():
+        proxies[name] = start(config, name=name)
+        client = connect(proxies[name])
+        statuses[name] = [ask(client, user).status for user in asked]
+        proxies[name].stop()
+    old, new, log = proxies["old"].file, proxies["new"].file, proxies["old"].access_log
+    told = replayed(verb, old, new, log)
+    assert told["proved"] and told["compared"] == told["as_logged"] == len(asked) and told["not_judged"] == {}
+    lost = [user for user, was, then in zip(asked, statuses["old"], statuses["new"]) if (was, then) == (200, 429)]
+    assert len(set(lost)) >= 2
+    assert told["new"] == {
+        "judged": len(asked), "refused": statuses["new"].count(429), "refused_by_old": statuses["old"].count(429),
+        "newly_refused": len(lost), "newly_admitted": 0, "quotas": {"user": statuses["new"].count(429)},
+        "subjects": [{"quota": "user", "subject": user, "newly_refused": lost.count(user), "newly_admitted": 0}
+                     for user in sorted(set(lost), key=lambda user: -lost.count(user))]}
+    text = verb("replay", "-c", old, "--policy", new, log).stdout
+    assert f"{len(asked)} of {len(asked)} decisions as logged (100.000 %)" in text and f"{len(lost)} newly refused, 0 newly admitted" in text
+
+    # Of a log that begins in the middle of a window it is known what that had used before.
+    lines = [line for line in log.read_text().splitlines(keepends=True) if '"event"' not in line]
+    (tmp_path / "rest").write_text("".join(lines[45:]))
+    told = replayed(verb, old, new, tmp_path / "rest")
+    assert told["as_logged"] == told["compared"] == 45
+    assert told["new"]["refused"] == statuses["new"][45:].count(429)
+
+    # More for somebody by a tier, nothing for the others by an address that all share.
+    tiers = {"tiers": {"free": {"minute": 12}, "pro": {"minute": 1000}}}
+    more = file_of(tmp_path, "more.json", policy(server, "tier", {"default_tier": "free", "members": {"pro": ["alice"]}}, **tiers))
+    told = replayed(verb, old, more, log)["new"]
+    gained = [user for user, was in zip(asked, statuses["old"]) if (user, was) == ("alice", 429)]
+    assert gained and told["newly_admitted"] == len(gained) and told["newly_refused"] == sum(user != "alice" for user in lost)
+    by_address = file_of(tmp_path, "ip.json", forward(server, quotas={"ip": {"key": ["ip"], "limits": {"minute": 50}}}))
+    told = replayed(verb, old, by_address, log)["new"]
+    assert told["refused"] == 40 and told["quotas"] == {"ip": 40} and told["subjects"][0]["subject"] == "127.0.0.1"
+
+    # What was not logged is not judged, and a policy that did not serve is found out.
+    by_key = file_of(tmp_path, "key.json", policy(server, {"minute": 12}, {"key": ["key"]}))
+    told = replayed(verb, old, by_key, log)
+    assert told["identities_not_logged"] == {"key": len(asked)} and told["not_judged"] == {"identity": len(asked)} and told["new"]["judged"] == 0
+    told = replayed(verb, new, old, log, exit_code=1)
+    assert not told["proved"] and "new" not in told and told["as_logged"] == sum(a == b for a, b in zip(statuses["old"], statuses["new"]))
+    assert "no answer: " in verb("replay", "-c", new, "--policy", old, log).stdout
+
+
+def test_a_replay_gives_back_what_responses_did(start, upstream, connect, verb):
+    """Refunds by status, and costs that a response tells, happen when they did."""
+    def serve(link):
+        while (message := link.read_request()) is not None:
+            number = int(message.target.rsplit("/", 1)[1])
+            time.sleep(0.003)  # a line's time is a whole millisecond
+            link.send(http.response(status=500 if number % 3 == 0 else 200, fields=[("X-Cost", str(number % 4))], body=b"ok\n"))
+
+    quota = {"charge": {"on": ["2xx"]}}
+    route = {"cost": {"response_header": "X-Cost", "estimate": 2, "max": 9}}
+    proxy = start(policy(upstream(serve), {"minute": 25}, quota, route=route))
+    client = connect(proxy)
+    wait_for_room(60, 10)
+    user = [("Authorization", "Basic " + base64.b64encode(b"alice:x").decode())]
+    statuses = [client.ask("GET", f"/{number}", user).status for number in range(40)]
+    assert statuses.count(429) > 3 and statuses.count(500) > 3
+    proxy.stop()
+    told = replayed(verb, proxy.file, proxy.file, proxy.access_log)
+    assert told["compared"] == told["as_logged"] == 40 and told["new"]["refused"] == statuses.count(429)
+
+
+def test_words_of_replay(verb, tmp_path):
+    done = verb("replay", "x.log")
+    assert done.returncode == 2 and "--policy" in done.stderr
+    done = verb("replay", "--policy", "x.json")
+    assert done.returncode == 2 and "name the access logs" in done.stderr
+    done = verb("replay", "-c", tmp_path / "none.json", "--policy", tmp_path / "none.json", "x.log")
+    assert done.returncode == 3 and "none.json" in done.stderr
+
+
+def test_a_replay_of_a_fleet(fleet, verb):
+    """Two proxies and their store are replayed as one.  What was decided within the same millisecond may come out in another order,
+    and a replay knows nothing of requests that a lease kept for the other proxy."""
+    done = verb("replay", "--json", "-c", fleet[0].file, "--policy", fleet[0].file, *[proxy.access_log for proxy in fleet])
+    told = json.loads(done.stdout)
+    lines = [line for proxy in fleet for line in map(json.loads, lines_of(proxy)) if "event" not in line]
+    assert told["compared"] == len(lines) and told["not_judged"] == {}
+    assert told["as_logged"] >= (0.95 if fleet[0].config["quotas"]["user"]["accuracy"] == "exact" else 0.8) * len(lines)
+    assert done.returncode == (0 if told["proved"] else 1) and told["proved"] == (told["as_logged"] >= 0.999 * told["compared"])

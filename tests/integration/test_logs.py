@@ -2,7 +2,9 @@
 """`sluice verify` on the access logs of real proxies: clean ones are proved, and what is wrong is found and named."""
 import base64
 import json
+import pathlib
 import random
+import re
 import threading
 import time
 
@@ -313,3 +315,27 @@ def test_a_replay_of_a_fleet(fleet, verb):
     assert told["compared"] == len(lines) and told["not_judged"] == {}
     assert told["as_logged"] >= (0.95 if fleet[0].config["quotas"]["user"]["accuracy"] == "exact" else 0.8) * len(lines)
     assert done.returncode == (0 if told["proved"] else 1) and told["proved"] == (told["as_logged"] >= 0.999 * told["compared"])
+
+
+PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "logs.md").read_text()
+
+
+def example_line(boot, seq, second, user, used):
+    windows = [{"q": "user", "w": w, "start": start, "charged": 1, "used": used, "limit": limit, "reset_s": 9, "source": "store"}
+               for w, start, limit in (("minute", 1795914000, 3), ("day", 1795910400, 100))]
+    return json.dumps({"v": 1, "boot": boot, "seq": seq, "ts": f"2026-11-29T01:00:{second:02}.000Z", "gen": 1, "decision": "allow",
+                       "cost": 1, "subjects": {"user": user}, "quotas": windows, "status": 200, "end": "ok"}) + "\n"
+
+
+def test_the_example_of_the_page(verb, tmp_path):
+    """Two logs that yield what docs/logs.md shows of verify."""
+    a = [example_line("0000000a", n + 1, n, "alice", n + 1) for n in range(3)] + [example_line("0000000a", 4, 3, "bob", 1)]
+    b = [example_line("0000000b", n + 1, n, "bob", n + 2) for n in range(2)] + [example_line("0000000b", 3, 4, "alice", 4)]
+    b += [json.dumps({"v": 1, "boot": "0000000b", "seq": n, "ts": "2026-11-29T01:00:05.000Z", "event": "reload", "gen": 2}) + "\n" for n in range(5, 10)]
+    (tmp_path / "a.log").write_text("".join(a))
+    (tmp_path / "b.log").write_text("".join(b))
+    config = {**config_of("127.0.0.1:9000", None), "store": {"type": "redis", "servers": ["127.0.0.1:6379"], "fleet_size": 2}}
+    file_of(tmp_path, "sluice.json", config)
+    block = re.search(r"```\n\$ sluice (verify -c sluice.json a.log b.log)\n(.*?)```", PAGE, re.DOTALL)
+    done = verb(*(tmp_path / word if "." in word else word for word in block[1].split()))
+    assert done.stdout == block[2] and done.returncode == 1

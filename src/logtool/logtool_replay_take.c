@@ -420,7 +420,8 @@ static enum logtool_unjudged fault_of(const struct logtool_line *line)
     for (unsigned i = 0; i < line->refused_by_count; i++)
         if (ends_with(line->refused_by[i], SPAN("/in_flight")))
             return LOGTOOL_UNJUDGED_SLOT;
-    bool is_answered = line->status >= 200 && line->status < 400;
+    /* Sent to a server, or answered by the route itself. */
+    bool is_answered = line->upstream.len != 0 || (line->status >= 200 && line->status < 400);
     return line->decision == LOGTOOL_NONE && !is_answered ? LOGTOOL_UNJUDGED_EARLY
                                                           : LOGTOOL_UNJUDGED_COUNT;
 }

@@ -61,10 +61,14 @@ static void check_value(const struct logtool_value *value, const json_t *json)
     free(room);
 }
 
-/* Of doubled members jansson keeps the last, so those are passed over: JSON_REJECT_DUPLICATES. */
+/* Of doubled members jansson keeps the last, so those are passed over: JSON_REJECT_DUPLICATES.  And behind a number it passes
+ * over a NUL. */
 static void check_scan(struct span bytes)
 {
-    json_t *json = json_loadb(bytes.ptr, bytes.len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+    bool has_nul = memchr(bytes.ptr, '\0', bytes.len) != NULL;
+    json_t *json =
+        has_nul ? NULL
+                : json_loadb(bytes.ptr, bytes.len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
     struct logtool_scan scan;
     struct logtool_value value;
     struct span name;

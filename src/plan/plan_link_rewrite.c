@@ -106,7 +106,7 @@ static void link_prefixes(struct plan_work *work, const struct plan_route *route
     const struct route_rule stripped = {.prefix = prefix->strip, .allow_path = rule->allow_path};
     prefix->strip = link_prefix(work, strip, prefix->strip, route_rule_fault(&stripped));
     prefix->add =
-        link_prefix(work, add, prefix->add, add == NULL ? NULL : added_fault(prefix->add));
+        link_prefix(work, add, prefix->add, prefix->add.len == 0 ? NULL : added_fault(prefix->add));
     if (prefix->strip.len == 0)
         return;
     if (!may_begin(rule, prefix->strip))

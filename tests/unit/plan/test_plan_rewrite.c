@@ -45,6 +45,8 @@ static const struct row ROWS[] = {
     {"'add_prefix': '/a?b'", "/add_prefix: not a path that begins with '/'"},
     {"'add_prefix': '/a b'", "/add_prefix: not a path that begins with '/'"},
     {"'add_prefix': '/a\\r\\nX: y'", "/add_prefix: not a path that begins with '/'"},
+    {"'add_prefix': 5", "/add_prefix: expected a string"},
+    {"'strip_prefix': 5", "/strip_prefix: expected a string"},
     {"'add_prefix': '/{x}'", "/add_prefix: a {name} is not filled in here"},
 
     /* names that frame, and that are ours */

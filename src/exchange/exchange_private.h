@@ -164,8 +164,10 @@ bool exchange_rewrites_trailer(const struct exchange *x, struct span trailers);
 char *exchange_rewrite_response(struct exchange *x, char *at, const struct http_head *head,
                                 uint64_t drop, bool is_interim);
 struct span exchange_rewrite_trailers(struct exchange *x, struct span trailers);
-/* Of what Sluice answers by itself: the rules for it, NULL for none, and their lines. */
+/* Of what Sluice answers by itself: the rules for it, NULL for none, whether they leave its own line of that name there, and
+ * their lines. */
 const struct plan_rewrite_rules *exchange_own_rules(const struct exchange *x);
+bool exchange_own_keeps(const struct plan_rewrite_rules *rules, struct span name);
 char *exchange_rewrite_own(struct exchange *x, char *at);
 
 /* What the request asks for beside HTTP, as far as its route lists it; false and x->fault when it asks in a way

@@ -69,9 +69,10 @@ static uint32_t exchange_jitter(struct exchange *x, uint32_t seconds)
 static struct span exchange_write_fields(struct exchange *x, char *out, uint16_t status,
                                          struct span content_type, struct span body)
 {
+    const struct plan_rewrite_rules *rules = exchange_own_rules(x);
     bool is_bodiless = status == 204 || status == 304;
     char *at = exchange_write_date(x->env, out);
-    if (body.len != 0 && !is_bodiless) {
+    if (body.len != 0 && !is_bodiless && exchange_own_keeps(rules, SPAN("content-type"))) {
         at = FMT_LIT(at, "Content-Type: ");
         at = fmt_span(at, content_type);
         at = FMT_LIT(at, "\r\n");
@@ -82,7 +83,8 @@ static struct span exchange_write_fields(struct exchange *x, char *out, uint16_t
         at = fmt_u64(at, x->retry_after_s != 0 ? x->retry_after_s : exchange_jitter(x, 1));
         at = FMT_LIT(at, "\r\n");
     }
-    if (status == 405) /* RFC 9110 section 15.5.6: OPTIONS is what Sluice itself answers */
+    /* RFC 9110 section 15.5.6: OPTIONS is what Sluice itself answers */
+    if (status == 405 && exchange_own_keeps(rules, SPAN("allow")))
         at = FMT_LIT(at, "Allow: OPTIONS\r\n");
     if (!is_bodiless) {
         at = FMT_LIT(at, "Content-Length: ");

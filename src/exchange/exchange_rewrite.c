@@ -97,6 +97,15 @@ const struct plan_rewrite_rules *exchange_own_rules(const struct exchange *x)
     return is_configured || rules->is_always ? rules : NULL;
 }
 
+bool exchange_own_keeps(const struct plan_rewrite_rules *rules, struct span name)
+{
+    for (unsigned i = 0; rules != NULL && i < rules->gone.count; i++) {
+        if (http_field_names_alike(rules->gone.names[i], name))
+            return false;
+    }
+    return true;
+}
+
 char *exchange_rewrite_own(struct exchange *x, char *at)
 {
     const struct plan_rewrite_rules *rules = exchange_own_rules(x);

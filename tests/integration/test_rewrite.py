@@ -315,6 +315,25 @@ def test_own_responses_only_where_always(start, upstream, connect, always):
     assert (nowhere.status, nowhere["X-New"]) == (404, None)
 
 
+@pytest.mark.parametrize("rules, types, allow", [
+    ({"set": {"content_type": "text/mine", "Allow": "PUT"}}, ["text/mine"], ["PUT"]),
+    ({"remove": ["Content_type", "allow"]}, [], []),
+    ({"add": {"X-New": "1"}}, None, ["OPTIONS"])], ids=["set", "remove", "neither"])
+def test_own_lines_give_way_too(start, upstream, connect, rules, types, allow):
+    """Whatever Sluice says itself has a line of its own or the route's, never both."""
+    config = routed(upstream(), response_headers={**rules, "always": True})
+    config["routes"].insert(0, {"name": "here", "path": "/here", "respond": {"status": 200, "text": "x"}, "response_headers": rules})
+    client = connect(start(config))
+    here = client.ask("GET", "/here")
+    client.send(http.request("TRACE", "/", [("Max-Forwards", "0")]))
+    refused = client.read()
+    assert (here.status, here.body, refused.status) == (200, b"x", 405)
+    names = ["content_type", "content-type"]
+    for reply, own in ((here, "text/plain; charset=UTF-8"), (refused, "application/json; charset=UTF-8")):
+        assert [value for name in names for value in reply.all(name)] == ([own] if types is None else types), reply.raw_head
+    assert refused.all("Allow") == allow
+
+
 def test_many_long_lines(start, upstream, connect):
     """As much as may be configured, both ways, on one connection with others between."""
     text = "v" * 1000

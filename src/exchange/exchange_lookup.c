@@ -2,9 +2,7 @@
 /* exchange_lookup.c - the step that waits for what the store knows beside counts: the project of the request's token,
  * then the tiers of its subjects in quotas with live members.  Takes: the kept head.  Gives: answers for IDENTIFY, within
  * one decision timeout in all; who gets none goes on as unknown.  Never: waits for a quota that is only tried. */
-#include "base/base_ascii.h"
 #include "base/base_fmt.h"
-#include "base/base_ip.h"
 #include "base/base_log.h"
 #include "exchange/exchange_private.h"
 #include "identity/identity_token.h"
@@ -88,29 +86,13 @@ static bool ask_token(struct exchange *x)
 
 /* ---- members ---- */
 
-/* Is it written like the 22 characters that stand for another subject? */
-static bool is_like_hash(struct span text)
-{
-    bool is_like = text.len == IDENTITY_TEXT_LEN;
-    for (size_t i = 0; is_like && i < text.len; i++) {
-        char byte = text.ptr[i];
-        is_like = ascii_is_word(byte) || byte == '-' || byte == '_';
-    }
-    return is_like;
-}
-
 /* May the value itself be the member's name?  Not where a client could call himself like somebody else is shown:
  * by an address or by 22 characters. */
 static bool is_clear_name(const struct identity_value *value)
 {
-    struct ip ip;
-    struct ip_net net;
     if (value->is_shared || !identity_is_clear(value->kind) || value->value.len > LEASE_FIELD_MAX)
         return false;
-    if (value->kind == IDENTITY_IP)
-        return true;
-    return !is_like_hash(value->value) && !ip_parse(&ip, value->value) &&
-           !ip_net_parse(&net, value->value);
+    return value->kind == IDENTITY_IP || !identity_is_like_sign(value->value);
 }
 
 static bool add_member(struct exchange *x, const struct quota *quota, uint16_t index)

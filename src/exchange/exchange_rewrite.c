@@ -14,7 +14,8 @@ static void put_addresses(struct exchange *x, struct span *values)
     values[PLAN_REWRITE_CLIENT_IP] = (struct span){client->text, client->len};
 }
 
-/* As the log shows it; empty also for who was refused before IDENTIFY. */
+/* As the log shows it, but for who calls himself as the log would show somebody else; empty also for who was refused
+ * before IDENTIFY. */
 static struct span identity_text(struct exchange *x, uint16_t index)
 {
     if (x->subjects == NULL)
@@ -23,9 +24,13 @@ static struct span identity_text(struct exchange *x, uint16_t index)
     const struct identity_value *value = &subject->value;
     if (subject->result != IDENTITY_FOUND || value->is_shared)
         return SPAN_NONE;
-    if (!identity_is_clear(value->kind) && !exchange_subject_mark(x, subject))
+    bool is_hashed = !identity_is_clear(value->kind) ||
+                     identity_is_like_another(&x->snapshot->plan->identities[index], value);
+    if (!is_hashed)
+        return value->value;
+    if (!exchange_subject_mark(x, subject))
         return SPAN_NONE;
-    return exchange_subject_text(value, &subject->mark);
+    return (struct span){subject->mark.text, IDENTITY_TEXT_LEN};
 }
 
 static char *put_lines(struct exchange *x, const struct plan_rewrite_rules *rules, char *at)

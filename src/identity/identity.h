@@ -168,6 +168,12 @@ void identity_quota_key(const uint8_t mac[IDENTITY_KEY_BYTES],
 /* May logs and commands show values of this kind in clear?  Else the 22 characters of the mac. */
 bool identity_is_clear(enum identity_kind kind);
 
+/* Is this text, in clear, written like what stands for somebody else of this identity: an address, or the 22 characters of a
+ * hash?  Who chooses his name must not be told to a server as that one. */
+bool identity_is_like_another(const struct identity *identity, const struct identity_value *value);
+/* Is it written like one of these at all? */
+bool identity_is_like_sign(struct span text);
+
 /* Does a value of this kind claim to be somebody, so that a server can tell whether it is true?  Not the address, the
  * route and what else the request is for, nor what is proven already. */
 bool identity_is_claim(enum identity_kind kind);

@@ -26,6 +26,35 @@ bool identity_is_clear(enum identity_kind kind)
     return kinds[kind].is_clear;
 }
 
+static bool is_like_hash(struct span text)
+{
+    bool is_like = text.len == IDENTITY_TEXT_LEN;
+    for (size_t i = 0; is_like && i < text.len; i++) {
+        char byte = text.ptr[i];
+        is_like = ascii_is_word(byte) || byte == '-' || byte == '_';
+    }
+    return is_like;
+}
+
+bool identity_is_like_sign(struct span text)
+{
+    struct ip ip;
+    struct ip_net net;
+    return is_like_hash(text) || ip_parse(&ip, text) || ip_net_parse(&net, text);
+}
+
+bool identity_is_like_another(const struct identity *identity, const struct identity_value *value)
+{
+    bool has_signs = identity->missing == IDENTITY_MISSING_IP;
+    if (value->kind == IDENTITY_IP || !identity_is_clear(value->kind))
+        return false;
+    for (unsigned i = 0; i < identity->from_count; i++) {
+        const enum identity_kind kind = identity->from[i].kind;
+        has_signs = has_signs || kind == IDENTITY_IP || !identity_is_clear(kind);
+    }
+    return has_signs && identity_is_like_sign(value->value);
+}
+
 bool identity_is_claim(enum identity_kind kind)
 {
     switch (kind) {

@@ -14,6 +14,17 @@ struct values {
     char hashes[PLAN_REWRITE_IDENTITIES][IDENTITY_TEXT_LEN];
 };
 
+/* As exchange_rewrite.c has it. */
+static struct span identity_text(const struct identity *identity,
+                                 const struct main_explain_subject *subject,
+                                 char hash[IDENTITY_TEXT_LEN])
+{
+    if (!identity_is_like_another(identity, &subject->value))
+        return main_explain_subject_text(subject, hash);
+    fmt_base64url(hash, subject->mac, IDENTITY_KEY_BYTES);
+    return (struct span){hash, IDENTITY_TEXT_LEN};
+}
+
 static void find_values(const struct main_explanation *explanation,
                         const struct plan_rewrite_rules *rules, struct values *found)
 {
@@ -46,7 +57,7 @@ static void find_values(const struct main_explanation *explanation,
             if (subject->identity == identity && subject->result == IDENTITY_FOUND &&
                 !subject->value.is_shared)
                 found->values[PLAN_REWRITE_VARIABLES + i] =
-                    main_explain_subject_text(subject, found->hashes[i]);
+                    identity_text(identity, subject, found->hashes[i]);
         }
     }
 }

@@ -198,6 +198,28 @@ def test_identities_as_the_log_shows_them(start, upstream, connect):
     assert (server.requests[1]["X-User"], server.requests[1]["X-Key-Hash"]) == (None, None), "who is not known is not said to be somebody"
 
 
+def test_who_calls_himself_like_another_is_not_forwarded_as_that_one(start, upstream, connect):
+    """Counted as two, so the server is told of two: a name like a hash or an address stands for nobody else."""
+    server = upstream()
+    client = connect(start(forward(
+        server, subject_secret="s", identities={"user": {"from": ["header:X-Key", "basic_user"], "missing": "ip"}, "plain": {"from": ["basic_user"], "missing": "skip"}},
+        quotas={"u": {"key": ["user"], "limits": {"hour": 100}}, "p": {"key": ["plain"], "limits": {"hour": 100}}},
+        route={"request_headers": {"set": {"X-User": "${identity:user}", "X-Plain": "${identity:plain}"}}})))
+
+    def told(*fields):
+        assert client.ask("GET", "/", fields).status == 200
+        return server.requests[-1]["X-User"], server.requests[-1]["X-Plain"]
+
+    key, address = told(("X-Key", "s3cret"))[0], told()[0]
+    assert (len(key), address) == (22, "127.0.0.1")
+    fakes = [key, address, "127.0.0.0/8"]
+    fakes += [told(basic(name.encode()))[0] for name in fakes]
+    shown = [told(basic(name.encode())) for name in fakes]
+    assert len({key, address, *(user for user, _ in shown)}) == 2 + len(fakes), shown
+    assert [plain for _, plain in shown] == fakes, "where nobody is shown so, nobody can be meant"
+    assert told(basic(b"alice")) == ("alice", "alice")
+
+
 HOSTILE = [b" root", b"root ", b"\xc3\xa9" * 20, b"a;b=\"c\", d", b"u" * 1024, b"u" * 1025]
 
 

@@ -166,6 +166,16 @@ static bool client_was_reset(struct client_conn *conn)
     return conn->x != NULL && conn->stream.is_readable && net_stream_has_failed(&conn->stream);
 }
 
+/* Who is not watched is told of when it will be. */
+void client_look(void *arg)
+{
+    struct client_conn *conn = arg;
+    if (!conn->stream.is_watched)
+        return;
+    net_stream_look_again(&conn->stream);
+    loop_task_schedule(client_loop(conn), &conn->work->task);
+}
+
 static void client_drive_exchange(struct client_conn *conn)
 {
     if (conn->is_broken || client_has_left(conn)) {

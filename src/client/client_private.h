@@ -125,6 +125,7 @@ void client_refuse(struct client_conn *conn, struct exchange_request *request);
 void client_flush(struct client_conn *conn);
 /* The loop tells of its socket from now on; without memory for that nothing can be sent any more. */
 void client_watch(struct client_conn *conn);
+void client_look(void *arg);
 /* A response that no exchange has made; nothing may wait before it. */
 void client_send_whole(struct client_conn *conn, struct span response);
 /* The parts of CLIENT_OPS that other files of this module hold. */

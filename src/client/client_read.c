@@ -279,6 +279,14 @@ bool client_read_head(struct client_conn *conn)
 
 /* ---- bodies ---- */
 
+/* The body is whole.  An end that was told while it waited here was not taken for leaving then; and requests that have lasted
+ * for so long are not looked at any more. */
+static void client_look_behind(struct client_conn *conn)
+{
+    if (conn->stream.saw_end || client_loop(conn)->mono_us - conn->x->headed_us > EXCHANGE_LOOK_US)
+        client_look(conn);
+}
+
 enum exchange_body client_read_body(void *arg, struct span *data, struct http_fault *fault,
                                     struct arena *arena)
 {
@@ -312,9 +320,7 @@ enum exchange_body client_read_body(void *arg, struct span *data, struct http_fa
         }
     }
     conn->request_done = true;
-    if (conn->stream
-            .saw_end) /* told while the body waited here, so that nobody took it for leaving */
-        loop_task_schedule(client_loop(conn), &work->task);
+    client_look_behind(conn);
     *data = (struct span){work->body.trailers, work->body.trailers_len};
     if (!client_keep_next(
             conn)) { /* the client may send it again elsewhere (RFC 9112 section 9.3.2) */

@@ -368,6 +368,7 @@ const struct exchange_client CLIENT_OPS = {
     .ends = client_ends,
     .takes_pipe = client_takes_pipe,
     .send_pipe = client_send_pipe,
+    .look = client_look,
     .read_body = client_read_body,
     .gives_pipe = client_gives_pipe,
     .read_pipe = client_read_pipe,

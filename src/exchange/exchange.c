@@ -219,7 +219,6 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
            exchange_has_landed(x, request) ? offsetof(struct exchange, first) : sizeof(*x));
 #endif
     memset(x, 0, offsetof(struct exchange, env));
-    list_init(&x->node);
     x->env = env;
     x->ops = ops;
     x->client = client;
@@ -257,6 +256,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
     x->is_after_refusal = request->is_after_refusal;
     if (x->is_after_refusal)
         x->orders = lease_orders(env->lease);
+    list_push_back(&env->live, &x->node);
     env->open++;
     metrics_add(env->loop->metrics, METRICS_EXCHANGES_OPEN, 1);
     return x;
@@ -283,6 +283,7 @@ static void exchange_close(struct exchange *x)
     exchange_record(x);
     exchange_snapshot_unref(&x->snapshot);
     arena_fini(&x->arena);
+    list_remove(&x->node);
     env->open--;
     metrics_sub(env->loop->metrics, METRICS_EXCHANGES_OPEN, 1);
     if (env->spare_count < EXCHANGE_SPARE_MAX) {

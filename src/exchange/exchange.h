@@ -50,6 +50,8 @@ enum exchange_after {
     EXCHANGE_ABORT, /* end it visibly: the response is not whole */
 };
 
+#define EXCHANGE_LOOK_US LOOP_TICK_US
+
 /* The client's side.  Nothing here calls back into the exchange. */
 struct exchange_client {
     /* Where the fields of the response that send_head sends next are to be written: at most so many bytes, with the name
@@ -64,6 +66,8 @@ struct exchange_client {
     bool (*is_blocked)(const void *client);
     enum exchange_body (*read_body)(void *client, struct span *data, struct http_fault *fault,
                                     struct arena *arena);
+    /* The exchange has lasted EXCHANGE_LOOK_US: is the client still there?  Nothing happens before the end of the turn. */
+    void (*look)(void *client);
     /* Between whom its connection is, as far as is known. */
     void (*ends)(const void *client, struct net_proxy_ends *ends);
     /* Large bodies may be passed on in pipes.  takes_pipe: send_pipe may follow at once; the pipe stays the caller's
@@ -187,7 +191,7 @@ struct exchange {
 
     /* set at the beginning */
     struct exchange_env *env;
-    struct list node; /* in env->spare */
+    struct list node; /* in env->live; then in env->spare */
     const struct exchange_client *ops;
     void *client;
     struct exchange_snapshot *snapshot; /* a reference */

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "exchange/exchange.h"
+#include "exchange/exchange_private.h"
 
 #define ENV_IDENTITY_CACHE 16384
 
@@ -67,6 +67,7 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
 {
     *env = (struct exchange_env){.loop = loop};
     list_init(&env->spare);
+    exchange_look_init(env);
     net_pipes_init(&env->pipes, loop);
     env->out = malloc(EXCHANGE_OUT_BYTES);
     env->fields = calloc(EXCHANGE_FIELDS_MAX, sizeof(struct http_field));
@@ -82,6 +83,7 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
 
 void exchange_env_fini(struct exchange_env *env)
 {
+    exchange_look_fini(env);
     LIST_EACH_SAFE (node, &env->spare)
         free(LIST_OF(node, struct exchange, node));
     list_init(&env->spare);

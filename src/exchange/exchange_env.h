@@ -69,9 +69,12 @@ struct exchange_env {
     struct identity_cache *identities;  /* owned, like the rest */
     struct exchange_snapshot *snapshot; /* what new exchanges begin with */
     struct exchange *landing;           /* where the next head is read to; NULL: made when one is */
+    struct list live;                   /* exchanges in progress, the newest last */
+    struct loop_timer look;             /* see exchange_look.c */
+    uint64_t looked_us;                 /* those of before are done with */
     struct list spare;                  /* exchanges to use again */
     unsigned spare_count;
-    unsigned open; /* exchanges in progress */
+    unsigned open; /* how many are live */
     struct net_pipes pipes;
     char *out;                 /* EXCHANGE_OUT_BYTES */
     struct http_field *fields; /* EXCHANGE_FIELDS_MAX, for responses */

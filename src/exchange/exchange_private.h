@@ -155,6 +155,10 @@ static inline enum exchange_body exchange_read_body(struct exchange *x, struct s
 enum step_result exchange_retry(struct exchange *x);
 bool exchange_is_replayable(const struct exchange *x);
 
+/* Clients that may have gone unseen (exchange_look.c). */
+void exchange_look_init(struct exchange_env *env);
+void exchange_look_fini(struct exchange_env *env);
+
 /* Where the route changes what it passes on (exchange_rewrite.c).  Of a request (x->route->rewrite is not NULL): the bytes that
  * this adds to its head, its fields, and whether a trailer has the name of a header that is set or removed. */
 size_t exchange_rewrite_max(const struct plan_rewrite *rewrite);

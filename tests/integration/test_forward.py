@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and responses travel unchanged, in order, in every framing that HTTP/1.1 has."""
 import threading
+import time
 
 import pytest
 from harness import http
@@ -499,6 +500,32 @@ def test_a_client_that_leaves_right_behind_its_body_is_given_up(start, upstream,
         client.send(http.request("POST", "/", fields) + body)
         client.close()
     assert proxy.requests(1 + is_kept)[-1]["end"] == "client_abort", "a server must not work for nobody"
+
+
+@pytest.mark.parametrize("method, fields, body", [("GET", [], b""), ("POST", [("Content-Length", "10")], b"0123456789"),
+                                                  ("POST", [("Transfer-Encoding", "chunked")], b"3\r\nabc\r\n0\r\n\r\n")],
+                         ids=["none", "length", "chunked"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["at_once", "late"])
+def test_a_client_that_resets_right_behind_its_request_is_given_up(start, upstream, connect, method, fields, body, is_late):
+    """The kernel tells the reset once, together with the last bytes of the request: no later event comes."""
+
+    def serve(link):
+        if link.read_request().target == "/warm":
+            link.send(http.response(fields=[("Connection", "close")]))
+        link.wait_for_end()
+
+    proxy = start({**forward(upstream(serve)), "workers": 1})
+    client = connect(proxy)
+    assert client.ask("GET", "/warm").status == 200
+    said = http.request(method, "/", fields) + body
+    if is_late and body:
+        client.send(said[:-1])
+        time.sleep(0.7)  # older than the two ticks in which requests are looked at
+        said = said[-1:]
+    with proxy.frozen():
+        client.send(said)
+        client.reset()
+    assert proxy.requests(2)[-1]["end"] == "client_abort", "a server must not work for nobody"
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

@@ -18,7 +18,7 @@
   failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (9 min)
   slow     3,000 clients that hold their connections beside good ones (2 min)
   crowd    more connections, slower readers and more load than a proxy can serve (2 min)
-  backends in front of real servers, which are (7 min):
+  backends in front of real servers, which are (about eight minutes):
     servers       one of three servers is killed at 3,000 requests a second; all three fail (1 min)
     idle-close    servers close idle connections after random 0 to 50 ms (40 s)
     names         a name moves; its resolver is dead for a minute, then answers in 5 s (2 min)

@@ -337,6 +337,15 @@ def test_own_responses_only_where_always(start, upstream, connect, always):
     assert (nowhere.status, nowhere["X-New"]) == (404, None)
 
 
+def test_own_responses_name_the_last_server_and_an_address_for_a_name(start, connect):
+    address = f"127.0.0.1:{take_port()}"
+    client = connect(start(forward(
+        address, identities={"user": {"from": ["basic_user"], "missing": "ip"}}, quotas={"user": {"key": ["user"], "limits": {"day": 1}}},
+        route={"response_headers": {"set": {"X-By": "${server}", "X-User": "${identity:user}"}, "always": True}})))
+    replies = [client.ask() for _ in range(2)]
+    assert [(reply.status, reply["X-By"], reply["X-User"]) for reply in replies] == [(502, address, "127.0.0.1"), (429, None, "127.0.0.1")]
+
+
 @pytest.mark.parametrize("rules, types, allow", [
     ({"set": {"content_type": "text/mine", "Allow": "PUT"}}, ["text/mine"], ["PUT"]),
     ({"remove": ["Content_type", "allow"]}, [], []),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`sluice verify` on the access logs of real proxies: clean ones are proved, and what is wrong is found and named."""
+"""`sluice verify`, `report` and `replay` on the access logs of real proxies: clean ones are proved, what is wrong is found and named, sums are those
+of the lines, and another policy does what was foretold."""
 import base64
 import json
 import pathlib
@@ -339,6 +340,10 @@ def test_a_replay_of_a_fleet(fleet, verb):
     assert told["compared"] == len(lines) and told["not_judged"] == {}
     if fleet[0].config["quotas"]["user"]["accuracy"] == "exact":
         assert told["as_logged"] >= 0.9 * len(lines)
+    assert ("new" in told) == told["proved"]
+    if told["proved"]:  # the same policy decides as the old one did, so that only what came out otherwise can differ
+        assert told["new"]["judged"] == len(lines)
+        assert told["new"]["newly_refused"] + told["new"]["newly_admitted"] == told["compared"] - told["as_logged"]
     assert done.returncode == (0 if told["proved"] else 1) and told["proved"] == (told["as_logged"] >= 0.999 * told["compared"])
 
 

@@ -55,7 +55,7 @@ struct logtool_side {
     const struct plan *plan; /* borrowed */
     struct store_memory *store;
     uint64_t overflowed;
-    uint64_t *refused; /* by quota, its buckets behind them */
+    uint64_t *refused; /* by quota; on the old side the buckets of its identities behind them */
 };
 
 /* Owner: the verb.  Freed by: logtool_replay_fini. */
@@ -72,7 +72,7 @@ struct logtool_replay {
     struct hash_key key;
     const char *limit;
     char *room;
-    uint64_t unjudged[LOGTOOL_UNJUDGED_COUNT], orders, refused_by_old;
+    uint64_t unjudged[LOGTOOL_UNJUDGED_COUNT], orders;
     uint64_t *unknown; /* by the new plan's identity: requests that did not show it */
 
     /* After logtool_replay_run. */

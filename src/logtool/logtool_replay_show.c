@@ -18,11 +18,10 @@ static const struct {
     [LOGTOOL_UNJUDGED_IDENTITY] = {"identity", "need an identity that was not logged"},
 };
 
+/* The new side asks no bucket of an identity. */
 static struct span quota_name(const struct logtool_replay *replay, unsigned quota)
 {
-    const struct plan *plan = replay->sides[LOGTOOL_NEW].plan;
-    return quota < plan->quota_count ? plan->quotas[quota].name
-                                     : plan->buckets[quota - plan->quota_count]->name;
+    return replay->sides[LOGTOOL_NEW].plan->quotas[quota].name;
 }
 
 static void show_top(FILE *out, const struct logtool_replay *replay)

@@ -163,7 +163,8 @@ static enum err reserve(struct logtool_replay *replay)
     if (replay->request_count == LOGTOOL_REQUESTS_MAX ||
         replay->item_count > LOGTOOL_ITEMS_MAX - 2 * QUOTA_MAX_PER_ROUTE)
         return too_much(replay, ERR_LIMIT,
-                        "more than 4,000,000 requests: give fewer files at a time");
+                        "more than 4,000,000 requests, or 32,000,000 times that they ask a quota: "
+                        "give fewer files at a time");
     if (replay->request_count == replay->request_room) {
         uint32_t room = replay->request_room == 0 ? 1024 : 2 * replay->request_room;
         void *requests = realloc(replay->requests, room * sizeof(*replay->requests));

@@ -4,9 +4,9 @@
  * of the log, and what cannot be judged.
  *
  * Judged is, for each calendar window, the sum of what was charged less what was given back.  What a response added (a
- * cost above the estimate) is charged over the limit by design and told beside it.  A window of a subject that an operator
- * has reset may hold its limit once more for each reset.  A token bucket may let a full bucket pass and what comes
- * in one period. */
+ * cost above the estimate) is charged over the limit by design and told beside it in JSON.  A window of a subject that an
+ * operator has reset may hold its limit once more for each reset.  A token bucket may let a full bucket pass and what
+ * comes in one period. */
 #ifndef SLUICE_LOGTOOL_VERIFY_H
 #define SLUICE_LOGTOOL_VERIFY_H
 

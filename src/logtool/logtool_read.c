@@ -105,22 +105,23 @@ static enum err read_file(struct reader *reader, const char *name)
     reader->is_skipping = false;
     reader->len = 0;
     if (fd < 0) {
-        snprintf(reader->why, 512, "%.400s: %s", name, strerror(errno));
+        snprintf(reader->why, LOGTOOL_WHY_MAX, "%.400s: %s", name, strerror(errno));
         return ERR_SYSTEM;
     }
     reader->reading->files++;
     enum err err = read_open(reader, fd);
     if (err == ERR_SYSTEM && reader->why[0] == '\0')
-        snprintf(reader->why, 512, "%.400s: %s", name, strerror(errno));
+        snprintf(reader->why, LOGTOOL_WHY_MAX, "%.400s: %s", name, strerror(errno));
     if (err == ERR_INVALID && reader->why[0] == '\0')
-        snprintf(reader->why, 512, "%.200s is compressed: zcat %.200s | sluice ... -", name, name);
+        snprintf(reader->why, LOGTOOL_WHY_MAX, "%.200s is compressed: zcat %.200s | sluice ... -",
+                 name, name);
     if (!is_input)
         close(fd);
     return err;
 }
 
 enum err logtool_read(struct logtool_reading *reading, const char *const *files, unsigned count,
-                      logtool_line_fn take, void *arg, char why[512])
+                      logtool_line_fn take, void *arg, char why[LOGTOOL_WHY_MAX])
 {
     struct reader reader = {.reading = reading, .take = take, .arg = arg, .why = why};
     enum err err = ERR_NOMEM;
@@ -135,7 +136,7 @@ enum err logtool_read(struct logtool_reading *reading, const char *const *files,
         err = read_file(&reader, files[i]);
 out:
     if (err != ERR_OK && why[0] == '\0')
-        snprintf(why, 512, "%s", err_sentence(err));
+        snprintf(why, LOGTOOL_WHY_MAX, "%s", err_sentence(err));
     free(reader.block);
     free(reader.line);
     return err;

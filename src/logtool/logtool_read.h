@@ -8,6 +8,7 @@
 #include "logtool/logtool_line.h"
 
 #define LOGTOOL_UNREADABLE_SHOWN 8
+#define LOGTOOL_WHY_MAX          512
 
 /* Where something stands. */
 struct logtool_place {
@@ -28,8 +29,9 @@ struct logtool_reading {
 typedef enum err (*logtool_line_fn)(void *arg, const struct logtool_line *line);
 
 /* Read all files.  ERR_SYSTEM, ERR_INVALID: `why` says which file cannot be read, and why.  ERR_NOMEM, or what `take`
- * said. */
+ * said.  `why` is empty after ERR_OK. */
 MUST_USE enum err logtool_read(struct logtool_reading *reading, const char *const *files,
-                               unsigned count, logtool_line_fn take, void *arg, char why[512]);
+                               unsigned count, logtool_line_fn take, void *arg,
+                               char why[LOGTOOL_WHY_MAX]);
 
 #endif

@@ -141,6 +141,8 @@ static enum err note_change(struct logtool_replay *replay, const struct logtool_
     const struct logtool_book of = {.subject = item->subject, .series = item->quota};
     struct logtool_book *book;
     enum err err = logtool_books_take(&replay->changes, &of, &book);
+    if (err == ERR_LIMIT)
+        replay->limit = "more than 8,000,000 subjects of quotas that are decided otherwise";
     if (err != ERR_OK)
         return err;
     book->refused += is_refused;
@@ -195,8 +197,11 @@ static enum err decide(const struct run *run, uint32_t index, uint64_t at_us)
     enum store_answer answer =
         store_memory_charge(run->side->store, charges, count, at_us, &overflowed);
     run->side->overflowed += overflowed;
-    if (answer == STORE_AWAY)
+    if (answer == STORE_AWAY) {
+        run->replay->limit =
+            "more than 4,000 different periods, or 1,000 quotas whose subjects are too many";
         return ERR_LIMIT;
+    }
     request->is_refused[run->id] = answer == STORE_REFUSED;
     if (answer == STORE_REFUSED)
         return note_refusal(run, request, charges);

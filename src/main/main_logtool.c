@@ -31,10 +31,13 @@ static int open_plan(struct main_verb_plan *file, const struct main_options *opt
     return exit_code;
 }
 
-/* ERR_LIMIT: `limit` says more than `why`. */
+/* ERR_LIMIT: `limit` says more than `why`, which is empty unless the reading has failed. */
 static int read_failed(enum err err, const char *why, const char *limit)
 {
-    fprintf(stderr, "sluice: %s\n", err == ERR_LIMIT && limit != NULL ? limit : why);
+    const char *text = err == ERR_LIMIT && limit != NULL ? limit
+                       : why[0] != '\0'                  ? why
+                                                         : err_sentence(err);
+    fprintf(stderr, "sluice: %s\n", text);
     return err == ERR_SYSTEM || err == ERR_INVALID ? MAIN_EXIT_UNAVAILABLE : MAIN_EXIT_INTERNAL;
 }
 
@@ -50,7 +53,7 @@ int main_verb_verify(const struct main_options *options)
     struct logtool_verify verify;
     struct logtool_reading reading;
     enum logtool_verdict verdict;
-    char why[512] = "out of memory";
+    char why[LOGTOOL_WHY_MAX] = "";
     if (options->file_count == 0)
         return no_files("verify");
     int exit_code = open_plan(&file, options);
@@ -83,7 +86,7 @@ int main_verb_report(const struct main_options *options)
     struct main_verb_plan file;
     struct logtool_report *report;
     struct logtool_reading reading;
-    char why[512] = "out of memory";
+    char why[LOGTOOL_WHY_MAX] = "";
     if (options->file_count == 0)
         return no_files("report");
     int exit_code = open_plan(&file, options);
@@ -117,7 +120,7 @@ static int replay_files(const struct main_options *options, const struct plan *o
 {
     struct logtool_replay replay;
     struct logtool_reading reading;
-    char why[512] = "out of memory";
+    char why[LOGTOOL_WHY_MAX] = "";
     int exit_code;
     enum err err = logtool_replay_init(&replay, old, next);
     if (err == ERR_OK)

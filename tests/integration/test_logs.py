@@ -6,6 +6,8 @@ import json
 import pathlib
 import random
 import re
+import resource
+import signal
 import threading
 import time
 
@@ -320,6 +322,20 @@ def test_a_replay_tries_the_first_quota_of_a_route(start, upstream, connect, ver
     told = replayed(verb, proxy.file, new, tmp_path / "log")
     assert 0 < told["compared"] == told["as_logged"] < 9 and told["not_judged"] == {}
     assert told["new"]["judged"] == 9 and told["new"]["newly_refused"] == 5
+
+
+def test_a_replay_without_memory_says_so(start, upstream, connect, verb):
+    """What fails behind the reading is told as well as what fails within it: here no store can be made, whose memory is a file."""
+    proxy = start(policy(upstream(), {"minute": 30}))
+    ask(connect(proxy), "alice")
+    proxy.stop()
+
+    def in_small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+
+    done = verb("replay", "-c", proxy.file, "--policy", proxy.file, proxy.access_log, limits=in_small_files)
+    assert (done.returncode, done.stdout, done.stderr) == (10, "", "sluice: out of memory\n")
 
 
 def test_words_of_replay(verb, tmp_path):

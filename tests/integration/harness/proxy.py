@@ -27,10 +27,10 @@ def environment(folder, extra=None):
     return env
 
 
-def run_verb(folder, *words, env=None, timeout=PATIENCE_S):
-    """Run `sluice WORDS...` to its end; gives the CompletedProcess with text output."""
+def run_verb(folder, *words, env=None, timeout=PATIENCE_S, limits=None):
+    """Run `sluice WORDS...` to its end; gives the CompletedProcess with text output.  limits: called in the child before it begins."""
     return subprocess.run([BINARY, *words], cwd=folder, env=environment(folder, env), stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=timeout, check=False)
+                          capture_output=True, text=True, timeout=timeout, check=False, preexec_fn=limits)
 
 
 def listening_ports():

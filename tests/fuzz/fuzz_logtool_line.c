@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_logtool_line.c - any bytes as a line of an access log.  Checked: what jansson reads as an object is read here too, with
- * the same members, texts and whole numbers; what a record borrows lies in the line or in its own texts. */
+ * all its members, and with the same texts and whole numbers, unless it is nested deeper than is read; what a record borrows
+ * lies in the line or in its own texts. */
 #include "fuzz.h"
 
 #include <jansson.h>
@@ -12,8 +13,27 @@ static void check_span(const struct logtool_line *line, struct span all, struct 
     bool is_in_line =
         text.len == 0 || (text.ptr >= all.ptr && text.ptr + text.len <= all.ptr + all.len);
     bool is_in_texts =
-        text.ptr >= line->texts && text.ptr + text.len <= line->texts + sizeof(line->texts);
+        text.ptr >= line->texts && text.ptr + text.len <= line->texts + line->texts_len;
     FUZZ_CHECK(is_in_line || is_in_texts);
+}
+
+static void check_borrowed(const struct logtool_line *line, struct span bytes)
+{
+    const struct span texts[] = {
+        line->boot,      line->event,  line->subject,  line->identity, line->quota,
+        line->id,        line->method, line->host,     line->path,     line->previous_boot,
+        line->client_ip, line->route,  line->upstream, line->server,   line->listener,
+        line->tier,      line->end};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        check_span(line, bytes, texts[i]);
+    FUZZ_CHECK(line->subject_count <= LOGTOOL_SUBJECTS_MAX);
+    for (unsigned i = 0; i < line->subject_count; i++) {
+        check_span(line, bytes, line->subjects[i].name);
+        check_span(line, bytes, line->subjects[i].value);
+    }
+    FUZZ_CHECK(line->refused_by_count <= LOGTOOL_WINDOWS_MAX);
+    for (unsigned i = 0; i < line->refused_by_count; i++)
+        check_span(line, bytes, line->refused_by[i]);
 }
 
 static void check_line(struct span bytes)
@@ -22,18 +42,12 @@ static void check_line(struct span bytes)
     const char *why = NULL;
     FUZZ_CHECK(line != NULL);
     if (logtool_line_parse(line, bytes, &why)) {
-        const struct span texts[] = {line->boot, line->event, line->subject, line->quota,
-                                     line->id,   line->route, line->host,    line->path,
-                                     line->end,  line->tier};
-        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-            check_span(line, bytes, texts[i]);
-        FUZZ_CHECK(line->subject_count <= LOGTOOL_SUBJECTS_MAX);
-        for (unsigned i = 0; i < line->subject_count; i++)
-            check_span(line, bytes, line->subjects[i].value);
+        check_borrowed(line, bytes);
         FUZZ_CHECK(line->window_count <= LOGTOOL_WINDOWS_MAX);
         for (unsigned i = 0; i < line->window_count; i++) {
             const struct logtool_window *window = &line->windows[i];
             check_span(line, bytes, window->quota);
+            check_span(line, bytes, window->window);
             FUZZ_CHECK(window->has_numbers || window->is_slot || window->charged == 0);
         }
         FUZZ_CHECK(line->boot.len != 0 && line->seq != UINT64_MAX && line->ts_us != UINT64_MAX);
@@ -61,6 +75,26 @@ static void check_value(const struct logtool_value *value, const json_t *json)
     free(room);
 }
 
+/* 1: nothing is within it. */
+static unsigned depth_of(json_t *json)
+{
+    unsigned deepest = 0;
+    const char *name;
+    json_t *value;
+    size_t i;
+    json_object_foreach(json, name, value)
+    {
+        unsigned depth = depth_of(value);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    json_array_foreach(json, i, value)
+    {
+        unsigned depth = depth_of(value);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest + 1;
+}
+
 /* Of doubled members jansson keeps the last, so those are passed over: JSON_REJECT_DUPLICATES.  And behind a number it passes
  * over a NUL. */
 static void check_scan(struct span bytes)
@@ -73,19 +107,21 @@ static void check_scan(struct span bytes)
     struct logtool_value value;
     struct span name;
     size_t count = 0;
-    bool is_plain = true;
     logtool_scan_open(&scan, bytes);
     while (logtool_scan_member(&scan, &name, &value)) {
-        is_plain = is_plain && memchr(name.ptr, '\\', name.len) == NULL;
-        const json_t *same =
-            json_is_object(json) && is_plain ? json_object_getn(json, name.ptr, name.len) : NULL;
-        if (same != NULL)
+        bool is_plain = memchr(name.ptr, '\\', name.len) == NULL;
+        if (json_is_object(json) && is_plain) {
+            const json_t *same = json_object_getn(json, name.ptr, name.len);
+            FUZZ_CHECK(same != NULL);
             check_value(&value, same);
+        }
         count++;
     }
-    /* Fewer were met where one is nested deeper than is read here. */
-    if (json_is_object(json) && json_object_size(json) == count)
-        FUZZ_CHECK(logtool_scan_is_done(&scan));
+    if (json_is_object(json)) {
+        bool is_shallow = depth_of(json) <= 1 + LOGTOOL_DEPTH_MAX; /* the object around it all */
+        FUZZ_CHECK(logtool_scan_is_done(&scan) == is_shallow);
+        FUZZ_CHECK(!is_shallow || count == json_object_size(json));
+    }
     json_decref(json);
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/configuration.md shows can be copied: each example is accepted, and the whole ones serve."""
+"""What docs/configuration.md shows can be copied: each example is accepted, and the whole ones serve.  docs/logs.md tells every field that is written."""
 import json
 import pathlib
 import re
@@ -106,3 +106,95 @@ def test_members_in_redis_from_nothing(start, upstream, connect, redis):
     gate.is_open.set()
     redis.client.hset("sluice:members:user", "AKEXAMPLE", "pro")
     wait_for(lambda: trio_of(connect(proxy).ask("GET", "/", key))[0] == 600, "the tier of Redis", 10)
+
+
+# -- what docs/logs.md says of a line
+
+SOURCE_FOLDER = PAGE_FOLDER.parent / "src"
+LINE = (PAGE_FOLDER / "logs.md").read_text().split("\n## What a line says\n")[1].split("\n## ")[0]
+MEMBER = r'\\"(\w+)\\":'
+ENTRY_WRITERS = {"put_window_begin", "put_window_limit", "put_window_end", "put_window_skipped", "put_slot"}  # of "quotas"
+
+
+def source(name):
+    return (SOURCE_FOLDER / name).read_text()
+
+
+def cells_of(title):
+    """The rows of the table that begins with this cell, as lists of cells."""
+    rows = LINE.split(f"\n| {title} |")[1].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def names_of(title):
+    return [name for cells in cells_of(title) for name in re.findall(r"`(\w+)`", cells[0])]
+
+
+def once(names):
+    assert len(names) == len(set(names)), "each is told once"
+    return set(names)
+
+
+def members_written(*files):
+    """{member: {functions that write it}} of the literals in these files; a table counts to the function behind it."""
+    found = {}
+    for part in (part for name in files for part in source(name).split("\n}\n")):
+        heads = re.findall(r"^[a-z][^;={}]*?(\w+)\([^;{}]*\)\n\{", part, re.MULTILINE)
+        for name in re.findall(MEMBER, part):
+            found.setdefault(name, set()).add(heads[-1] if heads else "")
+    return found
+
+
+def test_every_field_of_a_line_is_told():
+    written = members_written("record/record_access.c", "record/record_usual.c", "record/record_usual.h", "record/record_query.h")
+    for name in re.findall(r'RECORD_PUT_TIME\(out, "(\w+)"', source("record/record_usual.h")):
+        written.setdefault(name, set()).add("record_usual_write")
+    of_windows = {name for name, functions in written.items() if functions & ENTRY_WRITERS}
+    of_lines = {name for name, functions in written.items() if functions - ENTRY_WRITERS}
+    assert once(names_of("in `quotas`")) == of_windows and len(of_windows) >= 12
+    begin = once(re.findall(MEMBER, "".join(re.findall(r"#define LINE_PREFIX .*|FMT_LIT\(at \+ BOOT_ID_LEN, .*", source("loop/loop_log_writer.c")))))
+    assert begin == {"v", "boot", "seq"}
+    told = once(names_of("field of every line") + names_of("field"))
+    assert told == begin | of_lines | set(members_written("net/net_tls_session.c")) and len(told) >= 45
+    decisions = {cells[0].strip("`") for cells in cells_of("decision")}
+    assert decisions == set(re.findall(r'VERDICT\("(\w+)"\)', source("record/record_access.c")))
+    sources = next(cells[1] for cells in cells_of("in `quotas`") if cells[0] == "`source`")
+    assert set(re.findall(r"`(\w+)`", sources)) == set(re.findall(r'\\"source\\":\\"(\w+)\\"', source("record/record_access.c")))
+
+
+def test_every_ending_is_told():
+    endings = re.findall(r'^ENDING\(\w+, "(\w+)", \w+, \w+, "(.*)"\)$', source("exchange/endings.def"), re.MULTILINE)
+    assert [tuple(cells) for cells in cells_of("end")] == [(f"`{name}`", sentence) for name, sentence in endings] and len(endings) >= 40
+
+
+# Where events are written: how each file names them, and the members that it gives them.
+EVENTS = {
+    "loop/loop_log_writer.c": (r'FMT_LIT\(at, "(\w+)\\",\\"\w+\\":', MEMBER),
+    "main/main_child.c": (r'\\"event\\":\\"(\w+)\\"', MEMBER),
+    "main/main_supervise.c": (r'\\"event\\":\\"(\w+)\\"', MEMBER),
+    "lease/lease_shadow.c": (r'\\"event\\":\\"(\w+)\\"', MEMBER),
+    "upstream/upstream_check.c": (r'\[UPSTREAM_CHANGE_\w+\] = "(\w+)"', MEMBER),
+    "store/store_redis_peer.c": (r'tell\(redis, "(\w+)"', MEMBER + r'|\(struct member\)\{"(\w+)"'),
+    "admin/admin_subject.c": (r'\[STORE_ORDER_(?!SHOW)\w+\] = "(\w+)"', None),
+}
+
+
+def test_every_event_is_told():
+    callers = {str(path.relative_to(SOURCE_FOLDER)) for path in SOURCE_FOLDER.rglob("*.c")
+               if re.search(r"loop_log_event\(|->on_event\(|pass_numbered\(pass, \(struct", path.read_text())}
+    assert callers - {"loop/loop_log.c"} == set(EVENTS), "another place that writes events"
+    table = {name: set(re.findall(r"`(\w+)`", cells[1])) for cells in cells_of("event") for name in re.findall(r"`(\w+)`", cells[0])}
+    begin = {"v", "boot", "seq", "ts", "event"}
+    written = {}
+    for file, (names, members) in EVENTS.items():
+        text = source(file)
+        if members is None:
+            part = text.split("static void log_order(")[1].split("\n}\n")[0]
+            words = set(re.findall(r'"(\w+)"', part)) - {"s"}
+        else:
+            words = {word for pair in re.findall(members, text) for word in ([pair] if isinstance(pair, str) else pair) if word}
+        events = set(re.findall(names, text))
+        assert events, file
+        written.update({event: file for event in events})
+        assert set().union(*(table[event] for event in events)) == words - begin, file
+    assert set(written) == set(table) and len(table) >= 16

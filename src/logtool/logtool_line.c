@@ -216,7 +216,14 @@ static uint64_t days_of(unsigned year, unsigned month, unsigned day)
     return (uint64_t)years * 365 + leaps + (months * 153 + 2) / 5 + day - 1 - 719468;
 }
 
-/* "2026-11-22T14:02:11.482Z" */
+static unsigned days_in(unsigned year, unsigned month)
+{
+    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return days[month - 1] + (month == 2 && is_leap);
+}
+
+/* "2026-11-22T14:02:11.482Z": RFC 3339 section 5.7 says which days a month has. */
 static bool put_ts(struct logtool_line *line, const struct logtool_value *value, void *place)
 {
     static const char shape[] = "dddd-dd-ddTdd:dd:dd.dddZ";
@@ -230,7 +237,9 @@ static bool put_ts(struct logtool_line *line, const struct logtool_value *value,
     unsigned year = two_digits(at) * 100 + two_digits(at + 2);
     unsigned month = two_digits(at + 5), day = two_digits(at + 8);
     unsigned hour = two_digits(at + 11), minute = two_digits(at + 14), second = two_digits(at + 17);
-    if (year < 1970 || month - 1 > 11 || day - 1 > 30 || hour > 23 || minute > 59 || second > 60)
+    if (year < 1970 || month - 1 > 11 || hour > 23 || minute > 59 || second > 60)
+        return false;
+    if (day == 0 || day > days_in(year, month))
         return false;
     uint64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
     unsigned ms = two_digits(at + 20) * 10 + (unsigned)(at[22] - '0');
@@ -245,7 +254,7 @@ static bool put_version(struct logtool_line *line, const struct logtool_value *v
     return span_eq(value->text, SPAN("1"));
 }
 
-/* Nothing of interest, but where it stands it says that the table's next member follows. */
+/* What offline tools look at, in the order of a line; other members are passed over. */
 static const struct row LINE_ROWS[] = {
     ROW(logtool_line, "v", put_version, texts),
     ROW(logtool_line, "boot", put_text, boot),

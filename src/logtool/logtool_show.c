@@ -8,24 +8,20 @@
 #include "base/base_fmt.h"
 #include "config/config_json.h"
 
+#define CHARACTER_BYTES 4 /* of the longest one in UTF-8 */
+
 size_t logtool_show_text(FILE *out, struct span text)
 {
+    char room[CHARACTER_BYTES * FMT_CLEAN_TIMES];
     size_t width = 0;
-    for (size_t at = 0; at < text.len;) {
-        const unsigned char byte = (unsigned char)text.ptr[at];
-        struct span rest = {text.ptr + at, text.len - at};
-        size_t len = span_utf8_len(rest);
-        /* U+0080 to U+009F are controls too. */
-        bool is_control = byte < 0x20 || byte == 0x7f ||
-                          (byte == 0xc2 && len == 2 && (unsigned char)rest.ptr[1] < 0xa0);
-        if (len != 0 && !is_control) {
-            fwrite(rest.ptr, 1, len, out);
-            at += len;
-            width++;
-            continue;
-        }
-        width += (size_t)fprintf(out, "\\x%02x", byte);
-        at++;
+    while (text.len > 0) {
+        const size_t found = span_utf8_len(text), len = found == 0 ? 1 : found;
+        const char *end = fmt_clean(room, room + sizeof(room), (struct span){text.ptr, len});
+        const size_t shown = (size_t)(end - room);
+        fwrite(room, 1, shown, out);
+        width += shown == len ? 1 : shown; /* as it is, or \xNN for each byte */
+        text.ptr += len;
+        text.len -= len;
     }
     return width;
 }

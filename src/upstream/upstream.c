@@ -441,15 +441,20 @@ static bool server_may_keep(const struct upstream_server *server)
            !upstream_queue_goes_elsewhere(server->queue, &server->set->bell);
 }
 
-/* Where each connection serves one client, those of clients that have left are of no use: the one used last is kept.  False:
- * all are as good as the next. */
-static bool server_make_room(struct upstream_server *server)
+bool upstream_server_close_oldest(struct upstream_server *server)
 {
-    if (server->proxied == NULL || list_is_empty(&server->idle))
+    if (list_is_empty(&server->idle))
         return false;
     struct upstream_conn *oldest = LIST_OF(server->idle.prev, struct upstream_conn, node);
     upstream_close(&oldest);
     return true;
+}
+
+/* Where each connection serves one client, those of clients that have left are of no use: the one used last is kept.  False:
+ * all are as good as the next. */
+static bool server_make_room(struct upstream_server *server)
+{
+    return server->proxied != NULL && upstream_server_close_oldest(server);
 }
 
 void upstream_return(struct upstream_conn **taken)

@@ -29,6 +29,8 @@ static inline void upstream_conn_take_notes(struct upstream_conn *conn,
     conn->health = &pool->conf->health;
 }
 
+/* Close the kept connection that has been idle longest.  False: none is kept. */
+bool upstream_server_close_oldest(struct upstream_server *server);
 /* A kept connection, or NULL.  A server may have closed it a moment ago, unseen yet: `careful` asks the kernel once more. */
 struct upstream_conn *upstream_server_take_idle(struct upstream_server *server, bool careful);
 /* The same of a server whose connections name a client: one that began with this header. */

@@ -64,12 +64,9 @@ static bool pool_may_retry(struct upstream_pool *pool)
 /* A place for one more connection: a free one, or that of a kept one that does not serve. */
 static bool server_claim(struct upstream_server *server, uint32_t max)
 {
-    while (!upstream_tally_claim(server->tally, max)) {
-        if (list_is_empty(&server->idle))
+    while (!upstream_tally_claim(server->tally, max))
+        if (!upstream_server_close_oldest(server))
             return false;
-        struct upstream_conn *oldest = LIST_OF(server->idle.prev, struct upstream_conn, node);
-        upstream_close(&oldest);
-    }
     return true;
 }
 

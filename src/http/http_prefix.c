@@ -16,11 +16,6 @@ static struct span from_on(struct span path, size_t from)
     return (struct span){path.ptr + from, path.len - from};
 }
 
-static bool is_name(struct span segment)
-{
-    return segment.len > 2 && segment.ptr[0] == '{' && segment.ptr[segment.len - 1] == '}';
-}
-
 bool http_prefix_matches(struct span strip, struct span judged, struct span *behind)
 {
     size_t at = 0, end;
@@ -31,7 +26,7 @@ bool http_prefix_matches(struct span strip, struct span judged, struct span *beh
             return false;
         const size_t stop = find_slash(judged, at + 1);
         const struct span found = {judged.ptr + at + 1, stop - at - 1};
-        if (is_name(segment) ? found.len == 0 : !span_eq(segment, found))
+        if (http_segment_is_name(segment) ? found.len == 0 : !span_eq(segment, found))
             return false;
         at = stop;
     }

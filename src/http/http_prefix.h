@@ -13,6 +13,12 @@ struct http_prefix {
     struct span strip, add;
 };
 
+/* Does this segment of a pattern stand for any one? */
+static inline bool http_segment_is_name(struct span segment)
+{
+    return segment.len > 2 && segment.ptr[0] == '{' && segment.ptr[segment.len - 1] == '}';
+}
+
 /* Does the judged path begin with the segments of strip?  *behind is the rest of it, empty or from a "/" on. */
 bool http_prefix_matches(struct span strip, struct span judged, struct span *behind);
 

@@ -37,11 +37,6 @@ struct linking {
 
 /* ---- prefixes ---- */
 
-static bool is_name(struct span segment)
-{
-    return segment.len > 2 && segment.ptr[0] == '{';
-}
-
 static struct span segment_at(struct span path, size_t at)
 {
     struct span segment = {path.ptr + at + 1, path.len - at - 1};
@@ -59,7 +54,8 @@ static bool may_begin(const struct route_rule *rule, struct span strip)
         if (at == pattern.len || (!is_exact && at + 1 == pattern.len))
             return !is_exact;
         const struct span ours = segment_at(strip, want), theirs = segment_at(pattern, at);
-        if (theirs.len == 0 || !(is_name(ours) || is_name(theirs) || span_eq(ours, theirs)))
+        const bool is_any = http_segment_is_name(ours) || http_segment_is_name(theirs);
+        if (theirs.len == 0 || !(is_any || span_eq(ours, theirs)))
             return false;
         want += 1 + ours.len;
         at += 1 + theirs.len;
@@ -270,19 +266,22 @@ static unsigned find_value(const struct linking *l, struct compiling *c, struct 
 {
     const struct span prefix = SPAN("identity:");
     struct config_near near = config_near_to(name);
+    bool is_too_early = false;
     if (span_starts_with(name, prefix))
         return find_identity(l, c, (struct span){name.ptr + prefix.len, name.len - prefix.len});
     for (unsigned i = 0; i < PLAN_REWRITE_VARIABLES; i++) {
-        if (is_late[i] && l->is_request)
+        const struct span known = plan_rewrite_name((enum plan_rewrite_variable)i);
+        if (is_late[i] && l->is_request) {
+            is_too_early = is_too_early || span_eq(name, known);
             continue;
-        if (span_eq(name, plan_rewrite_name((enum plan_rewrite_variable)i)))
+        }
+        if (span_eq(name, known))
             return i;
-        config_near_try(&near, plan_rewrite_name((enum plan_rewrite_variable)i), false);
+        config_near_try(&near, known, false);
     }
     if (!c->is_bad)
         config_error(l->work->load->doc, c->node, "no value has the name %s%s%s",
-                     config_quote(name).text,
-                     l->is_request && span_eq(name, SPAN("server")) ? " in a request" : "",
+                     config_quote(name).text, is_too_early ? " in a request" : "",
                      config_suggestion(&near).text);
     c->is_bad = true;
     return PLAN_REWRITE_VALUES;

@@ -226,7 +226,7 @@ static bool methods_cover(const struct route_rule *earlier, const struct route_r
 
 static bool segment_covers(struct span earlier, struct span later)
 {
-    return route_segment_is_name(earlier) ? later.len > 0 : span_eq(earlier, later);
+    return http_segment_is_name(earlier) ? later.len > 0 : span_eq(earlier, later);
 }
 
 static bool path_covers(const struct route_rule *earlier, const struct route_rule *later)

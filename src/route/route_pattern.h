@@ -4,6 +4,7 @@
 #ifndef SLUICE_ROUTE_PATTERN_H
 #define SLUICE_ROUTE_PATTERN_H
 
+#include "http/http_prefix.h"
 #include "route/route.h"
 
 /* Where a path may end once a pattern's segments have matched. */
@@ -26,11 +27,6 @@ bool route_segments_next(struct route_segments *segments, struct span *segment);
 
 /* The rule's pattern: its segments, and how it ends. */
 enum route_end route_pattern_of(const struct route_rule *rule, struct route_segments *segments);
-
-static inline bool route_segment_is_name(struct span segment)
-{
-    return segment.len > 2 && segment.ptr[0] == '{';
-}
 
 /* Without one trailing dot. */
 static inline struct span route_host_plain(struct span host)

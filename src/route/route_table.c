@@ -136,7 +136,7 @@ static uint32_t tree_of(struct route_table *table, const struct route_rule *rule
 
 static uint32_t segment_child(struct route_table *table, uint32_t node, struct span segment)
 {
-    if (route_segment_is_name(segment)) {
+    if (http_segment_is_name(segment)) {
         table->has_names = true;
         uint32_t child = table->nodes[node].name_child;
         if (child == 0) {
@@ -387,7 +387,7 @@ static void fill_names(struct route_match *match, const struct route_rule *rule,
     struct span segment, value;
     (void)route_pattern_of(rule, &ours);
     while (route_segments_next(&ours, &segment) && route_segments_next(&theirs, &value)) {
-        if (!route_segment_is_name(segment))
+        if (!http_segment_is_name(segment))
             continue;
         assert(match->name_count < ROUTE_NAMES_MAX);
         match->names[match->name_count++] = (struct span_pair){

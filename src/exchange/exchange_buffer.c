@@ -65,15 +65,14 @@ static enum exchange_end buffer_keep(struct exchange *x, struct span data)
 /* How long the body was waited for; nothing where it had come with the head. */
 static void buffer_note_time(struct exchange *x)
 {
-    if (!x->buffered->is_over)
-        x->buffer_us = x->env->loop->mono_us - x->buffered->began_us;
-    x->buffered->is_over = true;
+    x->buffer_us = x->env->loop->mono_us - x->buffered->began_us;
 }
 
 void exchange_drop_buffered(struct exchange *x)
 {
     struct exchange_buffered *buffered = x->buffered;
-    buffer_note_time(x);
+    if (buffered->state == EXCHANGE_BUFFER_READS)
+        buffer_note_time(x);
     x->buffered = NULL;
     atomic_fetch_sub(x->env->body_bytes, buffered->size);
     free(buffered->bytes);
@@ -107,10 +106,10 @@ static void buffer_say_continue(struct exchange *x)
     x->ops->flush(x->client);
 }
 
-/* It has been read to its end, or to where it is too much. */
-static enum step_result buffer_is_over(struct exchange *x)
+static enum step_result buffer_end(struct exchange *x, enum exchange_buffering state)
 {
     buffer_note_time(x);
+    x->buffered->state = state;
     return STEP_NEXT;
 }
 
@@ -118,9 +117,8 @@ static enum step_result buffer_is_whole(struct exchange *x, struct span trailers
 {
     if (!exchange_judge_trailers(x, trailers))
         return exchange_fail(x, exchange_end_of_fault(x->fault.id));
-    x->buffered->is_whole = true;
     x->buffered->trailers = trailers;
-    return buffer_is_over(x);
+    return buffer_end(x, EXCHANGE_BUFFER_WHOLE);
 }
 
 /* Not inlined: its frame would burden requests without a body. */
@@ -154,7 +152,7 @@ static __attribute__((noinline)) enum step_result buffer_body(struct exchange *x
         if (end != END_OK)
             return exchange_fail(x, end);
         if (x->buffered->len > most_bytes)
-            return buffer_is_over(x);
+            return buffer_end(x, EXCHANGE_BUFFER_BEGIN);
     }
     loop_task_schedule(x->env->loop, &x->task);
     return STEP_WAIT;
@@ -178,7 +176,7 @@ enum exchange_body exchange_read_buffered(struct exchange *x, struct span *data)
         buffered->sent += data->len;
         return EXCHANGE_BODY_DATA;
     }
-    if (!buffered->is_whole) {
+    if (buffered->state != EXCHANGE_BUFFER_WHOLE) {
         exchange_drop_buffered(x);
         return x->ops->read_body(x->client, data, &x->fault, &x->arena);
     }

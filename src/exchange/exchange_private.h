@@ -120,14 +120,19 @@ bool exchange_hash_key(struct exchange *x, uint64_t *key);
 /* The PROXY header of this version that names the client, in exchange_room. */
 struct span exchange_name_client(struct exchange *x, enum net_proxy_version version);
 
+enum exchange_buffering {
+    EXCHANGE_BUFFER_READS,
+    EXCHANGE_BUFFER_BEGIN, /* nothing more is read into it: it has the body's begin, the rest is still to come */
+    EXCHANGE_BUFFER_WHOLE, /* it has all of the body; trailers are set */
+};
+
 /* A request's body, read before a server is asked.  Owner: the exchange, in its arena; the bytes are malloc'ed and counted in
  * env->body_bytes.  Freed by: exchange_drop_buffered.  Thread: the worker's. */
 struct exchange_buffered {
     char *bytes;
     size_t len, size;
-    size_t sent;   /* of len */
-    bool is_over;  /* nothing more is read into it */
-    bool is_whole; /* it has all of the body; trailers are set */
+    size_t sent; /* of len */
+    enum exchange_buffering state;
     bool has_said_continue;
     struct span trailers;
     uint64_t began_us;
@@ -141,7 +146,7 @@ void exchange_drop_buffered(struct exchange *x);
 /* Has all of the request been read, so that its connection can go on whatever becomes of it? */
 static inline bool exchange_has_read_all(const struct exchange *x)
 {
-    return x->request_done || (x->buffered != NULL && x->buffered->is_whole);
+    return x->request_done || (x->buffered != NULL && x->buffered->state == EXCHANGE_BUFFER_WHOLE);
 }
 /* The next part of the body, wherever it is. */
 static inline enum exchange_body exchange_read_body(struct exchange *x, struct span *data)

@@ -395,7 +395,7 @@ bool exchange_is_replayable(const struct exchange *x)
     case HTTP_METHOD_DELETE:
         return x->framing.kind == HTTP_BODY_NONE ||
                (x->framing.kind == HTTP_BODY_LENGTH && x->framing.length_bytes == 0) ||
-               (x->buffered != NULL && x->buffered->is_whole);
+               (x->buffered != NULL && x->buffered->state == EXCHANGE_BUFFER_WHOLE);
     default:
         return false;
     }

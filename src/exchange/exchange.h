@@ -50,6 +50,8 @@ enum exchange_after {
     EXCHANGE_ABORT, /* end it visibly: the response is not whole */
 };
 
+/* After so long the client of an exchange is looked at once (exchange_look.c): whoever had gone by then may not have been
+ * told.  A tick: most exchanges are over before, and cost no look. */
 #define EXCHANGE_LOOK_US LOOP_TICK_US
 
 /* The client's side.  Nothing here calls back into the exchange. */
@@ -158,8 +160,8 @@ struct exchange {
     uint64_t tried;         /* servers asked since CONNECT was entered; upstream_take marks them */
     uint64_t queue_us;      /* how long it waited for a server to have room */
     struct exchange_waiting *waiting; /* it does so now; NULL: it does not */
-    struct exchange_buffered
-        *buffered;      /* of the request's body, not sent for good; NULL: nothing */
+    /* Of the request's body, not sent for good; NULL: nothing. */
+    struct exchange_buffered *buffered;
     uint64_t buffer_us; /* how long the body was waited for before a server was asked */
     unsigned tries;     /* connections that were begun or taken, for the log */
     unsigned interims;

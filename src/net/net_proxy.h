@@ -35,8 +35,8 @@ enum net_proxy_result {
 
 struct net_proxy {
     size_t len; /* of the header, in bytes */
-    bool
-        has_address; /* else it speaks for itself (LOCAL), or does not know (UNKNOWN, UNSPEC, AF_UNIX) */
+    /* Else it speaks for itself (LOCAL), or does not know (UNKNOWN, UNSPEC, AF_UNIX). */
+    bool has_address;
     struct net_proxy_ends ends; /* the client's, and where it connected to */
     const char *why;            /* of NET_PROXY_BAD, for the log */
 };

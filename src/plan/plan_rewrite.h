@@ -17,8 +17,8 @@ enum plan_rewrite_variable {
     PLAN_REWRITE_VARIABLES
 };
 
-#define PLAN_REWRITE_IDENTITIES                                                                    \
-    4 /* of one set of rules, each ${identity:NAME} of which is a value of its own */
+/* Of one set of rules; each ${identity:NAME} is a value of its own. */
+#define PLAN_REWRITE_IDENTITIES   4
 #define PLAN_REWRITE_IDENTITY_MAX 1024 /* bytes */
 #define PLAN_REWRITE_VALUES       (PLAN_REWRITE_VARIABLES + PLAN_REWRITE_IDENTITIES)
 #define PLAN_REWRITE_LINES_MAX    16384 /* bytes of all lines of one message */
@@ -28,8 +28,8 @@ enum plan_rewrite_variable {
 /* A literal run and the value behind it. */
 struct plan_rewrite_part {
     struct span before;
-    uint8_t
-        value; /* a variable, or an identity from PLAN_REWRITE_VARIABLES on; PLAN_REWRITE_VALUES: nothing */
+    /* A variable, or an identity from PLAN_REWRITE_VARIABLES on; PLAN_REWRITE_VALUES: nothing. */
+    uint8_t value;
 };
 
 struct plan_rewrite_line {

@@ -65,8 +65,8 @@ struct upstream_budget {
     int64_t left_milli;  /* failures; those in progress count as failed until they are not */
     uint32_t open;       /* in progress */
     uint64_t at_us;      /* when it was filled last; 0: never */
-    uint64_t
-        full_us; /* when failures were left to the full last: requests before that bring none */
+    /* When failures were left to the full last: requests before that bring none. */
+    uint64_t full_us;
 };
 
 /* Of requests that were counted over a time, those of UPSTREAM_BUDGET_US. */

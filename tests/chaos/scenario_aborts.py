@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """10,000 transfers are broken off, by clients and by servers, in every place, with an end and with a reset, plain and over TLS: nothing is left of them."""
 import collections
+import contextlib
 import itertools
 import random
 import socket
@@ -231,14 +232,17 @@ def break_off(doors, turns):
     return sum((thread.counts for thread in threads), collections.Counter()), list(itertools.chain.from_iterable(thread.faults for thread in threads))
 
 
-def rest_of(proxy):
-    """Waits until nothing is in progress; (descriptors, anonymous memory in KiB)."""
+def rest_of(proxy, fresh=None):
+    """Waits until nothing is in progress and nothing kept; (descriptors, anonymous memory in KiB)."""
     def is_quiet():
         values = proxy.metrics()
-        return values["sluice_exchanges_open"] == 0 and values["sluice_connections_open"] == 0
+        return not any(values[f"sluice_{name}"] for name in ("exchanges_open", "connections_open", "upstream_idle_connections"))
 
-    rig.wait_for(is_quiet, "nothing is in progress", 60)
-    time.sleep(POOL_IDLE_S + 2)  # kept connections to the server, and spare pipes, are closed
+    rig.wait_for(is_quiet, "nothing is in progress, and no connection to the server kept", 60)
+    rig.wait_for(lambda: not proxy.connected_sockets(), "the connection that asked is closed", 60)
+    if fresh is not None:
+        with contextlib.suppress(AssertionError):  # more than before are judged in the end
+            rig.wait_for(lambda: proxy.descriptors() <= fresh[0], "the spare pipes are closed", 20)
     return proxy.descriptors(), proxy.memory_kib("RssAnon")
 
 
@@ -253,12 +257,12 @@ def run(world, judge):
     child, fresh = proxy.child, rest_of(proxy)
     aborts, size, at = world.scaled(ABORTS), world.scaled(ROUND), world.scaled(WARM_UP)
     _, faults = break_off(doors, range(at))
-    baseline = rest_of(proxy)
+    baseline = rest_of(proxy, fresh)
     curve, counts, began = [baseline], collections.Counter(), time.monotonic()
     while at < aborts + world.scaled(WARM_UP):
         some, more = break_off(doors, range(at, at + size))
         counts, faults, at = counts + some, faults + more, at + size
-        curve.append(rest_of(proxy))
+        curve.append(rest_of(proxy, fresh))
     judge.at_least(f"transfers broken off in {time.monotonic() - began:.0f} s, behind {world.scaled(WARM_UP):,} to warm up", sum(counts.values()), aborts)
     judge.check("kinds; each of them how often, plain and over TLS", f"{len(KINDS)}; {min(counts.values()):,} to {max(counts.values()):,}", f"{2 * len(KINDS)} sorts",
                 len(counts) == 2 * len(KINDS))

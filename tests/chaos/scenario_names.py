@@ -2,7 +2,6 @@
 """A server's name moves to another address and is followed; its resolver is dead for a minute, then answers in 5 s, and nobody waits for it."""
 import collections
 import ctypes
-import os
 import socket
 import struct
 import threading
@@ -29,7 +28,7 @@ class Resolver:
     """A name server for names under .test (UDP, A and AAAA), all of which lead to one address; how: answers, dead or slow."""
 
     def __init__(self, address):
-        self.address, self.how, self.questions, self.is_over = address, "answers", 0, False
+        self.address, self.how, self.questions = address, "answers", 0
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind((RESOLVER, 53))
         threading.Thread(target=self._serve, daemon=True).start()
@@ -127,7 +126,7 @@ def run(world, judge):
     for n in range(OTHERS):
         config["upstreams"][f"other{n}"] = {"servers": [f"other{n}.test:{port}"], "resolve": f"{INTERVAL_S}s"}
         config["routes"].insert(0, {"name": f"other{n}", "prefix": f"/other{n}/", "upstream": f"other{n}"})
-    proxy = world.proxy(config, limits=with_resolver(file))
+    proxy = world.proxy(config, before=with_resolver(file))
     rig.wait_for(lambda: proxy.ask().status == 200, "the name is known")
     load = world.load("names", proxy.ports, "-c", CONNECTIONS, "-r", RATE_PER_S, "-d", 3600, "-n", CLOSE_PERMILLE, "-s", SEED)
     phases, moves, questions, probe = Phases(), [], {}, Probe(proxy)

@@ -18,6 +18,7 @@ PAGE = rig.ROOT / "docs" / "backends.md"
 MESSAGES, CLIENTS = 10_000, 10
 NAME = "chat.test"
 CODES = (1000, 1001, 3000, 4321, 4999)
+PATIENCE_S = 20
 
 
 def message_of(client, n):
@@ -55,7 +56,7 @@ async def close_codes(connect):
     for code in CODES:
         async with connect() as connection:
             await connection.send(f"close {code}")
-            await connection.wait_closed()
+            await asyncio.wait_for(connection.wait_closed(), PATIENCE_S)
             seen["server", code] = (connection.close_code, connection.close_reason)
         async with connect() as connection:
             await connection.close(code, "I leave")
@@ -69,8 +70,7 @@ async def drain(connect, proxy):
         await connection.send("before")
         before = await connection.recv()
         proxy.signal(signal.SIGTERM)
-        while not is_refused(proxy.address):
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(rig.wait_for, lambda: is_refused(proxy.address), "nobody else gets in", PATIENCE_S)
         for n in range(100):
             await connection.send(f"while it stops {n}")
             if await connection.recv() != f"while it stops {n}":

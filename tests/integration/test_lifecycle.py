@@ -308,7 +308,7 @@ def test_port_in_use(verb, connect, start, tmp_path):
 
 def test_too_few_descriptors(start, connect):
     # A low hard limit is lived with, and said.
-    proxy = start(respond(), limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
+    proxy = start(respond(), before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
     assert "descriptor" in proxy.stderr()
     assert connect(proxy).ask().status == 200
     held = []

@@ -45,9 +45,10 @@ def listening_ports():
 
 
 class Sluice:
-    """One running `sluice run`.  What the configuration leaves out is filled in: a listener, logs, two workers."""
+    """One running `sluice run`.  What the configuration leaves out is filled in: a listener, logs, two workers.
+    before() runs in its process, ahead of the program: limits, namespaces."""
 
-    def __init__(self, folder, config, name="sluice", env=None, limits=None, wait=True):
+    def __init__(self, folder, config, name="sluice", env=None, before=None, wait=True):
         self.folder, self.name = folder, name
         self.file = folder / f"{name}.json"
         self.access_log = folder / f"{name}.access.log"
@@ -59,7 +60,7 @@ class Sluice:
         with open(self.error_log, "ab") as err:
             self.process = subprocess.Popen([BINARY, "run", "-c", str(self.file)], cwd=folder,
                                             env=environment(folder, env), stdin=subprocess.DEVNULL, stdout=err,
-                                            stderr=err, start_new_session=True, preexec_fn=limits)
+                                            stderr=err, start_new_session=True, preexec_fn=before)
         self.is_stopped = False
         if wait:
             self.wait_until_serving()

@@ -338,12 +338,24 @@ char *fmt_json_value_long(struct fmt_json *json, char *out, struct span text, si
     return out + 1;
 }
 
+/* U+202A to U+202E and U+2066 to U+2069: they turn round what stands behind them (UAX 9, section 2). */
+static bool is_turning(struct span text, size_t len)
+{
+    unsigned char first = (unsigned char)text.ptr[0];
+    if (len != 3 || first != 0xe2)
+        return false;
+    unsigned char second = (unsigned char)text.ptr[1], third = (unsigned char)text.ptr[2];
+    return (second == 0x80 && third >= 0xaa && third <= 0xae) ||
+           (second == 0x81 && third >= 0xa6 && third <= 0xa9);
+}
+
 static bool is_clean(struct span text, size_t len)
 {
     unsigned char first = (unsigned char)text.ptr[0];
     if (len == 1)
         return first >= 0x20 && first != 0x7f;
-    return len > 1 && !(first == 0xc2 && (unsigned char)text.ptr[1] < 0xa0);
+    return len > 1 && !(first == 0xc2 && (unsigned char)text.ptr[1] < 0xa0) &&
+           !is_turning(text, len);
 }
 
 char *fmt_clean(char *out, const char *end, struct span text)

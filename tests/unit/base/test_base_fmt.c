@@ -323,7 +323,11 @@ static void test_clean(void **state)
          "1m",
          "\\xc2\\x9b1m"}, /* C1 */
         {"\xc2\xa0", "\xc2\xa0"},
-        {"\x9b\xff\xc3", "\\x9b\\xff\\xc3"}, /* no UTF-8 */
+        {"\xe2\x80\xa9\xe2\x80\xaa\xe2\x80\xae\xe2\x80\xaf",
+         "\xe2\x80\xa9\\xe2\\x80\\xaa\\xe2\\x80\\xae\xe2\x80\xaf"}, /* U+202A to U+202E turn text round */
+        {"\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa",
+         "\xe2\x81\xa5\\xe2\\x81\\xa6\\xe2\\x81\\xa9\xe2\x81\xaa"}, /* U+2066 to U+2069 */
+        {"\x9b\xff\xc3", "\\x9b\\xff\\xc3"},                        /* no UTF-8 */
     };
     char out[64];
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -20,6 +20,7 @@
 struct line {
     struct fmt_json text;   /* what clients and upstreams may fill */
     struct fmt_json quotas; /* what "refused_by" and "quotas" may */
+    bool is_subject_lost;   /* there was no room for one of those that were charged */
     struct record_memo *memo;
     struct record_marks *marks;
     struct fmt_memo *numbers;
@@ -246,15 +247,16 @@ static char *put_refused_by(struct fmt_json *json, char *out, const struct recor
 }
 
 /* Those from number `from` on, each with a comma. */
-static char *put_subjects_from(struct fmt_json *json, char *out, const struct record_access *record,
+static char *put_subjects_from(struct line *line, char *out, const struct record_access *record,
                                unsigned from)
 {
+    struct fmt_json *json = &line->text;
     for (unsigned i = from; i < record->subject_count; i++) {
         const struct record_subject *subject = &record->subjects[i];
         if (subject->text.len == 0)
             continue;
         if (!has_room(json, out, 2 * NAME_MAX_BYTES + 8)) {
-            json->cut = true;
+            json->cut = line->is_subject_lost = true;
             break;
         }
         *out++ = '"';
@@ -266,10 +268,10 @@ static char *put_subjects_from(struct fmt_json *json, char *out, const struct re
     return out;
 }
 
-static char *put_subjects(struct fmt_json *json, char *out, const struct record_access *record)
+static char *put_subjects(struct line *line, char *out, const struct record_access *record)
 {
     char *begin = out, *first = out = FMT_LIT(out, ",\"subjects\":{");
-    out = put_subjects_from(json, out, record, 0);
+    out = put_subjects_from(line, out, record, 0);
     return out == first ? begin : close_list(out, first, '}');
 }
 
@@ -523,13 +525,13 @@ static inline char *put_decision(struct line *line, char *out, const struct reco
         line->marks->subject_end = out - 1;
         if (record->subject_count > 1) {
             *out++ = ',';
-            out = put_subjects_from(&line->text, out, record, 1) - 1;
+            out = put_subjects_from(line, out, record, 1) - 1;
         }
         *out++ = '}';
     } else {
         out = put_outcome(line, out, record);
         if (record->subject_count != 0)
-            out = put_subjects(&line->text, out, record);
+            out = put_subjects(line, out, record);
     }
     if (is_counted(record) || record->shadow_count != 0)
         out = put_quotas(line, out, record);
@@ -595,6 +597,14 @@ static size_t quotas_bytes(const struct record_access *record)
     return bytes < QUOTAS_MAX ? bytes : QUOTAS_MAX;
 }
 
+/* Whoever sums charges up must know whether all of them are there: what a client writes may be cut in any line. */
+static __attribute__((noinline)) char *put_cut(const struct line *line, char *out)
+{
+    out = FMT_LIT(out, ",\"cut\":true");
+    return line->quotas.cut || line->is_subject_lost ? out
+                                                     : FMT_LIT(out, ",\"charges_whole\":true");
+}
+
 char *record_access_write(char *out, const struct record_access *record)
 {
     const char *end = out + RECORD_LINE_MAX - RECORD_PREFIX_MAX - FIXED_MAX;
@@ -616,7 +626,7 @@ char *record_access_write(char *out, const struct record_access *record)
     line.marks->is_whole =
         !line.text.cut && !line.quotas.cut && !line.text.bytes && !line.quotas.bytes;
     if (line.text.cut || line.quotas.cut)
-        out = FMT_LIT(out, ",\"cut\":true");
+        out = put_cut(&line, out);
     if (line.text.bytes || line.quotas.bytes)
         out = FMT_LIT(out, ",\"bytes\":true");
     return FMT_LIT(out, "}\n");

@@ -210,7 +210,8 @@ static void check_quotas(const json_t *root, const struct record_access *record)
     } else {
         FUZZ_CHECK(json_is_array(quotas) && json_array_size(quotas) <= windows);
         if (json_array_size(quotas) < windows)
-            FUZZ_CHECK(json_is_true(json_object_get(root, "cut")));
+            FUZZ_CHECK(json_is_true(json_object_get(root, "cut")) &&
+                       json_object_get(root, "charges_whole") == NULL);
     }
     FUZZ_CHECK(subjects == NULL || json_object_size(subjects) <= record->subject_count);
     FUZZ_CHECK(json_is_string(json_object_get(root, "decision")));

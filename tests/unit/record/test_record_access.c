@@ -425,7 +425,7 @@ static void test_long_query(void **state)
     memset(query, 'k', sizeof(query)); /* as long as a token that stands there by mistake */
     bench->record.query = (struct span){query, sizeof(query)};
     const char *line = write_line(bench);
-    assert_has(line, "\"cut\":true}\n");
+    assert_has(line, "\"cut\":true,\"charges_whole\":true}\n");
     assert_in_range(strlen(line), 600, 1200);
     for (size_t i = 1; i < sizeof(query); i += 2)
         query[i] = '&';
@@ -497,6 +497,7 @@ static void test_worst_line(void **state)
         r->status = UINT16_MAX;
         const char *line = write_line(bench);
         assert_has(line, "\"t_total\":18446744073709551614,\"cut\":true");
+        assert_lacks(line, "charges_whole");
         assert_has(line, "\"decision\":\"degraded_refuse\"");
         assert_has(line, "\"status\":65535");
         assert_has(line, "\"end\":\"");
@@ -572,7 +573,7 @@ static void test_a_client_cannot_hide_its_charges(void **state)
     const char *line = write_line(bench);
     assert_has(line, "\"refused_by\":[\"user/minute\",\"ip/hour\"],");
     assert_has(line, "\"limit\":9,\"reset_s\":1069,\"source\":\"local\"}],\"status\":200,");
-    assert_has(line, "\"cut\":true}\n");
+    assert_has(line, "\"cut\":true,\"charges_whole\":true}\n");
 }
 
 /* Any bytes anywhere: always one line of JSON. */

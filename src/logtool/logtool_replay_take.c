@@ -464,7 +464,7 @@ enum err logtool_replay_take(void *arg, const struct logtool_line *line)
     bool is_new;
     enum err err = logtool_seq_take(&replay->seq, line, &boot, &is_new);
     if (err != ERR_OK)
-        return too_much(replay, err, "more than 4,096 boots, or 65,536 gaps in one");
+        return too_much(replay, err, LOGTOOL_SEQ_TOO_MUCH);
     if (!is_new)
         return ERR_OK;
     if (line->event.len != 0) {

@@ -239,7 +239,7 @@ enum err logtool_report_take(void *arg, const struct logtool_line *line)
     bool is_new;
     enum err err = logtool_seq_take(&report->seq, line, &boot, &is_new);
     if (err != ERR_OK)
-        return too_much(report, err, "more than 4,096 boots, or 65,536 gaps in one");
+        return too_much(report, err, LOGTOOL_SEQ_TOO_MUCH);
     return is_new && line->event.len == 0 ? count_request(report, line) : ERR_OK;
 }
 

@@ -176,7 +176,7 @@ enum err logtool_verify_take(void *arg, const struct logtool_line *line)
     bool is_new;
     enum err err = logtool_seq_take(&verify->seq, line, &boot, &is_new);
     if (err != ERR_OK)
-        return too_much(verify, err, "more than 4,096 boots, or 65,536 gaps in one");
+        return too_much(verify, err, LOGTOOL_SEQ_TOO_MUCH);
     if (!is_new)
         return ERR_OK;
     if (line->event.len != 0)

@@ -75,6 +75,87 @@ static void test_many_gaps(void **state)
     logtool_seq_fini(&seq);
 }
 
+/* In any order, and told many times: what is new, and which gaps are left, is what a list of all numbers says. */
+static void test_any_order(void **state)
+{
+    enum {
+        NUMBERS = 5000
+    };
+    static bool has[NUMBERS + 2];
+    uint32_t noise = 7;
+    (void)state;
+    for (unsigned round = 0; round < 6; round++) {
+        struct logtool_seq seq = {0};
+        uint64_t missing, gaps = 0, lost = 0, step = round % 3;
+        unsigned lowest = NUMBERS, highest = 0;
+        memset(has, 0, sizeof(has));
+        for (unsigned i = 0; i < NUMBERS; i++) {
+            noise = noise * 1664525 + 1013904223;
+            /* downwards by two, upwards by two, or anywhere */
+            unsigned number = step == 0   ? NUMBERS - 2 * i % NUMBERS
+                              : step == 1 ? 1 + 2 * i % NUMBERS
+                                          : 1 + (noise >> 8) % NUMBERS;
+            assert_int_equal(take(&seq, "a", number, NULL, 0), !has[number]);
+            has[number] = true;
+            lowest = number < lowest ? number : lowest;
+            highest = number > highest ? number : highest;
+        }
+        for (unsigned number = lowest; number <= highest; number++) {
+            lost += !has[number];
+            gaps += !has[number] && has[number - 1];
+        }
+        assert_int_equal(logtool_seq_gaps(&seq, NULL, 0, &missing), gaps);
+        assert_int_equal(missing, lost);
+        logtool_seq_fini(&seq);
+    }
+}
+
+/* Numbers that the log itself calls dropped are missing where nothing was seen before them; in a gap they are counted once. */
+static void test_dropped(void **state)
+{
+    static const struct {
+        uint64_t before, number, lost, from, gaps, missing, told, apart;
+    } rows[] = {
+        {0, 500, 400, 100, 1, 400, 400, 0},
+        {0, 500, 400, 99, 1, 400, 400, 0},
+        {99, 500, 400, 100, 1, 400, 400, 0},
+        {0, 500, 499, 1, 1, 499, 499, 0},
+        {0, 1, 400, 100, 0, 0, 400, 400},
+        {0, 500, 401, 100, 0, 0, 401, 401},
+        {0, 500, 400, UINT64_MAX, 0, 0, 400, 400},
+        {0, 500, 400, 0, 0, 0, 400, 400},
+        {0, 500, 0, 100, 0, 0, 0, 0},
+        {0, 500, UINT64_MAX, 100, 0, 0, 0, 0},
+    };
+    struct logtool_line *line = calloc(1, sizeof(*line));
+    unsigned at;
+    bool is_new;
+    (void)state;
+    assert_non_null(line);
+    line->boot = SPAN("a");
+    line->event = SPAN("dropped");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct logtool_seq seq = {0};
+        struct logtool_gap gap;
+        uint64_t missing;
+        if (rows[i].before != 0)
+            take(&seq, "a", rows[i].before, NULL, 0);
+        line->seq = rows[i].number;
+        line->lost = rows[i].lost;
+        line->from_seq = rows[i].from;
+        for (unsigned twice = 0; twice < 2; twice++)
+            assert_int_equal(logtool_seq_take(&seq, line, &at, &is_new), ERR_OK);
+        assert_int_equal(logtool_seq_gaps(&seq, &gap, 1, &missing), rows[i].gaps);
+        assert_int_equal(missing, rows[i].missing);
+        assert_int_equal(seq.told_lost, rows[i].told);
+        assert_int_equal(seq.told_apart, rows[i].apart);
+        if (rows[i].gaps != 0)
+            assert_int_equal(gap.from, rows[i].from);
+        logtool_seq_fini(&seq);
+    }
+    free(line);
+}
+
 static void test_boots(void **state)
 {
     struct logtool_seq seq = {0};
@@ -125,13 +206,36 @@ static void test_limits(void **state)
     logtool_seq_fini(&seq);
 }
 
+/* All boots together have a bound, which is less than what each may have. */
+static void test_limit_of_all(void **state)
+{
+    struct logtool_seq seq = {0};
+    struct logtool_line *line = calloc(1, sizeof(*line));
+    enum err err = ERR_OK;
+    unsigned at, count = 0;
+    char boot[16];
+    bool is_new;
+    (void)state;
+    assert_non_null(line);
+    for (uint64_t i = 0; err == ERR_OK; i++, count += err == ERR_OK) {
+        snprintf(boot, sizeof(boot), "%u", (unsigned)(i % 20));
+        line->boot = span_of(boot);
+        line->seq = 1 + i / 20 * 2;
+        err = logtool_seq_take(&seq, line, &at, &is_new);
+    }
+    assert_int_equal(err, ERR_LIMIT);
+    assert_int_equal(count, LOGTOOL_RUNS_ALL_MAX);
+    free(line);
+    logtool_seq_fini(&seq);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_orders),
-        cmocka_unit_test(test_many_gaps),
-        cmocka_unit_test(test_boots),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_orders),       cmocka_unit_test(test_many_gaps),
+        cmocka_unit_test(test_any_order),    cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_boots),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limit_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

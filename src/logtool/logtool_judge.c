@@ -41,25 +41,37 @@ static int compare_resets(const void *one, const void *other)
     return a->at_us < b->at_us ? -1 : a->at_us > b->at_us;
 }
 
+/* How many come before it. */
+static unsigned resets_before(const struct logtool_verify *verify, const struct logtool_reset *key)
+{
+    unsigned low = 0, high = verify->reset_count;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if (compare_resets(&verify->resets[middle], key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* How often the book's window was reset, as far as the log says. */
 static uint64_t resets_of(const struct logtool_verify *verify, const struct logtool_series *series,
                           const struct logtool_book *book)
 {
     struct span text = logtool_names_text(&verify->names, book->subject);
-    struct logtool_reset key = {.quota = series->quota};
-    uint64_t from_us = (uint64_t)book->start_s * 1000000, count = 0;
+    struct logtool_reset first = {.quota = series->quota}, behind;
+    uint64_t from_us = (uint64_t)book->start_s * 1000000;
     uint64_t to_us = from_us + (uint64_t)series->period_s * 1000000;
     if (verify->reset_count == 0)
         return 0;
-    key.subject = logtool_names_find(&verify->names, logtool_subject_show(verify->room, text));
-    for (unsigned i = 0; i < verify->reset_count && key.subject != UINT32_MAX; i++) {
-        const struct logtool_reset *reset = &verify->resets[i];
-        if (reset->quota > key.quota)
-            break;
-        count += reset->quota == key.quota && reset->subject == key.subject &&
-                 reset->at_us + SKEW_US >= from_us && reset->at_us <= to_us + SKEW_US;
-    }
-    return count;
+    first.subject = logtool_names_find(&verify->names, logtool_subject_show(verify->room, text));
+    if (first.subject == UINT32_MAX)
+        return 0;
+    first.at_us = from_us > SKEW_US ? from_us - SKEW_US : 0;
+    behind = first;
+    behind.at_us = to_us + SKEW_US + 1;
+    return resets_before(verify, &behind) - resets_before(verify, &first);
 }
 
 /* What one period may see at most. */

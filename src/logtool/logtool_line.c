@@ -181,7 +181,11 @@ static bool put_window(struct logtool_line *line, struct span text)
     window->is_slot = span_eq(window->window, SPAN("in_flight"));
     window->has_numbers = window->used != UINT64_MAX && window->limit != UINT64_MAX &&
                           (window->is_slot || window->start_s <= UINT32_MAX);
-    return window->has_numbers || window->is_slot || window->charged == 0;
+    if (window->charged > INT32_MAX || window->refunded > INT32_MAX || window->added > INT32_MAX)
+        return false;
+    /* What a quota in shadow was told to add may stand without what the store had answered. */
+    bool is_untouched = window->charged == 0 && (window->added == 0 || window->is_shadow);
+    return window->has_numbers || window->is_slot || is_untouched;
 }
 
 static bool put_windows(struct logtool_line *line, const struct logtool_value *value, void *place)

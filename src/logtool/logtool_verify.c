@@ -72,16 +72,18 @@ static enum err find_series(struct logtool_verify *verify, const struct logtool_
     return ERR_OK;
 }
 
-/* Of what began on no calendar window: a bucket, whose start is the second of the decision. */
-static uint32_t begin_of(struct logtool_series *series, const struct logtool_window *window)
+/* What began on no calendar window is a bucket, whose start is the second of the decision.  False: the configuration has
+ * none there. */
+static bool find_begin(struct logtool_series *series, const struct logtool_window *window,
+                       uint32_t *begin_s)
 {
     uint32_t start_s = (uint32_t)window->start_s;
-    if (series->period_s == 0)
-        return start_s;
-    uint32_t begin_s = quota_window_start(series->period_s, start_s);
-    if (begin_s != start_s)
-        series->is_bucket = true;
-    return begin_s;
+    *begin_s = series->period_s == 0 ? start_s : quota_window_start(series->period_s, start_s);
+    if (*begin_s == start_s || series->is_bucket)
+        return true;
+    series->is_bucket = series->counted.quota == NULL;
+    series->astray += !series->is_bucket;
+    return series->is_bucket;
 }
 
 static void write_book(struct logtool_book *book, const struct logtool_series *series,
@@ -132,6 +134,8 @@ static enum err take_window(struct logtool_verify *verify, const struct logtool_
         return ERR_OK;
     }
     series->local += window->is_local;
+    if (!window->has_numbers || !find_begin(series, window, &of.start_s))
+        return ERR_OK;
     if (!logtool_subject_of(&series->counted, verify->plan, line, verify->room, &subject,
                             &is_guess)) {
         series->unnamed++;
@@ -141,7 +145,6 @@ static enum err take_window(struct logtool_verify *verify, const struct logtool_
     err = take_name(verify, subject, &of.subject);
     if (err != ERR_OK)
         return err;
-    of.start_s = begin_of(series, window);
     of.series = (uint16_t)(series - verify->series);
     if (verify->plan != NULL && verify->plan->store_is_memory)
         of.domain = (uint16_t)boot;

@@ -36,6 +36,7 @@ struct logtool_series {
     bool is_bucket;                   /* by the configuration, or as its starts show */
     uint64_t charges, local, unnamed; /* unnamed: of lines without the subject */
     uint64_t windows, excess, unsure, resets, settled;
+    uint64_t astray;                  /* begun within a window of a quota that is no bucket */
     struct logtool_book fullest; /* limit 0: none */
 };
 

@@ -47,6 +47,11 @@ static uint64_t count_unnamed(const struct logtool_series *series)
 
 static uint64_t count_guess(const struct logtool_series *series)
 {
+static uint64_t count_astray(const struct logtool_series *series)
+{
+    return series->astray;
+}
+
     return series->is_guess ? series->charges : 0;
 }
 
@@ -77,6 +82,9 @@ static const struct {
     {"window", "are of a window that is none of the calendar", count_odd},
     {"unnamed", "stand in lines that do not show the subject", count_unnamed},
     {"key",
+    {"start",
+     "began within a window, like those of a token bucket, which the configuration says it is not",
+     count_astray},
      "are of a quota that no configuration has: judged by all identities of the line together, so "
      "that an excess is one, but a subject may have had more (-c FILE)",
      count_guess},

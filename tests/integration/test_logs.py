@@ -186,6 +186,28 @@ def test_what_cannot_be_read(verb, tmp_path):
     assert done.returncode == 0 and done.stdout.startswith("1 file, 0 lines\n")
 
 
+def test_one_odd_line_does_not_raise_a_limit(verb, tmp_path):
+    """A quota that the configuration has as fixed stays so, whatever a line says of where its window began."""
+    config = file_of(tmp_path, "sluice.json", config_of("127.0.0.1:9000", None))
+    lines = [json.loads(example_line("0000000a", n + 1, n, "alice", n + 1)) for n in range(5)]
+    lines[4]["quotas"][0]["start"] += 1
+    (tmp_path / "log").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = judged(verb, "-c", config, tmp_path / "log", exit_code=1)
+    assert [(row["window"], row["admitted"], row["limit"]) for row in told["excess"]] == [("minute", 4, 3)]
+    assert quota_of(told, "user", "minute")["not_judged"] == {"start": 1}
+    assert "note: user/minute: 1 charges began within a window" in verb("verify", "-c", config, tmp_path / "log").stdout
+    bucket = config_of("127.0.0.1:9000", None)
+    bucket["quotas"]["user"].update(limits={"minute": 3}, algorithm="token_bucket", burst=3)
+    told = judged(verb, "-c", file_of(tmp_path, "bucket.json", bucket), tmp_path / "log")
+    assert quota_of(told, "user", "minute")["fullest"]["admitted"] == 5
+
+    # A window that was not read has no start: a charge of it is none.
+    lines[4]["quotas"] = [{"q": "user", "w": "minute", "charged": 0, "added": 1}]
+    (tmp_path / "log").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = judged(verb, tmp_path / "log", exit_code=1)
+    assert told["verdict"] == "excess" and told["excess"][0]["admitted"] == 4 and told["unreadable"]["lines"] == 1
+
+
 def test_a_report_counts_what_the_lines_say(fleet, verb):
     lines = [line for proxy in fleet for line in map(json.loads, lines_of(proxy)) if "event" not in line]
     logs = [proxy.access_log for proxy in fleet]

@@ -115,7 +115,43 @@ static const struct row ROWS[] = {
       WINDOW("second", "\"start\":1795914004," NUMBERS(6, 3))},
      LOGTOOL_EXCESS,
      3},
+    {"what a quota in shadow was told to add has no window",
+     {WINDOW("minute", "\"charged\":0,\"added\":1,\"mode\":\"shadow\""), MINUTE(NUMBERS(4, 3))},
+     LOGTOOL_EXCESS,
+     1},
 };
+
+/* Numbers that no request can have, and what was charged to a window that is not there. */
+static void test_refused_windows(void **state)
+{
+    static const struct {
+        const char *line;
+        bool is_read;
+    } rows[] = {
+        {MINUTE(NUMBERS(2147483647, 3)), true},
+        {MINUTE(NUMBERS(2147483648, 3)), false},
+        {MINUTE(NUMBERS(9007199254740992, 3)), false},
+        {MINUTE(NUMBERS(1, 3) ",\"added\":2147483647,\"refunded\":2147483647"), true},
+        {MINUTE(NUMBERS(1, 3) ",\"added\":2147483648"), false},
+        {MINUTE(NUMBERS(1, 3) ",\"refunded\":2147483648"), false},
+        {WINDOW("minute", "\"charged\":0"), true},
+        {WINDOW("minute", "\"charged\":1"), false},
+        {WINDOW("minute", "\"charged\":0,\"added\":1"), false},
+        {WINDOW("minute", "\"charged\":0,\"added\":1,\"mode\":\"shadow\""), true},
+    };
+    struct logtool_line *line = malloc(sizeof(*line));
+    (void)state;
+    assert_non_null(line);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char text[1024];
+        const char *why;
+        int len = snprintf(text, sizeof(text), HEAD, 1, 1);
+        strcpy(text + len, rows[i].line);
+        if (logtool_line_parse(line, span_of(text), &why) != rows[i].is_read)
+            fail_msg("%s", text);
+    }
+    free(line);
+}
 
 static void test_verdicts(void **state)
 {
@@ -184,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_refused_windows),
         cmocka_unit_test(test_many_excesses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -290,6 +290,7 @@ static const struct row LINE_ROWS[] = {
     ROW(logtool_line, "t_first", put_number, t_first_us),
     ROW(logtool_line, "t_total", put_number, t_total_us),
     ROW(logtool_line, "cut", put_truth, is_cut),
+    ROW(logtool_line, "charges_whole", put_truth, has_all_charges),
     ROW(logtool_line, "event", put_text, event),
     ROW(logtool_line, "subject", put_text, subject),
     ROW(logtool_line, "identity", put_text, identity),

@@ -44,6 +44,7 @@ struct logtool_line {
     struct span id, client_ip, method, host, path, listener, route, upstream, server, tier, end;
     enum logtool_decision decision;
     bool is_near, is_cut, is_bytes;
+    bool has_all_charges; /* of a line that is cut: no window and no subject is missing */
     uint64_t cost, status;
     uint64_t t_header_us, t_store_us, t_queue_us, t_connect_us, t_first_us, t_total_us;
     struct span_pair subjects[LOGTOOL_SUBJECTS_MAX]; /* identity, text */

@@ -157,8 +157,6 @@ static enum err take_window(struct logtool_verify *verify, const struct logtool_
 
 static enum err take_event(struct logtool_verify *verify, const struct logtool_line *line)
 {
-    if (span_eq(line->event, SPAN("dropped")) && line->lost != UINT64_MAX)
-        verify->told_lost += line->lost;
     if (!span_eq(line->event, SPAN("reset")))
         return ERR_OK;
     if (verify->reset_count == LOGTOOL_RESETS_MAX)
@@ -186,6 +184,8 @@ enum err logtool_verify_take(void *arg, const struct logtool_line *line)
         return take_event(verify, line);
     verify->requests++;
     verify->charged_lines += line->window_count != 0;
+    verify->cut += line->is_cut && !line->has_all_charges &&
+                   (line->window_count != 0 || line->decision != LOGTOOL_NONE);
     for (unsigned i = 0; i < line->window_count && err == ERR_OK; i++)
         err = take_window(verify, line, &line->windows[i], boot);
     return err;

@@ -23,8 +23,9 @@
 
 enum logtool_verdict {
     LOGTOOL_CLEAN,
-    LOGTOOL_INCOMPLETE, /* nothing is wrong in what is there, but lines are missing */
+    LOGTOOL_INCOMPLETE, /* nothing is wrong in what is there, but lines or charges are missing */
     LOGTOOL_EXCESS,
+    LOGTOOL_NOTHING, /* there was no line */
 };
 
 /* One window of one quota, over all subjects. */
@@ -35,8 +36,8 @@ struct logtool_series {
     bool is_slot, is_shadow, is_guess;
     bool is_bucket;                   /* by the configuration, or as its starts show */
     uint64_t charges, local, unnamed; /* unnamed: of lines without the subject */
-    uint64_t windows, excess, unsure, resets, settled;
     uint64_t astray;                  /* begun within a window of a quota that is no bucket */
+    uint64_t windows, excess, unsure, resets, settled;
     struct logtool_book fullest; /* limit 0: none */
 };
 
@@ -61,8 +62,9 @@ struct logtool_verify {
     struct logtool_reset *resets;
     unsigned reset_count;
     const char *limit; /* what was too much, after ERR_LIMIT */
-    uint64_t requests, charged_lines, told_lost;
-    char *room; /* LOGTOOL_LINE_MAX */
+    uint64_t requests, charged_lines;
+    uint64_t cut; /* lines that had no room for all charges or subjects */
+    char *room;   /* LOGTOOL_LINE_MAX */
 
     /* After the judgement. */
     struct logtool_excess excess[LOGTOOL_EXCESS_SHOWN]; /* the worst first */

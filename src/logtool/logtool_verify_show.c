@@ -12,14 +12,16 @@ static const char *const VERDICT_WORDS[] = {
     [LOGTOOL_CLEAN] = "clean",
     [LOGTOOL_INCOMPLETE] = "incomplete",
     [LOGTOOL_EXCESS] = "excess",
+    [LOGTOOL_NOTHING] = "nothing",
 };
 
 static const char *const VERDICT_SENTENCES[] = {
     [LOGTOOL_CLEAN] = "clean: every window that can be judged admitted no more than its limit, "
                       "and no line is missing",
     [LOGTOOL_INCOMPLETE] = "incomplete: no window in these lines admitted more than its limit, but "
-                           "lines are missing",
+                           "lines or charges are missing",
     [LOGTOOL_EXCESS] = "excess: more was admitted than the limit",
+    [LOGTOOL_NOTHING] = "nothing: there is no line to judge",
 };
 
 /* ---- what is not judged, or only in part ---- */
@@ -45,13 +47,13 @@ static uint64_t count_unnamed(const struct logtool_series *series)
     return series->unnamed;
 }
 
-static uint64_t count_guess(const struct logtool_series *series)
-{
 static uint64_t count_astray(const struct logtool_series *series)
 {
     return series->astray;
 }
 
+static uint64_t count_guess(const struct logtool_series *series)
+{
     return series->is_guess ? series->charges : 0;
 }
 
@@ -80,11 +82,11 @@ static const struct {
     {"bucket", "are of a token bucket, whose size only a configuration tells (-c FILE)",
      count_bucket},
     {"window", "are of a window that is none of the calendar", count_odd},
-    {"unnamed", "stand in lines that do not show the subject", count_unnamed},
-    {"key",
     {"start",
      "began within a window, like those of a token bucket, which the configuration says it is not",
      count_astray},
+    {"unnamed", "stand in lines that do not show the subject", count_unnamed},
+    {"key",
      "are of a quota that no configuration has: judged by all identities of the line together, so "
      "that an excess is one, but a subject may have had more (-c FILE)",
      count_guess},
@@ -146,6 +148,20 @@ static void show_excess(FILE *out, const struct logtool_verify *verify)
         fprintf(out, "excess: in %" PRIu64 " windows in all\n", verify->excess_count);
 }
 
+/* Where the numbers are known, dropped lines are among the lost ones. */
+static void show_incomplete(FILE *out, const struct logtool_verify *verify)
+{
+    if (verify->seq.told_lost != 0)
+        fprintf(out, "dropped: the log says that %" PRIu64 " lines were not written%s\n",
+                verify->seq.told_lost,
+                verify->seq.told_apart == 0 ? ": they are among the lost ones" : "");
+    if (verify->cut != 0)
+        fprintf(out,
+                "cut: %" PRIu64
+                " lines may have had no room for all that was charged, and to whom\n",
+                verify->cut);
+}
+
 static void show_doubts(FILE *out, const struct logtool_verify *verify)
 {
     for (unsigned i = 0; i < verify->series_count; i++) {
@@ -186,6 +202,7 @@ char *logtool_verify_text(const struct logtool_verify *verify,
         fputc('\n', out);
     show_excess(out, verify);
     logtool_show_gaps(out, verify->gaps, LOGTOOL_GAPS_SHOWN, verify->gap_count, verify->missing);
+    show_incomplete(out, verify);
     if (verify->seq.duplicates != 0)
         fprintf(out, "twice: %" PRIu64 " lines, counted once\n", verify->seq.duplicates);
     show_doubts(out, verify);
@@ -281,7 +298,8 @@ char *logtool_verify_json(const struct logtool_verify *verify,
     config_json_set(&json, "missing",
                     logtool_show_gaps_json(verify->gaps, LOGTOOL_GAPS_SHOWN, verify->gap_count,
                                            verify->missing));
-    set_number(&json, "told_lost", verify->told_lost);
+    set_number(&json, "told_lost", verify->seq.told_lost);
+    set_number(&json, "cut", verify->cut);
     set_number(&json, "duplicates", verify->seq.duplicates);
     return logtool_show_line(json);
 }

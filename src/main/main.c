@@ -109,7 +109,7 @@ static const struct main_verb VERBS[] = {
      "by.\n"
      "Exit code 0: no window admitted more than its limit and no line is missing; 1: one did, or "
      "lines\n"
-     "are missing.\n"},
+     "or charges are missing, or there is no line at all.\n"},
     {"seal", main_verb_seal, MAIN_OPTION_NEW_KEY,
      "make a secret that may stand in the configuration",
      "Reads the secret from the standard input (a newline at its end does not count), encrypts it "

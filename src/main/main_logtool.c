@@ -47,6 +47,7 @@ int main_verb_verify(const struct main_options *options)
         [LOGTOOL_CLEAN] = MAIN_EXIT_OK,
         [LOGTOOL_INCOMPLETE] = MAIN_EXIT_NO,
         [LOGTOOL_EXCESS] = MAIN_EXIT_NO,
+        [LOGTOOL_NOTHING] = MAIN_EXIT_NO,
     };
     const bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
     struct main_verb_plan file;

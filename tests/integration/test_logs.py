@@ -183,7 +183,29 @@ def test_what_cannot_be_read(verb, tmp_path):
     done = verb("verify", tmp_path / "log.gz")
     assert done.returncode == 5 and "zcat" in done.stderr
     done = verb("verify", "-")
-    assert done.returncode == 0 and done.stdout.startswith("1 file, 0 lines\n")
+    assert done.returncode == 1 and done.stdout == "1 file, 0 lines\nnothing: there is no line to judge\n"
+    (tmp_path / "empty").write_text("")
+    assert judged(verb, tmp_path / "empty", exit_code=1)["verdict"] == "nothing"
+
+
+def event_line(seq, **members):
+    return json.dumps({"v": 1, "boot": "0000000a", "seq": seq, "ts": "2026-11-29T01:00:00.000Z", **members}) + "\n"
+
+
+def test_a_log_that_tells_of_its_own_loss(verb, tmp_path):
+    """What the writer of a log says that it has dropped is missing, whether or not anything stands before it, and is counted once."""
+    dropped = event_line(500, event="dropped", n=400, from_seq=100)
+    for name, text in (("begun", dropped), ("whole", event_line(99, event="reload", gen=2) + dropped)):
+        (tmp_path / name).write_text(text)
+        told = judged(verb, tmp_path / name, exit_code=1)
+        assert told["verdict"] == "incomplete" and told["told_lost"] == 400
+        assert told["missing"] == {"lines": 400, "count": 1, "gaps": [{"boot": "0000000a", "from_seq": 100, "to_seq": 499}]}
+        assert verb("verify", tmp_path / name).stdout.splitlines()[1:] == [
+            "lost: boot 0000000a: seq 100 to 499 (400 lines)",
+            "dropped: the log says that 400 lines were not written: they are among the lost ones",
+            "incomplete: no window in these lines admitted more than its limit, but lines or charges are missing"]
+    (tmp_path / "odd").write_text(event_line(1, event="dropped", n=3))
+    assert verb("verify", tmp_path / "odd").stdout.splitlines()[1] == "dropped: the log says that 3 lines were not written"
 
 
 def test_one_odd_line_does_not_raise_a_limit(verb, tmp_path):
@@ -206,6 +228,24 @@ def test_one_odd_line_does_not_raise_a_limit(verb, tmp_path):
     (tmp_path / "log").write_text("".join(json.dumps(line) + "\n" for line in lines))
     told = judged(verb, tmp_path / "log", exit_code=1)
     assert told["verdict"] == "excess" and told["excess"][0]["admitted"] == 4 and told["unreadable"]["lines"] == 1
+
+
+def test_lines_that_are_cut(start, upstream, connect, verb):
+    """A line says whether all that was charged stands in it: what a client writes is cut without harm, charges are not."""
+    few = start(config_of(upstream(), None), name="few")
+    assert connect(few).ask("GET", "/" + "x" * 3000 + "?" + "y" * 300).status == 200
+    wide = {"key": ["ip"], "limits": {"second": 1000, "minute": 1000, "hour": 1000, "day": 1000}}
+    many = start(forward(upstream(), quotas={f"quota-{n}-" + "x" * 50: wide for n in range(8)}), name="many")
+    assert connect(many).ask("GET", "/" + "x" * 3000 + "?" + "y" * 300).status == 200
+    for proxy, whole in ((few, True), (many, None)):
+        proxy.stop()
+        line = next(line for line in map(json.loads, lines_of(proxy)) if "event" not in line)
+        assert line["cut"] is True and line.get("charges_whole") is whole
+    told = judged(verb, few.access_log)
+    assert told["verdict"] == "clean" and told["cut"] == 0
+    told = judged(verb, many.access_log, exit_code=1)
+    assert told["verdict"] == "incomplete" and told["cut"] == 1 and told["missing"]["lines"] == 0
+    assert "cut: 1 lines may have had no room for all that was charged, and to whom\n" in verb("verify", many.access_log).stdout
 
 
 def test_a_report_counts_what_the_lines_say(fleet, verb):

@@ -93,6 +93,29 @@ static const struct row ROWS[] = {
      {WINDOW("in_flight", "\"charged\":1,\"used\":4,\"limit\":3")},
      LOGTOOL_EXCESS,
      0},
+    {"no line, no proof", {NULL}, LOGTOOL_NOTHING, 0},
+    {"dropped before the first line that is there",
+     {",\"event\":\"dropped\",\"n\":400,\"from_seq\":100}", MINUTE(NUMBERS(1, 3))},
+     LOGTOOL_INCOMPLETE,
+     0},
+    {"nothing dropped",
+     {",\"event\":\"dropped\",\"n\":0,\"from_seq\":100}", MINUTE(NUMBERS(1, 3))},
+     LOGTOOL_CLEAN,
+     0},
+    {"a line that is cut may lack charges",
+     {",\"cut\":true" MINUTE(NUMBERS(1, 3))},
+     LOGTOOL_INCOMPLETE,
+     0},
+    {"or all of them", {",\"cut\":true,\"decision\":\"allow\"}"}, LOGTOOL_INCOMPLETE, 0},
+    {"unless it says that it does not",
+     {",\"cut\":true,\"charges_whole\":true" MINUTE(NUMBERS(1, 3))},
+     LOGTOOL_CLEAN,
+     0},
+    {"or nothing was decided", {",\"cut\":true,\"decision\":\"none\"}"}, LOGTOOL_CLEAN, 0},
+    {"an excess stays one in a line that is cut",
+     {",\"cut\":true" MINUTE(NUMBERS(4, 3))},
+     LOGTOOL_EXCESS,
+     1},
     {"a reset as late as clocks may differ",
      {WINDOW("second", "\"start\":" T0 "," NUMBERS(3, 3)),
       WINDOW("second", "\"start\":" T0 "," NUMBERS(3, 3)),
@@ -161,7 +184,7 @@ static void test_verdicts(void **state)
     assert_non_null(verify);
     assert_non_null(line);
     for (size_t i = 0; i < COUNT(ROWS); i++) {
-        const struct logtool_reading reading = {0};
+        struct logtool_reading reading = {0};
         enum logtool_verdict verdict;
         assert_int_equal(logtool_verify_init(verify, NULL), ERR_OK);
         for (int k = 0; k < 5 && ROWS[i].lines[k] != NULL; k++) {
@@ -172,6 +195,7 @@ static void test_verdicts(void **state)
             if (!logtool_line_parse(line, span_of(text), &why))
                 fail_msg("%s: %s", text, why);
             assert_int_equal(logtool_verify_take(verify, line), ERR_OK);
+            reading.lines++;
         }
         assert_int_equal(logtool_verify_judge(verify, &reading, &verdict), ERR_OK);
         if (verdict != ROWS[i].want ||

@@ -149,8 +149,10 @@ static __attribute__((noinline)) enum step_result buffer_body(struct exchange *x
             end = END_CLIENT_ABORT;
             break;
         }
-        if (end != END_OK)
+        if (end != END_OK) { /* others can use its memory while the rest is read away */
+            exchange_drop_buffered(x);
             return exchange_fail(x, end);
+        }
         if (x->buffered->len > most_bytes)
             return buffer_end(x, EXCHANGE_BUFFER_BEGIN);
     }
@@ -181,7 +183,7 @@ enum exchange_body exchange_read_buffered(struct exchange *x, struct span *data)
         return x->ops->read_body(x->client, data, &x->fault, &x->arena);
     }
     *data = buffered->trailers;
-    if (!x->was_reused || x->is_retry || !exchange_is_replayable(x))
+    if (!x->was_reused || x->is_retry || x->response_begun || !exchange_is_replayable(x))
         exchange_drop_buffered(x);
     return EXCHANGE_BODY_DONE;
 }

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -340,6 +341,8 @@ bool net_stream_is_over(struct net_stream *stream)
     if (stream->tls != NULL)
         return net_tls_is_over(stream);
     ssize_t n = stream_peek(stream);
+    if (n < 0 && errno == EAGAIN)
+        stream->is_readable = false;
     return n == 0 || (n < 0 && errno != EAGAIN);
 }
 
@@ -370,12 +373,12 @@ bool net_stream_is_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Behind a FIN that was read, recv says 0 whatever follows: only SO_ERROR tells a later reset. */
-bool net_stream_has_failed(struct net_stream *stream)
+/* Behind a FIN that was read, recv says 0 whatever follows: only this tells a later reset.  Not SO_ERROR, which also has what
+ * routers say of a path that comes back: no reason to end a connection (RFC 1122 section 4.2.3.9). */
+bool net_stream_has_failed(const struct net_stream *stream)
 {
-    int error = 0;
-    socklen_t len = sizeof(error);
-    return getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0;
+    struct pollfd asked = {.fd = stream->fd, .events = 0};
+    return poll(&asked, 1, 0) == 1 && (asked.revents & (POLLERR | POLLNVAL)) != 0;
 }
 
 void net_stream_shutdown_raw(struct net_stream *stream)

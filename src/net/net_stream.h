@@ -73,11 +73,12 @@ ssize_t net_stream_peek(struct net_stream *stream, void *buf, size_t len);
 /* Asks the kernel whether input, an end or an error is there, without taking it.  When there is nothing, reads wait for
  * an event. */
 bool net_stream_has_input(struct net_stream *stream);
-/* Nothing more will come: the peer has ended or reset the connection, and all it sent has been read. */
+/* Nothing more will come: the peer has ended or reset the connection, and all it sent has been read.  When there is nothing
+ * yet, reads wait for an event. */
 bool net_stream_is_over(struct net_stream *stream);
 
-/* The connection was reset or has failed, also where its end was read already.  Tells it once. */
-bool net_stream_has_failed(struct net_stream *stream);
+/* The connection was reset or has failed, also where its end was read already; not when a read or write has said so. */
+bool net_stream_has_failed(const struct net_stream *stream);
 
 /* The next read asks the kernel.  A reset that comes together with bytes is reported once, with them: who
  * cannot do without more looks again before it waits. */

@@ -462,10 +462,10 @@ void upstream_return(struct upstream_conn **taken)
     struct upstream_conn *conn = *taken;
     struct upstream_server *server = conn->server;
     metrics_add(server->set->loop->metrics, server->slot_ok, 1);
-    if (server->pools == 0 || server->idle_us == 0 ||
-        (server->idle_count >= server->idle_max && !server_make_room(server)) ||
-        !upstream_conn_is_reusable(conn) || conn_is_spoilt(conn) || !server_may_keep(server) ||
-        (server->watch != NULL && !upstream_names_has(&server->names, conn->address_id))) {
+    if (server->pools == 0 || server->idle_us == 0 || !upstream_conn_is_reusable(conn) ||
+        conn_is_spoilt(conn) || !server_may_keep(server) ||
+        (server->watch != NULL && !upstream_names_has(&server->names, conn->address_id)) ||
+        (server->idle_count >= server->idle_max && !server_make_room(server))) {
         upstream_close(taken);
         return;
     }

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and responses travel unchanged, in order, in every framing that HTTP/1.1 has."""
+import os
+import pathlib
 import threading
 import time
 
 import pytest
 from harness import http
 from harness.configs import forward
-from harness.waiting import PATIENCE_S
+from harness.waiting import PATIENCE_S, wait_for
 
 REQUEST_ADDED = {"via", "x-request-id", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
 RESPONSE_ADDED = {"x-request-id"}
@@ -526,6 +528,33 @@ def test_a_client_that_resets_right_behind_its_request_is_given_up(start, upstre
         client.send(said)
         client.reset()
     assert proxy.requests(2)[-1]["end"] == "client_abort", "a server must not work for nobody"
+
+
+def unreachable_messages():
+    """That this machine's kernel has had."""
+    names, values = [line.split()[1:] for line in pathlib.Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Icmp:")]
+    return int(values[names.index("InDestUnreachs")])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone may speak as a router")
+def test_a_path_that_is_away_for_a_moment_ends_no_request(start, upstream, connect):
+    """What routers say stays with the socket until somebody asks; it is not a reset."""
+    may_answer = threading.Event()
+
+    def serve(link):
+        link.read_request()
+        assert may_answer.wait(PATIENCE_S)
+        link.send(http.response(body=b"late"))
+
+    proxy = start({**forward(upstream(serve)), "workers": 1})
+    client = connect(proxy)
+    client.send(http.request("GET", "/"))
+    before = unreachable_messages()
+    client.say_unreachable()
+    wait_for(lambda: unreachable_messages() > before, "the kernel has taken the message")
+    time.sleep(0.7)  # older than the two ticks in which requests are looked at
+    may_answer.set()
+    assert client.read().body == b"late"
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

@@ -113,6 +113,21 @@ def test_a_full_pool_keeps_the_client_that_came_last(start, upstream, connect):
         assert server.connections == connections
 
 
+def test_what_is_not_kept_makes_nobody_leave(start, upstream, connect):
+    """A server that ends each connection of one client leaves the kept one of another where it is."""
+
+    def answer(message):
+        return http.response(fields=[("Connection", "close")] if message.target == "/end" else [])
+
+    server = upstream(told(answering(answer), []))
+    proxy = start(naming(server, "v1", {"pool_max": 1, "timeouts": {"pool_idle": "1h"}}))
+    kept, ended = connect(proxy), connect(proxy)
+    assert kept.ask("GET", "/").status == 200
+    assert ended.ask("GET", "/end").status == 200
+    assert kept.ask("GET", "/").status == 200
+    assert server.connections == 2
+
+
 @VERSIONS
 def test_whom_a_trusted_proxy_names_in_a_header(start, upstream, connect, version):
     headers = []

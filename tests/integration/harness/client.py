@@ -9,6 +9,7 @@ from . import http
 from .waiting import PATIENCE_S
 
 _LINGER_RESET = struct.pack("ii", 1, 0)
+_TCP_REPAIR, _TCP_REPAIR_QUEUE, _TCP_QUEUE_SEQ, _TCP_RECV_QUEUE, _TCP_REPAIR_OFF_QUIETLY = 19, 20, 21, 1, -1  # linux/tcp.h
 
 
 def is_refused(address):
@@ -68,6 +69,23 @@ class Client:
             socket.socket.shutdown(self.sock, socket.SHUT_WR)  # under TLS without a word
         else:
             self.sock.end_output()  # harness.tls.Ending
+
+    def say_unreachable(self):
+        """A router tells the peer that its last segments did not reach us (RFC 792: host unreachable), which is no reason to end a
+        connection.  For root."""
+        here, there = self.sock.getsockname(), self.sock.getpeername()
+        self.sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+        self.sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_QUEUE, _TCP_RECV_QUEUE)
+        expected = self.sock.getsockopt(socket.IPPROTO_TCP, _TCP_QUEUE_SEQ) & 0xFFFFFFFF
+        self.sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, _TCP_REPAIR_OFF_QUIETLY)
+        lost = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, socket.IPPROTO_TCP, 0, socket.inet_aton(there[0]), socket.inet_aton(here[0]))
+        lost += struct.pack("!HHI", there[1], here[1], expected)
+        message = struct.pack("!BBHI", 3, 1, 0, 0) + lost
+        total = sum(struct.unpack(f"!{len(message) // 2}H", message))
+        total = (total & 0xFFFF) + (total >> 16)
+        checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+            raw.sendto(message[:2] + struct.pack("!H", checksum) + message[4:], (there[0], 0))
 
     def expect_end(self):
         """The peer ends the connection cleanly and says nothing more."""

@@ -57,7 +57,7 @@ def test_no_connection_is_made_before_the_body_is_there(start, upstream, connect
     client.send(b"5")
     assert client.read().body == b"12345"
     (line,) = proxy.requests(1)
-    assert line["t_body"] >= 150000 and line["t_total"] >= line["t_body"] + line["t_connect"]
+    assert line["t_body"] > 0 and line["t_total"] >= line["t_body"] + line["t_connect"]
     assert line["bytes_in"] == len(server.requests[0].body) + len(http.request("POST", "/", [("Content-Length", "5")]))
 
 

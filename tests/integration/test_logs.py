@@ -248,6 +248,12 @@ def test_lines_that_are_cut(start, upstream, connect, verb):
     assert "cut: 1 lines may have had no room for all that was charged, and to whom\n" in verb("verify", many.access_log).stdout
 
 
+def test_what_turns_text_round_is_escaped(verb, tmp_path):
+    line = json.loads(example_line("0000000a", 1, 0, "a\u202ebc\u2066d", 1))
+    (tmp_path / "log").write_text(json.dumps(line) + "\n")
+    assert "a\\xe2\\x80\\xaebc\\xe2\\x81\\xa6d\n" in verb("verify", tmp_path / "log").stdout
+
+
 def test_a_report_counts_what_the_lines_say(fleet, verb):
     lines = [line for proxy in fleet for line in map(json.loads, lines_of(proxy)) if "event" not in line]
     logs = [proxy.access_log for proxy in fleet]

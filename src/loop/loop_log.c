@@ -291,16 +291,17 @@ enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *tar
     if (err != ERR_OK)
         return err;
     loop_log_enter_boot(log);
+    loop_log_adopt_errors(log, true); /* the thread may have errors to tell at once */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int failed = pthread_create(&log->thread, NULL, log_thread, log);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed != 0) {
+        loop_log_adopt_errors(log, false);
         errno = failed;
         return ERR_SYSTEM;
     }
     log->has_thread = true;
-    loop_log_adopt_errors(log, true);
     return ERR_OK;
 }
 

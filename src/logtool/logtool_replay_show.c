@@ -108,11 +108,6 @@ char *logtool_replay_text(const struct logtool_replay *replay,
     return text;
 }
 
-static void set_number(json_t **json, const char *key, uint64_t number)
-{
-    config_json_set(json, key, json_integer((json_int_t)number));
-}
-
 /* A member that is called as in a configuration. */
 static void set_named(json_t **json, struct span name, uint64_t number)
 {
@@ -132,8 +127,8 @@ static json_t *top_json(const struct logtool_replay *replay)
         config_json_set(&json, "quota", logtool_show_string(quota_name(replay, book->series)));
         config_json_set(&json, "subject",
                         logtool_show_string(logtool_subject_show(replay->room, text)));
-        set_number(&json, "newly_refused", book->refused);
-        set_number(&json, "newly_admitted", book->near);
+        logtool_show_number(&json, "newly_refused", book->refused);
+        logtool_show_number(&json, "newly_admitted", book->near);
         config_json_append(&list, json);
     }
     return list;
@@ -143,11 +138,11 @@ static json_t *new_json(const struct logtool_replay *replay)
 {
     const struct plan *plan = replay->sides[LOGTOOL_NEW].plan;
     json_t *json = json_object(), *quotas = json_object();
-    set_number(&json, "judged", replay->judged);
-    set_number(&json, "refused", replay->refused[LOGTOOL_NEW]);
-    set_number(&json, "refused_by_old", replay->refused[LOGTOOL_OLD]);
-    set_number(&json, "newly_refused", replay->newly_refused);
-    set_number(&json, "newly_admitted", replay->newly_admitted);
+    logtool_show_number(&json, "judged", replay->judged);
+    logtool_show_number(&json, "refused", replay->refused[LOGTOOL_NEW]);
+    logtool_show_number(&json, "refused_by_old", replay->refused[LOGTOOL_OLD]);
+    logtool_show_number(&json, "newly_refused", replay->newly_refused);
+    logtool_show_number(&json, "newly_admitted", replay->newly_admitted);
     for (unsigned i = 0; i < plan->quota_count; i++)
         set_named(&quotas, plan->quotas[i].name, replay->sides[LOGTOOL_NEW].refused[i]);
     config_json_set(&json, "quotas", quotas);
@@ -161,19 +156,19 @@ char *logtool_replay_json(const struct logtool_replay *replay,
     const struct plan *plan = replay->sides[LOGTOOL_NEW].plan;
     json_t *json = logtool_show_reading_json(reading), *unjudged = json_object();
     json_t *unknown = json_object();
-    set_number(&json, "compared", replay->compared);
-    set_number(&json, "as_logged", replay->same);
+    logtool_show_number(&json, "compared", replay->compared);
+    logtool_show_number(&json, "as_logged", replay->same);
     config_json_set(&json, "proved", json_boolean(logtool_replay_is_proved(replay)));
     if (logtool_replay_is_proved(replay))
         config_json_set(&json, "new", new_json(replay));
     for (unsigned i = 0; i < LOGTOOL_UNJUDGED_COUNT; i++)
         if (replay->unjudged[i] != 0)
-            set_number(&unjudged, UNJUDGED[i].name, replay->unjudged[i]);
+            logtool_show_number(&unjudged, UNJUDGED[i].name, replay->unjudged[i]);
     config_json_set(&json, "not_judged", unjudged);
     for (unsigned i = 0; i < plan->identity_count; i++)
         if (replay->unknown[i] != 0)
             set_named(&unknown, plan->identities[i].name, replay->unknown[i]);
     config_json_set(&json, "identities_not_logged", unknown);
-    set_number(&json, "orders", replay->orders);
+    logtool_show_number(&json, "orders", replay->orders);
     return logtool_show_line(json);
 }

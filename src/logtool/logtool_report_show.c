@@ -201,18 +201,13 @@ char *logtool_report_text(const struct logtool_report *report,
 
 /* ---- JSON ---- */
 
-static void set_number(json_t **json, const char *key, uint64_t number)
-{
-    config_json_set(json, key, json_integer((json_int_t)number));
-}
-
 static json_t *times_json(const struct logtool_histogram *histogram)
 {
     json_t *json = json_object();
-    set_number(&json, "count", histogram->count);
+    logtool_show_number(&json, "count", histogram->count);
     for (size_t i = 0; i < PERCENTILE_COUNT; i++)
-        set_number(&json, PERCENTILES[i].json,
-                   logtool_histogram_percentile(histogram, PERCENTILES[i].of_100000));
+        logtool_show_number(&json, PERCENTILES[i].json,
+                            logtool_histogram_percentile(histogram, PERCENTILES[i].of_100000));
     return json;
 }
 
@@ -237,10 +232,10 @@ static json_t *rows_json(const struct logtool_report *report, const struct logto
         const struct logtool_row *row = &rows->rows[i];
         json_t *json = json_object();
         config_json_set(&json, "name", logtool_show_string(name_of(report, row->name)));
-        set_number(&json, "requests", row->requests);
-        set_number(&json, "refused", row->refused);
-        set_number(&json, "near", row->near);
-        set_number(&json, "errors", row->errors);
+        logtool_show_number(&json, "requests", row->requests);
+        logtool_show_number(&json, "refused", row->refused);
+        logtool_show_number(&json, "near", row->near);
+        logtool_show_number(&json, "errors", row->errors);
         if (row->times != NULL)
             config_json_set(&json, "t_total", times_json(row->times));
         config_json_append(&list, json);
@@ -256,9 +251,9 @@ static json_t *top_json(const struct logtool_report *report,
         const struct logtool_book *book = logtool_books_at(&report->books, quota->top[i]);
         json_t *json = json_object();
         config_json_set(&json, "subject", logtool_show_string(subject_of(report, book)));
-        set_number(&json, "admitted", book->kept);
-        set_number(&json, "refused", book->refused);
-        set_number(&json, "near", book->near);
+        logtool_show_number(&json, "admitted", book->kept);
+        logtool_show_number(&json, "refused", book->refused);
+        logtool_show_number(&json, "near", book->near);
         config_json_append(&list, json);
     }
     return list;
@@ -271,8 +266,8 @@ static json_t *quotas_json(const struct logtool_report *report)
         const struct logtool_report_quota *quota = &report->quotas[i];
         json_t *json = json_object();
         config_json_set(&json, "quota", logtool_show_string(name_of(report, quota->name)));
-        set_number(&json, "subjects", quota->subjects);
-        set_number(&json, "refused_subjects", quota->refused_subjects);
+        logtool_show_number(&json, "subjects", quota->subjects);
+        logtool_show_number(&json, "refused_subjects", quota->refused_subjects);
         config_json_set(&json, "top", top_json(report, quota));
         config_json_append(&list, json);
     }
@@ -285,14 +280,14 @@ char *logtool_report_json(const struct logtool_report *report,
     json_t *json = logtool_show_reading_json(reading);
     json_t *decisions = json_object(), *statuses = json_object(), *times = json_object();
     for (unsigned i = 0; i < LOGTOOL_DECISIONS; i++)
-        set_number(&decisions, LOGTOOL_DECISION_WORDS[i].ptr, report->decisions[i]);
+        logtool_show_number(&decisions, LOGTOOL_DECISION_WORDS[i].ptr, report->decisions[i]);
     static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
     for (unsigned i = 0; i < 6; i++)
-        set_number(&statuses, classes[i], report->statuses[i]);
+        logtool_show_number(&statuses, classes[i], report->statuses[i]);
     config_json_set(&times, "t_total", times_json(&report->total));
     config_json_set(&times, "t_store", times_json(&report->store));
     config_json_set(&times, "t_first", times_json(&report->first));
-    set_number(&json, "requests", report->requests);
+    logtool_show_number(&json, "requests", report->requests);
     config_json_set(&json, "decisions", decisions);
     config_json_set(&json, "statuses", statuses);
     config_json_set(&json, "routes", rows_json(report, &report->routes));
@@ -305,6 +300,6 @@ char *logtool_report_json(const struct logtool_report *report,
     config_json_set(&json, "missing",
                     logtool_show_gaps_json(report->gaps, LOGTOOL_GAPS_TOLD, report->gap_count,
                                            report->missing));
-    set_number(&json, "duplicates", report->seq.duplicates);
+    logtool_show_number(&json, "duplicates", report->seq.duplicates);
     return logtool_show_line(json);
 }

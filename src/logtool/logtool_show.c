@@ -39,6 +39,11 @@ void logtool_show_second(FILE *out, uint64_t second)
     fprintf(out, "%.19sZ", room);
 }
 
+void logtool_show_number(json_t **json, const char *key, uint64_t number)
+{
+    config_json_set(json, key, json_integer((json_int_t)number));
+}
+
 json_t *logtool_show_string(struct span text)
 {
     static const char stranger[] = "\xef\xbf\xbd";

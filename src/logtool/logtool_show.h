@@ -19,6 +19,8 @@ void logtool_show_column(FILE *out, struct span text, size_t width);
 /* "2026-11-22T14:02:11Z" */
 void logtool_show_second(FILE *out, uint64_t second);
 
+/* A member of an object that may be NULL already. */
+void logtool_show_number(json_t **json, const char *key, uint64_t number);
 /* What is no UTF-8 becomes U+FFFD.  NULL: no memory. */
 json_t *logtool_show_string(struct span text);
 json_t *

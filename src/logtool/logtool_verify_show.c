@@ -222,21 +222,16 @@ static void set_name(json_t **json, const char *key, const struct logtool_verify
     config_json_set(json, key, logtool_show_string(logtool_names_text(&verify->names, name)));
 }
 
-static void set_number(json_t **json, const char *key, uint64_t number)
-{
-    config_json_set(json, key, json_integer((json_int_t)number));
-}
-
 static json_t *doubts_json(const struct logtool_series *series)
 {
     json_t *json = json_object();
     for (size_t k = 0; k < DOUBT_COUNT; k++) {
         uint64_t count = DOUBTS[k].count(series);
         if (count != 0)
-            set_number(&json, DOUBTS[k].name, count);
+            logtool_show_number(&json, DOUBTS[k].name, count);
     }
     if (series->unsure != 0)
-        set_number(&json, "late_windows", series->unsure);
+        logtool_show_number(&json, "late_windows", series->unsure);
     return json;
 }
 
@@ -245,18 +240,18 @@ static json_t *series_json(const struct logtool_verify *verify, const struct log
     json_t *json = json_object();
     set_name(&json, "quota", verify, series->quota);
     set_name(&json, "window", verify, series->window);
-    set_number(&json, "charges", series->charges);
-    set_number(&json, "windows", series->windows);
-    set_number(&json, "excess", series->excess);
-    set_number(&json, "reset_windows", series->resets);
-    set_number(&json, "settled_windows", series->settled);
+    logtool_show_number(&json, "charges", series->charges);
+    logtool_show_number(&json, "windows", series->windows);
+    logtool_show_number(&json, "excess", series->excess);
+    logtool_show_number(&json, "reset_windows", series->resets);
+    logtool_show_number(&json, "settled_windows", series->settled);
     if (series->fullest.limit != 0) {
         json_t *fullest = json_object();
         config_json_set(&fullest, "subject",
                         logtool_show_string(subject_shown(verify, &series->fullest)));
-        set_number(&fullest, "start", series->fullest.start_s);
-        set_number(&fullest, "admitted", series->fullest.kept);
-        set_number(&fullest, "limit", series->fullest.limit);
+        logtool_show_number(&fullest, "start", series->fullest.start_s);
+        logtool_show_number(&fullest, "admitted", series->fullest.kept);
+        logtool_show_number(&fullest, "limit", series->fullest.limit);
         config_json_set(&json, "fullest", fullest);
     }
     config_json_set(&json, "not_judged", doubts_json(series));
@@ -272,12 +267,12 @@ static json_t *excess_json(const struct logtool_verify *verify)
         json_t *json = json_object();
         set_name(&json, "quota", verify, series->quota);
         set_name(&json, "window", verify, series->window);
-        set_number(&json, "start", excess->book.start_s);
+        logtool_show_number(&json, "start", excess->book.start_s);
         config_json_set(&json, "subject",
                         logtool_show_string(subject_shown(verify, &excess->book)));
-        set_number(&json, "admitted", excess->book.kept);
-        set_number(&json, "limit", excess->allowed);
-        set_number(&json, "over", excess->book.kept - excess->allowed);
+        logtool_show_number(&json, "admitted", excess->book.kept);
+        logtool_show_number(&json, "limit", excess->allowed);
+        logtool_show_number(&json, "over", excess->book.kept - excess->allowed);
         config_json_append(&list, json);
     }
     return list;
@@ -288,9 +283,9 @@ char *logtool_verify_json(const struct logtool_verify *verify,
 {
     json_t *json = logtool_show_reading_json(reading), *list = json_array();
     config_json_set(&json, "verdict", json_string(VERDICT_WORDS[verdict]));
-    set_number(&json, "requests", verify->requests);
-    set_number(&json, "windows", verify->windows);
-    set_number(&json, "excess_windows", verify->excess_count);
+    logtool_show_number(&json, "requests", verify->requests);
+    logtool_show_number(&json, "windows", verify->windows);
+    logtool_show_number(&json, "excess_windows", verify->excess_count);
     for (unsigned i = 0; i < verify->series_count; i++)
         config_json_append(&list, series_json(verify, &verify->series[i]));
     config_json_set(&json, "quotas", list);
@@ -298,8 +293,8 @@ char *logtool_verify_json(const struct logtool_verify *verify,
     config_json_set(&json, "missing",
                     logtool_show_gaps_json(verify->gaps, LOGTOOL_GAPS_SHOWN, verify->gap_count,
                                            verify->missing));
-    set_number(&json, "told_lost", verify->seq.told_lost);
-    set_number(&json, "cut", verify->cut);
-    set_number(&json, "duplicates", verify->seq.duplicates);
+    logtool_show_number(&json, "told_lost", verify->seq.told_lost);
+    logtool_show_number(&json, "cut", verify->cut);
+    logtool_show_number(&json, "duplicates", verify->seq.duplicates);
     return logtool_show_line(json);
 }

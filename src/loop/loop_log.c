@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -20,6 +19,7 @@
 #include "base/base_fmt.h"
 #include "base/base_log.h"
 #include "loop/loop_log_private.h"
+#include "loop/loop_thread.h"
 
 #define LOG_RINGS_MAX    1024
 #define LOG_TICK_MS      50
@@ -258,6 +258,7 @@ static void log_drain(struct loop_log *log, uint64_t until_us)
 static void *log_thread(void *arg)
 {
     struct loop_log *log = arg;
+    loop_thread_give_way();
     while (!log_take_orders(log)) {
         while (loop_log_pass(log))
             continue;
@@ -282,7 +283,6 @@ static enum err log_begin(struct loop_log *log, const struct loop_log_targets *t
 enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *targets,
                         struct metrics_block *metrics)
 {
-    sigset_t all, old;
     assert(!log->has_thread);
     log->is_child = true;
     log->metrics = metrics;
@@ -292,14 +292,10 @@ enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *tar
         return err;
     loop_log_enter_boot(log);
     loop_log_adopt_errors(log, true); /* the thread may have errors to tell at once */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int failed = pthread_create(&log->thread, NULL, log_thread, log);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (failed != 0) {
+    err = loop_thread_start(&log->thread, "sluice-log", log_thread, log);
+    if (err != ERR_OK) {
         loop_log_adopt_errors(log, false);
-        errno = failed;
-        return ERR_SYSTEM;
+        return err;
     }
     log->has_thread = true;
     return ERR_OK;

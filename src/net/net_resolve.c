@@ -6,12 +6,12 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base_log.h"
+#include "loop/loop_thread.h"
 
 /* A name that is being watched.  Owner: who made it.  Freed by: net_watch_free, or by the answer that
  * comes after that.  Thread: the loop's. */
@@ -195,7 +195,6 @@ static void resolver_take_answers(void *arg)
 static bool resolver_start(struct net_resolver *resolver)
 {
     struct resolve_shared *shared = resolver->shared;
-    sigset_t all, old;
     pthread_t thread;
     pthread_mutex_lock(&shared->lock);
     const bool is_enough =
@@ -204,10 +203,8 @@ static bool resolver_start(struct net_resolver *resolver)
     pthread_mutex_unlock(&shared->lock);
     if (is_enough)
         return true;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    const bool is_started = pthread_create(&thread, NULL, resolver_thread, shared) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    const bool is_started =
+        loop_thread_start(&thread, "sluice-names", resolver_thread, shared) == ERR_OK;
     if (is_started) {
         pthread_detach(thread);
         resolver->thread_count++;

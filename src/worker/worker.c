@@ -3,14 +3,16 @@
  * Gives: traffic served.  The main thread never touches what a worker owns. */
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/base_log.h"
 #include "client/client.h"
+#include "loop/loop_thread.h"
 #include "net/net_listener.h"
 
 /* One listening socket and the door its connections remember.  Owner: the worker's list.  Freed by:
@@ -351,7 +353,7 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
 struct worker *worker_start(unsigned index, const struct worker_env *env, struct plan *plan,
                             const struct worker_listeners *listeners)
 {
-    sigset_t all, old;
+    char name[16];
     struct worker *worker = calloc(1, sizeof(*worker));
     if (worker == NULL)
         return NULL;
@@ -365,12 +367,9 @@ struct worker *worker_start(unsigned index, const struct worker_env *env, struct
         worker_free(worker);
         return NULL;
     }
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(&worker->thread, NULL, worker_thread, worker);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (error != 0) {
-        log_error("cannot start worker %u: %s", index, strerror(error));
+    snprintf(name, sizeof(name), "sluice-%u", index);
+    if (loop_thread_start(&worker->thread, name, worker_thread, worker) != ERR_OK) {
+        log_error("cannot start worker %u: %s", index, strerror(errno));
         worker_free(worker);
         return NULL;
     }

@@ -12,15 +12,18 @@ CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 def threads(pids):
-    return [int(task.name) for pid in pids for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    """But those of which their program itself says that they give way to its others: it would mean so here, too."""
+    tasks = [int(task.name) for pid in pids for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    return [task for task in tasks if os.sched_getscheduler(task) != os.SCHED_BATCH]
 
 
 @contextlib.contextmanager
 def first(pids):
     """Their threads run as soon as they can: no slice of another process, nor of each other, adds to a latency.  Yields the words to
     put before a command that takes part; none where this may not be done."""
+    raised = threads(pids)
     try:
-        for thread in threads(pids):
+        for thread in raised:
             os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
         yield ()
@@ -28,7 +31,7 @@ def first(pids):
     try:
         yield RUN_FIRST
     finally:
-        for thread in threads(pids):
+        for thread in raised:
             os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 
 

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop_thread.h - a thread of this process: it has a name and takes no signal.  Takes: a function and its
+ * argument.  Never joins. */
+#ifndef SLUICE_LOOP_THREAD_H
+#define SLUICE_LOOP_THREAD_H
+
+#include <pthread.h>
+
+#include "base/base_err.h"
+
+/* name: at most 15 bytes; ps and top show it.  ERR_SYSTEM with errno: nothing runs. */
+MUST_USE enum err loop_thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg),
+                                    void *arg);
+
+/* The calling thread's work can wait: it has a small part of a contested processor and takes none from a
+ * thread that wakes up to serve (sched(7): SCHED_BATCH, and a nice value). */
+void loop_thread_give_way(void);
+
+#endif

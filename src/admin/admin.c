@@ -7,14 +7,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "admin/admin_private.h"
+#include "admin/admin_tail.h"
 
 static void conn_free(struct admin_conn *conn)
 {
     loop_timer_cancel(&conn->deadline);
     admin_job_free(conn->job);
+    admin_tail_free(conn->tail);
     net_stream_close(&conn->stream);
     list_remove(&conn->node);
     conn->port->conn_count--;
@@ -70,6 +73,11 @@ static void conn_on_deadline(void *arg)
 void admin_conn_go(struct admin_conn *conn)
 {
     (void)conn_write(conn);
+}
+
+void admin_conn_drop(struct admin_conn *conn)
+{
+    conn_free(conn);
 }
 
 static bool conn_discard(struct admin_conn *conn)
@@ -137,7 +145,11 @@ static void conn_on_ready(struct net_stream *stream, void *arg)
         return;
     if (conn->state == ADMIN_CONN_WRITING && !conn_write(conn))
         return;
-    if (conn->state == ADMIN_CONN_LINGERING)
+    if (conn->state == ADMIN_CONN_TAILING && !admin_tail_flush(conn->tail)) {
+        conn_free(conn);
+        return;
+    }
+    if (conn->state == ADMIN_CONN_LINGERING || conn->state == ADMIN_CONN_TAILING)
         (void)conn_discard(conn);
 }
 
@@ -148,7 +160,7 @@ static void port_make_room(struct admin_port *port)
         return;
     LIST_EACH (node, &port->conns) {
         struct admin_conn *conn = LIST_OF(node, struct admin_conn, node);
-        if (conn->state == ADMIN_CONN_WAITING)
+        if (conn->state == ADMIN_CONN_WAITING || conn->state == ADMIN_CONN_TAILING)
             continue;
         conn_free(conn);
         return;
@@ -188,6 +200,7 @@ struct admin *admin_new(const struct admin_env *env)
         return NULL;
     admin->env = *env;
     list_init(&admin->ports);
+    list_init(&admin->tails);
     admin->orders = lease_operator_new(env->lease, env->loop);
     if (admin->orders == NULL) {
         free(admin);
@@ -211,8 +224,16 @@ void admin_free(struct admin *admin)
         return;
     LIST_EACH_SAFE (node, &admin->ports)
         port_free(LIST_OF(node, struct admin_port, node));
+    loop_alarm_free(admin->tail_alarm);
     lease_operator_free(admin->orders);
     free(admin);
+}
+
+static bool is_tcp(int fd)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t len = sizeof(own);
+    return getsockname(fd, (struct sockaddr *)&own, &len) != 0 || own.ss_family != AF_UNIX;
 }
 
 enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
@@ -223,6 +244,7 @@ enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
     port->admin = admin;
     list_init(&port->conns);
     port->is_metrics_only = is_metrics_only;
+    port->is_tcp = is_tcp(fd);
     port->listener = net_listener_new(admin->env.loop, fd, admin_on_accept, port);
     if (port->listener == NULL) {
         free(port);

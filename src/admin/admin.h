@@ -17,6 +17,8 @@
 struct admin;
 struct upstream_health;
 
+#define ADMIN_WHY_MAX 1024
+
 enum admin_reload_result {
     ADMIN_RELOAD_NONE, /* there was none yet */
     ADMIN_RELOAD_APPLIED,
@@ -36,13 +38,17 @@ struct admin_facts {
     enum admin_reload_result reload;
     uint64_t reload_at_us; /* wall clock */
     const char *reload_text;
+    unsigned log_level; /* in force; plan->log_level is the configured one */
 };
 
 struct admin_hooks {
     void (*facts)(void *arg, struct admin_facts *facts);
     /* To be answered later with admin_reload_answer, never from within; false: it never will be. */
     bool (*reload)(void *arg, uint32_t ticket);
-    void (*reopen)(void *arg);
+    /* False: `why` says which file cannot be opened; the others are. */
+    bool (*reopen)(void *arg, char why[ADMIN_WHY_MAX]);
+    /* enum log_level, and for how long; 0 s: until it is changed.  False: the parent cannot be told. */
+    bool (*set_level)(void *arg, unsigned level, uint32_t for_s);
     void *arg;
 };
 

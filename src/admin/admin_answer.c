@@ -4,10 +4,12 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
+#include "admin/admin_audit.h"
+#include "admin/admin_door.h"
+#include "admin/admin_log.h"
 #include "admin/admin_private.h"
-#include "base/base_log.h"
+#include "admin/admin_tail.h"
 #include "config/config_json.h"
 #include "http/http_framing.h"
 #include "http/http_write.h"
@@ -74,6 +76,12 @@ void admin_send_problem(struct admin_conn *conn, unsigned status, const char *de
     send_problem(conn, status, "", detail, SPAN_NONE);
 }
 
+void admin_send_unauthorized(struct admin_conn *conn)
+{
+    send_problem(conn, 401, "WWW-Authenticate: Bearer\r\n",
+                 "the token of admin.token is needed: Authorization: Bearer TOKEN", SPAN_NONE);
+}
+
 void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t generation,
                        struct span text)
 {
@@ -126,28 +134,14 @@ static void answer_readyz(struct admin_conn *conn, struct span query)
         send_text(conn, 200, "ready\n");
 }
 
-struct admin_peer admin_peer_of(const struct admin_conn *conn)
-{
-    struct ucred peer;
-    socklen_t len = sizeof(peer);
-    if (getsockopt(conn->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
-        return (struct admin_peer){-1, -1};
-    return (struct admin_peer){(json_int_t)peer.uid, (json_int_t)peer.pid};
-}
-
-void admin_audit(const struct admin_conn *conn, const char *verb)
-{
-    struct admin_peer peer = admin_peer_of(conn);
-    if (peer.pid >= 0)
-        log_info("%s: asked by uid %" JSON_INTEGER_FORMAT ", pid %" JSON_INTEGER_FORMAT, verb,
-                 peer.uid, peer.pid);
-}
-
 static void answer_reload(struct admin_conn *conn, struct span query)
 {
     (void)query;
     struct admin *admin = conn->admin;
-    admin_audit(conn, "reload");
+    struct admin_facts facts = {0};
+    admin->env.hooks.facts(admin->env.hooks.arg, &facts);
+    admin_audit_change(conn, "reload", facts.config_path,
+                       json_pack("{s:I}", "gen", (json_int_t)facts.plan->generation), NULL);
     conn->state = ADMIN_CONN_WAITING;
     conn->ticket = ++admin->last_ticket == 0 ? ++admin->last_ticket : admin->last_ticket;
     loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_RELOAD_US);
@@ -155,15 +149,6 @@ static void answer_reload(struct admin_conn *conn, struct span query)
         return;
     conn->ticket = 0;
     admin_send_problem(conn, 503, "the parent process cannot be asked: try again");
-}
-
-static void answer_reopen(struct admin_conn *conn, struct span query)
-{
-    (void)query;
-    const struct admin_hooks *hooks = &conn->admin->env.hooks;
-    admin_audit(conn, "log:reopen");
-    hooks->reopen(hooks->arg);
-    send_json(conn, 200, TYPE_JSON, "", json_pack("{s:b}", "reopened", 1));
 }
 
 static void answer_show(struct admin_conn *conn, struct span query)
@@ -191,7 +176,9 @@ struct endpoint {
 static const struct endpoint ENDPOINTS[] = {
     {"/v1/status", HTTP_METHOD_GET, false, answer_status},
     {"/v1/reload", HTTP_METHOD_POST, false, answer_reload},
-    {"/v1/log:reopen", HTTP_METHOD_POST, false, answer_reopen},
+    {"/v1/log:reopen", HTTP_METHOD_POST, false, admin_log_reopen},
+    {"/v1/log:level", HTTP_METHOD_POST, false, admin_log_level},
+    {"/v1/tail", HTTP_METHOD_GET, false, admin_tail_answer},
     {"/v1/subject", HTTP_METHOD_GET, false, answer_show},
     {"/v1/subject:reset", HTTP_METHOD_POST, false, answer_reset},
     {"/v1/subject:grant", HTTP_METHOD_POST, false, answer_grant},
@@ -223,6 +210,8 @@ void admin_answer(struct admin_conn *conn, const struct http_head *head)
         admin_send_problem(conn, http_fault_status(fault.id), http_fault_sentence(fault.id));
         return;
     }
+    if (!admin_door_admits(conn, head))
+        return;
     const struct endpoint *endpoint = endpoint_of(target.path, conn->port->is_metrics_only);
     if (endpoint == NULL)
         admin_send_problem(conn, 404, "there is nothing at this path");

@@ -13,6 +13,7 @@
 #include "net/net_stream.h"
 
 struct admin_job;
+struct admin_tail;
 
 #define ADMIN_CONNECTIONS_MAX 32 /* per listening socket, of which there are two at most */
 #define ADMIN_HEAD_MAX        16384
@@ -26,6 +27,7 @@ struct admin_port {
     struct admin *admin;
     struct net_listener *listener;
     bool is_metrics_only;
+    bool is_tcp;
     struct list conns; /* oldest first */
     unsigned conn_count;
 };
@@ -34,6 +36,7 @@ enum admin_conn_state {
     ADMIN_CONN_READING, /* the head of the one request */
     ADMIN_CONN_WAITING, /* for the outcome of a reload, or for the store */
     ADMIN_CONN_WRITING,
+    ADMIN_CONN_TAILING,   /* lines as they come: no deadline */
     ADMIN_CONN_LINGERING, /* everything is sent; for the peer to close */
 };
 
@@ -48,6 +51,7 @@ struct admin_conn {
     bool is_head;
     uint32_t ticket;
     struct admin_job *job; /* admin_subject.c's, while it waits for the store */
+    struct admin_tail *tail; /* admin_tail.c's */
     size_t in_len, scanned;
     char in[ADMIN_HEAD_MAX];
     char *out; /* malloc'ed head and body */
@@ -58,6 +62,9 @@ struct admin_conn {
 struct admin {
     struct admin_env env;
     struct list ports;
+    struct list tails; /* who watches the log */
+    unsigned tail_count;
+    struct loop_alarm *tail_alarm; /* NULL: nobody has ever watched */
     uint32_t last_ticket;
     struct lease_operator *orders; /* what is shown, reset and granted goes through it */
 };
@@ -66,6 +73,7 @@ struct admin {
 void admin_answer(struct admin_conn *conn, const struct http_head *head);
 /* An error as RFC 9457 says; title is the reason phrase. */
 void admin_send_problem(struct admin_conn *conn, unsigned status, const char *detail);
+void admin_send_unauthorized(struct admin_conn *conn); /* 401 */
 /* {"applied":...} or a problem with the report. */
 void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t generation,
                        struct span text);
@@ -76,11 +84,13 @@ struct admin_peer {
     json_int_t uid, pid;
 };
 struct admin_peer admin_peer_of(const struct admin_conn *conn);
-/* Who changes something is in the error log. */
+/* Who changes something is in both logs; see admin_audit.h for what more can be said of it. */
 void admin_audit(const struct admin_conn *conn, const char *verb);
 
 /* admin.c: an answer that was waited for is there. */
 void admin_conn_go(struct admin_conn *conn);
+/* The peer is gone. */
+void admin_conn_drop(struct admin_conn *conn);
 
 /* admin_subject.c: answer, or begin to.  A job that is freed is not waited for any more. */
 void admin_subject_answer(struct admin_conn *conn, struct span query, enum store_order_verb verb);

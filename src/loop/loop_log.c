@@ -85,6 +85,7 @@ void loop_log_free(struct loop_log *log)
     }
     if (log->wake_fd >= 0)
         close(log->wake_fd);
+    loop_log_tap_fini(&log->tap);
     free(log->rings);
     free(log);
 }

@@ -68,5 +68,7 @@ void loop_log_get_status(struct loop_log *log, struct loop_log_status *status);
 
 /* Can this target be written?  For `sluice check` and start: a sentence, or NULL. */
 const char *loop_log_target_fault(struct span target, char why[256]);
+/* By opening it, of the log with this name ("access"): a sentence, or NULL.  For `sluice log reopen`. */
+const char *loop_log_target_try(const char *name, struct span target, char why[512]);
 
 #endif

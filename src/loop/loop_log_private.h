@@ -8,6 +8,7 @@
 #include "loop/loop_log.h"
 #include "loop/loop_log_out.h"
 #include "loop/loop_log_ring.h"
+#include "loop/loop_log_tap.h"
 
 #define LOOP_LOG_SIDE_RING_BYTES (256u * 1024)
 
@@ -69,6 +70,7 @@ struct loop_log {
     int wake_fd;
     bool is_child; /* whose side rings are used */
     pthread_mutex_t side_lock;
+    struct loop_log_tap tap; /* who watches access lines */
 
     /* the writer's */
     struct loop_log_out outs[LOOP_LOG_STREAMS];

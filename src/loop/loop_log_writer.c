@@ -99,8 +99,10 @@ static bool pass_numbered(struct pass *pass, struct span line)
     char *at = pass_room(pass, LOOP_LOG_ACCESS, LINE_PREFIX_MAX + line.len);
     if (at == NULL)
         return false;
+    const char *begin = at;
     at = pass_prefix(pass, at);
     at = fmt_span(at, line);
+    loop_log_tap_put(&pass->log->tap, (struct span){begin, (size_t)(at - begin)});
     pass->intent->stage[LOOP_LOG_ACCESS].lines++;
     pass_took(pass, LOOP_LOG_ACCESS, at);
     return true;

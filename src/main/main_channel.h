@@ -19,6 +19,7 @@ enum main_message_kind {
     MAIN_MESSAGE_RELOAD_ASK, /* ticket: of the one who asks */
     MAIN_MESSAGE_APPLIED,    /* the answer to APPLY */
     MAIN_MESSAGE_FAULT,      /* the answer to APPLY; text: why not */
+    MAIN_MESSAGE_LEVEL,      /* ticket: enum log_level; value: for so many seconds, 0: always */
     /* parent to child */
     MAIN_MESSAGE_SOCKETS, /* descriptors that belong to the next APPLY */
     MAIN_MESSAGE_APPLY, /* value: generation; text: what changes; fds: [0] the bundle, then sockets */

@@ -25,6 +25,7 @@
 #include "loop/loop.h"
 #include "main/main_channel.h"
 #include "main/main_exit.h"
+#include "main/main_level.h"
 #include "main/main_memory.h"
 #include "main/main_report.h"
 #include "upstream/upstream_check.h"
@@ -46,7 +47,8 @@ struct child {
     struct worker **workers;
     struct event *channel_event;
     struct loop_alarm *drain_poll;
-    struct loop_timer fold_timer;
+    struct loop_timer fold_timer, level_timer;
+    struct main_level level;
     struct main_memory memory;
     char *buffer; /* of the channel */
     int *fresh;   /* descriptors of the APPLY to come */
@@ -184,7 +186,8 @@ static void child_adopt_plan(struct child *child, struct plan **plan, struct mai
     child->env->generation = child->plan->generation;
     child->config_hash = main_bundle_hash(&child->env->bundle);
     child_check_servers(child);
-    log_set_level((enum log_level)child->plan->log_level);
+    loop_timer_cancel(&child->level_timer);
+    main_level_configure(&child->level, child->plan->log_level);
     loop_log_set_generation(child->env->log, child->plan->generation);
 }
 
@@ -347,6 +350,7 @@ static void child_facts(void *arg, struct admin_facts *facts)
         .reload = child->reload,
         .reload_at_us = child->reload_at_us,
         .reload_text = child->reload_text,
+        .log_level = child->level.now,
     };
 }
 
@@ -355,10 +359,47 @@ static bool child_ask_reload(void *arg, uint32_t ticket)
     return child_say(arg, MAIN_MESSAGE_RELOAD_ASK, ticket, SPAN_NONE);
 }
 
-static void child_reopen(void *arg)
+static bool child_reopen(void *arg, char why[ADMIN_WHY_MAX])
 {
     struct child *child = arg;
+    const struct loop_log_targets *targets = &child->plan->log;
+    char access_why[512], error_why[512];
+    const char *access_fault = loop_log_target_try("access", targets->access, access_why);
+    const char *error_fault = loop_log_target_try("error", targets->error, error_why);
     loop_log_reopen(child->env->log);
+    snprintf(why, ADMIN_WHY_MAX, "%.500s%s%.500s", access_fault == NULL ? "" : access_fault,
+             access_fault == NULL || error_fault == NULL ? "" : "; ",
+             error_fault == NULL ? "" : error_fault);
+    return access_fault == NULL && error_fault == NULL;
+}
+
+static void child_on_level_time(void *arg)
+{
+    struct child *child = arg;
+    if (!main_level_on_time(&child->level, child->plan->log_level, child->loop->mono_us)) {
+        if (child->level.until_us != 0)
+            loop_timer_set(child->loop, &child->level_timer, child->level.until_us);
+        return;
+    }
+    log_info("the level of the error log is the configured one again");
+    loop_log_event(child->env->log, "\"event\":\"log_level_over\"");
+}
+
+static bool child_set_level(void *arg, unsigned level, uint32_t for_s)
+{
+    struct child *child = arg;
+    const struct main_message message = {
+        .kind = MAIN_MESSAGE_LEVEL, .ticket = level, .value = for_s};
+    enum err err = main_channel_send(child->env->channel, &message);
+    if (err != ERR_OK) {
+        log_error("the parent cannot be told: %s", err_sentence(err));
+        return false;
+    }
+    main_level_set(&child->level, level, for_s, child->loop->mono_us);
+    loop_timer_cancel(&child->level_timer);
+    if (child->level.until_us != 0)
+        loop_timer_set(child->loop, &child->level_timer, child->level.until_us);
+    return true;
 }
 
 /* --- the beginning ------------------------------------------------------------------------------- */
@@ -380,7 +421,7 @@ static bool child_start_admin(struct child *child)
         .log = child->env->log,
         .lease = child->lease,
         .health = child->health,
-        .hooks = {child_facts, child_ask_reload, child_reopen, child},
+        .hooks = {child_facts, child_ask_reload, child_reopen, child_set_level, child},
     };
     child->admin = admin_new(&env);
     for (unsigned i = 0; child->admin != NULL && i < child->env->sockets.count; i++) {
@@ -440,6 +481,9 @@ static bool child_start_loop(struct child *child)
         return false;
     loop_timer_init(&child->fold_timer, child_on_fold_time, child);
     child_on_fold_time(child);
+    loop_timer_init(&child->level_timer, child_on_level_time, child);
+    child->level = child->env->level;
+    child_on_level_time(child);
     child->drain_poll = loop_alarm_new(child->loop, child_on_drain_poll, child);
     child->channel_event = event_new(child->loop->base, child->env->channel, EV_READ | EV_PERSIST,
                                      child_on_channel, child);

@@ -7,6 +7,7 @@
 
 #include "loop/loop_log.h"
 #include "main/main_bundle.h"
+#include "main/main_level.h"
 #include "main/main_sockets.h"
 #include "net/net_tls_tickets.h"
 #include "store/store_memory.h"
@@ -22,6 +23,7 @@ struct main_child_env {
     unsigned connections_cap; /* what descriptors allow */
     uint32_t generation;
     unsigned restarts;
+    struct main_level level; /* of the error log, as it stands */
     uint64_t service_started_at_us; /* wall clock */
     int channel;                    /* taken */
 };

@@ -88,7 +88,7 @@ static bool parent_start_config(struct parent *parent)
         parent->exit_code = exit_code;
         return false;
     }
-    log_set_level((enum log_level)parent->config.plan->log_level);
+    main_level_configure(&parent->level, parent->config.plan->log_level);
     parent->workers = parent->config.plan->workers;
     if (parent->workers == 0)
         parent->workers = main_limits_cpus();
@@ -263,7 +263,7 @@ static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
 {
     const uint64_t instants[] = {parent->checkpoint_at_us, parent->restart_at_us,
                                  parent->kill_at_us, parent->reload.deadline_us,
-                                 parent->tickets_at_us};
+                                 parent->tickets_at_us, parent->level.until_us};
     uint64_t first_us = UINT64_MAX;
     for (size_t i = 0; i < sizeof(instants) / sizeof(instants[0]); i++)
         if (instants[i] != 0 && instants[i] < first_us)
@@ -294,6 +294,7 @@ static int parent_on_time(struct parent *parent, uint64_t now_us)
     if (parent->checkpoint_at_us != 0 && now_us >= parent->checkpoint_at_us)
         parent_checkpoint(parent);
     parent_look_at_tickets(parent, now_us);
+    (void)main_level_on_time(&parent->level, parent->config.plan->log_level, now_us);
     if (parent->reload.deadline_us != 0 && now_us >= parent->reload.deadline_us)
         main_parent_kill(parent, "it has not answered to a reload");
     if (parent->kill_at_us != 0 && now_us >= parent->kill_at_us) {

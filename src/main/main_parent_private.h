@@ -10,6 +10,7 @@
 #include "loop/loop_log.h"
 #include "main/main_bundle.h"
 #include "main/main_channel.h"
+#include "main/main_level.h"
 #include "main/main_sockets.h"
 #include "net/net_tls_tickets.h"
 #include "store/store_memory.h"
@@ -42,6 +43,7 @@ struct parent {
     uint64_t checkpoint_at_us;
     struct net_tls_tickets *tickets;
     uint64_t tickets_at_us; /* when their key is replaced */
+    struct main_level level;
     sigset_t old_mask;
     int signal_fd;
     char *buffer; /* of the channel */

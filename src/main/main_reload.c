@@ -37,7 +37,7 @@ static void reload_adopt(struct parent *parent)
     parent->config.plan = next->plan;
     *next = (struct parent_config){0};
     parent->generation = parent->config.plan->generation;
-    log_set_level((enum log_level)parent->config.plan->log_level);
+    main_level_configure(&parent->level, parent->config.plan->log_level);
     log_info("reloaded: generation %u", (unsigned)parent->generation);
 }
 

@@ -47,6 +47,7 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
         .connections_cap = parent->connections_cap,
         .generation = parent->generation,
         .restarts = parent->restarts,
+        .level = parent->level,
         .service_started_at_us = parent->started_at_us,
         .channel = channel,
     };
@@ -166,6 +167,9 @@ void main_parent_on_message(struct parent *parent, const struct main_message *me
     case MAIN_MESSAGE_APPLIED:
     case MAIN_MESSAGE_FAULT:
         main_parent_reload_on_answer(parent, message);
+        break;
+    case MAIN_MESSAGE_LEVEL:
+        main_level_set(&parent->level, message->ticket, message->value, clock_mono_us());
         break;
     default:
         log_error("the serving process sent a message of kind %d that is not known",

@@ -132,6 +132,9 @@ struct plan {
     struct loop_log_targets log;
     unsigned log_level;                         /* enum log_level */
     struct span admin_address, metrics_address; /* empty: off */
+    struct span admin_token;                    /* of a TCP address; empty: none */
+    struct span *admin_hosts;                   /* more names of it */
+    unsigned admin_host_count;
 };
 
 /* The files a configuration is made of; [0] is the configuration itself.  Text is not NUL-terminated. */

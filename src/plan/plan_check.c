@@ -321,6 +321,7 @@ void plan_check(struct plan_work *work)
 {
     check_addresses(work);
     check_proxy_headers(work);
+    plan_check_admin(work);
     if (work->load->doc->report->errors != 0)
         return; /* half a plan would be judged wrongly */
     check_unused(work);

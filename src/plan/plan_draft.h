@@ -84,9 +84,11 @@ const struct reply_body_dialect *plan_find_dialect(struct plan_work *work,
 
 /* What no single directive can see: doubles, routes that never match, quotas that anybody can slip. */
 void plan_check(struct plan_work *work);
-/* The parts of it about limits, and about how servers share what comes. */
+/* The parts of it about limits, how servers share what comes, and who may ask the admin
+ * address. */
 void plan_check_limits(struct plan_work *work);
 void plan_check_balance(struct plan_work *work);
+void plan_check_admin(struct plan_work *work);
 
 /* A name into its map; an error at the node when it is taken. */
 void plan_name_add(struct plan_work *work, struct map *map, struct span name, unsigned index,

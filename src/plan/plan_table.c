@@ -25,10 +25,20 @@ static const char *take_admin(const struct config_take *take)
     struct plan *plan = take->base;
     struct net_address address;
     plan->admin_address = take->text;
-    const char *sentence = net_address_parse(&address, take->text, NULL);
-    if (sentence != NULL)
-        return sentence;
-    return address.is_unix ? NULL : "the admin socket is a Unix socket (unix:/path)";
+    return net_address_parse(&address, take->text, NULL);
+}
+
+static const char *take_admin_host(const struct config_take *take)
+{
+    struct plan *plan = take->base;
+    if (take->text.len == 0 || take->text.len > 255)
+        return "a name has 1 to 255 bytes";
+    if (plan->admin_hosts == NULL)
+        plan->admin_hosts = arena_take(take->arena, take->count * sizeof(*plan->admin_hosts));
+    if (plan->admin_hosts == NULL)
+        return "out of memory";
+    plan->admin_hosts[plan->admin_host_count++] = take->text;
+    return NULL;
 }
 
 static const char *take_metrics(const struct config_take *take)
@@ -213,8 +223,24 @@ static const struct config_directive admin_rows[] = {
      .absent = "no admin socket",
      .take = take_admin,
      .restart = RESTART("the address of the admin socket"),
-     .doc = "The Unix socket that `sluice status` and `sluice reload` talk to (a relative path is "
-            "relative to the working directory)."},
+     .doc = "Where verbs such as `sluice status` and `sluice reload` ask the running service: a Unix "
+            "socket (\"unix:PATH\"; a relative path is relative to the working directory), or, "
+            "together with a \"token\", \"ADDRESS:PORT\"."},
+    {.key = "token",
+     .type = CONFIG_SECRET,
+     CONFIG_AT(struct plan, admin_token),
+     .absent = "none; only for a Unix socket",
+     .doc = "What every request to a TCP \"address\" has to bring (Authorization: Bearer TOKEN): at "
+            "least 16 characters, none of them a space."},
+    {.key = "hosts",
+     .type = CONFIG_TEXTS,
+     CONFIG_AT(struct plan, admin_hosts),
+     .min = 1,
+     .max = 32,
+     .absent = "only \"address\" as it is written",
+     .take = take_admin_host,
+     .doc = "Other names, with or without the port, under which a TCP \"address\" may be asked "
+            "(Host)."},
     {.key = "metrics",
      .type = CONFIG_TEXT,
      CONFIG_AT(struct plan, metrics_address),

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 #define CLIENT_REPLY_MAX ((size_t)16 << 20)
 #define CLIENT_CHUNK     65536
 #define CLIENT_FIELDS    64
+#define CLIENT_TOKEN_MAX 4096
+#define CLIENT_NOBODY    "no instance answers there: is sluice running, and with this configuration?"
 
 static enum admin_client_result client_say(enum admin_client_result result, const char *address,
                                            const char *what, char why[512])
@@ -41,15 +44,54 @@ static bool client_wait(int fd, short events, uint64_t until_us)
     }
 }
 
-static enum admin_client_result client_connect(int *fd, const char *address, char why[512])
+/* What is an address is no path. */
+static const char *client_find(struct net_address *where, const char *address)
 {
-    struct net_address where;
     char text[NET_ADDRESS_TEXT_MAX];
+    if (net_address_parse(where, span_of(address), NULL) == NULL)
+        return NULL;
     snprintf(text, sizeof(text), "%s%s",
              span_starts_with(span_of(address), SPAN("unix:")) ? "" : "unix:", address);
-    const char *fault = net_address_parse(&where, span_of(text), NULL);
+    return net_address_parse(where, span_of(text), NULL);
+}
+
+/* The line of Authorization; false: `why` says what is wrong.  The file's last newline does not count. */
+static bool client_read_token(char line[CLIENT_TOKEN_MAX + 64], const char *address, char why[512])
+{
+    const char *name = getenv("SLUICE_ADMIN_TOKEN_FILE");
+    char token[CLIENT_TOKEN_MAX + 2];
+    FILE *file = name == NULL ? NULL : fopen(name, "re");
+    if (name == NULL) {
+        (void)client_say(ADMIN_CLIENT_PERMISSION, address,
+                         "a token is needed: name its file in SLUICE_ADMIN_TOKEN_FILE", why);
+        return false;
+    }
+    if (file == NULL) {
+        snprintf(why, 512, "SLUICE_ADMIN_TOKEN_FILE: %.300s: %s", name, strerror(errno));
+        return false;
+    }
+    size_t len = fread(token, 1, sizeof(token), file);
+    fclose(file);
+    while (len > 0 && (token[len - 1] == '\n' || token[len - 1] == '\r'))
+        len--;
+    bool is_good = len > 0 && len <= CLIENT_TOKEN_MAX;
+    for (size_t i = 0; i < len; i++)
+        is_good = is_good && token[i] > ' ' && token[i] <= '~';
+    if (is_good)
+        snprintf(line, CLIENT_TOKEN_MAX + 64, "Authorization: Bearer %.*s\r\n", (int)len, token);
+    else
+        snprintf(why, 512, "SLUICE_ADMIN_TOKEN_FILE: %.300s holds no token", name);
+    return is_good;
+}
+
+static enum admin_client_result client_connect(int *fd, bool *is_tcp, const char *address,
+                                               char why[512])
+{
+    struct net_address where;
+    const char *fault = client_find(&where, address);
     if (fault != NULL)
         return client_say(ADMIN_CLIENT_NOT_RUNNING, address, fault, why);
+    *is_tcp = !where.is_unix;
     *fd = socket(where.sockaddr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*fd < 0)
         return client_say(ADMIN_CLIENT_BROKEN, address, strerror(errno), why);
@@ -64,9 +106,7 @@ static enum admin_client_result client_connect(int *fd, const char *address, cha
                           "permission denied: use sudo, or join the group of the socket", why);
     if (error == EAGAIN)
         return client_say(ADMIN_CLIENT_DEADLINE, address, "too many ask at the same time", why);
-    return client_say(ADMIN_CLIENT_NOT_RUNNING, address,
-                      "no instance answers there: is sluice running, and with this configuration?",
-                      why);
+    return client_say(ADMIN_CLIENT_NOT_RUNNING, address, CLIENT_NOBODY, why);
 }
 
 static bool client_send(int fd, struct span text, uint64_t until_us)
@@ -83,6 +123,34 @@ static bool client_send(int fd, struct span text, uint64_t until_us)
         }
     }
     return true;
+}
+
+/* Connected, and the request sent. */
+static enum admin_client_result client_begin(int *fd, const char *address, const char *method,
+                                             const char *path, uint64_t until_us, char why[512])
+{
+    char request[CLIENT_TOKEN_MAX + 4096], token[CLIENT_TOKEN_MAX + 64] = "";
+    bool is_tcp = false;
+    enum admin_client_result result = client_connect(fd, &is_tcp, address, why);
+    if (result != ADMIN_CLIENT_OK)
+        return result;
+    if (is_tcp && !client_read_token(token, address, why)) {
+        close(*fd);
+        return ADMIN_CLIENT_PERMISSION;
+    }
+    int len = snprintf(request, sizeof(request),
+                       "%s %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: 0\r\n\r\n", method, path,
+                       is_tcp ? address : "sluice", token);
+    if (len >= (int)sizeof(request))
+        result = client_say(ADMIN_CLIENT_BROKEN, address, "the question is too long", why);
+    else if (client_send(*fd, (struct span){request, (size_t)len}, until_us))
+        return ADMIN_CLIENT_OK;
+    else if (errno == ECONNREFUSED)
+        result = client_say(ADMIN_CLIENT_NOT_RUNNING, address, CLIENT_NOBODY, why);
+    else
+        result = client_say(ADMIN_CLIENT_BROKEN, address, strerror(errno), why);
+    close(*fd);
+    return result;
 }
 
 /* Read to the end; false with errno (ETIMEDOUT: the deadline). */
@@ -136,20 +204,13 @@ enum admin_client_result admin_client_ask(struct admin_client_reply *reply, cons
                                           char why[512])
 {
     uint64_t until_us = clock_mono_us() + timeout_us;
-    char request[4096];
     size_t len = 0;
     int fd = -1;
     *reply = (struct admin_client_reply){0};
-    int request_len =
-        snprintf(request, sizeof(request),
-                 "%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Length: 0\r\n\r\n", method, path);
-    if (request_len >= (int)sizeof(request))
-        return client_say(ADMIN_CLIENT_BROKEN, address, "the question is too long", why);
-    enum admin_client_result result = client_connect(&fd, address, why);
+    enum admin_client_result result = client_begin(&fd, address, method, path, until_us, why);
     if (result != ADMIN_CLIENT_OK)
         return result;
-    bool is_read = client_send(fd, (struct span){request, (size_t)request_len}, until_us) &&
-                   client_read(fd, &reply->bytes, &len, until_us);
+    bool is_read = client_read(fd, &reply->bytes, &len, until_us);
     int error = errno;
     close(fd);
     if (!is_read && error == ETIMEDOUT)
@@ -161,6 +222,87 @@ enum admin_client_result admin_client_ask(struct admin_client_reply *reply, cons
     if (result != ADMIN_CLIENT_OK)
         admin_client_reply_fini(reply);
     return result;
+}
+
+/* More bytes, up to a whole line at least; 0: the end, or the deadline (UINT64_MAX: none). */
+static size_t follow_more(int fd, char *bytes, size_t room, uint64_t until_us)
+{
+    for (;;) {
+        ssize_t n = recv(fd, bytes, room, 0);
+        if (n >= 0)
+            return (size_t)n;
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN)
+            return 0;
+        if (until_us != UINT64_MAX && !client_wait(fd, POLLIN, until_us))
+            return 0;
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (until_us == UINT64_MAX && poll(&wait, 1, -1) < 0 && errno != EINTR)
+            return 0;
+    }
+}
+
+/* Whole lines from the front; what is left of them is moved there.  False: enough. */
+static bool follow_lines(char *bytes, size_t *len, admin_client_line_fn on_line, void *arg)
+{
+    struct span rest = {bytes, *len};
+    bool goes_on = true;
+    for (size_t end = span_find(rest, '\n'); goes_on && end < rest.len;
+         end = span_find(rest, '\n')) {
+        goes_on = on_line(arg, (struct span){rest.ptr, end + 1});
+        rest = (struct span){rest.ptr + end + 1, rest.len - end - 1};
+    }
+    memmove(bytes, rest.ptr, rest.len);
+    *len = rest.len;
+    return goes_on;
+}
+
+/* Where the head ends; 0: not yet. */
+static size_t head_bytes(const char *bytes, size_t len)
+{
+    for (size_t i = 3; i < len; i++)
+        if (memcmp(bytes + i - 3, "\r\n\r\n", 4) == 0)
+            return i + 1;
+    return 0;
+}
+
+enum admin_client_result admin_client_follow(struct admin_client_reply *reply, const char *address,
+                                             const char *path, uint64_t timeout_us,
+                                             admin_client_line_fn on_line, void *arg, char why[512])
+{
+    uint64_t until_us = clock_mono_us() + timeout_us;
+    size_t len = 0, head = 0, n = 0;
+    int fd = -1;
+    *reply = (struct admin_client_reply){0};
+    enum admin_client_result result = client_begin(&fd, address, "GET", path, until_us, why);
+    if (result != ADMIN_CLIENT_OK)
+        return result;
+    char *bytes = reply->bytes = malloc(CLIENT_CHUNK + 1);
+    while (bytes != NULL && head == 0 && len < CLIENT_CHUNK &&
+           (n = follow_more(fd, bytes + len, CLIENT_CHUNK - len, until_us)) > 0) {
+        len += n;
+        head = head_bytes(bytes, len);
+    }
+    if (head == 0 || !client_parse(reply, len)) {
+        close(fd);
+        admin_client_reply_fini(reply);
+        return client_say(ADMIN_CLIENT_BROKEN, address, "what answers there is not Sluice", why);
+    }
+    const bool is_tail = reply->status == 200;
+    if (is_tail) {
+        len -= head;
+        memmove(bytes, bytes + head, len);
+        reply->body = SPAN_NONE;
+    }
+    while ((!is_tail || follow_lines(bytes, &len, on_line, arg)) && len < CLIENT_CHUNK &&
+           (n = follow_more(fd, bytes + len, CLIENT_CHUNK - len, is_tail ? UINT64_MAX : until_us)) >
+               0)
+        len += n;
+    close(fd);
+    if (!is_tail)
+        (void)client_parse(reply, len);
+    return ADMIN_CLIENT_OK;
 }
 
 void admin_client_reply_fini(struct admin_client_reply *reply)

@@ -64,8 +64,7 @@ static bool is_token(struct span given, struct span token)
     if (token.len == 0)
         return false;
     for (size_t i = 0; i < given.len; i++)
-        difference |=
-            (unsigned char)given.ptr[i] ^ (unsigned char)token.ptr[i < token.len ? i : 0];
+        difference |= (unsigned char)given.ptr[i] ^ (unsigned char)token.ptr[i < token.len ? i : 0];
     return difference == 0;
 }
 

@@ -22,27 +22,48 @@ static const struct {
     enum field_kind kind;
     const char *also; /* another member of the line that it may stand in */
 } FIELDS[] = {
-    {"event", FIELD_TEXT, NULL},        {"boot", FIELD_TEXT, NULL},
-    {"seq", FIELD_NUMBER, NULL},        {"gen", FIELD_NUMBER, NULL},
-    {"id", FIELD_TEXT, NULL},           {"parent_id", FIELD_TEXT, NULL},
-    {"client_ip", FIELD_TEXT, NULL},    {"peer_ip", FIELD_TEXT, NULL},
-    {"proto", FIELD_TEXT, NULL},        {"method", FIELD_TEXT, NULL},
-    {"host", FIELD_TEXT, NULL},         {"path", FIELD_TEXT, NULL},
-    {"query", FIELD_TEXT, NULL},        {"bytes_in", FIELD_NUMBER, NULL},
-    {"tls", FIELD_TEXT, NULL},          {"tls_name", FIELD_TEXT, NULL},
-    {"listener", FIELD_TEXT, NULL},     {"route", FIELD_TEXT, NULL},
-    {"upstream", FIELD_TEXT, NULL},     {"server", FIELD_TEXT, NULL},
-    {"tries", FIELD_NUMBER, NULL},      {"reused", FIELD_TEXT, NULL},
-    {"upstream_id", FIELD_TEXT, NULL},  {"decision", FIELD_TEXT, NULL},
-    {"refused_by", FIELD_TEXT, NULL},   {"tier", FIELD_TEXT, NULL},
-    {"near", FIELD_TEXT, NULL},         {"cost", FIELD_NUMBER, NULL},
-    {"subject", FIELD_TEXT, "subjects"}, {"quota", FIELD_TEXT, NULL},
-    {"retry_after", FIELD_NUMBER, NULL}, {"status", FIELD_NUMBER, NULL},
-    {"bytes_out", FIELD_NUMBER, NULL},  {"end", FIELD_TEXT, NULL},
-    {"reason", FIELD_TEXT, NULL},       {"close", FIELD_TEXT, NULL},
-    {"t_header", FIELD_TIME, NULL},     {"t_store", FIELD_TIME, NULL},
-    {"t_body", FIELD_TIME, NULL},       {"t_queue", FIELD_TIME, NULL},
-    {"t_connect", FIELD_TIME, NULL},    {"t_first", FIELD_TIME, NULL},
+    {"event", FIELD_TEXT, NULL},
+    {"boot", FIELD_TEXT, NULL},
+    {"seq", FIELD_NUMBER, NULL},
+    {"gen", FIELD_NUMBER, NULL},
+    {"id", FIELD_TEXT, NULL},
+    {"parent_id", FIELD_TEXT, NULL},
+    {"client_ip", FIELD_TEXT, NULL},
+    {"peer_ip", FIELD_TEXT, NULL},
+    {"proto", FIELD_TEXT, NULL},
+    {"method", FIELD_TEXT, NULL},
+    {"host", FIELD_TEXT, NULL},
+    {"path", FIELD_TEXT, NULL},
+    {"query", FIELD_TEXT, NULL},
+    {"bytes_in", FIELD_NUMBER, NULL},
+    {"tls", FIELD_TEXT, NULL},
+    {"tls_name", FIELD_TEXT, NULL},
+    {"listener", FIELD_TEXT, NULL},
+    {"route", FIELD_TEXT, NULL},
+    {"upstream", FIELD_TEXT, NULL},
+    {"server", FIELD_TEXT, NULL},
+    {"tries", FIELD_NUMBER, NULL},
+    {"reused", FIELD_TEXT, NULL},
+    {"upstream_id", FIELD_TEXT, NULL},
+    {"decision", FIELD_TEXT, NULL},
+    {"refused_by", FIELD_TEXT, NULL},
+    {"tier", FIELD_TEXT, NULL},
+    {"near", FIELD_TEXT, NULL},
+    {"cost", FIELD_NUMBER, NULL},
+    {"subject", FIELD_TEXT, "subjects"},
+    {"quota", FIELD_TEXT, NULL},
+    {"retry_after", FIELD_NUMBER, NULL},
+    {"status", FIELD_NUMBER, NULL},
+    {"bytes_out", FIELD_NUMBER, NULL},
+    {"end", FIELD_TEXT, NULL},
+    {"reason", FIELD_TEXT, NULL},
+    {"close", FIELD_TEXT, NULL},
+    {"t_header", FIELD_TIME, NULL},
+    {"t_store", FIELD_TIME, NULL},
+    {"t_body", FIELD_TIME, NULL},
+    {"t_queue", FIELD_TIME, NULL},
+    {"t_connect", FIELD_TIME, NULL},
+    {"t_first", FIELD_TIME, NULL},
     {"t_total", FIELD_TIME, NULL},
 };
 #define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
@@ -161,8 +182,7 @@ static bool read_value(struct reader *reader, struct admin_filter_condition *con
         return false;
     struct admin_filter_value *value = &filter->values[filter->value_count++];
     char *out = filter->text + filter->text_len;
-    char *end =
-        fmt_json_text(out, filter->text + sizeof(filter->text), text, &is_cut, &has_bytes);
+    char *end = fmt_json_text(out, filter->text + sizeof(filter->text), text, &is_cut, &has_bytes);
     *value = (struct admin_filter_value){filter->text_len, (uint32_t)(end - out), 0};
     filter->text_len += value->len;
     condition->count++;
@@ -341,8 +361,7 @@ bool admin_filter_has(const struct admin_filter *filter, struct span line)
         struct span name = bare((struct span){line.ptr + at, name_end - at});
         struct span value = {line.ptr + name_end + 1, end - name_end - 1};
         for (unsigned i = 0; i < filter->count; i++)
-            if (is_of(&filter->conditions[i], name) &&
-                meets(filter, &filter->conditions[i], value))
+            if (is_of(&filter->conditions[i], name) && meets(filter, &filter->conditions[i], value))
                 left &= ~(UINT32_C(1) << i);
         at = end + 1;
     }

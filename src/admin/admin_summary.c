@@ -165,3 +165,31 @@ char *admin_summary_reload(struct span answer)
 {
     return admin_words_of(answer, put_reload, NULL);
 }
+
+static void put_detail(FILE *out, const json_t *json, const void *arg)
+{
+    (void)arg;
+    fprintf(out, "%s\n", admin_words_text(json, "detail"));
+}
+
+char *admin_summary_problem(struct span answer)
+{
+    return admin_words_of(answer, put_detail, NULL);
+}
+
+static void put_level(FILE *out, const json_t *json, const void *arg)
+{
+    (void)arg;
+    fprintf(out, "level %s -> %s", admin_words_text(json, "was"), admin_words_text(json, "level"));
+    if (admin_words_number(json, "for_s") > 0) {
+        fputs(" for ", out);
+        admin_words_duration(out, admin_words_number(json, "for_s"));
+        fprintf(out, ", then %s", admin_words_text(json, "configured"));
+    }
+    fputc('\n', out);
+}
+
+char *admin_summary_level(struct span answer)
+{
+    return admin_words_of(answer, put_level, NULL);
+}

@@ -8,9 +8,12 @@
 
 #include "base/base_span.h"
 
-/* Both malloc'ed; NULL: it is not that, or there is no memory.
+/* All malloc'ed; NULL: it is not that, or there is no memory.
  * file_hash: of the configuration on disk; 0: not known. */
 char *admin_summary_status(struct span answer, uint64_t file_hash);
 char *admin_summary_reload(struct span answer);
+/* Of an error: what is wrong.  And of a level: until when. */
+char *admin_summary_problem(struct span answer);
+char *admin_summary_level(struct span answer);
 
 #endif

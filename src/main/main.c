@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/config_near.h"
+#include "main/main_completion.h"
 #include "main/main_exit.h"
 #include "main/main_options.h"
 #include "main/main_verbs.h"
@@ -17,6 +18,7 @@ struct main_verb {
 };
 
 static int verb_help(const struct main_options *options);
+static int verb_completion(const struct main_options *options);
 
 #define SUBJECT_USAGE(words)                                                                       \
     "usage: sluice " words "\n\n"                                                                  \
@@ -87,6 +89,28 @@ static const struct main_verb VERBS[] = {
      SUBJECT_USAGE("grant SUBJECT +N --for TIME [--quota NAME]") "Every limit is N higher until "
                                                                  "then; a second grant replaces "
                                                                  "the first, and +0 ends it.\n"},
+    {"tail", main_verb_tail,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_QUERY |
+         MAIN_OPTION_REFUSED,
+     "show lines of the access log as they are written",
+     "A sentence for each request and event; with --json the lines as they are.  EXPR: conditions "
+     "joined\n"
+     "with &, of a field, one of = != > >= < <= and a value, such as\n"
+     "'route=search & status>=500 & t_total>100ms' or 'subject=alice|bob'.  Traffic never waits "
+     "for "
+     "it: a\n"
+     "reader that is too slow loses lines and is told how many.\n"},
+    {"log", main_verb_log,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_FOR | MAIN_OPTION_WORDS,
+     "open the log files again, or raise the error log's level for a while",
+     "usage: sluice log reopen\n"
+     "       sluice log level LEVEL [--for TIME]\n\n"
+     "LEVEL is debug, info, warn or error, for 10m if nothing else is said and 24h at most; then "
+     "the "
+     "level of\n"
+     "the configuration is in force again, as it is behind a reload and with \"configured\".  Exit "
+     "code 5: a file\n"
+     "cannot be opened (the old one is kept).\n"},
     {"replay", main_verb_replay,
      MAIN_OPTION_FILE | MAIN_OPTION_POLICY | MAIN_OPTION_JSON | MAIN_OPTION_FILES,
      "say whom another configuration would have refused",
@@ -117,6 +141,10 @@ static const struct main_verb VERBS[] = {
      "key in the file that SLUICE_KEY_FILE names, and prints what to write for it: {\"sealed\": "
      "\"...\"}.\n"},
     {"schema", main_verb_schema, 0, "print the JSON Schema of the configuration", ""},
+    {"completion", verb_completion, MAIN_OPTION_WORD, "print what a shell needs to complete words",
+     "usage: sluice completion bash\n\n"
+     "For this shell: source <(sluice completion bash).  For all:\n"
+     "sluice completion bash > /usr/share/bash-completion/completions/sluice\n"},
     {"version", main_verb_version, MAIN_OPTION_JSON, "print the version", ""},
     {"help", verb_help, MAIN_OPTION_WORD, "print this, or the help of a verb", ""},
 };
@@ -190,6 +218,19 @@ static int verb_help(const struct main_options *options)
         return unknown_verb(options->word);
     print_verb_help(verb);
     return MAIN_EXIT_OK;
+}
+
+static int verb_completion(const struct main_options *options)
+{
+    struct main_completion_verb verbs[VERB_COUNT];
+    if (options->word == NULL || strcmp(options->word, "bash") != 0) {
+        fputs("sluice: the name of a shell is needed: bash\n", stderr);
+        return MAIN_EXIT_USAGE;
+    }
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        verbs[i] = (struct main_completion_verb){VERBS[i].name, VERBS[i].options};
+    main_completion_bash(stdout, verbs, VERB_COUNT);
+    return main_verb_print("", MAIN_EXIT_OK);
 }
 
 /* The spellings that people try first. */

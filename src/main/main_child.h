@@ -23,7 +23,7 @@ struct main_child_env {
     unsigned connections_cap; /* what descriptors allow */
     uint32_t generation;
     unsigned restarts;
-    struct main_level level; /* of the error log, as it stands */
+    struct main_level level;        /* of the error log, as it stands */
     uint64_t service_started_at_us; /* wall clock */
     int channel;                    /* taken */
 };

@@ -21,6 +21,8 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
     {MAIN_OPTION_QUOTA, 0, "quota", "NAME", "of this quota only (default: of all)"},
     {MAIN_OPTION_FOR, 0, "for", "TIME", "how long, such as 30m or 2h"},
     {MAIN_OPTION_POLICY, 0, "policy", "FILE", "the configuration to try"},
+    {MAIN_OPTION_QUERY, 'q', "query", "EXPR", "only lines such as 'route=search & status>=500'"},
+    {MAIN_OPTION_REFUSED, 0, "refused", NULL, "only what a quota refused"},
     {MAIN_OPTION_ACL, 0, "acl", NULL, "print the user that Redis must have for it"},
     {MAIN_OPTION_LIVE, 0, "live", NULL, "ask the store too, as `sluice doctor` does"},
     {MAIN_OPTION_NEW_KEY, 0, "new-key", NULL, "print a new key for SLUICE_KEY_FILE instead"},
@@ -76,6 +78,8 @@ static bool options_store(struct main_options *options, enum main_option option,
         options->for_text = value;
     else if (option == MAIN_OPTION_POLICY)
         options->policy = value;
+    else if (option == MAIN_OPTION_QUERY)
+        options->query = value;
     if (option == MAIN_OPTION_FILE)
         options->file = value;
     else if (option == MAIN_OPTION_SOCKET)

@@ -10,23 +10,25 @@
 
 /* As bits of a verb's set. */
 enum main_option {
-    MAIN_OPTION_FILE = 1,        /* -c FILE, --config FILE */
-    MAIN_OPTION_SOCKET = 2,      /* -s SOCKET, --socket SOCKET */
-    MAIN_OPTION_JSON = 4,        /* --json */
-    MAIN_OPTION_DUMP = 8,        /* --dump */
-    MAIN_OPTION_HELP = 16,       /* -h, --help; every verb has it */
-    MAIN_OPTION_WORD = 32,       /* one word that is no option */
-    MAIN_OPTION_NEW_KEY = 128,   /* --new-key */
-    MAIN_OPTION_HEADER = 256,    /* -H FIELD, --header FIELD; as often as wanted */
-    MAIN_OPTION_IP = 512,        /* --ip ADDRESS */
-    MAIN_OPTION_LISTENER = 1024, /* --listener NAME */
-    MAIN_OPTION_QUOTA = 2048,    /* --quota NAME */
-    MAIN_OPTION_FOR = 4096,      /* --for TIME */
-    MAIN_OPTION_ACL = 8192,      /* --acl */
-    MAIN_OPTION_LIVE = 16384,    /* --live */
-    MAIN_OPTION_WORDS = 64,      /* up to MAIN_WORDS_MAX of them */
-    MAIN_OPTION_POLICY = 65536,  /* --policy FILE */
-    MAIN_OPTION_FILES = 32768,   /* up to MAIN_FILES_MAX of them; "-" is one */
+    MAIN_OPTION_FILE = 1,          /* -c FILE, --config FILE */
+    MAIN_OPTION_SOCKET = 2,        /* -s SOCKET, --socket SOCKET */
+    MAIN_OPTION_JSON = 4,          /* --json */
+    MAIN_OPTION_DUMP = 8,          /* --dump */
+    MAIN_OPTION_HELP = 16,         /* -h, --help; every verb has it */
+    MAIN_OPTION_WORD = 32,         /* one word that is no option */
+    MAIN_OPTION_NEW_KEY = 128,     /* --new-key */
+    MAIN_OPTION_HEADER = 256,      /* -H FIELD, --header FIELD; as often as wanted */
+    MAIN_OPTION_IP = 512,          /* --ip ADDRESS */
+    MAIN_OPTION_LISTENER = 1024,   /* --listener NAME */
+    MAIN_OPTION_QUOTA = 2048,      /* --quota NAME */
+    MAIN_OPTION_FOR = 4096,        /* --for TIME */
+    MAIN_OPTION_ACL = 8192,        /* --acl */
+    MAIN_OPTION_LIVE = 16384,      /* --live */
+    MAIN_OPTION_WORDS = 64,        /* up to MAIN_WORDS_MAX of them */
+    MAIN_OPTION_POLICY = 65536,    /* --policy FILE */
+    MAIN_OPTION_QUERY = 1 << 24,   /* -q EXPR, --query EXPR */
+    MAIN_OPTION_REFUSED = 1 << 25, /* --refused */
+    MAIN_OPTION_FILES = 32768,     /* up to MAIN_FILES_MAX of them; "-" is one */
 };
 
 #define MAIN_WORDS_MAX   2
@@ -42,6 +44,7 @@ struct main_options {
     const char *quota;
     const char *for_text;
     const char *policy;
+    const char *query;
     const char *headers[MAIN_HEADERS_MAX];
     unsigned header_count;
     const char *word; /* the first */

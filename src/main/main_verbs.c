@@ -181,6 +181,15 @@ static const int CLIENT_EXITS[] = {
     [ADMIN_CLIENT_BROKEN] = MAIN_EXIT_INTERNAL,
 };
 
+int main_verb_problem(const struct admin_client_reply *reply, int exit_code)
+{
+    char *text = admin_summary_problem(reply->body);
+    fputs("sluice: ", stderr);
+    fputs(text == NULL ? "the answer cannot be understood\n" : text, stderr);
+    free(text);
+    return reply->status == 401 || reply->status == 403 ? MAIN_EXIT_PERMISSION : exit_code;
+}
+
 int main_verb_ask(const struct main_options *options, const char *method, const char *path,
                   uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash)
 {
@@ -190,6 +199,27 @@ int main_verb_ask(const struct main_options *options, const char *method, const 
         return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
     enum admin_client_result result =
         admin_client_ask(reply, socket, method, path, timeout_us, why);
+    if (result != ADMIN_CLIENT_OK)
+        fprintf(stderr, "sluice: %s\n", why);
+    free(socket);
+    if (result == ADMIN_CLIENT_OK && (reply->status == 401 || reply->status == 403)) {
+        (void)main_verb_problem(reply, MAIN_EXIT_PERMISSION);
+        admin_client_reply_fini(reply);
+        return MAIN_EXIT_PERMISSION;
+    }
+    return CLIENT_EXITS[result];
+}
+
+int main_verb_follow(const struct main_options *options, const char *path, uint64_t timeout_us,
+                     admin_client_line_fn on_line, void *arg, struct admin_client_reply *reply)
+{
+    char why[512];
+    uint64_t file_hash;
+    char *socket = verb_socket(options, &file_hash);
+    if (socket == NULL)
+        return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
+    enum admin_client_result result =
+        admin_client_follow(reply, socket, path, timeout_us, on_line, arg, why);
     if (result != ADMIN_CLIENT_OK)
         fprintf(stderr, "sluice: %s\n", why);
     free(socket);

@@ -17,6 +17,8 @@ int main_verb_reload(const struct main_options *options);
 int main_verb_show(const struct main_options *options);
 int main_verb_reset(const struct main_options *options);
 int main_verb_grant(const struct main_options *options);
+int main_verb_tail(const struct main_options *options);
+int main_verb_log(const struct main_options *options);
 int main_verb_doctor(const struct main_options *options);
 int main_verb_replay(const struct main_options *options);
 int main_verb_report(const struct main_options *options);
@@ -36,6 +38,11 @@ int main_verb_print(const char *text, int exit_code);
 /* Ask the running instance.  The exit code; OK: there is a reply, whatever its status. */
 int main_verb_ask(const struct main_options *options, const char *method, const char *path,
                   uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash);
+/* The same for an answer without an end. */
+int main_verb_follow(const struct main_options *options, const char *path, uint64_t timeout_us,
+                     admin_client_line_fn on_line, void *arg, struct admin_client_reply *reply);
+/* What a problem document says, on stderr. */
+int main_verb_problem(const struct admin_client_reply *reply, int exit_code);
 /* The reply as it came, for who wants JSON: a line.  Malloc'ed; NULL: no memory. */
 char *main_verb_line(const struct admin_client_reply *reply);
 

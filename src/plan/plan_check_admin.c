@@ -42,8 +42,7 @@ void plan_check_admin(struct plan_work *work)
                      "a TCP address needs a \"token\" beside it: whoever reaches the port could "
                      "otherwise change everything (or use a Unix socket, \"unix:/path\")");
     if (token != NULL && plan->admin_token.ptr != NULL && !is_sound(plan->admin_token))
-        config_error(doc, token,
-                     "a token has 16 to 4096 visible characters of ASCII and no space");
+        config_error(doc, token, "a token has 16 to 4096 visible characters of ASCII and no space");
     if (is_tcp && !is_loopback(&address))
         config_warning(doc, at,
                        "this address can be reached from other machines, and the token crosses the "

@@ -223,15 +223,17 @@ static const struct config_directive admin_rows[] = {
      .absent = "no admin socket",
      .take = take_admin,
      .restart = RESTART("the address of the admin socket"),
-     .doc = "Where verbs such as `sluice status` and `sluice reload` ask the running service: a Unix "
-            "socket (\"unix:PATH\"; a relative path is relative to the working directory), or, "
-            "together with a \"token\", \"ADDRESS:PORT\"."},
+     .doc =
+         "Where verbs such as `sluice status` and `sluice reload` ask the running service: a Unix "
+         "socket (\"unix:PATH\"; a relative path is relative to the working directory), or, "
+         "together with a \"token\", \"ADDRESS:PORT\"."},
     {.key = "token",
      .type = CONFIG_SECRET,
      CONFIG_AT(struct plan, admin_token),
      .absent = "none; only for a Unix socket",
-     .doc = "What every request to a TCP \"address\" has to bring (Authorization: Bearer TOKEN): at "
-            "least 16 characters, none of them a space."},
+     .doc =
+         "What every request to a TCP \"address\" has to bring (Authorization: Bearer TOKEN): at "
+         "least 16 characters, none of them a space."},
     {.key = "hosts",
      .type = CONFIG_TEXTS,
      CONFIG_AT(struct plan, admin_hosts),

@@ -192,6 +192,12 @@ def log_lines():
     return [request + end for end in (b"}", b',"cut":true}', b',"cut":true,"bytes":true}', b"")] + [head + event for event in events] + values
 
 
+FILTERED = (b'{"v":1,"seq":7,"path":"/a\\"b","route":"search","refused_by":["ip/minute"],"near":true,"cost":5,'
+            b'"subjects":{"user":"alice"},"quotas":[{"q":"ip","status":1}],"status":429,"t_total":150000}\n')
+FILTERS = ["", "route=search", "route != a|\"search\" & status >= 429", "t_total>100ms&t_total<1h", "subject=alice|bob", "refused_by=ip/minute",
+           "path=/a\"b", "near=true&cost=5", "rotue=x", "status>x", "route>a", "route=", "route=\"a", "route=a&"]
+
+
 def main():
     write("http_request", [bytes([37 * i & 255]) + data for i, data in enumerate(REQUESTS)])
     write("http_response", [bytes([37 * i & 255]) + data for i, data in enumerate(RESPONSES)])
@@ -212,6 +218,7 @@ def main():
     write("config", CONFIGS + configurations())
     write("net_proxy", proxies())
     write("logtool_line", log_lines())
+    write("admin_filter", [expression.encode() + b"\n" + FILTERED for expression in FILTERS])
     write("plan", CONFIGS[-3:] + configurations())
 
 

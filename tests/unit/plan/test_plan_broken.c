@@ -302,7 +302,7 @@ static const struct row rows[] = {
     {"'metrics': '127.0.0.1:9180'", "'metrics': @@'127.0.0.1:8080'",
      "/admin/metrics: something else listens on this address", 0},
     {"'address': 'unix:/tmp/admin.sock'", "'address': @@'127.0.0.1:9181'",
-     "/admin/address: '127.0.0.1:9181': the admin socket is a Unix socket", 0},
+     "/admin/address: a TCP address needs a 'token' beside it", 0},
     {"'address': 'unix:/tmp/admin.sock'", "'address': @@'unix:/tmp/s.sock'",
      "/admin/address: something else listens on this address", 0},
     {"'10.0.0.0/8'", "@@'10.0.0.1/8'", "/trusted_proxies/0: '10.0.0.1/8': not a network", 0},

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whoever is not the operator: web pages, foreign names, wrong tokens, other users, readers that stall.  Nothing changes, and
+traffic does not notice."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness.client import Client
+from harness.configs import respond
+from harness.metrics import scrape
+from harness.ports import take_port
+from harness.proxy import BINARY, environment, listening_ports
+from harness.waiting import wait_for
+
+TOKEN = "0123456789abcdef-token"
+CHANGES = ["/v1/reload", "/v1/log:reopen", "/v1/log:level?level=debug", "/v1/subject:reset?name=127.0.0.1", "/v1/subject:grant?name=127.0.0.1&extra=5&for=60"]
+
+
+def counted(admin):
+    return {**respond(quotas={"ip": {"key": ["ip"], "limits": {"day": 100}}}, admin=admin),
+            "routes": [{"name": "all", "prefix": "/", "quotas": ["ip"], "respond": {"status": 200, "text": "x\n"}}]}
+
+
+@pytest.fixture
+def guarded(start, tmp_path):
+    """A proxy whose admin address is TCP."""
+    port, metrics = take_port(), take_port()
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    proxy = start(counted({"address": f"127.0.0.1:{port}", "token": {"file": str(tmp_path / "token")}, "hosts": ["admin.test"],
+                           "metrics": f"127.0.0.1:{metrics}"}))
+    proxy.admin, proxy.metrics = port, metrics
+    return proxy
+
+
+def ask(address, method, target, fields):
+    with Client(address) as client:
+        head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields)
+        client.send(head.encode() + b"Content-Length: 0\r\n\r\n")
+        return client.read(method)
+
+
+def changes_of(proxy):
+    return [proxy.events(name) for name in ("admin", "reload", "reload_refused", "reset", "grant")]
+
+
+def test_only_the_token_under_our_own_name_changes_anything(guarded, tmp_path):
+    proxy, address = guarded, ("127.0.0.1", guarded.admin)
+    own, bearer = ("Host", f"127.0.0.1:{proxy.admin}"), ("Authorization", f"Bearer {TOKEN}")
+    attacks = [
+        (401, [own]),
+        (401, [own, ("Authorization", "Bearer " + TOKEN[:-1])]),
+        (401, [own, ("Authorization", "Bearer " + TOKEN + "x")]),
+        (401, [own, ("Authorization", "Bearer " + TOKEN.upper())]),
+        (401, [own, ("Authorization", "Bearer ")]),
+        (401, [own, ("Authorization", "Basic " + TOKEN)]),
+        (401, [own, bearer, bearer]),
+        (403, [("Host", "evil.test"), bearer]),
+        (403, [("Host", "127.0.0.1"), bearer]),
+        (403, [("Host", f"localhost:{proxy.admin}"), bearer]),
+        (403, [("Host", "admin.test:1"), bearer]),
+        (400, [bearer]),
+        (400, [own, own, bearer]),
+        (403, [own, bearer, ("Origin", f"http://127.0.0.1:{proxy.admin}")]),
+        (403, [own, bearer, ("Origin", "null")]),
+        (403, [own, bearer, ("Sec-Fetch-Site", "cross-site")]),
+        (403, [own, bearer, ("Sec-Fetch-Site", "same-site")]),
+    ]
+    for status, fields in attacks:
+        for method, target in [("POST", CHANGES[len(fields) % len(CHANGES)]), ("POST", CHANGES[0]), ("GET", "/v1/status"), ("GET", "/v1/tail"), ("GET", "/metrics")]:
+            reply = ask(address, method, target, fields)
+            assert reply.status == status, (fields, target, reply.status)
+            assert TOKEN.encode() not in reply.body and b"generation" not in reply.body
+    assert not any(changes_of(proxy))
+    for fields in ([own, bearer], [("Host", "ADMIN.test"), bearer], [("Host", f"admin.test:{proxy.admin}"), bearer],
+                   [own, ("authorization", f"bearer {TOKEN}")], [own, bearer, ("Sec-Fetch-Site", "none")]):
+        assert ask(address, "GET", "/v1/status", fields).status == 200
+    reply = ask(address, "GET", "/v1/status", [own])
+    assert reply["WWW-Authenticate"] == "Bearer" and reply["Content-Type"] == "application/problem+json"
+    # Nor does anything that it says hold the token.
+    said = proxy.stderr() + proxy.access_log.read_text() + ask(("127.0.0.1", proxy.metrics), "GET", "/metrics", [("Host", "x")]).body.decode()
+    said += ask(address, "GET", "/v1/status", [own, bearer]).body.decode()
+    assert TOKEN not in said
+    assert ask(("127.0.0.1", proxy.metrics), "POST", "/v1/reload", [own, bearer]).status in (404, 405)
+
+
+def test_verbs_bring_the_token_of_a_file(guarded, verb, tmp_path):
+    file = {"SLUICE_ADMIN_TOKEN_FILE": str(tmp_path / "token")}
+    (tmp_path / "wrong").write_text("x" * 20)
+    for words in (("status", "-c", guarded.file), ("status", "-s", f"127.0.0.1:{guarded.admin}"), ("log", "level", "info", "-c", guarded.file)):
+        assert verb(*words, env=file).returncode == 0
+        for env, why in (({}, "SLUICE_ADMIN_TOKEN_FILE"), ({"SLUICE_ADMIN_TOKEN_FILE": str(tmp_path / "wrong")}, "the token of admin.token"),
+                         ({"SLUICE_ADMIN_TOKEN_FILE": str(tmp_path / "none")}, "No such file")):
+            done = verb(*words, env=env)
+            assert done.returncode == 7 and why in done.stderr and TOKEN not in done.stdout + done.stderr, done
+    event = guarded.wait_for_event("admin")[0]
+    assert event["verb"] == "log:level" and event["from"].startswith("127.0.0.1:") and event["by"] == -1
+    assert verb("status", "-s", f"127.0.0.1:{take_port()}", env=file).returncode == 6
+
+
+def test_check_wants_a_lock_and_warns_of_the_network(verb, tmp_path):
+    def check(admin):
+        file = tmp_path / "c.json"
+        file.write_text(json.dumps({"listen": [{"address": "127.0.0.1:1"}], **respond(admin=admin)}))
+        done = verb("check", "-c", file)
+        return done.returncode, done.stderr
+
+    code, said = check({"address": "127.0.0.1:9181"})
+    assert code == 3 and "/admin/address: a TCP address needs a \"token\"" in said
+    for token in ("short", "0123456789abcde", "0123456789 abcdef", "0123456789abcd\u00e9"):
+        code, said = check({"address": "127.0.0.1:9181", "token": token})
+        assert code == 3 and "/admin/token: a token has 16 to 4096" in said and token not in said, said
+    code, said = check({"address": "127.0.0.1:9181", "token": TOKEN})
+    assert code == 0 and "crosses the network" not in said
+    code, said = check({"address": "0.0.0.0:9181", "token": TOKEN})
+    assert code == 0 and "the token crosses the network in plain text" in said and TOKEN not in said
+    code, said = check({"address": f"unix:{tmp_path}/a.sock", "token": TOKEN})
+    assert code == 0 and "it is for a TCP address" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_cannot_open_the_socket(start, tmp_path):
+    proxy = start(counted({"address": f"unix:{tmp_path}/admin.sock"}))
+    tried = "import socket,sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])"
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder != folder.parent and str(folder) != "/tmp":
+            os.chmod(folder, 0o755)
+    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", tried, str(tmp_path / "admin.sock")],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "PermissionError" in done.stderr, done
+    assert os.stat(tmp_path / "admin.sock").st_mode & 0o777 == 0o660 and not any(changes_of(proxy))
+
+
+def test_paths_and_bodies_change_nothing(start, connect, tmp_path):
+    proxy = start(counted({"address": f"unix:{tmp_path}/admin.sock"}))
+    path = str(tmp_path / "admin.sock")
+    for target in ("/../../etc/passwd", "/v1/../v1/reload", "/v1/%2e%2e/v1/reload", "//v1/reload", "/V1/reload", "/v1/reload/", "/v1/reload%00", "/v1/log%3areopen", "http://x/v1/nothing"):
+        reply = ask(path, "POST", target, [("Host", "x")])
+        assert reply.status in (400, 404), (target, reply.status)
+    for head in (b"Content-Length: 1048576\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"):
+        client = connect(path)
+        client.send(b"POST /v1/reload HTTP/1.1\r\nHost: x\r\n" + head)
+        try:
+            for _ in range(16):
+                client.send(b"z" * 65536)
+        except OSError:
+            pass
+        assert client.read("POST").status == 413
+    assert ask(path, "POST", "/v1/reload", [("Host", "x"), ("Origin", "http://evil.test")]).status == 403
+    assert not any(changes_of(proxy))
+
+
+def test_stalling_readers_of_a_tail_harm_nobody(start, connect, verb, tmp_path):
+    before = listening_ports()
+    metrics = take_port()
+    proxy = start(counted({"address": f"unix:{tmp_path}/admin.sock", "metrics": f"127.0.0.1:{metrics}"}))
+    path = str(tmp_path / "admin.sock")
+    readers = []
+    for _ in range(100):
+        reader = connect(path, receive_buffer=4096)
+        reader.send(b"GET /v1/tail HTTP/1.1\r\nHost: x\r\n\r\n")
+        readers.append(reader)
+    client = connect(proxy)
+    for _ in range(400):
+        assert client.ask().status in (200, 429)
+    assert verb("status", "-s", path).returncode == 0
+    with Client(path) as late:
+        late.send(b"GET /v1/tail HTTP/1.1\r\nHost: x\r\n\r\n")
+        reply = late.read()
+        assert reply.status == 503 and b"16 others watch the log already" in reply.body
+    assert len(proxy.requests(400)) == 400 and not proxy.events("dropped")
+    ours = listening_ports() - before
+    assert {proxy.ports[0], metrics} <= ours
+    for reader in readers:
+        reader.close()
+    wait_for(lambda: ask(path, "GET", "/v1/tail?q=x=y", [("Host", "x")]).status == 400, "it answers")
+    descriptors = proxy.descriptors()
+    wait_for(lambda: proxy.descriptors() <= descriptors, "they are gone")
+    assert not any(changes_of(proxy))
+
+
+def test_reads_change_nothing(start, connect, verb, tmp_path):
+    metrics = take_port()
+    proxy = start(counted({"address": f"unix:{tmp_path}/admin.sock", "metrics": f"127.0.0.1:{metrics}"}))
+    path = str(tmp_path / "admin.sock")
+    client = connect(proxy)
+    for _ in range(3):
+        client.ask()
+    proxy.requests(3)
+    first = ask(path, "GET", "/v1/subject?name=127.0.0.1", [("Host", "x")]).body
+    numbers = {k: v for k, v in scrape(metrics).items() if k.startswith("sluice_decisions_total")}
+    for _ in range(300):
+        again = ask(path, "GET", "/v1/subject?name=127.0.0.1", [("Host", "x")]).body
+    used = [[w["used"] for w in row["windows"]] for row in json.loads(first)["subjects"]]
+    assert used == [[3]] == [[w["used"] for w in row["windows"]] for row in json.loads(again)["subjects"]]
+    assert numbers == {k: v for k, v in scrape(metrics).items() if k.startswith("sluice_decisions_total")}
+    assert client.ask()["X-ratelimit-remaining"] in (None, "96")

@@ -175,6 +175,7 @@ EVENTS = {
     "lease/lease_shadow.c": (r'\\"event\\":\\"(\w+)\\"', MEMBER),
     "upstream/upstream_check.c": (r'\[UPSTREAM_CHANGE_\w+\] = "(\w+)"', MEMBER),
     "store/store_redis_peer.c": (r'tell\(redis, "(\w+)"', MEMBER + r'|\(struct member\)\{"(\w+)"'),
+    "admin/admin_audit.c": (r'"event", "(\w+)"', r'config_json_set\(&json, "(\w+)"|"(verb)"'),
     "admin/admin_subject.c": (r'\[STORE_ORDER_(?!SHOW)\w+\] = "(\w+)"', None),
 }
 

@@ -3,6 +3,8 @@
  * overflows. */
 #include "base/base_parse.h"
 
+#include "base/base_ascii.h"
+
 struct unit {
     struct span name;
     uint64_t factor;
@@ -132,4 +134,71 @@ bool parse_base64(struct span text, char *out, size_t *len)
 bool parse_base64url(struct span text, char *out, size_t *len)
 {
     return take_base64(text, "-_", out, len);
+}
+
+static unsigned two_digits(const char *at)
+{
+    return (unsigned)(at[0] - '0') * 10 + (unsigned)(at[1] - '0');
+}
+
+/* Days from 1970-01-01 to a day of the Gregorian calendar (from 1970 on): years begin in March, so that the leap day is
+ * the last. */
+static uint64_t days_of(unsigned year, unsigned month, unsigned day)
+{
+    unsigned years = year - (month <= 2);
+    unsigned months = month > 2 ? month - 3 : month + 9;
+    unsigned leaps = years / 4 - years / 100 + years / 400;
+    return (uint64_t)years * 365 + leaps + (months * 153 + 2) / 5 + day - 1 - 719468;
+}
+
+/* RFC 3339 section 5.7 says which days a month has. */
+static unsigned days_in(unsigned year, unsigned month)
+{
+    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return days[month - 1] + (month == 2 && is_leap);
+}
+
+/* What stands behind the second: a fraction, in microseconds, and the zone. */
+static bool take_fraction(struct span text, uint64_t *us)
+{
+    size_t digits = 0;
+    uint64_t value = 0;
+    if (text.len != 0 && text.ptr[0] == '.') {
+        for (; 1 + digits < text.len && ascii_is_digit(text.ptr[1 + digits]); digits++)
+            if (digits < 6)
+                value = value * 10 + (unsigned)(text.ptr[1 + digits] - '0');
+        if (digits == 0 || digits > 9)
+            return false;
+        text = (struct span){text.ptr + 1 + digits, text.len - 1 - digits};
+    }
+    for (size_t i = digits; i < 6; i++)
+        value *= 10;
+    *us = value;
+    return span_eq(text, SPAN("Z")) || span_eq(text, SPAN("+00:00"));
+}
+
+bool parse_rfc3339_us(struct span text, uint64_t *wall_us)
+{
+    static const char shape[] = "dddd-dd-ddTdd:dd:dd";
+    const char *at = text.ptr;
+    uint64_t us;
+    if (text.len < sizeof(shape) - 1)
+        return false;
+    for (size_t i = 0; i < sizeof(shape) - 1; i++)
+        if (shape[i] == 'd' ? !ascii_is_digit(at[i]) : at[i] != shape[i])
+            return false;
+    unsigned year = two_digits(at) * 100 + two_digits(at + 2);
+    unsigned month = two_digits(at + 5), day = two_digits(at + 8);
+    unsigned hour = two_digits(at + 11), minute = two_digits(at + 14), second = two_digits(at + 17);
+    if (year < 1970 || month - 1 > 11 || hour > 23 || minute > 59 || second > 60)
+        return false;
+    if (day == 0 || day > days_in(year, month))
+        return false;
+    struct span rest = {at + sizeof(shape) - 1, text.len - (sizeof(shape) - 1)};
+    if (!take_fraction(rest, &us))
+        return false;
+    uint64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    *wall_us = seconds * 1000000 + us;
+    return true;
 }

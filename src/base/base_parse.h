@@ -35,4 +35,8 @@ bool parse_base64(struct span text, char *out, size_t *len);
 #define PARSE_BASE64URL_MAX(len) (((len) + 3) / 4 * 3)
 bool parse_base64url(struct span text, char *out, size_t *len);
 
+/* An instant in UTC, "2026-11-22T14:02:11.482Z" (RFC 3339 section 5.6): with up to nine digits of a fraction, of which six
+ * count, or none; "Z" or "+00:00".  Years 1970 to 9999, days that the month has; a leap second is no fault. */
+bool parse_rfc3339_us(struct span text, uint64_t *wall_us);
+
 #endif

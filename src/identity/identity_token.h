@@ -28,9 +28,6 @@ struct identity_token {
 enum identity_token_result identity_token_read(struct span body, uint64_t now_s,
                                                struct identity_token *token);
 
-/* An instant of ISO 8601 in UTC: date, "T", time, a fraction or none, "Z" or "+00:00".  Years 1970 to 9999. */
-bool identity_token_time(struct span text, uint64_t *wall_s);
-
 /* What the token is known by in the whole fleet.  ERR_NOMEM. */
 MUST_USE enum err identity_token_mac(struct identity_cache *cache,
                                      const struct identity_secret *secret, struct span token,

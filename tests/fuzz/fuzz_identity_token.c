@@ -2,6 +2,7 @@
 /* fuzz_identity_token.c - any bytes as the body that came with a token.  Checked: what is believed is a visible
  * project of bounded length with an end in the future, a body that is cut short tells nothing, and white space around it
  * changes nothing. */
+#include "base/base_parse.h"
 #include "fuzz.h"
 #include "identity/identity_token.h"
 
@@ -20,13 +21,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char text[IDENTITY_TOKEN_BODY_MAX + 1];
     struct identity_token token, again;
-    uint64_t wall_s;
+    uint64_t wall_us;
     if (size > sizeof(text) - 1)
         return 0;
     if (size > 0)
         memcpy(text + 1, data, size);
-    if (identity_token_time((struct span){text + 1, size}, &wall_s))
-        FUZZ_CHECK(wall_s <= UINT64_C(253402300800) && size >= 20);
+    if (parse_rfc3339_us((struct span){text + 1, size}, &wall_us))
+        FUZZ_CHECK(wall_us / 1000000 <= UINT64_C(253402300800) && size >= 20);
     enum identity_token_result result = read_copy(text + 1, size, &token);
     FUZZ_CHECK(result < IDENTITY_TOKEN_RESULTS);
     if (result != IDENTITY_TOKEN_GOOD)

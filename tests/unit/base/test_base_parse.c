@@ -192,12 +192,59 @@ static void test_base64url(void **state)
     }
 }
 
+static void test_rfc3339(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t wall_us; /* UINT64_MAX: no time */
+    } rows[] = {
+        {"2026-11-28T12:00:00.000000Z", UINT64_C(1795867200000000)},
+        {"2026-11-28T12:00:00Z", UINT64_C(1795867200000000)},
+        {"2026-11-28T12:00:00.999Z", UINT64_C(1795867200999000)},
+        {"2026-11-28T12:00:00+00:00", UINT64_C(1795867200000000)},
+        {"1970-01-01T00:00:00Z", 0},
+        {"1999-12-31T23:59:60Z", UINT64_C(946684800000000)},
+        {"2000-02-29T00:00:00Z", UINT64_C(951782400000000)},
+        {"2100-03-01T00:00:00Z", UINT64_C(4107542400000000)},
+        {"9999-12-31T23:59:59.123456789Z", UINT64_C(253402300799123456)},
+        {"1969-12-31T23:59:59Z", UINT64_MAX},
+        {"2026-02-29T00:00:00Z", UINT64_MAX},
+        {"2100-02-29T00:00:00Z", UINT64_MAX},
+        {"2026-13-01T00:00:00Z", UINT64_MAX},
+        {"2026-00-01T00:00:00Z", UINT64_MAX},
+        {"2026-01-00T00:00:00Z", UINT64_MAX},
+        {"2026-04-31T00:00:00Z", UINT64_MAX},
+        {"2026-01-01T24:00:00Z", UINT64_MAX},
+        {"2026-01-01T00:60:00Z", UINT64_MAX},
+        {"2026-01-01T00:00:61Z", UINT64_MAX},
+        {"2026-01-01T00:00:00", UINT64_MAX},
+        {"2026-01-01T00:00:00.Z", UINT64_MAX},
+        {"2026-01-01T00:00:00.1234567890Z", UINT64_MAX},
+        {"2026-01-01T00:00:00+01:00", UINT64_MAX},
+        {"2026-01-01T00:00:00Zx", UINT64_MAX},
+        {"2026-01-01 00:00:00Z", UINT64_MAX},
+        {"2026-01-01T00:00Z", UINT64_MAX},
+        {"2026-1-01T00:00:00Z", UINT64_MAX},
+        {"+026-01-01T00:00:00Z", UINT64_MAX},
+        {"1795867200", UINT64_MAX},
+        {"", UINT64_MAX},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t wall_us = UINT64_MAX;
+        bool is_good = parse_rfc3339_us(span_of(rows[i].text), &wall_us);
+        if (is_good != (rows[i].wall_us != UINT64_MAX) || (is_good && wall_us != rows[i].wall_us))
+            fail_msg("%s: %llu", rows[i].text, (unsigned long long)wall_us);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hex_digit), cmocka_unit_test(test_u64),
         cmocka_unit_test(test_duration),  cmocka_unit_test(test_size),
         cmocka_unit_test(test_base64),    cmocka_unit_test(test_base64url),
+        cmocka_unit_test(test_rfc3339),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

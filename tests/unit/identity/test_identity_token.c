@@ -10,53 +10,7 @@
 
 #include "identity/identity_token.h"
 
-#define NOW_S 1795867200 /* 2026-11-28T12:00:00Z */
-
-static void test_times(void **state)
-{
-    static const struct {
-        const char *text;
-        uint64_t wall_s; /* UINT64_MAX: no time */
-    } rows[] = {
-        {"2026-11-28T12:00:00.000000Z", NOW_S},
-        {"2026-11-28T12:00:00Z", NOW_S},
-        {"2026-11-28T12:00:00.999Z", NOW_S},
-        {"2026-11-28T12:00:00+00:00", NOW_S},
-        {"1970-01-01T00:00:00Z", 0},
-        {"1999-12-31T23:59:60Z", 946684800},
-        {"2000-02-29T00:00:00Z", 951782400},
-        {"2100-03-01T00:00:00Z", 4107542400},
-        {"9999-12-31T23:59:59.123456789Z", 253402300799},
-        {"1969-12-31T23:59:59Z", UINT64_MAX},
-        {"2026-02-29T00:00:00Z", UINT64_MAX},
-        {"2100-02-29T00:00:00Z", UINT64_MAX},
-        {"2026-13-01T00:00:00Z", UINT64_MAX},
-        {"2026-00-01T00:00:00Z", UINT64_MAX},
-        {"2026-01-00T00:00:00Z", UINT64_MAX},
-        {"2026-04-31T00:00:00Z", UINT64_MAX},
-        {"2026-01-01T24:00:00Z", UINT64_MAX},
-        {"2026-01-01T00:60:00Z", UINT64_MAX},
-        {"2026-01-01T00:00:61Z", UINT64_MAX},
-        {"2026-01-01T00:00:00", UINT64_MAX},
-        {"2026-01-01T00:00:00.Z", UINT64_MAX},
-        {"2026-01-01T00:00:00.1234567890Z", UINT64_MAX},
-        {"2026-01-01T00:00:00+01:00", UINT64_MAX},
-        {"2026-01-01T00:00:00Zx", UINT64_MAX},
-        {"2026-01-01 00:00:00Z", UINT64_MAX},
-        {"2026-01-01T00:00Z", UINT64_MAX},
-        {"2026-1-01T00:00:00Z", UINT64_MAX},
-        {"+026-01-01T00:00:00Z", UINT64_MAX},
-        {"1795867200", UINT64_MAX},
-        {"", UINT64_MAX},
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        uint64_t wall_s = UINT64_MAX;
-        bool is_good = identity_token_time(span_of(rows[i].text), &wall_s);
-        if (is_good != (rows[i].wall_s != UINT64_MAX) || (is_good && wall_s != rows[i].wall_s))
-            fail_msg("%s: %llu", rows[i].text, (unsigned long long)wall_s);
-    }
-}
+#define NOW_S               1795867200 /* 2026-11-28T12:00:00Z */
 
 #define BODY(expires, rest) "{\"token\":{\"expires_at\":\"" expires "\"" rest "}}"
 #define LATER               "2026-11-29T12:00:00.000000Z"
@@ -185,8 +139,9 @@ static void test_macs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_times),        cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_a_body_is_bounded),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_cut_anywhere),
+        cmocka_unit_test(test_a_body_is_bounded),
         cmocka_unit_test(test_macs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

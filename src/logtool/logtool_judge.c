@@ -160,7 +160,7 @@ enum err logtool_verify_judge(struct logtool_verify *verify, const struct logtoo
         logtool_seq_gaps(&verify->seq, verify->gaps, LOGTOOL_GAPS_SHOWN, &verify->missing);
     bool has_excess = verify->excess_count != 0;
     bool is_incomplete = verify->missing != 0 || verify->seq.told_lost != 0 || verify->cut != 0 ||
-                         reading->unreadable != 0;
+                         logtool_seq_killed(&verify->seq) != 0 || reading->unreadable != 0;
     for (unsigned i = 0; i < verify->series_count; i++)
         has_excess = has_excess || verify->series[i].excess != 0;
     *verdict = has_excess            ? LOGTOOL_EXCESS

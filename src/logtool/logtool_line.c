@@ -4,6 +4,9 @@
 
 #include <stddef.h>
 
+#include "base/base_fmt.h"
+#include "base/base_parse.h"
+
 const struct span LOGTOOL_DECISION_WORDS[LOGTOOL_DECISIONS] = {
     [LOGTOOL_NONE] = {"none", 4},
     [LOGTOOL_ALLOW] = {"allow", 5},
@@ -205,50 +208,13 @@ static bool put_windows(struct logtool_line *line, const struct logtool_value *v
     return logtool_scan_is_done(&scan);
 }
 
-static unsigned two_digits(const char *at)
-{
-    return (unsigned)(at[0] - '0') * 10 + (unsigned)(at[1] - '0');
-}
-
-/* Days from 1970-01-01 to a day of the Gregorian calendar (from 1970 on): years begin in March, so that the leap day is
- * the last. */
-static uint64_t days_of(unsigned year, unsigned month, unsigned day)
-{
-    unsigned years = year - (month <= 2);
-    unsigned months = month > 2 ? month - 3 : month + 9;
-    unsigned leaps = years / 4 - years / 100 + years / 400;
-    return (uint64_t)years * 365 + leaps + (months * 153 + 2) / 5 + day - 1 - 719468;
-}
-
-static unsigned days_in(unsigned year, unsigned month)
-{
-    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    const bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return days[month - 1] + (month == 2 && is_leap);
-}
-
-/* "2026-11-22T14:02:11.482Z": RFC 3339 section 5.7 says which days a month has. */
+/* As Sluice writes it, to the millisecond. */
 static bool put_ts(struct logtool_line *line, const struct logtool_value *value, void *place)
 {
-    static const char shape[] = "dddd-dd-ddTdd:dd:dd.dddZ";
-    const char *at = value->text.ptr;
     (void)place;
-    if (value->kind != LOGTOOL_STRING || value->text.len != sizeof(shape) - 1)
-        return false;
-    for (size_t i = 0; i < sizeof(shape) - 1; i++)
-        if (shape[i] == 'd' ? at[i] < '0' || at[i] > '9' : at[i] != shape[i])
-            return false;
-    unsigned year = two_digits(at) * 100 + two_digits(at + 2);
-    unsigned month = two_digits(at + 5), day = two_digits(at + 8);
-    unsigned hour = two_digits(at + 11), minute = two_digits(at + 14), second = two_digits(at + 17);
-    if (year < 1970 || month - 1 > 11 || hour > 23 || minute > 59 || second > 60)
-        return false;
-    if (day == 0 || day > days_in(year, month))
-        return false;
-    uint64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
-    unsigned ms = two_digits(at + 20) * 10 + (unsigned)(at[22] - '0');
-    line->ts_us = seconds * 1000000 + ms * 1000;
-    return true;
+    return value->kind == LOGTOOL_STRING && value->text.len == FMT_RFC3339_MAX &&
+           value->text.ptr[FMT_RFC3339_MAX - 5] == '.' &&
+           parse_rfc3339_us(value->text, &line->ts_us);
 }
 
 static bool put_version(struct logtool_line *line, const struct logtool_value *value, void *place)
@@ -297,6 +263,7 @@ static const struct row LINE_ROWS[] = {
     ROW(logtool_line, "quota", put_text, quota),
     ROW(logtool_line, "previous_boot", put_text, previous_boot),
     ROW(logtool_line, "previous_seq", put_number, previous_seq),
+    ROW(logtool_line, "previous", put_text, previous),
     ROW(logtool_line, "n", put_number, lost),
     ROW(logtool_line, "from_seq", put_number, from_seq),
 };

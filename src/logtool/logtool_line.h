@@ -39,6 +39,7 @@ struct logtool_line {
 
     struct span event; /* empty: a request */
     struct span subject, identity, quota, previous_boot;
+    struct span previous; /* how the service before this one ended */
     uint64_t lost, from_seq, previous_seq;
 
     struct span id, client_ip, method, host, path, listener, route, upstream, server, tier, end;

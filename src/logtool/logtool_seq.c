@@ -203,6 +203,8 @@ static void note_start(struct logtool_boot *boot, const struct logtool_line *lin
     memcpy(boot->previous, line->previous_boot.ptr, line->previous_boot.len);
     boot->previous_len = (uint8_t)line->previous_boot.len;
     boot->previous_seq = line->previous_seq;
+    boot->is_anew = line->previous.len != 0;
+    boot->is_sequel = span_eq(line->previous, SPAN("killed"));
 }
 
 enum err logtool_seq_take(struct logtool_seq *seq, const struct logtool_line *line, unsigned *boot,
@@ -225,11 +227,19 @@ enum err logtool_seq_take(struct logtool_seq *seq, const struct logtool_line *li
     return ERR_OK;
 }
 
+unsigned logtool_seq_killed(const struct logtool_seq *seq)
+{
+    unsigned killed = 0;
+    for (unsigned i = 0; i < seq->boot_count; i++)
+        killed += seq->boots[i].is_sequel;
+    return killed;
+}
+
 void logtool_seq_link(struct logtool_seq *seq)
 {
     for (unsigned i = 0; i < seq->boot_count; i++) {
         struct logtool_boot *boot = &seq->boots[i];
-        if (boot->previous_len == 0)
+        if (boot->previous_len == 0 || boot->is_anew)
             continue;
         unsigned before = boot_find(seq, (struct span){boot->previous, boot->previous_len});
         if (before == seq->boot_count)

@@ -34,6 +34,9 @@ struct logtool_boot {
     unsigned last;             /* place in kept of the line before */
     char previous[LOGTOOL_BOOT_MAX]; /* as its start line says; previous_len 0: nothing */
     uint8_t previous_len;
+    bool is_anew; /* its counters in memory began anew, since all of the service was started anew */
+    bool
+        is_sequel; /* the one before was killed: what that had not written yet is lost, and nobody knows how much */
     uint64_t previous_seq;
     uint64_t told_from, told_to; /* the first numbers that an event calls dropped; 0: none */
     unsigned root; /* index of the first boot of the same service; see logtool_seq_link */
@@ -62,7 +65,11 @@ struct logtool_gap {
 MUST_USE enum err logtool_seq_take(struct logtool_seq *seq, const struct logtool_line *line,
                                    unsigned *boot, bool *is_new);
 
-/* After the last line: give each boot its root.  Boots that a start line ties together served from one memory. */
+/* How many boots were killed with all of their service, so that the end of their lines may be missing. */
+unsigned logtool_seq_killed(const struct logtool_seq *seq);
+
+/* After the last line: give each boot its root.  Boots that a start line ties together served from one memory, unless the
+ * service was started anew between them. */
 void logtool_seq_link(struct logtool_seq *seq);
 
 /* The gaps of all boots: up to `room` of them are put, the count is returned, *missing is the sum.  What lies before the

@@ -155,6 +155,11 @@ static void show_incomplete(FILE *out, const struct logtool_verify *verify)
         fprintf(out, "dropped: the log says that %" PRIu64 " lines were not written%s\n",
                 verify->seq.told_lost,
                 verify->seq.told_apart == 0 ? ": they are among the lost ones" : "");
+    if (logtool_seq_killed(&verify->seq) != 0)
+        fprintf(out,
+                "killed: %u boots ended with parent and child killed at once: what they had not "
+                "written yet is lost\n",
+                logtool_seq_killed(&verify->seq));
     if (verify->cut != 0)
         fprintf(out,
                 "cut: %" PRIu64
@@ -294,6 +299,7 @@ char *logtool_verify_json(const struct logtool_verify *verify,
                     logtool_show_gaps_json(verify->gaps, LOGTOOL_GAPS_SHOWN, verify->gap_count,
                                            verify->missing));
     logtool_show_number(&json, "told_lost", verify->seq.told_lost);
+    logtool_show_number(&json, "killed", logtool_seq_killed(&verify->seq));
     logtool_show_number(&json, "cut", verify->cut);
     logtool_show_number(&json, "duplicates", verify->seq.duplicates);
     return logtool_show_line(json);

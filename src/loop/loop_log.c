@@ -127,6 +127,7 @@ void loop_log_event(struct loop_log *log, const char *json)
     struct span text = span_of(json);
     if (text.len > LOOP_LOG_EVENT_MAX) {
         log_error("an event line of %zu bytes is too long and is left out", text.len);
+        atomic_fetch_add(&log->shared->too_long, 1);
         return;
     }
     at = FMT_LIT(at, ",\"ts\":\"");
@@ -188,7 +189,7 @@ static void log_open_targets(struct loop_log *log)
 static bool log_is_file(const char *target)
 {
     return strcmp(target, "off") != 0 && strcmp(target, "stdout") != 0 &&
-           strcmp(target, "stderr") != 0;
+           strcmp(target, "stderr") != 0 && !loop_log_syslog_is(span_of(target));
 }
 
 /* The file was renamed away: what was begun is finished there, the rest goes to a new one.  When that
@@ -218,7 +219,8 @@ static bool log_take_orders(struct loop_log *log)
             continue;
         log->orders.retarget[i].is_set = false;
         memcpy(log->outs[i].target, log->orders.retarget[i].target, PATH_MAX);
-        loop_log_out_set(&log->outs[i], log->orders.retarget[i].fd, 0, clock_mono_us());
+        loop_log_out_set(&log->outs[i], log->orders.retarget[i].fd, log->orders.retarget[i].error,
+                         clock_mono_us());
         is_changed = true;
     }
     for (unsigned i = 0; log->orders.reopen && i < LOOP_LOG_STREAMS; i++)
@@ -281,6 +283,22 @@ static enum err log_begin(struct loop_log *log, const struct loop_log_targets *t
     return ERR_OK;
 }
 
+/* Nobody of this service has written yet: who wrote the file before it? */
+static void log_find_before(struct loop_log *log)
+{
+    struct loop_log_shared *shared = log->shared;
+    struct loop_log_boot *previous = &shared->boots[!atomic_load(&shared->boot_index)];
+    struct loop_log_tail tail;
+    if (shared->starts > 0)
+        return;
+    loop_log_tail_read(log->outs[LOOP_LOG_ACCESS].fd, &tail);
+    if (tail.boot[0] == '\0')
+        return;
+    memcpy(previous->id, tail.boot, sizeof(previous->id));
+    previous->seq = tail.seq;
+    shared->before = tail.is_stopped ? LOOP_LOG_BEFORE_STOPPED : LOOP_LOG_BEFORE_KILLED;
+}
+
 enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *targets,
                         struct metrics_block *metrics)
 {
@@ -291,6 +309,7 @@ enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *tar
     enum err err = log_begin(log, targets);
     if (err != ERR_OK)
         return err;
+    log_find_before(log);
     loop_log_enter_boot(log);
     loop_log_adopt_errors(log, true); /* the thread may have errors to tell at once */
     err = loop_thread_start(&log->thread, "sluice-log", log_thread, log);
@@ -316,18 +335,20 @@ void loop_log_reopen(struct loop_log *log)
     log_order(log, false, true);
 }
 
-/* All or nothing: every new target is opened here, where its failure can still be told. */
+/* All or nothing: every new target is opened here, where its failure can still be told.  A syslog daemon may be away: it is
+ * asked again each second, as later. */
 enum err loop_log_retarget(struct loop_log *log, const struct loop_log_targets *targets)
 {
     char names[LOOP_LOG_STREAMS][PATH_MAX];
-    int fds[LOOP_LOG_STREAMS] = {-1, -1};
+    int fds[LOOP_LOG_STREAMS] = {-1, -1}, errors[LOOP_LOG_STREAMS] = {0};
     int error = 0;
     for (unsigned i = 0; i < LOOP_LOG_STREAMS; i++) {
         if (!log_target_set(names[i], log_target_of(targets, i)))
             error = ENAMETOOLONG;
         else
             fds[i] = loop_log_target_open(names[i]);
-        if (fds[i] < 0 && error == 0 && strcmp(names[i], "off") != 0)
+        errors[i] = fds[i] < 0 ? errno : 0;
+        if (fds[i] < 0 && error == 0 && log_is_file(names[i]))
             error = errno;
     }
     for (unsigned i = 0; error != 0 && i < LOOP_LOG_STREAMS; i++)
@@ -343,6 +364,7 @@ enum err loop_log_retarget(struct loop_log *log, const struct loop_log_targets *
             close(log->orders.retarget[i].fd);
         log->orders.retarget[i].is_set = true;
         log->orders.retarget[i].fd = fds[i];
+        log->orders.retarget[i].error = errors[i];
         memcpy(log->orders.retarget[i].target, names[i], PATH_MAX);
     }
     pthread_mutex_unlock(&log->orders.lock);
@@ -382,9 +404,12 @@ void loop_log_get_status(struct loop_log *log, struct loop_log_status *status)
 const char *loop_log_target_fault(struct span target, char why[256])
 {
     char path[PATH_MAX], *slash;
+    struct loop_log_syslog syslog;
     struct stat info;
     if (!log_target_set(path, target))
         return "the path of a log file is too long";
+    if (loop_log_syslog_is(target))
+        return loop_log_syslog_parse(&syslog, target);
     if (!log_is_file(path))
         return NULL;
     if (stat(path, &info) == 0) {

@@ -32,13 +32,14 @@ struct loop_log_ring *loop_log_ring(struct loop_log *log, unsigned index);
 char *loop_log_begin(struct loop_log_ring *ring, size_t max);
 void loop_log_commit(struct loop_log_ring *ring, size_t len);
 
-/* A target is "off", "stdout", "stderr" or a file's path. */
+/* A target is "off", "stdout", "stderr", what loop_log_syslog.h says, or a file's path. */
 struct loop_log_targets {
     struct span access, error;
 };
 
 /* Child: start the writer thread (blocks all signals in it).  First writes what the previous child left,
- * then an event line {"event":"start",...} with the previous boot's last seq.  Files are opened with
+ * then an event line {"event":"start",...} with the previous boot's last seq: of the child before, or as the end of the
+ * access log tells when all of the service is started anew.  Files are opened with
  * O_APPEND|O_CREAT 0640; a file that cannot be opened is retried each second, lines meanwhile dropped and
  * counted (never blocks on a full disk or a stalled pipe: descriptors are made non-blocking where they
  * are pipes).  From here on the error log (base_log) goes through the writer too. */

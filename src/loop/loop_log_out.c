@@ -13,6 +13,7 @@
 
 #include "base/base_log.h"
 #include "loop/loop_log.h"
+#include "loop/loop_log_tail.h"
 
 void loop_log_out_init(struct loop_log_out *out, struct loop_log_stage *stage, const char *name)
 {
@@ -45,6 +46,28 @@ static int out_open_standard(int standard)
     return fd;
 }
 
+static int out_open_syslog(const char *target)
+{
+    struct loop_log_syslog syslog;
+    errno = EINVAL;
+    return loop_log_syslog_parse(&syslog, span_of(target)) == NULL
+               ? loop_log_syslog_connect(&syslog)
+               : -1;
+}
+
+/* Readable too, where that may be: its end tells who wrote it before. */
+static int out_open_file(const char *path)
+{
+    const int flags = O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    struct stat info;
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) {
+        int fd = open(path, O_RDWR | flags, 0640);
+        if (fd >= 0 || errno != EACCES)
+            return fd;
+    }
+    return open(path, O_WRONLY | flags, 0640);
+}
+
 int loop_log_target_open(const char *target)
 {
     errno = 0;
@@ -54,7 +77,7 @@ int loop_log_target_open(const char *target)
         return out_open_standard(STDOUT_FILENO);
     if (strcmp(target, "stderr") == 0)
         return out_open_standard(STDERR_FILENO);
-    return open(target, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0640);
+    return loop_log_syslog_is(span_of(target)) ? out_open_syslog(target) : out_open_file(target);
 }
 
 static bool out_is_pending(const struct loop_log_out *out)
@@ -83,12 +106,21 @@ static void out_resume(struct loop_log_out *out, const struct stat *info)
         if (in_doubt && size >= stage->start_bytes + done && size <= stage->start_bytes + len)
             atomic_store(&stage->done, (uint32_t)(size - stage->start_bytes));
     } else {
-        if (in_doubt && !out->is_regular)
+        if (in_doubt && !out->is_regular && !out->is_syslog)
             (void)!write(out->fd, "\n", 1);
         atomic_store(&stage->done, out_line_start(stage, done));
         stage->is_begun = false;
     }
     atomic_store(&stage->is_writing, false);
+}
+
+static unsigned out_why(const struct loop_log_out *out, int error)
+{
+    if (out->is_syslog)
+        return LOOP_LOG_WHY_SYSLOG;
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG)
+        return LOOP_LOG_WHY_DISK;
+    return out->fd < 0 ? LOOP_LOG_WHY_OPEN : LOOP_LOG_WHY_WRITE;
 }
 
 static void out_fail(struct loop_log_out *out, int error, uint64_t mono_us)
@@ -97,6 +129,7 @@ static void out_fail(struct loop_log_out *out, int error, uint64_t mono_us)
         log_error("the %s log %s cannot be written: %s; lines are dropped and counted until it can",
                   out->name, out->target, strerror(error));
     out->state = LOOP_LOG_OUT_FAILING;
+    out->why = out_why(out, error);
     out->retry_at_us = mono_us + LOOP_LOG_RETRY_US;
 }
 
@@ -106,6 +139,9 @@ void loop_log_out_set(struct loop_log_out *out, int fd, int error, uint64_t mono
     if (out->fd >= 0)
         close(out->fd);
     out->fd = fd;
+    out->is_torn = false;
+    out->is_syslog = loop_log_syslog_is(span_of(out->target)) &&
+                     loop_log_syslog_parse(&out->syslog, span_of(out->target)) == NULL;
     if (fd < 0 && error == 0) {
         out->state = LOOP_LOG_OUT_OFF;
         atomic_store(&out->stage->len, 0);
@@ -127,6 +163,8 @@ void loop_log_out_set(struct loop_log_out *out, int fd, int error, uint64_t mono
     out->ino = info.st_ino;
     if (out_is_pending(out))
         out_resume(out, &info);
+    if (!out_is_pending(out) || !out->stage->is_begun)
+        out->is_torn = loop_log_tail_is_torn(fd);
     out->state = LOOP_LOG_OUT_READY;
 }
 
@@ -134,7 +172,7 @@ void loop_log_out_retry(struct loop_log_out *out, uint64_t mono_us)
 {
     if (out->state != LOOP_LOG_OUT_FAILING || mono_us < out->retry_at_us)
         return;
-    if (out->fd < 0) {
+    if (out->fd < 0 || out->is_syslog) {
         int fd = loop_log_target_open(out->target);
         loop_log_out_set(out, fd, errno, mono_us);
     } else {
@@ -142,9 +180,30 @@ void loop_log_out_retry(struct loop_log_out *out, uint64_t mono_us)
     }
 }
 
-static ssize_t out_write(const struct loop_log_out *out, const char *data, size_t len)
+/* One line of the block.  A daemon that was started anew has another socket of the same name. */
+static ssize_t out_write_syslog(struct loop_log_out *out, const char *data, size_t len)
+{
+    const size_t end = span_find((struct span){data, len}, '\n');
+    const struct span line = {data, end};
+    if (!loop_log_syslog_send(&out->syslog, out->fd, line)) {
+        if (errno != ECONNREFUSED && errno != ECONNRESET && errno != ENOTCONN)
+            return -1;
+        int fd = loop_log_syslog_connect(&out->syslog);
+        if (fd < 0)
+            return -1;
+        close(out->fd);
+        out->fd = fd;
+        if (!loop_log_syslog_send(&out->syslog, fd, line))
+            return -1;
+    }
+    return (ssize_t)(end < len ? end + 1 : len);
+}
+
+static ssize_t out_write(struct loop_log_out *out, const char *data, size_t len)
 {
     ssize_t n;
+    if (out->is_syslog)
+        return out_write_syslog(out, data, len);
     do
         n = out->is_socket ? send(out->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL)
                            : write(out->fd, data, len);
@@ -158,6 +217,9 @@ static bool out_begin(struct loop_log_out *out)
     struct stat info;
     if (stage->is_begun)
         return true;
+    if (out->is_torn && out_write(out, "\n", 1) != 1)
+        return false;
+    out->is_torn = false;
     if (fstat(out->fd, &info) != 0)
         return false;
     stage->dev = (uint64_t)info.st_dev;
@@ -224,6 +286,7 @@ bool loop_log_out_flush(struct loop_log_out *out, uint64_t mono_us, struct span 
             continue;
         if (error == EAGAIN || error == EWOULDBLOCK) {
             out->state = LOOP_LOG_OUT_STALLED;
+            out->was_stalled = true;
             return false;
         }
         out_fail(out, error, mono_us);

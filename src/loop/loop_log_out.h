@@ -12,16 +12,28 @@
 #include <sys/types.h>
 
 #include "base/base_span.h"
+#include "loop/loop_log_syslog.h"
 
 #define LOOP_LOG_STAGE_BYTES (256u * 1024)
 #define LOOP_LOG_RETRY_US    1000000
+
+/* Why lines were not written; as bits, since one event tells of a row of them. */
+enum loop_log_why {
+    LOOP_LOG_WHY_RING = 1,     /* memory was full: the writer had no time */
+    LOOP_LOG_WHY_READER = 2,   /* memory was full: the target took nothing */
+    LOOP_LOG_WHY_DISK = 4,     /* the disk was full, or the file as large as it may be */
+    LOOP_LOG_WHY_OPEN = 8,     /* the file could not be opened */
+    LOOP_LOG_WHY_WRITE = 16,   /* a write failed otherwise */
+    LOOP_LOG_WHY_SYSLOG = 32,  /* no daemon takes datagrams */
+    LOOP_LOG_WHY_TOO_LONG = 64 /* an event had more than LOOP_LOG_EVENT_MAX bytes */
+};
 
 /* Whole lines.  Owner: the shared mapping.  Thread: the writer's. */
 struct loop_log_stage {
     _Atomic uint32_t len, done; /* bytes; all of it is written when they are equal */
     uint32_t lines;             /* with a number */
     uint64_t told_from; /* the line at told_at says what is missing from here on; 0: none does */
-    uint32_t told_at;
+    uint32_t told_at, told_why;
     atomic_bool is_writing; /* a write was begun, and its end was not seen */
     bool is_begun;          /* dev, ino and start_bytes are known */
     uint64_t dev, ino, start_bytes;
@@ -43,6 +55,11 @@ struct loop_log_out {
     enum loop_log_out_state state;
     int fd; /* -1: none */
     bool is_regular, is_socket;
+    bool is_syslog;
+    bool is_torn;     /* the file ends in a line that somebody else began: a newline goes first */
+    bool was_stalled; /* since the writer asked last */
+    unsigned why;     /* of the last failure */
+    struct loop_log_syslog syslog;
     dev_t dev;
     ino_t ino;
     uint64_t retry_at_us; /* monotonic */

@@ -9,6 +9,7 @@
 #include "loop/loop_log_out.h"
 #include "loop/loop_log_ring.h"
 #include "loop/loop_log_tap.h"
+#include "loop/loop_log_tail.h"
 
 #define LOOP_LOG_SIDE_RING_BYTES (256u * 1024)
 
@@ -31,18 +32,26 @@ enum loop_log_side {
 
 /* One life of a serving process. */
 struct loop_log_boot {
-    char id[9];
+    char id[LOOP_LOG_BOOT_ID + 1];
     uint64_t seq; /* the last number given */
+};
+
+/* How the service that wrote to the same file before this one ended. */
+enum loop_log_before {
+    LOOP_LOG_BEFORE_NONE, /* nothing is known of one */
+    LOOP_LOG_BEFORE_STOPPED,
+    LOOP_LOG_BEFORE_KILLED /* what it had not written is lost */
 };
 
 /* What a pass of the writer changes, all of it or nothing: filled first, then armed, then applied.  A
  * successor applies an armed one again. */
 struct loop_log_intent {
     atomic_bool is_armed;
-    uint64_t seq, lost_from, dropped, error_lost;
+    uint64_t seq, lost_from, dropped, error_lost, too_long_told;
+    uint32_t lost_why;
     struct {
         bool is_new;
-        uint32_t len, lines, told_at;
+        uint32_t len, lines, told_at, told_why;
         uint64_t told_from;
     } stage[LOOP_LOG_STREAMS];
 };
@@ -54,8 +63,12 @@ struct loop_log_shared {
     _Atomic uint64_t seq;        /* of this boot, for status */
     uint32_t starts;             /* boots begun so far */
     _Atomic uint32_t generation; /* of the configuration, for the start line */
+    enum loop_log_before before; /* of the first boot */
     uint64_t lost_from;          /* numbers from here to the last are missing; 0: none */
-    uint64_t error_lost;         /* lines of the error log */
+    uint32_t lost_why;           /* enum loop_log_why */
+    _Atomic uint64_t too_long;   /* events */
+    uint64_t too_long_told;
+    uint64_t error_lost; /* lines of the error log */
     struct loop_log_boot boots[2];
     struct loop_log_intent intent;
     struct loop_log_stage stages[LOOP_LOG_STREAMS];
@@ -87,7 +100,7 @@ struct loop_log {
         bool stop, reopen;
         struct {
             bool is_set;
-            int fd;
+            int fd, error;
             char target[PATH_MAX];
         } retarget[LOOP_LOG_STREAMS];
     } orders;

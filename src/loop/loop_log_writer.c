@@ -12,9 +12,7 @@
 #include "base/base_rng.h"
 #include "loop/loop_log_private.h"
 
-#define LINE_PREFIX     "{\"v\":1,\"boot\":\""
 #define LINE_PREFIX_MAX 64
-#define BOOT_ID_LEN     (sizeof(((struct loop_log_boot *)0)->id) - 1)
 #define LINE_NOTE_MAX   512 /* our own lines: start, dropped */
 
 /* A pass in the making. */
@@ -69,19 +67,20 @@ static void pass_took(struct pass *pass, unsigned out, const char *end)
 
 static char *pass_prefix(struct pass *pass, char *at)
 {
-    at = FMT_LIT(at, LINE_PREFIX);
-    memcpy(at, pass->boot->id, BOOT_ID_LEN); /* of a known size: no call */
-    at = FMT_LIT(at + BOOT_ID_LEN, "\",\"seq\":");
+    at = FMT_LIT(at, LOOP_LOG_PREFIX);
+    memcpy(at, pass->boot->id, LOOP_LOG_BOOT_ID); /* of a known size: no call */
+    at = FMT_LIT(at + LOOP_LOG_BOOT_ID, "\",\"seq\":");
     return fmt_u64(at, ++pass->intent->seq);
 }
 
 /* The number of this line is skipped. */
-static void pass_lose(struct pass *pass, uint64_t lines)
+static void pass_lose(struct pass *pass, uint64_t lines, unsigned why)
 {
     if (lines == 0)
         return;
     if (pass->intent->lost_from == 0)
         pass->intent->lost_from = pass->intent->seq + 1;
+    pass->intent->lost_why |= why;
     pass->intent->seq += lines;
     pass->intent->dropped += lines;
 }
@@ -93,7 +92,7 @@ static bool pass_numbered(struct pass *pass, struct span line)
     if (out->state == LOOP_LOG_OUT_OFF)
         return true;
     if (out->state != LOOP_LOG_OUT_READY) {
-        pass_lose(pass, 1);
+        pass_lose(pass, 1, out->why);
         return true;
     }
     char *at = pass_room(pass, LOOP_LOG_ACCESS, LINE_PREFIX_MAX + line.len);
@@ -132,6 +131,23 @@ static char *note_begin(char *at)
     return FMT_LIT(at, "\",\"event\":\"");
 }
 
+static char *note_reasons(char *at, unsigned why)
+{
+    static const char *const words[] = {"memory_full", "target_stalled", "disk_full", "cannot_open",
+                                        "write_error", "no_syslog",      "too_long"};
+    bool is_first = true;
+    at = FMT_LIT(at, ",\"reasons\":[");
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if ((why >> i & 1) == 0)
+            continue;
+        at = fmt_span(at, is_first ? SPAN("\"") : SPAN(",\""));
+        at = fmt_span(at, span_of(words[i]));
+        *at++ = '"';
+        is_first = false;
+    }
+    return FMT_LIT(at, "]}\n");
+}
+
 /* Lines are missing: before the next one is written, a line says which. */
 static void pass_tell_dropped(struct pass *pass)
 {
@@ -144,11 +160,12 @@ static void pass_tell_dropped(struct pass *pass)
     at = FMT_LIT(at, "dropped\",\"n\":");
     at = fmt_u64(at, intent->seq - from + 1);
     at = FMT_LIT(at, ",\"from_seq\":");
-    at = fmt_u64(at, from);
-    at = FMT_LIT(at, "}\n");
+    at = note_reasons(fmt_u64(at, from), intent->lost_why);
     uint32_t told_at = intent->stage[LOOP_LOG_ACCESS].len;
     if (pass_numbered(pass, (struct span){note, (size_t)(at - note)})) {
         intent->lost_from = 0;
+        intent->stage[LOOP_LOG_ACCESS].told_why = intent->lost_why;
+        intent->lost_why = 0;
         intent->stage[LOOP_LOG_ACCESS].told_from = from;
         intent->stage[LOOP_LOG_ACCESS].told_at = told_at;
     }
@@ -161,7 +178,7 @@ static void pass_tell_error_lost(struct pass *pass)
     if (lost == 0 || writer_out(pass->log, LOOP_LOG_ERROR)->state != LOOP_LOG_OUT_READY)
         return;
     at = fmt_rfc3339_ms(at, clock_wall_us());
-    at = FMT_LIT(at, " warn loop: ");
+    at = FMT_LIT(at, " warn  loop: ");
     at = fmt_u64(at, lost);
     at = FMT_LIT(at, " lines of the error log were dropped\n");
     if (pass_plain(pass, (struct span){note, (size_t)(at - note)}))
@@ -176,12 +193,16 @@ static void pass_tell_start(struct pass *pass)
     at = note_begin(at);
     at = FMT_LIT(at, "start\",\"version\":\"" SLUICE_VERSION "\",\"gen\":");
     at = fmt_u64(at, shared->generation);
-    if (shared->starts > 1) {
+    if (shared->starts > 1 || shared->before != LOOP_LOG_BEFORE_NONE) {
         at = FMT_LIT(at, ",\"previous_boot\":\"");
         at = fmt_span(at, span_of(previous->id));
         at = FMT_LIT(at, "\",\"previous_seq\":");
         at = fmt_u64(at, previous->seq);
     }
+    if (shared->starts == 1 && shared->before == LOOP_LOG_BEFORE_STOPPED)
+        at = FMT_LIT(at, ",\"previous\":\"stopped\"");
+    if (shared->starts == 1 && shared->before == LOOP_LOG_BEFORE_KILLED)
+        at = FMT_LIT(at, ",\"previous\":\"killed\"");
     at = FMT_LIT(at, "}\n");
     if (pass_numbered(pass, (struct span){note, (size_t)(at - note)}))
         pass->log->is_start_due = false;
@@ -198,6 +219,8 @@ static void pass_begin(struct pass *pass, struct loop_log *log)
     log->is_busy = false;
     pass->intent->seq = pass->boot->seq;
     pass->intent->lost_from = shared->lost_from;
+    pass->intent->lost_why = shared->lost_why;
+    pass->intent->too_long_told = shared->too_long_told;
     pass->intent->dropped = atomic_load(&shared->dropped);
     pass->intent->error_lost = shared->error_lost;
     memset(pass->intent->stage, 0, sizeof(pass->intent->stage));
@@ -222,12 +245,21 @@ static void pass_count_drops(struct pass *pass, enum loop_log_stream stream)
         ring->dropped_next = atomic_load_explicit(&ring->dropped, memory_order_relaxed);
         drops += ring->dropped_next - ring->dropped_told;
     }
-    if (writer_out(log, stream)->state == LOOP_LOG_OUT_OFF)
+    struct loop_log_out *out = writer_out(log, stream);
+    unsigned why = LOOP_LOG_WHY_RING;
+    if (out->was_stalled)
+        why = out->is_syslog ? LOOP_LOG_WHY_SYSLOG : LOOP_LOG_WHY_READER;
+    out->was_stalled = false;
+    if (out->state == LOOP_LOG_OUT_OFF)
         return;
-    if (stream == LOOP_LOG_ACCESS)
-        pass_lose(pass, drops);
-    else
+    if (stream == LOOP_LOG_ERROR) {
         pass->intent->error_lost += drops;
+        return;
+    }
+    uint64_t too_long = atomic_load(&log->shared->too_long);
+    pass_lose(pass, drops, why);
+    pass_lose(pass, too_long - pass->intent->too_long_told, LOOP_LOG_WHY_TOO_LONG);
+    pass->intent->too_long_told = too_long;
 }
 
 static void pass_drain(struct pass *pass, enum loop_log_stream stream)
@@ -264,6 +296,7 @@ static void writer_apply(struct loop_log *log)
         stage->lines = intent->stage[i].lines;
         stage->told_from = intent->stage[i].told_from;
         stage->told_at = intent->stage[i].told_at;
+        stage->told_why = intent->stage[i].told_why;
         stage->is_begun = false;
         atomic_store(&stage->done, 0);
         atomic_store(&stage->len, intent->stage[i].len);
@@ -271,6 +304,8 @@ static void writer_apply(struct loop_log *log)
     writer_boot(shared)->seq = intent->seq;
     atomic_store(&shared->seq, intent->seq);
     shared->lost_from = intent->lost_from;
+    shared->lost_why = intent->lost_why;
+    shared->too_long_told = intent->too_long_told;
     shared->error_lost = intent->error_lost;
     atomic_store(&shared->dropped, intent->dropped);
     for (unsigned i = 0; i < log->ring_count + LOOP_LOG_SIDES; i++) {
@@ -298,28 +333,17 @@ void loop_log_recover(struct loop_log *log)
     log->is_start_due = log->shared->starts > 0 && writer_boot(log->shared)->seq == 0;
 }
 
-/* The number in a line that pass_prefix began; 0 for any other line. */
-static uint64_t line_seq(struct span line)
-{
-    const size_t skip = sizeof(LINE_PREFIX) - 1 + BOOT_ID_LEN + sizeof("\",\"seq\":") - 1;
-    uint64_t seq = 0;
-    if (!span_starts_with(line, SPAN(LINE_PREFIX)))
-        return 0;
-    for (size_t i = skip; i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9'; i++)
-        seq = seq * 10 + (uint64_t)(line.ptr[i] - '0');
-    return seq;
-}
-
 /* Lines that were in a block when its target failed. */
-static void writer_account_lost(struct loop_log *log, struct loop_log_stage *stage,
+static void writer_account_lost(struct loop_log *log, const struct loop_log_out *out,
                                 struct span lost)
 {
     struct loop_log_shared *shared = log->shared;
+    struct loop_log_stage *stage = out->stage;
     uint64_t from = 0;
     bool is_untold = stage->told_from != 0 && lost.ptr <= stage->data + stage->told_at;
     while (lost.len > 0) {
         size_t len = span_find(lost, '\n') + 1;
-        uint64_t seq = line_seq((struct span){lost.ptr, len});
+        uint64_t seq = loop_log_tail_seq((struct span){lost.ptr, len});
         if (seq == 0) {
             shared->error_lost++;
         } else {
@@ -330,10 +354,14 @@ static void writer_account_lost(struct loop_log *log, struct loop_log_stage *sta
         lost.ptr += len;
         lost.len -= len;
     }
-    if (is_untold && stage->told_from < from)
+    if (from == 0)
+        return;
+    if (is_untold && stage->told_from < from) {
         from = stage->told_from;
-    if (from != 0)
-        shared->lost_from = from;
+        shared->lost_why |= stage->told_why;
+    }
+    shared->lost_why |= out->why;
+    shared->lost_from = from;
 }
 
 static void writer_flush(struct loop_log *log, struct loop_log_out *out, uint64_t mono_us)
@@ -342,7 +370,7 @@ static void writer_flush(struct loop_log *log, struct loop_log_out *out, uint64_
     struct span lost;
     if (loop_log_out_flush(out, mono_us, &lost)) {
         atomic_fetch_add(&log->shared->write_errors, 1);
-        writer_account_lost(log, stage, lost);
+        writer_account_lost(log, out, lost);
     }
     if (atomic_load(&stage->done) == atomic_load(&stage->len)) {
         atomic_fetch_add(&log->shared->lines, stage->lines);
@@ -374,6 +402,7 @@ static void writer_begin_boot(struct loop_log *log)
     *fmt_hex(shared->boots[next].id, secret, sizeof(secret)) = '\0';
     shared->boots[next].seq = 0;
     shared->lost_from = 0;
+    shared->lost_why = 0;
     atomic_store(&shared->seq, 0);
     atomic_store(&shared->boot_index, next);
     shared->starts++;

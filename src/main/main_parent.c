@@ -195,6 +195,7 @@ static bool parent_start_signals(struct parent *parent)
     for (size_t i = 0; i < sizeof(PARENT_SIGNALS) / sizeof(PARENT_SIGNALS[0]); i++)
         sigaddset(&mask, PARENT_SIGNALS[i]);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file as large as it may be is a full disk */
     sigprocmask(SIG_BLOCK, &mask, &parent->old_mask);
     parent->signal_fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
     parent->buffer = malloc(MAIN_CHANNEL_BUFFER_BYTES);

@@ -27,7 +27,8 @@
  * parent's to answer. */
 static int child_run(struct parent *parent, int channel, pid_t parent_pid)
 {
-    static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+    static const int ignored[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,
+                                  SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
     sigprocmask(SIG_SETMASK, &parent->old_mask, NULL);

@@ -183,7 +183,6 @@ static const char *const level_words[] = {
     [LOG_LEVEL_ERROR] = "error",
     NULL,
 };
-static const char *const later_logs[] = {"syslog", NULL};
 
 static const struct config_directive log_rows[] = {
     {.key = "access",
@@ -191,15 +190,15 @@ static const struct config_directive log_rows[] = {
      CONFIG_AT(struct plan, log.access),
      .fallback = "\"stdout\"",
      .min = 1,
-     .later = later_logs,
-     .doc = "Where access lines go: \"stdout\", \"stderr\", \"off\" or a file."},
+     .doc = "Where access lines go: \"stdout\", \"stderr\", \"syslog\" (logs.md), \"off\" or a "
+            "file."},
     {.key = "error",
      .type = CONFIG_TEXT,
      CONFIG_AT(struct plan, log.error),
      .fallback = "\"stderr\"",
      .min = 1,
-     .later = later_logs,
-     .doc = "Where error lines go: \"stderr\", \"stdout\", \"off\" or a file."},
+     .doc = "Where error lines go: \"stderr\", \"stdout\", \"syslog\" (logs.md), \"off\" or a "
+            "file."},
     {.key = "level",
      .type = CONFIG_CHOICE,
      CONFIG_AT(struct plan, log_level),

@@ -95,8 +95,6 @@ static const struct row rows[] = {
      "/tiers/a: expected an object of numbers or 'unlimited', found the string 'b'", 0},
     {"'cost': 5, 'upstream': 'app'", "'cost': 5, 'upstream': 'app', 'learns': @@'token'",
      "/routes/0/learns: 'token': only 'token_project' can be learned", 0},
-    {"'access': 'off'", "'access': @@'syslog'",
-     "/log/access: 'syslog' is not supported by this version", 0},
     {"{ 'env': 'BENCH_SECRET' }", "{ 'sealed': @@'x' }",
      "/subject_secret/sealed: the sealed secret cannot be opened: SLUICE_KEY_FILE is not set", 0},
 

@@ -79,17 +79,18 @@ static void show_notes(FILE *out, const struct logtool_replay *replay)
         fputs("note: there were more subjects than the replay keeps apart\n", out);
 }
 
-char *logtool_replay_text(const struct logtool_replay *replay,
-                          const struct logtool_reading *reading)
+struct shown {
+    const struct logtool_replay *replay;
+    const struct logtool_reading *reading;
+};
+
+static void show_replay(FILE *out, const void *arg)
 {
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    if (out == NULL)
-        return NULL;
+    const struct shown *shown = arg;
+    const struct logtool_replay *replay = shown->replay;
     double share =
         replay->compared == 0 ? 0 : 100.0 * (double)replay->same / (double)replay->compared;
-    logtool_show_reading(out, reading);
+    logtool_show_reading(out, shown->reading);
     fprintf(out,
             "the old policy, replayed: %" PRIu64 " of %" PRIu64 " decisions as logged (%.3f %%)\n",
             replay->same, replay->compared, share);
@@ -101,11 +102,12 @@ char *logtool_replay_text(const struct logtool_replay *replay,
                 "that served, and are these the logs of all proxies?\n",
                 LOGTOOL_REPLAY_NEEDED / 100.0);
     show_notes(out, replay);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+}
+
+char *logtool_replay_text(const struct logtool_replay *replay,
+                          const struct logtool_reading *reading)
+{
+    return logtool_show_whole(show_replay, &(struct shown){replay, reading});
 }
 
 /* A member that is called as in a configuration. */

@@ -220,6 +220,7 @@ static enum err count_request(struct logtool_report *report, const struct logtoo
     report->decisions[line->decision]++;
     report->statuses[line->status < 600 ? line->status / 100 : 0]++;
     count_times(report, line);
+    logtool_timeline_add(&report->over_time, line->ts_us / 1000000, is_refused(line));
     enum err err = count_route(report, line);
     if (err == ERR_OK && line->end.len != 0)
         err = count_row(report, &report->ends, line->end, line, &row);

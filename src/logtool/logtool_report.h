@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* logtool_report.h - what a log tells in sum.  Takes: lines.  Gives: counts by route, quota, subject, tier and ending, times,
- * and the loss check; as text or as JSON. */
+ * and the loss check; as text, as JSON or as a page of HTML. */
 #ifndef SLUICE_LOGTOOL_REPORT_H
 #define SLUICE_LOGTOOL_REPORT_H
 
@@ -10,6 +10,7 @@
 #include "logtool/logtool_read.h"
 #include "logtool/logtool_seq.h"
 #include "logtool/logtool_subject.h"
+#include "logtool/logtool_timeline.h"
 
 #define LOGTOOL_ROWS_MAX  1024 /* routes, windows of quotas, tiers, endings: of each */
 #define LOGTOOL_TOP       10
@@ -47,6 +48,7 @@ struct logtool_report {
     unsigned quota_count;
     uint64_t requests, decisions[LOGTOOL_DECISIONS], statuses[6]; /* [1] to [5]; [0]: none */
     struct logtool_histogram total, store, first;
+    struct logtool_timeline over_time;
     const char *limit; /* what was too much, after ERR_LIMIT */
     char *room;        /* LOGTOOL_LINE_MAX */
 
@@ -66,5 +68,14 @@ char *logtool_report_text(const struct logtool_report *report,
                           const struct logtool_reading *reading);
 char *logtool_report_json(const struct logtool_report *report,
                           const struct logtool_reading *reading);
+/* One page that needs no other file. */
+char *logtool_report_html(const struct logtool_report *report,
+                          const struct logtool_reading *reading);
+
+/* What each of them shows. */
+struct logtool_report_shown {
+    const struct logtool_report *report;
+    const struct logtool_reading *reading;
+};
 
 #endif

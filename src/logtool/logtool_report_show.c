@@ -172,15 +172,11 @@ static void show_all_times(FILE *out, const struct logtool_report *report)
     show_histogram(out, &report->total);
 }
 
-char *logtool_report_text(const struct logtool_report *report,
-                          const struct logtool_reading *reading)
+static void show_report(FILE *out, const void *arg)
 {
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    if (out == NULL)
-        return NULL;
-    logtool_show_reading(out, reading);
+    const struct logtool_report_shown *shown = arg;
+    const struct logtool_report *report = shown->report;
+    logtool_show_reading(out, shown->reading);
     show_sums(out, report);
     logtool_show_gaps(out, report->gaps, LOGTOOL_GAPS_TOLD, report->gap_count, report->missing);
     if (report->seq.duplicates != 0)
@@ -192,11 +188,12 @@ char *logtool_report_text(const struct logtool_report *report,
         show_quota(out, report, &report->quotas[i]);
     show_ends(out, report);
     show_all_times(out, report);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+}
+
+char *logtool_report_text(const struct logtool_report *report,
+                          const struct logtool_reading *reading)
+{
+    return logtool_show_whole(show_report, &(struct logtool_report_shown){report, reading});
 }
 
 /* ---- JSON ---- */
@@ -223,6 +220,22 @@ static json_t *octaves_json(const struct logtool_histogram *histogram)
             &list, json_pack("[II]", (json_int_t)(UINT64_C(2) << power), (json_int_t)count));
     }
     return list;
+}
+
+/* {"step_s", "steps": [[since 1970, requests, refused], ...]}; steps without requests are left out. */
+static json_t *over_time_json(const struct logtool_timeline *line)
+{
+    json_t *json = json_object(), *list = json_array();
+    for (unsigned i = line->first; line->width_s != 0 && i <= line->last; i++) {
+        const struct logtool_timeline_step *step = &line->steps[i];
+        if (step->requests != 0)
+            config_json_append(&list,
+                               json_pack("[III]", (json_int_t)(line->from_s + i * line->width_s),
+                                         (json_int_t)step->requests, (json_int_t)step->refused));
+    }
+    logtool_show_number(&json, "step_s", line->width_s);
+    config_json_set(&json, "steps", list);
+    return json;
 }
 
 static json_t *rows_json(const struct logtool_report *report, const struct logtool_rows *rows)
@@ -297,6 +310,8 @@ char *logtool_report_json(const struct logtool_report *report,
     config_json_set(&json, "quotas", quotas_json(report));
     config_json_set(&json, "times", times);
     config_json_set(&json, "histogram", octaves_json(&report->total));
+    config_json_set(&json, "over_time", over_time_json(&report->over_time));
+    logtool_show_number(&json, "killed", logtool_seq_killed(&report->seq));
     config_json_set(&json, "missing",
                     logtool_show_gaps_json(report->gaps, LOGTOOL_GAPS_TOLD, report->gap_count,
                                            report->missing));

@@ -152,3 +152,18 @@ char *logtool_show_line(json_t *json)
     free(text);
     return line;
 }
+
+char *logtool_show_whole(logtool_show_fn show, const void *arg)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (out == NULL)
+        return NULL;
+    show(out, arg);
+    bool is_whole = ferror(out) == 0;
+    if (fclose(out) == 0 && is_whole)
+        return text;
+    free(text);
+    return NULL;
+}

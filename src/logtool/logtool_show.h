@@ -38,6 +38,10 @@ void logtool_show_gaps(FILE *out, const struct logtool_gap *gaps, unsigned room,
 json_t *logtool_show_gaps_json(const struct logtool_gap *gaps, unsigned room, uint64_t count,
                                uint64_t missing);
 
+/* What `show` writes, as one text; malloc'ed, NULL: no memory. */
+typedef void (*logtool_show_fn)(FILE *out, const void *arg);
+char *logtool_show_whole(logtool_show_fn show, const void *arg);
+
 /* An object (taken, may be NULL) as a line; malloc'ed, NULL: no memory. */
 char *logtool_show_line(json_t *json);
 

@@ -190,15 +190,17 @@ static void show_doubts(FILE *out, const struct logtool_verify *verify)
     }
 }
 
-char *logtool_verify_text(const struct logtool_verify *verify,
-                          const struct logtool_reading *reading, enum logtool_verdict verdict)
+struct shown {
+    const struct logtool_verify *verify;
+    const struct logtool_reading *reading;
+    enum logtool_verdict verdict;
+};
+
+static void show_judgement(FILE *out, const void *arg)
 {
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    if (out == NULL)
-        return NULL;
-    logtool_show_reading(out, reading);
+    const struct shown *shown = arg;
+    const struct logtool_verify *verify = shown->verify;
+    logtool_show_reading(out, shown->reading);
     if (verify->series_count != 0)
         fprintf(out, "\n  %-28s %10s  %14s\n", "quota/window", "windows", "fullest");
     for (unsigned i = 0; i < verify->series_count; i++)
@@ -211,12 +213,13 @@ char *logtool_verify_text(const struct logtool_verify *verify,
     if (verify->seq.duplicates != 0)
         fprintf(out, "twice: %" PRIu64 " lines, counted once\n", verify->seq.duplicates);
     show_doubts(out, verify);
-    fprintf(out, "%s\n", VERDICT_SENTENCES[verdict]);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    fprintf(out, "%s\n", VERDICT_SENTENCES[shown->verdict]);
+}
+
+char *logtool_verify_text(const struct logtool_verify *verify,
+                          const struct logtool_reading *reading, enum logtool_verdict verdict)
+{
+    return logtool_show_whole(show_judgement, &(struct shown){verify, reading, verdict});
 }
 
 /* ---- JSON ---- */

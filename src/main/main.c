@@ -120,9 +120,11 @@ static const struct main_verb VERBS[] = {
      "old one is replayed; only if its decisions come out as logged is the new one judged.  Exit "
      "code 1:\n"
      "they do not.\n"},
-    {"report", main_verb_report, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_FILES,
+    {"report", main_verb_report,
+     MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_HTML | MAIN_OPTION_OUTPUT |
+         MAIN_OPTION_FILES,
      "sum up access logs: who was refused by what, and how long it took",
-     "usage: sluice report [-c FILE] LOG...\n\n"
+     "usage: sluice report [-c FILE] [--json | --html] [--output FILE] LOG...\n\n"
      "LOG is as for `sluice verify`, and so is -c.  Exit code 0, whatever the logs tell.\n"},
     {"verify", main_verb_verify, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_FILES,
      "prove from access logs that no quota was over-admitted",

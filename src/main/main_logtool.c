@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main_logtool.c - the verbs that read access logs.  Never: asks a running instance, or a store. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -81,15 +82,44 @@ out_plan:
     return exit_code;
 }
 
+static int write_output(const char *path, const char *text)
+{
+    FILE *out = text == NULL ? NULL : fopen(path, "we");
+    if (text == NULL)
+        return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
+    bool is_written = out != NULL && fputs(text, out) >= 0;
+    if (out != NULL && fclose(out) != 0)
+        is_written = false;
+    if (!is_written)
+        fprintf(stderr, "sluice: %s cannot be written: %s\n", path, strerror(errno));
+    return is_written ? MAIN_EXIT_OK : MAIN_EXIT_UNAVAILABLE;
+}
+
+static int show_report(const struct main_options *options, const struct logtool_report *report,
+                       const struct logtool_reading *reading)
+{
+    char *text = (options->given & MAIN_OPTION_HTML) != 0   ? logtool_report_html(report, reading)
+                 : (options->given & MAIN_OPTION_JSON) != 0 ? logtool_report_json(report, reading)
+                                                            : logtool_report_text(report, reading);
+    int exit_code = options->output == NULL ? main_verb_print(text, MAIN_EXIT_OK)
+                                            : write_output(options->output, text);
+    free(text);
+    return exit_code;
+}
+
 int main_verb_report(const struct main_options *options)
 {
-    const bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
+    const unsigned both = MAIN_OPTION_JSON | MAIN_OPTION_HTML;
     struct main_verb_plan file;
     struct logtool_report *report;
     struct logtool_reading reading;
     char why[LOGTOOL_WHY_MAX] = "";
     if (options->file_count == 0)
         return no_files("report");
+    if ((options->given & both) == both) {
+        fputs("sluice: --json or --html, not both\n", stderr);
+        return MAIN_EXIT_USAGE;
+    }
     int exit_code = open_plan(&file, options);
     report = exit_code == MAIN_EXIT_OK ? calloc(1, sizeof(*report)) : NULL;
     if (report == NULL) {
@@ -104,10 +134,7 @@ int main_verb_report(const struct main_options *options)
         exit_code = read_failed(err, why, report->limit);
     } else {
         logtool_report_end(report);
-        char *text =
-            is_json ? logtool_report_json(report, &reading) : logtool_report_text(report, &reading);
-        exit_code = main_verb_print(text, MAIN_EXIT_OK);
-        free(text);
+        exit_code = show_report(options, report, &reading);
     }
     logtool_report_fini(report);
     free(report);

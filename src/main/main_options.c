@@ -23,6 +23,8 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
     {MAIN_OPTION_POLICY, 0, "policy", "FILE", "the configuration to try"},
     {MAIN_OPTION_QUERY, 'q', "query", "EXPR", "only lines such as 'route=search & status>=500'"},
     {MAIN_OPTION_REFUSED, 0, "refused", NULL, "only what a quota refused"},
+    {MAIN_OPTION_HTML, 0, "html", NULL, "print a page for a browser"},
+    {MAIN_OPTION_OUTPUT, 0, "output", "FILE", "write it into this file instead"},
     {MAIN_OPTION_ACL, 0, "acl", NULL, "print the user that Redis must have for it"},
     {MAIN_OPTION_LIVE, 0, "live", NULL, "ask the store too, as `sluice doctor` does"},
     {MAIN_OPTION_NEW_KEY, 0, "new-key", NULL, "print a new key for SLUICE_KEY_FILE instead"},
@@ -80,6 +82,8 @@ static bool options_store(struct main_options *options, enum main_option option,
         options->policy = value;
     else if (option == MAIN_OPTION_QUERY)
         options->query = value;
+    else if (option == MAIN_OPTION_OUTPUT)
+        options->output = value;
     if (option == MAIN_OPTION_FILE)
         options->file = value;
     else if (option == MAIN_OPTION_SOCKET)

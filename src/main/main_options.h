@@ -26,8 +26,10 @@ enum main_option {
     MAIN_OPTION_LIVE = 16384,      /* --live */
     MAIN_OPTION_WORDS = 64,        /* up to MAIN_WORDS_MAX of them */
     MAIN_OPTION_POLICY = 65536,    /* --policy FILE */
-    MAIN_OPTION_QUERY = 1 << 24,   /* -q EXPR, --query EXPR */
-    MAIN_OPTION_REFUSED = 1 << 25, /* --refused */
+    MAIN_OPTION_QUERY = 1 << 17,   /* -q EXPR, --query EXPR */
+    MAIN_OPTION_REFUSED = 1 << 18, /* --refused */
+    MAIN_OPTION_HTML = 1 << 19,     /* --html */
+    MAIN_OPTION_OUTPUT = 1 << 20,   /* --output FILE */
     MAIN_OPTION_FILES = 32768,     /* up to MAIN_FILES_MAX of them; "-" is one */
 };
 
@@ -45,6 +47,7 @@ struct main_options {
     const char *for_text;
     const char *policy;
     const char *query;
+    const char *output;
     const char *headers[MAIN_HEADERS_MAX];
     unsigned header_count;
     const char *word; /* the first */

@@ -39,6 +39,7 @@ static const char STYLE[] =
     "svg{display:block;width:100%;height:auto;background:var(--card);border-radius:.3rem}"
     "svg text{font-size:12px;fill:var(--dim)}.all{fill:var(--all)}.refused{fill:var(--bad)}"
     ".rule{stroke:var(--line)}.mark{stroke:var(--near);stroke-dasharray:4 3}"
+    "@media(max-width:36rem){svg text{font-size:17px}}"
     "td svg{width:7rem;height:.7rem;display:inline-block;vertical-align:middle;background:none}"
     "</style>";
 
@@ -92,12 +93,16 @@ static void put_loss(FILE *out, const struct logtool_report *report,
     if (reading->unreadable != 0)
         HTML_PUT(out, "<p><b class=\"bad\">$ lines cannot be read.</b></p>",
                  HTML_NUMBER(reading->unreadable));
+    if (report->gap_count != 0)
+        HTML(out, "<details><summary>which</summary>");
     for (unsigned i = 0; i < LOGTOOL_GAPS_TOLD && i < report->gap_count; i++) {
         const struct logtool_gap *gap = &report->gaps[i];
         const struct span boot = {gap->boot->id, gap->boot->id_len};
         HTML_PUT(out, "<p class=\"dim\">boot <bdi>$</bdi>: seq $ to $</p>", HTML_TEXT(boot),
                  HTML_NUMBER(gap->from), HTML_NUMBER(gap->to));
     }
+    if (report->gap_count != 0)
+        HTML(out, "</details>");
     HTML(out, "</div>");
 }
 
@@ -240,7 +245,7 @@ static void put_histogram(FILE *out, const struct logtool_histogram *histogram)
                  HTML_NUMBER(count));
         put_bar(out, x + 1, width - 2, 0, count, top, false);
         HTML(out, "</g>");
-        if ((power - first) % ((last - first) / 10 + 1) == 0)
+        if ((power - first) % ((last - first) / 6 + 1) == 0)
             HTML_PUT(out, "<text x=\"$\" y=\"218\">$</text>", HTML_PLACE(x),
                      HTML_TIME(power == 0 ? 0 : UINT64_C(1) << power));
     }
@@ -365,8 +370,9 @@ static void put_page(FILE *out, const void *arg)
               "style-src 'unsafe-inline'\"><title>Sluice: report</title>");
     fputs(STYLE, out);
     HTML(out, "</head><body><h1>What the access logs tell</h1>");
-    HTML_PUT(out, "<p class=\"dim\">$ lines of $ files", HTML_NUMBER(reading->lines),
-             HTML_NUMBER(reading->files));
+    HTML_PUT(out, "<p class=\"dim\">$ lines of $ $", HTML_NUMBER(reading->lines),
+             HTML_NUMBER(reading->files),
+             HTML_TEXT(reading->files == 1 ? SPAN("file") : SPAN("files")));
     if (reading->lines != 0)
         HTML_PUT(out, ", $ to $ UTC", HTML_SECOND(reading->from_us / 1000000),
                  HTML_SECOND(reading->to_us / 1000000));

@@ -14,6 +14,7 @@
   stop     Redis stands still for 10 s under load, for each on_failure
   kill9    the serving process is killed ten times under load
   reloads  a hundred reloads under load
+  logs     a million lines over thirty rotations, hostile bytes, a stalled reader, a full disk, kills (7 min)
   store    Redis is flushed, restarted and killed under load
   failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (9 min)
   slow     3,000 clients that hold their connections beside good ones (2 min)
@@ -30,7 +31,7 @@
 
 Prints a table each; the exit code is 1 when a bound was broken.  Everything stays on loopback, and only own processes
 are killed.  --write puts the tables into docs/chaos.md, those of a fleet into docs/fleet.md, those of backends into
-docs/backends.md.
+docs/backends.md, that of logs into docs/logs.md.
 """
 import argparse
 
@@ -38,7 +39,7 @@ import entry
 
 BACKENDS = ("servers", "idle-close", "names", "streams", "slow-readers", "aborts", "certificates", "websocket")
 SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "costs", "big",
-             "stop", "kill9", "reloads", "store", "failover", "slow", "crowd", *BACKENDS)
+             "stop", "kill9", "reloads", "logs", "store", "failover", "slow", "crowd", *BACKENDS)
 GROUPS = {"backends": BACKENDS}
 
 

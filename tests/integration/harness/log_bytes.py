@@ -20,7 +20,9 @@ def some_bytes(rng, most):
     favourites = [b'"', b"\\", b"\\u0041", b"\x00", b"\r", b"\x7f", b"\xff", b"\xc3", b"\xe2\x80\xae", "é".encode(), b"\xc2\x85", b"%00", b"%ff", b"/../", b"<b>", b"\xed\xa0\x80",
                   b"\xf4\x90\x80\x80", b"\t", b" "]
     parts = [rng.choice(favourites) if rng.random() < 0.3 else bytes([rng.randrange(256)]) for _ in range(rng.randrange(most))]
-    return b"".join(parts).replace(b"\n", b"")
+    text = b"".join(parts).replace(b"\n", b"")
+    # Half of them as a head may have them, so that they come as far as the line.
+    return text if rng.random() < 0.5 else bytes(byte for byte in text if byte > 32 and byte != 127).replace(b"%", b"")
 
 
 def hostile_request(rng):

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing is lost from the access log without being said: a million requests over thirty rotations, hostile bytes, a reader that stands still for
+a minute, a full disk, and kills of all of the service."""
+import collections
+import concurrent.futures
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from harness import log_bytes
+from harness.client import Client
+from harness.configs import forward, respond
+from harness.ports import take_port
+from harness.proxy import BINARY, environment
+
+import rig
+
+PAGE = rig.ROOT / "docs" / "logs.md"
+REQUESTS, ROTATIONS, RATE_PER_S, CONNECTIONS = 1_000_000, 30, 6000, 64
+HOSTILE, HOSTILE_PROCESSES = 100_000, 4
+STALL_S, STALL_RATE_PER_S, CALM_S = 60, 3000, 15
+DISK_BYTES, DISK_RATE_PER_S = 1 << 20, 2000
+KILLS, KILL_RATE_PER_S = 10, 3000
+SEED = 20261129
+
+
+def answers(load, judge, what):
+    statuses = collections.Counter(row.status for row in load.rows())
+    judge.check(f"{what}: answers", rig.text_of(dict(statuses)), "only 200", set(statuses) <= {"200", "end"})
+    return statuses["200"]
+
+
+# -- rotation
+
+def reopen(proxy, turn):
+    if turn % 2:
+        proxy.signal(signal.SIGUSR1)
+        return
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.settimeout(20)
+        admin.connect(str(proxy.folder / "admin.sock"))
+        admin.sendall(b"POST /v1/log:reopen HTTP/1.1\r\nHost: sluice\r\nContent-Length: 0\r\n\r\n")
+        assert admin.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def rotations(world, judge):
+    count = world.scaled(REQUESTS)
+    proxy = world.proxy(forward(world.backend(), admin={"address": "unix:admin.sock"}), "rotated")
+    load = world.load("rotated", proxy.ports, "-c", CONNECTIONS, "-r", RATE_PER_S, "-m", count, "-d", 3600, "-s", SEED)
+    pause_s = count / RATE_PER_S / (ROTATIONS + 1)
+    parts = []
+    for turn in range(ROTATIONS):
+        time.sleep(pause_s)
+        parts.append(proxy.folder / f"rotated.{turn}")
+        os.rename(proxy.access_log, parts[-1])
+        reopen(proxy, turn)
+        rig.wait_for(proxy.access_log.exists, "the log file is there again")
+    totals = load.wait(600)
+    proxy.stop()
+    reader = rig.LogReader()
+    requests = sum(1 for part in [*parts, proxy.access_log] for _ in reader.read(part))
+    answered = answers(load, judge, "rotation")
+    judge.equal("rotation: requests, request lines", (totals["sent"], requests), (count, answered))
+    judge.equal("rotation: files with lines", sum(part.stat().st_size > 0 for part in [*parts, proxy.access_log]), ROTATIONS + 1)
+    judge.judge_log(reader)
+
+
+# -- hostile bytes
+
+def ask_hostile(port, seed, count):
+    """{id of the answer: the request's bytes}."""
+    rng, sent = random.Random(seed), {}
+    for _ in range(count):
+        message = log_bytes.hostile_request(rng)
+        client = Client(("127.0.0.1", port))
+        client.send(message)
+        sent[client.read()["X-request-id"].split("-")[0]] = message
+        client.close()
+    return sent
+
+
+def hostile(world, judge):
+    count = world.scaled(HOSTILE)
+    proxy = world.proxy(respond(), "hostile")
+    with concurrent.futures.ProcessPoolExecutor(HOSTILE_PROCESSES) as pool:
+        futures = [pool.submit(ask_hostile, proxy.ports[0], SEED + n, count // HOSTILE_PROCESSES) for n in range(HOSTILE_PROCESSES)]
+        sent = {}
+        for future in futures:
+            sent.update(future.result())
+    proxy.stop()
+    reader, lines, escaped, cut, told, wrong = rig.LogReader(), 0, 0, 0, 0, 0
+    for _ in reader.read(proxy.access_log):
+        pass
+    with open(proxy.access_log, "rb") as file:
+        for line in file:
+            if b'"event":"' in line:
+                continue
+            record = log_bytes.recover(line)
+            message = sent.get(record["id"].decode(), b"")
+            lines += 1
+            escaped += line.endswith(b',"bytes":true}\n')
+            cut += "cut" in record
+            names = ("host", "parent_id") + (("path",) if record.get("status") == 400 else ())
+            for name in names if "cut" not in record else ():
+                told += name in record
+                wrong += name in record and record[name] not in message
+    judge.equal("hostile bytes: requests, request lines", (len(sent), lines), (count, count))
+    judge.tell("hostile bytes: lines with bytes that are no UTF-8, lines that were cut", f"{escaped:,}, {cut:,}")
+    judge.check("hostile bytes: values that came back as they were sent", f"{told - wrong:,} of {told:,}", "all", told > 0 and wrong == 0)
+    judge.judge_log(reader)
+
+
+# -- a reader that stands still
+
+class Reader(threading.Thread):
+    """Reads a pipe, but for while it is told to stand still."""
+
+    def __init__(self, pipe):
+        super().__init__()
+        self.pipe, self.lines, self.may_read = pipe, [], threading.Event()
+        self.may_read.set()
+        self.start()
+
+    def run(self):
+        for line in self.pipe:
+            self.may_read.wait()
+            self.lines.append(line)
+
+
+def stalled(world, judge):
+    stall_s, calm_s = world.scaled(STALL_S), CALM_S if not world.is_short else 3
+    port, file = take_port(), world.folder / "piped.json"
+    config = forward(world.backend(), listen=[{"address": f"127.0.0.1:{port}"}], workers=2, log={"access": "stdout", "error": str(world.folder / "piped.error")})
+    file.write_text(json.dumps(config))
+    process = world.keep(subprocess.Popen([BINARY, "run", "-c", str(file)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                          cwd=world.folder, env=environment(world.folder)), subprocess.Popen.kill)
+    reader = Reader(process.stdout)
+    rig.wait_for(lambda: port in rig.listening_ports(), "it listens")
+    load = world.load("piped", [port], "-c", CONNECTIONS, "-r", STALL_RATE_PER_S, "-d", calm_s + stall_s + calm_s, "-s", SEED)
+    time.sleep(calm_s)
+    stall_from = time.time()
+    reader.may_read.clear()
+    time.sleep(stall_s)
+    reader.may_read.set()
+    stall_to = time.time()
+    load.wait(600)
+    process.send_signal(signal.SIGTERM)
+    judge.equal("stalled reader: exit code", process.wait(60), 0)
+    reader.join()
+    records = [rig.access_log.parse_line(line) for line in reader.lines]
+    events = rig.access_log.events_of(records, "dropped")
+    lost = sum(line["n"] for line in events)
+    answered = answers(load, judge, f"reader stopped for {stall_s} s at {STALL_RATE_PER_S:,}/s")
+    # A line of an event may be among the lost ones; there are few of them.
+    written = len(rig.access_log.requests_of(records))
+    judge.equal("stalled reader: requests; written, said to be dropped", (answered, written + lost), (answered, answered))
+    judge.tell("stalled reader: lines written, dropped", f"{written:,}, {lost:,}")
+    judge.check("stalled reader: reasons", rig.text_of(sorted({word for line in events for word in line["reasons"]})), "target_stalled",
+                world.is_short or {word for line in events for word in line["reasons"]} == {"target_stalled"})
+    calm, still = [], []
+    for row in load.rows():
+        at = int(row.sent_us) / 1e6
+        if at < stall_from - 0.5:
+            calm.append(int(row.latency_us))
+        elif stall_from + 0.5 < at < stall_to - 0.5:
+            still.append(int(row.latency_us))
+    p99 = [rig.percentile(sorted(values), 0.99) for values in (calm, still)]
+    judge.check("stalled reader: p99 before, meanwhile", f"{p99[0] / 1000:.2f} ms, {p99[1] / 1000:.2f} ms", "≤ 2 ×", p99[1] <= 2 * p99[0])
+
+
+# -- a full disk
+
+def full_disk(world, judge):
+    disk = world.folder / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)], check=False).returncode != 0:
+        judge.note("Not run: a file system of its own for the full disk (root is needed for it).")
+        return
+    world.keep(disk, lambda path: subprocess.run(["umount", str(path)], check=False))
+    filler, log = disk / "filler", disk / "access.log"
+    filler.write_bytes(bytes(DISK_BYTES // 2))
+    proxy = world.proxy(forward(world.backend(), log={"access": str(log)}), "full", wait=False)
+    rig.wait_for(lambda: log.exists() and set(proxy.ports) <= rig.listening_ports(), "it serves")
+    load = world.load("full", proxy.ports, "-c", CONNECTIONS, "-r", DISK_RATE_PER_S, "-d", 3600, "-s", SEED)
+    rig.wait_for(lambda: "lines are dropped and counted" in proxy.stderr(), "the disk is full")
+    time.sleep(world.scaled(20))
+    size = log.stat().st_size
+    torn = not log.read_bytes().endswith(b"}\n")
+    filler.unlink()
+    freed = time.monotonic()
+    rig.wait_for(lambda: log.stat().st_size > size, "the log grows again")
+    resumed_s = time.monotonic() - freed
+    load.stop()
+    proxy.stop()
+    reader = rig.LogReader()
+    requests = sum(1 for _ in reader.read(log))
+    answered = answers(load, judge, "full disk")
+    reasons = sorted({word for line in rig.access_log.events_of(reader.events, "dropped") for word in line["reasons"]})
+    judge.equal("full disk: the last line while it was full is torn", torn, False)
+    judge.check("full disk: the log grows again after", f"{resumed_s:.2f} s", "≤ 2 s", resumed_s <= 2)
+    judge.check("full disk: requests; written, said to be dropped", f"{answered:,}; {requests:,}, {reader.dropped:,}", "no fewer in all, events apart",
+                answered <= requests + reader.dropped <= answered + 60 and reader.dropped > 0)
+    judge.equal("full disk: reasons", reasons, ["disk_full"])
+    judge.judge_log(reader, may_drop=True)
+
+
+# -- kills of all of the service
+
+def kill_all(world, judge):
+    kills = world.scaled(KILLS)
+    config, backend, answered, killed = None, world.backend(), {}, []
+    for turn in range(kills + 1):
+        config = config or forward(backend, listen=[{"address": f"127.0.0.1:{take_port()}"}], log={"access": str(world.folder / "killed.log")})
+        proxy = world.proxy(config, f"killed{turn}", wait=False)
+        rig.wait_for(lambda: set(proxy.ports) <= rig.listening_ports() and proxy.child, "it serves")
+        load = world.load(f"killed{turn}", proxy.ports, "-c", CONNECTIONS, "-r", KILL_RATE_PER_S, "-d", 4, "-s", SEED + turn)
+        time.sleep(3)
+        if turn < kills:
+            killed.append(time.time())
+            os.kill(proxy.pid, signal.SIGKILL)
+            proxy.process.wait()
+        load.wait(60)
+        answered.update((row.id, rig.ended_s(row)) for row in load.rows() if row.status == "200")
+        if turn == kills:
+            proxy.stop()
+    partial, logged, starts, last = 0, set(), [], {}
+    with open(world.folder / "killed.log", "rb") as file:
+        for line in file:
+            try:
+                record = rig.access_log.parse_line(line)
+            except (AssertionError, ValueError):
+                partial += 1
+                continue
+            if record.get("event") == "start":
+                starts.append((record, dict(last)))
+            logged.add(record.get("id"))
+            last = {"previous_boot": record["boot"], "previous_seq": record["seq"]}
+    lost = {key: at for key, at in answered.items() if key not in logged}
+    # Each belongs to the kill that followed its answer; one that belongs to none is never allowed.
+    before = [min((at - ended for at in killed if at >= ended - 0.001), default=float("inf")) for ended in lost.values()]
+    chain = [all(start.get(name) == told[name] for name in told) and start.get("previous") == "killed" for start, told in starts[1:]]
+    judge.check(f"{kills} kills of parent and child at {KILL_RATE_PER_S:,}/s: answers without a line", f"{len(lost):,} of {len(answered):,}", "of the last second before a kill",
+                all(seconds <= 1 for seconds in before))
+    judge.tell("kills: the oldest of them was answered before its kill", f"{max(before, default=0) * 1000:.0f} ms")
+    judge.check("kills: start lines that say the last number, and that it was killed", sum(chain), str(kills), chain == [True] * kills)
+    judge.at_most("kills: partial lines", partial, kills)
+
+
+def run(world, judge):
+    rotations(world, judge)
+    hostile(world, judge)
+    stalled(world, judge)
+    full_disk(world, judge)
+    kill_all(world, judge)
+    judge.note(f"{REQUESTS:,} requests at {RATE_PER_S:,} a second and {ROTATIONS} rotations, half by USR1 and half by `POST /v1/log:reopen`; {HOSTILE:,} requests with any bytes in "
+               f"path, query, Host, User-Agent, a header's name and its value; a tmpfs of 1 MiB that is full and then has half of it freed.  The numbers of lines and of those "
+               "that were dropped stand behind each part in its order.")

@@ -4,7 +4,9 @@ their numbers are `scripts/chaos logs`."""
 import base64
 import json
 import os
+import pathlib
 import random
+import re
 import resource
 import signal
 import socket
@@ -16,6 +18,7 @@ from harness.metrics import scrape
 from harness.ports import take_port
 from harness.waiting import wait_for
 
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "logs.md"
 FAST = {"limits": {"requests_per_connection": "unlimited"}}
 
 
@@ -178,8 +181,13 @@ def test_hostile_bytes_come_back_from_the_line(start, connect):
     proxy.stop()
     lines = [line for line in proxy.access_log.read_bytes().splitlines(keepends=True) if b'"event":"' not in line]
     assert len(lines) == len(sent) == 400
+    block = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    page = {"re": re, "json": json}
+    exec(block[1], page)  # pylint: disable=exec-used  # what the page shows does the same
     told = 0
     for line in lines:
+        shown = {name: value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value for name, value in page["recover"](line).items()}
+        assert shown == log_bytes.recover(line)
         record = log_bytes.recover(line)
         message = sent.pop(record["id"].decode())
         is_whole = not record.get("cut")

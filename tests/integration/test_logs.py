@@ -2,6 +2,7 @@
 """`sluice verify`, `report` and `replay` on the access logs of real proxies: clean ones are proved, what is wrong is found and named, sums are those
 of the lines, and another policy does what was foretold."""
 import base64
+import html.parser
 import json
 import pathlib
 import random
@@ -13,6 +14,7 @@ import time
 
 import pytest
 from harness import http
+from harness.client import Client
 from harness.configs import forward
 from harness.waiting import wait_for, wait_for_room
 
@@ -429,6 +431,134 @@ def test_a_replay_of_a_fleet(fleet, verb):
         assert told["new"]["judged"] == len(lines)
         assert told["new"]["newly_refused"] + told["new"]["newly_admitted"] == told["compared"] - told["as_logged"]
     assert done.returncode == (0 if told["proved"] else 1) and told["proved"] == (told["as_logged"] >= 0.999 * told["compared"])
+
+
+def run_of_four(start, server, redis, prefix, limits, asked):
+    """Four proxies of one store are asked in turn, with a time of its own for each request; gives them, stopped, and the statuses."""
+    store = {"type": "redis", "servers": [redis.address], "decision_timeout": "200ms", "fleet_size": 4, "prefix": prefix}
+    proxies = [start(policy(server, limits, {"accuracy": "exact"}, store=store, workers=1), name=f"{prefix}{n}") for n in range(4)]
+    clients = [Client(proxy.address) for proxy in proxies]
+
+    def counts(n):
+        line = proxies[n].line_of(ask(clients[n], "probe"))
+        return all(entry.get("source") == "store" for entry in line["quotas"])
+
+    for n in range(4):
+        wait_for(lambda n=n: counts(n), "the proxy counts in its store")
+    wait_for_room(60, 20)
+    statuses = []
+    for turn, user in enumerate(asked):
+        statuses.append(ask(clients[turn % 4], user).status)
+        time.sleep(0.002)  # a line's time is a whole millisecond
+    for client in clients:
+        client.close()
+    for proxy in proxies:
+        proxy.stop()
+    return proxies, statuses
+
+
+def test_four_proxies_are_replayed_and_proved(start, upstream, redis, verb, tmp_path):
+    """The logs of four proxies, replayed, are what was decided; what another policy would do is what four proxies with it do; and one charge
+    too many in one of the logs is found."""
+    server = upstream()
+    asked = random.Random(5).choices(USERS, weights=[5, 3, 1], k=200)
+    old, was = run_of_four(start, server, redis, "old", {"minute": 60, "day": 1000}, asked)
+    new, then = run_of_four(start, server, redis, "new", {"minute": 25}, asked)
+    logs = [proxy.access_log for proxy in old]
+    told = replayed(verb, old[0].file, new[0].file, *logs)
+    probes = told["compared"] - len(asked)
+    assert told["proved"] and told["as_logged"] == told["compared"] and 4 <= probes and told["not_judged"] == {}
+    refused = then.count(429)
+    assert was.count(429) > 10 and refused > 2 * was.count(429)
+    assert abs(told["new"]["refused"] - refused) <= 0.01 * refused and told["new"]["refused_by_old"] == was.count(429)
+
+    proved = judged(verb, "-c", old[0].file, *logs)
+    assert proved["verdict"] == "clean" and quota_of(proved, "user", "minute")["fullest"] == {
+        **quota_of(proved, "user", "minute")["fullest"], "admitted": 60, "limit": 60, "subject": "alice"}
+    lines = [json.loads(line) for line in lines_of(old[2])]
+    planted = next(line for line in lines if line.get("decision") == "allow" and line["subjects"] == {"user": "alice"})
+    (tmp_path / "planted").write_text("".join(lines_of(old[2])) + json.dumps({**planted, "seq": lines[-1]["seq"] + 1}) + "\n")
+    found = judged(verb, "-c", old[0].file, logs[0], logs[1], tmp_path / "planted", logs[3], exit_code=1)
+    assert found["verdict"] == "excess"
+    assert [(row["subject"], row["window"], row["admitted"], row["limit"], row["over"]) for row in found["excess"]] == [("alice", "minute", 61, 60, 1)]
+
+
+class Elements(html.parser.HTMLParser):
+    """What a browser would make of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.names, self.attributes, self.texts, self.comments = [], set(), set(), [], []
+        self.feed(page)
+        self.close()
+        assert self.open == [], "an element is left open"
+
+    def handle_starttag(self, tag, attrs):
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in ("meta", "line", "rect"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def handle_comment(self, data):
+        self.comments.append(data)
+
+
+EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onload='x", "&lt;b&gt;&amp;", "</title></style></svg><script>", "<!--", "--><svg/onload=x>", "$ $", "%s%n",
+        "]]>", "\u202ea", "a\u009b31m", "javascript:x"]
+
+
+def test_a_page_of_hostile_names(verb, tmp_path):
+    """Whatever stands in a log, the page has the elements of a page of harmless names, and shows the names."""
+    def page_of(names, file):
+        lines = []
+        for n in range(200):
+            name = names[n % len(names)]
+            windows = [{"q": name, "w": "minute", "start": 1795914000, "charged": 1 - n % 2, "used": 50, "limit": 60, "reset_s": 9, "source": "store"}]
+            lines.append(json.dumps({"v": 1, "boot": name[:8] if n > 190 else "0badcafe", "seq": n + 1 + (n > 100), "ts": f"2026-11-29T01:{n // 60:02}:{n % 60:02}.000Z", "gen": 1,
+                                     "method": name, "host": name, "path": name, "route": name, "decision": "refuse" if n % 2 else "allow", "refused_by": [f"{name}/minute"],
+                                     "tier": name, "near": True, "cost": 1, "subjects": {name: name}, "quotas": windows, "status": 200, "end": name, "t_total": 100 + n * n}) + "\n")
+        (tmp_path / file).write_text("".join(lines))
+        done = verb("report", "--html", tmp_path / file)
+        assert done.returncode == 0 and done.stderr == ""
+        return done.stdout
+
+    page = page_of(EVIL, "evil")
+    evil, tame = Elements(page), Elements(page_of([f"name{n}" for n in range(len(EVIL))], "tame"))
+    assert evil.names == tame.names and evil.attributes == tame.attributes and evil.comments == []
+    assert not {"script", "img", "link", "iframe", "object"} & evil.names and not {"src", "href", "onerror", "onload", "style"} & evil.attributes
+    assert page.isascii() or "\u202e" not in page and "\u009b" not in page
+    for name in EVIL:
+        if name.isprintable():
+            assert name in evil.texts, name
+    text = " ".join(evil.texts)
+    assert "lines are missing" in text and "200 lines of 1 file," in text and "p99" in text and "took half of them" in text
+
+
+def test_a_page_in_a_file(verb, tmp_path):
+    (tmp_path / "log").write_text(example_line("0000000a", 1, 0, "alice", 1))
+    done = verb("report", "--html", "--output", tmp_path / "page.html", tmp_path / "log")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    page = (tmp_path / "page.html").read_text()
+    assert page.startswith("<!DOCTYPE html>") and "No line is missing" in page and page.endswith("</html>\n")
+    assert "http" not in page.replace("http-equiv", ""), "it names no other place"
+    done = verb("report", "--html", "--output", tmp_path / "none" / "page.html", tmp_path / "log")
+    assert done.returncode == 5 and "page.html cannot be written: No such file" in done.stderr
+    done = verb("report", "--html", "--json", tmp_path / "log")
+    assert done.returncode == 2 and "not both" in done.stderr
+    (tmp_path / "empty").write_text("")
+    assert "There is no line" in verb("report", "--html", tmp_path / "empty").stdout
+    told = json.loads(verb("report", "--json", tmp_path / "log").stdout)
+    assert told["over_time"] == {"step_s": 1, "steps": [[1795914000, 1, 0]]}
 
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "logs.md").read_text()

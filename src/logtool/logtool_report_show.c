@@ -228,10 +228,11 @@ static json_t *over_time_json(const struct logtool_timeline *line)
     json_t *json = json_object(), *list = json_array();
     for (unsigned i = line->first; line->width_s != 0 && i <= line->last; i++) {
         const struct logtool_timeline_step *step = &line->steps[i];
+        const uint64_t begin_s = line->from_s + i * line->width_s;
         if (step->requests != 0)
             config_json_append(&list,
-                               json_pack("[III]", (json_int_t)(line->from_s + i * line->width_s),
-                                         (json_int_t)step->requests, (json_int_t)step->refused));
+                               json_pack("[III]", (json_int_t)begin_s, (json_int_t)step->requests,
+                                         (json_int_t)step->refused));
     }
     logtool_show_number(&json, "step_s", line->width_s);
     config_json_set(&json, "steps", list);

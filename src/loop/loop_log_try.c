@@ -12,7 +12,8 @@ const char *loop_log_target_try(const char *name, struct span target, char why[5
 {
     char path[PATH_MAX];
     if (target.len == 0 || target.len >= sizeof(path) || span_eq(target, SPAN("off")) ||
-        span_eq(target, SPAN("stdout")) || span_eq(target, SPAN("stderr")))
+        span_eq(target, SPAN("stdout")) || span_eq(target, SPAN("stderr")) ||
+        loop_log_syslog_is(target)) /* without a daemon lines are dropped and said, as ever */
         return NULL;
     memcpy(path, target.ptr, target.len);
     path[target.len] = '\0';

@@ -28,8 +28,8 @@ enum main_option {
     MAIN_OPTION_POLICY = 65536,    /* --policy FILE */
     MAIN_OPTION_QUERY = 1 << 17,   /* -q EXPR, --query EXPR */
     MAIN_OPTION_REFUSED = 1 << 18, /* --refused */
-    MAIN_OPTION_HTML = 1 << 19,     /* --html */
-    MAIN_OPTION_OUTPUT = 1 << 20,   /* --output FILE */
+    MAIN_OPTION_HTML = 1 << 19,    /* --html */
+    MAIN_OPTION_OUTPUT = 1 << 20,  /* --output FILE */
     MAIN_OPTION_FILES = 32768,     /* up to MAIN_FILES_MAX of them; "-" is one */
 };
 

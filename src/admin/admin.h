@@ -16,6 +16,7 @@
 
 struct admin;
 struct upstream_health;
+struct worker;
 
 #define ADMIN_WHY_MAX 1024
 
@@ -31,6 +32,7 @@ struct admin_facts {
     const char *config_path;
     uint64_t config_hash;
     unsigned workers, restarts;
+    struct worker *const *worker_list; /* so many */
     unsigned connections_open;
     uint64_t started_at_us;         /* wall clock; of this serving process */
     uint64_t service_started_at_us; /* of the parent */

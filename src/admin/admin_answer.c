@@ -182,6 +182,8 @@ static const struct endpoint ENDPOINTS[] = {
     {"/v1/subject", HTTP_METHOD_GET, false, answer_show},
     {"/v1/subject:reset", HTTP_METHOD_POST, false, answer_reset},
     {"/v1/subject:grant", HTTP_METHOD_POST, false, answer_grant},
+    {"/v1/top", HTTP_METHOD_GET, false, admin_top_answer},
+    {"/v1/errors", HTTP_METHOD_GET, false, admin_errors_answer},
     {"/metrics", HTTP_METHOD_GET, true, answer_metrics},
     {"/healthz", HTTP_METHOD_GET, false, answer_healthz},
     {"/readyz", HTTP_METHOD_GET, false, answer_readyz},

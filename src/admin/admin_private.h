@@ -96,6 +96,10 @@ void admin_conn_drop(struct admin_conn *conn);
 void admin_subject_answer(struct admin_conn *conn, struct span query, enum store_order_verb verb);
 void admin_job_free(struct admin_job *job);
 
+/* admin_top.c, admin_errors.c: who takes most of each quota, and the last messages that were refused. */
+void admin_top_answer(struct admin_conn *conn, struct span query);
+void admin_errors_answer(struct admin_conn *conn, struct span query);
+
 /* admin_status.c: malloc'ed JSON, NULL when out of memory. */
 char *admin_status_json(struct admin *admin);
 

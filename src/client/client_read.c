@@ -107,6 +107,8 @@ void client_refuse(struct client_conn *conn, struct exchange_request *request)
     conn->keep_alive = false;
     conn->request_done = false;
     client_begin(conn, request);
+    if (conn->x != NULL && request->head == NULL && request->fault.id != HTTP_FAULT_NONE)
+        exchange_note_fault(conn->x, false, (struct span){conn->work->at, conn->work->left});
     client_work_drop_input(conn->env, conn->work);
 }
 

@@ -242,4 +242,7 @@ void exchange_run(struct exchange *x);
 /* The client is gone or too slow: end now, with this ending.  finished is called. */
 void exchange_stop(struct exchange *x, enum exchange_end end);
 
+/* x->fault says that a message was refused: keep what it was, with the bytes that were seen of its head. */
+void exchange_note_fault(struct exchange *x, bool is_response, struct span seen);
+
 #endif

@@ -7,12 +7,22 @@
 
 /* ---- ROUTE ---- */
 
+/* What judges a path counts from its first byte; a fault is told from the head's. */
+static void exchange_place_path_fault(struct exchange *x)
+{
+    const size_t at = (size_t)(x->target.path.ptr - x->head.base);
+    if (at < x->head.bytes) /* else the path is a text of ours */
+        x->fault.offset += (uint32_t)at;
+}
+
 static bool exchange_judge_path(struct exchange *x, struct http_path *path)
 {
     char *room = arena_take(&x->arena, x->target.path.len + EXCHANGE_BEHIND);
     if (room == NULL)
         return false;
     bool is_good = http_path_judge(x->target.path, room, path, &x->fault) == HTTP_PARSE_OK;
+    if (!is_good)
+        exchange_place_path_fault(x);
     x->judged = is_good ? path->judged : x->target.path;
     return is_good;
 }
@@ -32,6 +42,7 @@ static enum exchange_end exchange_find_route(struct exchange *x, const struct ht
     if (path->doubts != 0 &&
         http_path_allow(path, is_found ? route->rule->allow_path : 0, &x->fault) != HTTP_PARSE_OK) {
         x->judged = x->target.path; /* what it stands for is nobody's guess in the log either */
+        exchange_place_path_fault(x);
         return exchange_end_of_fault(x->fault.id);
     }
     x->route = route;
@@ -301,6 +312,16 @@ static bool charge_is_refused(const struct quota_charge *charge)
     return false;
 }
 
+/* Decided without the store: not charged there, and nevertheless admitted or refused. */
+static void exchange_top_degraded(struct exchange *x, const struct quota_charge *charge)
+{
+    const enum quota_verdict verdict = x->ask.decision.verdict;
+    bool is_refused = charge_is_refused(charge);
+    if (!charge->is_skipped &&
+        (is_refused || verdict == QUOTA_ALLOW || verdict == QUOTA_DEGRADED_ALLOW))
+        exchange_top_note(x, charge->quota, charge->key, is_refused);
+}
+
 static void exchange_count_decision(struct exchange *x)
 {
     struct metrics_block *metrics = x->env->loop->metrics;
@@ -313,12 +334,16 @@ static void exchange_count_decision(struct exchange *x)
     for (unsigned i = 0; i < x->ask.count; i++) {
         const struct quota_charge *charge = &x->ask.charges[i];
         const struct quota *quota = charge->quota;
-        if (charge->is_degraded || decision->verdict == QUOTA_UNAVAILABLE)
+        if (charge->is_degraded || decision->verdict == QUOTA_UNAVAILABLE) {
             metrics_add(metrics, quota->slot_degraded, 1);
-        else if (charge->is_charged)
+            exchange_top_degraded(x, charge);
+        } else if (charge->is_charged) {
             metrics_add(metrics, quota->slot_allow, 1);
-        else if (charge_is_refused(charge))
+            exchange_top_note(x, quota, charge->key, false);
+        } else if (charge_is_refused(charge)) {
             metrics_add(metrics, quota->slot_refuse, 1);
+            exchange_top_note(x, quota, charge->key, true);
+        }
     }
 }
 

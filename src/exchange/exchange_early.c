@@ -278,10 +278,21 @@ static bool look_for_caller(struct exchange_env *env, const struct exchange_requ
 
 /* ---- refusing ---- */
 
+/* As exchange_top_note. */
+static inline void count_top(const struct exchange_env *env, const struct looked *look)
+{
+    const struct quota_charge *charge = &look->caller->charge;
+    struct metrics_top *top = exchange_top_of(env->top, charge->quota->slot_allow);
+    if (top != NULL && !metrics_top_count(top, charge->key, true, env->loop->mono_us))
+        metrics_top_admit(top, charge->key, true, exchange_subject_text(&look->value, &look->mark),
+                          (uint8_t)look->value.kind, env->loop->mono_us);
+}
+
 static void count(const struct exchange_env *env, const struct exchange_request *request,
                   const struct looked *look, uint64_t bytes_out)
 {
     struct metrics_block *metrics = env->loop->metrics;
+    count_top(env, look);
     metrics_add(metrics, look->route->slot_requests, 1);
     metrics_add(metrics, METRICS_DECISION_REFUSE, 1);
     if (look->caller->decision.is_near)

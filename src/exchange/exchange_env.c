@@ -73,7 +73,10 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
     env->fields = calloc(EXCHANGE_FIELDS_MAX, sizeof(struct http_field));
     env->identities = identity_cache_new(ENV_IDENTITY_CACHE);
     env->early = exchange_early_new();
-    if (env->out == NULL || env->fields == NULL || env->identities == NULL || env->early == NULL) {
+    env->top = exchange_top_new();
+    env->faults = calloc(1, sizeof(*env->faults));
+    if (env->out == NULL || env->fields == NULL || env->identities == NULL || env->early == NULL ||
+        env->top == NULL || env->faults == NULL) {
         exchange_env_fini(env);
         return ERR_NOMEM;
     }
@@ -92,6 +95,8 @@ void exchange_env_fini(struct exchange_env *env)
     exchange_snapshot_unref(&env->snapshot);
     identity_cache_free(env->identities);
     exchange_early_free(env->early);
+    exchange_top_free(env->top);
+    free(env->faults);
     net_pipes_fini(&env->pipes);
     free(env->fields);
     free(env->out);

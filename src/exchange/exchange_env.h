@@ -8,6 +8,7 @@
 #include "base/base_list.h"
 #include "exchange/exchange_early.h"
 #include "exchange/exchange_end.h"
+#include "exchange/exchange_top.h"
 #include "exchange/exchange_verified.h"
 #include "http/http_framing.h"
 #include "identity/identity.h"
@@ -17,6 +18,7 @@
 #include "net/net_pipe.h"
 #include "plan/plan.h"
 #include "record/record.h"
+#include "record/record_faults.h"
 #include "upstream/upstream.h"
 
 #define EXCHANGE_OUT_BYTES  32768 /* room to compose a head; larger ones take the arena */
@@ -86,6 +88,8 @@ struct exchange_env {
     struct record_memo lines;        /* of the access log */
     struct reply_memo refusal;       /* the last body of a 429 */
     struct exchange_early *early;
+    struct exchange_top *top;     /* who takes most of each quota */
+    struct record_faults *faults; /* messages that were refused lately */
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
 };

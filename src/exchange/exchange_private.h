@@ -280,6 +280,17 @@ bool exchange_is_rejected(const struct exchange *x);
 /* The outcome is known: remember who was accepted, give back what their buckets took. */
 void exchange_settle_claims(struct exchange *x);
 
+/* One more decision of this quota about this subject, which x names. */
+void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struct quota *quota,
+                        const uint8_t *key, bool is_refused);
+static inline void exchange_top_note(struct exchange *x, const struct quota *quota,
+                                     const uint8_t *key, bool is_refused)
+{
+    struct metrics_top *top = exchange_top_of(x->env->top, quota->slot_allow);
+    if (top != NULL && !metrics_top_count(top, key, is_refused, x->env->loop->mono_us))
+        exchange_top_admit(x, top, quota, key, is_refused);
+}
+
 /* Log line and counters of a finished exchange. */
 void exchange_record(struct exchange *x);
 

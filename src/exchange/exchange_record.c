@@ -257,9 +257,27 @@ static void record_say(struct exchange *x)
                   peer, ending->sentence, fault, x->fault.offset);
 }
 
+void exchange_note_fault(struct exchange *x, bool is_response, struct span seen)
+{
+    const uint64_t wall_us = x->env->loop->wall_us;
+    if (record_faults_may(x->env->faults, wall_us))
+        record_faults_add(x->env->faults, wall_us, is_response, &x->fault,
+                          is_response ? x->server : exchange_peer_text(x), x->id.hex, seen);
+}
+
+/* A request whose head was good as such.  Nothing at its first byte can be wrong then: the fault is behind the head. */
+static void record_fault(struct exchange *x)
+{
+    bool is_in_head = x->fault.offset != 0;
+    if (x->has_head && x->end != END_UPSTREAM_BAD_RESPONSE)
+        exchange_note_fault(x, false, (struct span){x->head.base, is_in_head ? x->head.bytes : 0});
+}
+
 void exchange_record(struct exchange *x)
 {
     record_count(x);
+    if (x->fault.id != HTTP_FAULT_NONE)
+        record_fault(x);
     record_say(x);
     if (!span_eq(x->snapshot->plan->log.access, SPAN("off")))
         record_line(x);

@@ -144,9 +144,11 @@ static bool relay_head(struct exchange *x, struct upstream_reading *reading, str
     return true;
 }
 
-static enum step_result relay_bad(struct exchange *x, struct http_fault fault)
+static enum step_result relay_bad(struct exchange *x, const struct upstream_reading *reading)
 {
+    const struct http_fault fault = reading->fault;
     x->fault = fault;
+    exchange_note_fault(x, true, reading->seen);
     log_warn("server %.*s: bad response: %s", (int)x->server.len, x->server.ptr,
              http_fault_sentence(fault.id));
     upstream_note_failure(x->conn, UPSTREAM_FAILURE_RESPONSE);
@@ -217,7 +219,7 @@ static enum relay relay_event(struct exchange *x, struct upstream_reading *readi
     case UPSTREAM_BAD:
         break;
     }
-    return relay_failed(relay_bad(x, reading->fault), result);
+    return relay_failed(relay_bad(x, reading), result);
 }
 
 /* A head and its data count as one buffer: the data was read with it. */
@@ -229,6 +231,7 @@ static enum relay relay_response(struct exchange *x, enum step_result *result)
     reading.head.fields = x->env->fields;
     reading.head.field_max = EXCHANGE_FIELDS_MAX;
     reading.fault = (struct http_fault){HTTP_FAULT_NONE, 0};
+    reading.seen = SPAN_NONE;
     reading.head_limits = &limits->head;
     reading.body_limits = &limits->chunks;
     reading.arena = &x->arena;

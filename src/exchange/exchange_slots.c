@@ -34,6 +34,8 @@ void exchange_count_slots(struct exchange *x)
             metrics_add(metrics, quota->slot_refuse, 1);
         else if (told->is_granted)
             metrics_add(metrics, quota->slot_allow, 1);
+        if (!told->is_degraded && (told->is_refused || told->is_granted))
+            exchange_top_note(x, quota, told->key, told->is_refused);
     }
 }
 

@@ -68,6 +68,19 @@ static const struct main_verb VERBS[] = {
      "configuration stays in force).\n"},
     {"status", main_verb_status, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
      "show how the running instance is", ""},
+    {"top", main_verb_top,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_QUOTA |
+         MAIN_OPTION_WORST,
+     "show who takes most of each quota, or is refused most",
+     "Of the last 2.5 to 5 minutes, the ten first of each quota.  Exit code 1: there is no quota "
+     "of "
+     "this name.\n"},
+    {"errors", main_verb_errors, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
+     "show the last messages that were refused as malformed",
+     "Up to 64 requests of clients and responses of servers, with the byte at fault.  Values that "
+     "no "
+     "log\n"
+     "shows are masked.\n"},
     {"show", main_verb_show,
      MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_QUOTA |
          MAIN_OPTION_WORDS,

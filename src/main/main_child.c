@@ -342,6 +342,7 @@ static void child_facts(void *arg, struct admin_facts *facts)
         .config_path = child->env->bundle.files[0].name.ptr,
         .config_hash = child->config_hash,
         .workers = child->env->workers,
+        .worker_list = child->workers,
         .restarts = child->env->restarts,
         .connections_open = atomic_load_explicit(&child->connections, memory_order_relaxed),
         .started_at_us = child->started_at_us,

@@ -324,8 +324,10 @@ static enum upstream_event conn_begin_body(struct upstream_conn *conn,
 {
     enum http_parse parsed =
         http_framing_response(&reading->head, conn->method_id, &reading->framing, &reading->fault);
-    if (parsed != HTTP_PARSE_OK)
+    if (parsed != HTTP_PARSE_OK) {
+        reading->seen = (struct span){reading->head.base, reading->head.bytes};
         return UPSTREAM_BAD;
+    }
     conn->scanned = 0;
     if (reading->head.status >= 200 || reading->framing.kind == HTTP_BODY_TUNNEL) {
         http_body_init(&conn->body, &reading->framing);
@@ -350,8 +352,10 @@ static enum upstream_event conn_read_head(struct upstream_conn *conn,
     enum http_parse parsed =
         http_head_parse_response(&reading->head, conn->at, conn->left, &conn->scanned,
                                  reading->head_limits, &reading->fault);
-    if (parsed == HTTP_PARSE_BAD)
+    if (parsed == HTTP_PARSE_BAD) {
+        reading->seen = (struct span){conn->at, conn->left};
         return UPSTREAM_BAD;
+    }
     if (parsed == HTTP_PARSE_INCOMPLETE) {
         if (conn->at_is_kept)
             buf_consume(&conn->in, (size_t)(conn->at - conn->in.bytes) - conn->in.begin);

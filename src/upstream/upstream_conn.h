@@ -122,6 +122,8 @@ struct upstream_reading {
     struct http_head head; /* the caller sets fields and field_max; UPSTREAM_HEAD sets the rest */
     struct http_framing framing;
     struct http_fault fault;
+    struct span
+        seen; /* UPSTREAM_BAD: the head at fault, as far as it is there; as the caller set it: no head is */
     struct span data;
     const struct http_head_limits *head_limits;
     const struct http_body_limits *body_limits;

@@ -166,6 +166,7 @@ static void worker_take_next(struct worker *worker)
     worker->exchanges.snapshot = worker->next.snapshot;
     worker->next.snapshot = NULL;
     exchange_snapshot_enter(worker->exchanges.snapshot);
+    exchange_top_adopt(worker->exchanges.top, worker->exchanges.snapshot->plan);
     LIST_EACH_SAFE (node, &worker->listeners) {
         struct worker_listener *listener = LIST_OF(node, struct worker_listener, node);
         if (listener->next_door == NULL) {
@@ -240,6 +241,27 @@ void worker_settle(struct worker *worker, bool is_wanted)
 {
     worker->next.is_wanted = is_wanted;
     (void)worker_ask(worker, &worker->settle_letter);
+}
+
+struct worker_looking {
+    struct worker *worker;
+    void (*look)(const struct exchange_env *exchanges, void *arg);
+    void *arg;
+};
+
+static void worker_on_look(void *arg)
+{
+    const struct worker_looking *looking = arg;
+    looking->look(&looking->worker->exchanges, looking->arg);
+    worker_answer(looking->worker, ERR_OK);
+}
+
+enum err worker_look(struct worker *worker,
+                     void (*look)(const struct exchange_env *exchanges, void *arg), void *arg)
+{
+    struct worker_looking looking = {worker, look, arg};
+    struct loop_letter *letter = loop_letter_new(worker_on_look, &looking);
+    return letter == NULL ? ERR_NOMEM : worker_ask(worker, &letter);
 }
 
 /* ---- draining ---- */

@@ -58,6 +58,13 @@ MUST_USE enum err worker_prepare(struct worker *worker, struct plan *plan,
                                  const struct worker_listeners *listeners);
 void worker_settle(struct worker *worker, bool is_wanted);
 
+/* Run look(exchanges, arg) on the worker's thread, between two turns, and wait until it is done: what a worker owns is looked
+ * at there.  ERR_NOMEM: it was not run. */
+struct exchange_env;
+MUST_USE enum err worker_look(struct worker *worker,
+                              void (*look)(const struct exchange_env *exchanges, void *arg),
+                              void *arg);
+
 /* Stop accepting, close idle connections, let responses in flight finish.  Returns at once; the caller
  * waits for worker_is_idle as long as it likes and then stops the worker, which closes what is left. */
 void worker_drain(struct worker *worker);

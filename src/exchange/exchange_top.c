@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_top.c - see exchange_top.h.  What is counted of whom. */
+#include "exchange/exchange_top.h"
+
+#include <stdlib.h>
+
+#include "exchange/exchange_private.h"
+
+#define TOP_NAME_BYTES 512 /* of a key of several identities, before it is cut */
+
+struct exchange_top *exchange_top_new(void)
+{
+    return calloc(1, sizeof(struct exchange_top));
+}
+
+void exchange_top_free(struct exchange_top *top)
+{
+    for (unsigned i = 0; top != NULL && i < top->count; i++)
+        metrics_top_free(top->list[i].top);
+    free(top);
+}
+
+static void top_add(struct exchange_top *top, metrics_slot slot)
+{
+    if (slot == METRICS_SLOT_LOST || top->count == EXCHANGE_TOP_QUOTAS_MAX)
+        return;
+    struct exchange_top_quota *quota = &top->list[top->count];
+    *quota = (struct exchange_top_quota){slot, true, metrics_top_new()};
+    if (quota->top != NULL)
+        top->of[slot] = (uint8_t)++top->count;
+}
+
+void exchange_top_adopt(struct exchange_top *top, const struct plan *plan)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < top->count; i++)
+        top->list[i].is_in_force = false;
+    for (unsigned i = 0; i < plan->quota_count; i++) {
+        const unsigned index = top->of[plan->quotas[i].slot_allow];
+        if (index != 0)
+            top->list[index - 1].is_in_force = true;
+    }
+    for (unsigned i = 0; i < top->count; i++) {
+        struct exchange_top_quota *quota = &top->list[i];
+        top->of[quota->slot] = 0;
+        if (quota->is_in_force)
+            top->list[kept++] = *quota;
+        else
+            metrics_top_free(quota->top);
+    }
+    top->count = kept;
+    for (unsigned i = 0; i < kept; i++)
+        top->of[top->list[i].slot] = (uint8_t)(i + 1);
+    for (unsigned i = 0; i < plan->quota_count; i++) {
+        const struct quota *quota = &plan->quotas[i];
+        if (quota->mode != QUOTA_SHADOW && top->of[quota->slot_allow] == 0)
+            top_add(top, quota->slot_allow);
+    }
+}
+
+/* As log lines and `sluice show` have it: the values of a quota's key with commas between them. */
+void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struct quota *quota,
+                        const uint8_t *key, bool is_refused)
+{
+    char room[TOP_NAME_BYTES];
+    size_t len = 0;
+    struct span text = SPAN_NONE;
+    uint8_t tag = 0;
+    for (unsigned i = 0; i < quota->key_count; i++) {
+        struct exchange_subject *subject = exchange_subject(x, quota->key[i]);
+        bool is_known = subject->result == IDENTITY_FOUND && exchange_subject_mark(x, subject);
+        text = is_known ? exchange_subject_text(&subject->value, &subject->mark) : SPAN_NONE;
+        tag = (uint8_t)subject->value.kind;
+        if (quota->key_count == 1)
+            break;
+        if (len + 1 >= sizeof(room))
+            break; /* far longer than what is shown */
+        if (i != 0)
+            room[len++] = ',';
+        if (text.len > sizeof(room) - len)
+            text.len = sizeof(room) - len;
+        if (text.ptr != NULL)
+            memcpy(room + len, text.ptr, text.len);
+        len += text.len;
+    }
+    if (quota->key_count > 1)
+        text = (struct span){room, len};
+    metrics_top_admit(top, key, is_refused, text, tag, x->env->loop->mono_us);
+}

@@ -127,6 +127,10 @@ void admin_tail_answer(struct admin_conn *conn, struct span query)
         admin_send_problem(conn, 400, "\"q\" must be one expression of at most 1000 bytes");
         return;
     }
+    if (conn->is_head) {
+        admin_send_problem(conn, 405, "a tail has no end: use GET");
+        return;
+    }
     struct admin_tail *tail = malloc(sizeof(*tail));
     if (tail == NULL) {
         admin_send_problem(conn, 503, "out of memory");
@@ -136,10 +140,9 @@ void admin_tail_answer(struct admin_conn *conn, struct span query)
     status = 400;
     if (admin_filter_parse(&tail->filter, (struct span){text, len}, why))
         fault = tails_begin(admin, &status);
-    if (fault != NULL || conn->is_head) {
+    if (fault != NULL) {
         free(tail);
-        admin_send_problem(conn, fault == NULL ? 405 : status,
-                           fault == NULL ? "a tail has no end: use GET" : fault);
+        admin_send_problem(conn, status, fault);
         return;
     }
     tail->conn = conn;

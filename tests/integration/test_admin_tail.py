@@ -105,6 +105,18 @@ def test_a_tail_of_no_log_says_why(start, verb, tmp_path):
     assert done.returncode == 1 and done.stderr == 'sluice: log.access is "off": no lines are made that could be shown\n'
 
 
+def test_a_head_request_watches_nothing(start, connect, tmp_path):
+    proxy = start(counted(tmp_path))
+    assert connect(str(tmp_path / "admin.sock")).ask("HEAD", "/v1/tail").status == 405
+    client = connect(proxy)
+    for count in range(10):
+        assert client.ask("GET", "/free?old").status == 200
+        wait_for(lambda: proxy.access_log.read_bytes().count(b'"query":["old"]') == count + 1, "the line")
+    tail = Tail(tmp_path)
+    assert client.ask("GET", "/free?new").status == 200
+    assert json.loads(tail.line())["query"] == ["new"]
+
+
 def test_a_reader_that_stalls_is_told_what_it_lost(start, connect, tmp_path):
     proxy = start(counted(tmp_path))
     stalled, good = Tail(tmp_path, receive_buffer=4096), Tail(tmp_path, "path=/free & query=last")

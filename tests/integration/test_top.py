@@ -67,6 +67,13 @@ def test_top_adds_up_the_workers_and_outlives_a_reload(served, upstream, verb, t
     done = verb("top", "--quota", "nobody", "-s", tmp_path / "admin.sock")
     assert done.returncode == 1 and "no quota of this name" in done.stderr, done
 
+    config["quotas"]["key"]["mode"] = "shadow"
+    proxy.write_config(config)
+    assert verb("reload", "-s", tmp_path / "admin.sock").returncode == 0
+    ask_as(proxy, "alice", 1)
+    shadow = quota_of(ask("top"), "key")
+    assert shadow["shadow"] is True and shadow["decisions"] == 0 and shadow["subjects"] == []
+
 
 def test_errors_show_the_byte_and_no_secret(served, upstream, verb, tmp_path):
     def bad_head(link):

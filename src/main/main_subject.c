@@ -48,16 +48,7 @@ static int ask(const struct main_options *options, const char *method, const cha
     int exit_code = main_verb_ask(options, method, path, TIMEOUT_US, &reply, &file_hash);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
-    exit_code = exit_of(reply.status);
-    bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
-    char *text = is_json ? main_verb_line(&reply) : admin_subject_text(reply.body);
-    if (text != NULL && !is_json && reply.status != 200) {
-        fprintf(stderr, "sluice: %s", text);
-        exit_code = main_verb_print("", exit_code);
-    } else {
-        exit_code = main_verb_print(text, exit_code);
-    }
-    free(text);
+    exit_code = main_verb_tell(options, &reply, admin_subject_text, exit_of(reply.status));
     admin_client_reply_fini(&reply);
     return exit_code;
 }

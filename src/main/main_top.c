@@ -23,19 +23,11 @@ static int top_ask(const struct main_options *options, const char *path,
     int exit_code = main_verb_ask(options, "GET", path, TOP_TIMEOUT_US, &reply, &file_hash);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
-    bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
-    char *text = is_json ? main_verb_line(&reply) : words(reply.body);
     if (reply.status == 404)
         exit_code = MAIN_EXIT_NO;
     else if (reply.status != 200)
         exit_code = reply.status == 400 ? MAIN_EXIT_USAGE : MAIN_EXIT_INTERNAL;
-    if (text != NULL && !is_json && reply.status != 200) {
-        fprintf(stderr, "sluice: %s", text);
-        exit_code = main_verb_print("", exit_code);
-    } else {
-        exit_code = main_verb_print(text, exit_code);
-    }
-    free(text);
+    exit_code = main_verb_tell(options, &reply, words, exit_code);
     admin_client_reply_fini(&reply);
     return exit_code;
 }

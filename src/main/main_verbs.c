@@ -190,6 +190,21 @@ int main_verb_problem(const struct admin_client_reply *reply, int exit_code)
     return reply->status == 401 || reply->status == 403 ? MAIN_EXIT_PERMISSION : exit_code;
 }
 
+int main_verb_tell(const struct main_options *options, const struct admin_client_reply *reply,
+                   char *(*text_of)(struct span body), int exit_code)
+{
+    bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
+    char *text = is_json ? main_verb_line(reply) : text_of(reply->body);
+    if (text != NULL && !is_json && reply->status != 200) {
+        fprintf(stderr, "sluice: %s", text);
+        exit_code = main_verb_print("", exit_code);
+    } else {
+        exit_code = main_verb_print(text, exit_code);
+    }
+    free(text);
+    return exit_code;
+}
+
 int main_verb_ask(const struct main_options *options, const char *method, const char *path,
                   uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash)
 {

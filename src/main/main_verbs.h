@@ -45,6 +45,9 @@ int main_verb_follow(const struct main_options *options, const char *path, uint6
                      admin_client_line_fn on_line, void *arg, struct admin_client_reply *reply);
 /* What a problem document says, on stderr. */
 int main_verb_problem(const struct admin_client_reply *reply, int exit_code);
+/* The reply for people, by text_of (malloc'ed; what is no answer goes to stderr), or as JSON where that was asked for. */
+int main_verb_tell(const struct main_options *options, const struct admin_client_reply *reply,
+                   char *(*text_of)(struct span body), int exit_code);
 /* The reply as it came, for who wants JSON: a line.  Malloc'ed; NULL: no memory. */
 char *main_verb_line(const struct admin_client_reply *reply);
 

@@ -288,15 +288,15 @@ static void log_find_before(struct loop_log *log)
 {
     struct loop_log_shared *shared = log->shared;
     struct loop_log_boot *previous = &shared->boots[!atomic_load(&shared->boot_index)];
-    struct loop_log_tail tail;
+    struct loop_log_last last;
     if (shared->starts > 0)
         return;
-    loop_log_tail_read(log->outs[LOOP_LOG_ACCESS].fd, &tail);
-    if (tail.boot[0] == '\0')
+    loop_log_last_read(log->outs[LOOP_LOG_ACCESS].fd, &last);
+    if (last.boot[0] == '\0')
         return;
-    memcpy(previous->id, tail.boot, sizeof(previous->id));
-    previous->seq = tail.seq;
-    shared->before = tail.is_stopped ? LOOP_LOG_BEFORE_STOPPED : LOOP_LOG_BEFORE_KILLED;
+    memcpy(previous->id, last.boot, sizeof(previous->id));
+    previous->seq = last.seq;
+    shared->before = last.is_stopped ? LOOP_LOG_BEFORE_STOPPED : LOOP_LOG_BEFORE_KILLED;
 }
 
 enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *targets,

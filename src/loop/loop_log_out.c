@@ -13,7 +13,7 @@
 
 #include "base/base_log.h"
 #include "loop/loop_log.h"
-#include "loop/loop_log_tail.h"
+#include "loop/loop_log_last.h"
 
 void loop_log_out_init(struct loop_log_out *out, struct loop_log_stage *stage, const char *name)
 {
@@ -164,7 +164,7 @@ void loop_log_out_set(struct loop_log_out *out, int fd, int error, uint64_t mono
     if (out_is_pending(out))
         out_resume(out, &info);
     if (!out_is_pending(out) || !out->stage->is_begun)
-        out->is_torn = loop_log_tail_is_torn(fd);
+        out->is_torn = loop_log_last_is_torn(fd);
     out->state = LOOP_LOG_OUT_READY;
 }
 

@@ -9,7 +9,7 @@
 #include "loop/loop_log_out.h"
 #include "loop/loop_log_ring.h"
 #include "loop/loop_log_tap.h"
-#include "loop/loop_log_tail.h"
+#include "loop/loop_log_last.h"
 
 #define LOOP_LOG_SIDE_RING_BYTES (256u * 1024)
 

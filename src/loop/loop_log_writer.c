@@ -343,7 +343,7 @@ static void writer_account_lost(struct loop_log *log, const struct loop_log_out 
     bool is_untold = stage->told_from != 0 && lost.ptr <= stage->data + stage->told_at;
     while (lost.len > 0) {
         size_t len = span_find(lost, '\n') + 1;
-        uint64_t seq = loop_log_tail_seq((struct span){lost.ptr, len});
+        uint64_t seq = loop_log_last_seq((struct span){lost.ptr, len});
         if (seq == 0) {
             shared->error_lost++;
         } else {

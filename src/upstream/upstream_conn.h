@@ -123,7 +123,7 @@ struct upstream_reading {
     struct http_framing framing;
     struct http_fault fault;
     struct span
-        seen; /* UPSTREAM_BAD: the head at fault, as far as it is there; as the caller set it: no head is */
+        seen; /* UPSTREAM_BAD: of the head at fault, what is there; left alone: it is in no head */
     struct span data;
     const struct http_head_limits *head_limits;
     const struct http_body_limits *body_limits;

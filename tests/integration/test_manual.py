@@ -153,7 +153,7 @@ def test_every_field_of_a_line_is_told():
     of_lines = {name for name, functions in written.items() if functions - ENTRY_WRITERS}
     assert once(names_of("in `quotas`")) == of_windows and len(of_windows) >= 12
     begin = once(re.findall(MEMBER, "".join(re.findall(r"#define LOOP_LOG_PREFIX .*|FMT_LIT\(at \+ LOOP_LOG_BOOT_ID, .*",
-                                                       source("loop/loop_log_tail.h") + source("loop/loop_log_writer.c")))))
+                                                       source("loop/loop_log_last.h") + source("loop/loop_log_writer.c")))))
     assert begin == {"v", "boot", "seq"}
     told = once(names_of("field of every line") + names_of("field"))
     assert told == begin | of_lines | set(members_written("net/net_tls_session.c")) and len(told) >= 45

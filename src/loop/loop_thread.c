@@ -6,9 +6,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <unistd.h>
-
-#define THREAD_NICE 5 /* a quarter of a processor that a thread which serves wants whole */
 
 enum err loop_thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg), void *arg)
 {
@@ -29,5 +26,4 @@ void loop_thread_give_way(void)
 {
     const struct sched_param none = {0};
     (void)sched_setscheduler(0, SCHED_BATCH, &none); /* 0: the calling thread alone */
-    (void)!nice(THREAD_NICE);                        /* as well: a thread's own on Linux */
 }

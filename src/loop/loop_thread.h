@@ -12,8 +12,8 @@
 MUST_USE enum err loop_thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg),
                                     void *arg);
 
-/* The calling thread's work can wait: it has a small part of a contested processor and takes none from a
- * thread that wakes up to serve (sched(7): SCHED_BATCH, and a nice value). */
+/* The calling thread's work can wait: it takes the processor from no thread that serves when it wakes up (sched(7): SCHED_BATCH),
+ * and has its share of a contested one. */
 void loop_thread_give_way(void);
 
 #endif

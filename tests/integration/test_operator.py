@@ -143,7 +143,7 @@ def test_grant_raises_all_limits_until_it_ends(start, upstream, connect, world, 
     event, = proxy.wait_for_event("grant")
     assert (event["subject"], event["extra"], event["for_s"], event["by"]) == ("alice", 3, 7200, os.getuid())
     # A second one replaces it; one of nothing ends it.
-    verb(world, "grant", "alice", "+4", "--for", "1s")
+    verb(world, "grant", "alice", "+4", "--for", "3s")
     assert trio_of(ask(client)) == (9, 0, "minute")
     wait_for(lambda: show(world, "alice")[0]["grant"] is None, "the grant is over")
     assert trio_of(ask(client)) == (5, 0, "minute")

@@ -84,6 +84,12 @@ add_library(clock_preload MODULE tests/clock/preload.c)
 target_compile_definitions(clock_preload PRIVATE _GNU_SOURCE)
 target_compile_options(clock_preload PRIVATE -Wall -Wextra -O1 -g -fno-builtin -fvisibility=hidden)
 
+# Names are those of a file, for integration.health and redis_ways.
+add_library(names_preload MODULE tests/names/preload.c)
+target_compile_definitions(names_preload PRIVATE _GNU_SOURCE)
+target_compile_options(names_preload PRIVATE -Wall -Wextra -O1 -g -fvisibility=hidden)
+target_link_libraries(names_preload PRIVATE ${CMAKE_DL_LIBS})
+
 # The engine behind lines on stdin and stdout, for integration.algorithms and scripts/property.
 add_executable(property_driver tests/property/driver.c)
 link_modules(property_driver lease)

@@ -488,7 +488,8 @@ def test_a_name_that_moves_is_followed(start, upstream, connect, world):
     wait_for(lambda: who_answers(client, 1) == {"new"}, "the name is followed", seconds=3)
     # Both workers: new connections of clients meet either.
     wait_for(lambda: who_answers(connect(proxy), 1) == {"new"} and not old.links, "no connection is left", seconds=3)
-    assert new.requests and metrics_of(proxy)["sluice_upstream_names_changed_total"] == 2
+    wait_for(lambda: metrics_of(proxy)["sluice_upstream_names_changed_total"] == 2, "both workers have seen it")
+    assert new.requests
 
 
 def test_all_addresses_of_a_name_are_used_and_a_dead_one_costs_nothing(start, upstream, connect, world):
@@ -514,7 +515,7 @@ def test_a_resolver_that_is_slow_delays_nobody(start, upstream, connect, world):
     for n in range(3):
         config["upstreams"][f"slow{n}"] = {"servers": [f"slow{n}.test:{port}"], "resolve": "250ms"}
         config["routes"].insert(0, {"path": f"/slow{n}", "upstream": f"slow{n}"})
-    proxy = start({**config, "workers": 1}, env=names.env(BINARY, slow=True))
+    proxy = start({**config, "workers": 1}, env=names.env(BINARY))
     client = connect(proxy)
     wait_for(lambda: client.ask("GET", "/").status == 200, "the name is known", seconds=4)
     assert who_answers(client, 5) == {"old"}

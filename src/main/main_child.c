@@ -534,9 +534,9 @@ static const char *child_start(struct child *child)
         return "the checks of servers";
     if (main_sockets_spread(&env->sockets, env->workers) != ERR_OK)
         return "the listeners";
+    child_check_servers(child); /* first: a failure counts from the first request on */
     if (!child_start_workers(child))
         return "the workers";
-    child_check_servers(child);
     if (!child_start_admin(child))
         return "the admin socket";
     metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);

@@ -242,6 +242,7 @@ enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
     if (port == NULL)
         return ERR_NOMEM;
     port->admin = admin;
+    port->fd = fd;
     list_init(&port->conns);
     port->is_metrics_only = is_metrics_only;
     port->is_tcp = is_tcp(fd);

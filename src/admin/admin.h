@@ -47,6 +47,8 @@ struct admin_hooks {
     void (*facts)(void *arg, struct admin_facts *facts);
     /* To be answered later with admin_reload_answer, never from within; false: it never will be. */
     bool (*reload)(void *arg, uint32_t ticket);
+    /* The same, with admin_upgrade_answer.  deadline_s 0: as usual. */
+    bool (*upgrade)(void *arg, uint32_t ticket, uint32_t deadline_s);
     /* False: `why` says which file cannot be opened; the others are. */
     bool (*reopen)(void *arg, char why[ADMIN_WHY_MAX]);
     /* enum log_level, and for how long; 0 s: until it is changed.  False: the parent cannot be told. */
@@ -66,6 +68,12 @@ struct admin_env {
 /* Borrows what env names.  NULL when out of memory. */
 struct admin *admin_new(const struct admin_env *env);
 void admin_free(struct admin *admin);
+
+/* Serve nobody else: another process goes on with the listening sockets, and with who waits in their queues. */
+void admin_give_way(struct admin *admin);
+
+/* The outcome of an upgrade that was asked for with this ticket: 200 and the text (JSON), or another status and why. */
+void admin_upgrade_answer(struct admin *admin, uint32_t ticket, unsigned status, struct span text);
 
 /* Serve on this listening descriptor (taken): everything, or the metrics page alone. */
 MUST_USE enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only);

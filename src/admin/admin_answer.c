@@ -134,6 +134,14 @@ static void answer_readyz(struct admin_conn *conn, struct span query)
         send_text(conn, 200, "ready\n");
 }
 
+void admin_conn_wait(struct admin_conn *conn)
+{
+    struct admin *admin = conn->admin;
+    conn->state = ADMIN_CONN_WAITING;
+    conn->ticket = ++admin->last_ticket == 0 ? ++admin->last_ticket : admin->last_ticket;
+    loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_RELOAD_US);
+}
+
 static void answer_reload(struct admin_conn *conn, struct span query)
 {
     (void)query;
@@ -142,9 +150,7 @@ static void answer_reload(struct admin_conn *conn, struct span query)
     admin->env.hooks.facts(admin->env.hooks.arg, &facts);
     admin_audit_change(conn, "reload", facts.config_path,
                        json_pack("{s:I}", "gen", (json_int_t)facts.plan->generation), NULL);
-    conn->state = ADMIN_CONN_WAITING;
-    conn->ticket = ++admin->last_ticket == 0 ? ++admin->last_ticket : admin->last_ticket;
-    loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_RELOAD_US);
+    admin_conn_wait(conn);
     if (admin->env.hooks.reload(admin->env.hooks.arg, conn->ticket))
         return;
     conn->ticket = 0;
@@ -176,6 +182,7 @@ struct endpoint {
 static const struct endpoint ENDPOINTS[] = {
     {"/v1/status", HTTP_METHOD_GET, false, answer_status},
     {"/v1/reload", HTTP_METHOD_POST, false, answer_reload},
+    {"/v1/upgrade", HTTP_METHOD_POST, false, admin_upgrade_ask},
     {"/v1/log:reopen", HTTP_METHOD_POST, false, admin_log_reopen},
     {"/v1/log:level", HTTP_METHOD_POST, false, admin_log_level},
     {"/v1/tail", HTTP_METHOD_GET, false, admin_tail_answer},

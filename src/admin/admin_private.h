@@ -26,6 +26,7 @@ struct admin_port {
     struct list node;
     struct admin *admin;
     struct net_listener *listener;
+    int fd; /* the listener's */
     bool is_metrics_only;
     bool is_tcp;
     struct list conns; /* oldest first */
@@ -99,6 +100,10 @@ void admin_job_free(struct admin_job *job);
 /* admin_top.c, admin_errors.c: who takes most of each quota, and the last messages that were refused. */
 void admin_top_answer(struct admin_conn *conn, struct span query);
 void admin_errors_answer(struct admin_conn *conn, struct span query);
+/* admin_upgrade.c: begin to answer. */
+void admin_upgrade_ask(struct admin_conn *conn, struct span query);
+/* admin_answer.c: wait with a ticket of its own. */
+void admin_conn_wait(struct admin_conn *conn);
 
 /* admin_status.c: malloc'ed JSON, NULL when out of memory. */
 char *admin_status_json(struct admin *admin);

@@ -156,6 +156,25 @@ static void put_reload(FILE *out, const json_t *json, const void *arg)
     fprintf(out, "%s%s%s\n", report, is_open ? "\n" : "", admin_words_text(json, "detail"));
 }
 
+static void put_upgrade(FILE *out, const json_t *json, const void *arg)
+{
+    (void)arg;
+    if (json_is_true(json_object_get(json, "upgraded")))
+        fprintf(out,
+                "upgraded: version %s (before: %s) serves as pid %" JSON_INTEGER_FORMAT
+                "; the process before it ends when its requests are finished\n",
+                admin_words_text(json, "version"), admin_words_text(json, "from"),
+                admin_words_number(json, "pid"));
+    else
+        fprintf(out, "not upgraded: %s\nThe running program goes on serving.\n",
+                admin_words_text(json, "detail"));
+}
+
+char *admin_summary_upgrade(struct span answer)
+{
+    return admin_words_of(answer, put_upgrade, NULL);
+}
+
 char *admin_summary_status(struct span answer, uint64_t file_hash)
 {
     return admin_words_of(answer, put_status, &file_hash);

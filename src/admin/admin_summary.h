@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admin_summary.h - what is told of the whole process, for people.  Takes: the JSON answers to status and reload.  Gives: lines
+/* admin_summary.h - what is told of the whole process, for people.  Takes: the JSON answers to status, reload and upgrade.  Gives: lines
  * that name the thing, say why, and say what to do next. */
 #ifndef SLUICE_ADMIN_ADMIN_SUMMARY_H
 #define SLUICE_ADMIN_ADMIN_SUMMARY_H
@@ -15,5 +15,6 @@ char *admin_summary_reload(struct span answer);
 /* Of an error: what is wrong.  And of a level: until when. */
 char *admin_summary_problem(struct span answer);
 char *admin_summary_level(struct span answer);
+char *admin_summary_upgrade(struct span answer);
 
 #endif

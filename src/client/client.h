@@ -50,6 +50,7 @@ struct client_env {
     struct client_work *spare_work; /* a list */
     unsigned count, spare_work_count;
     bool is_draining;
+    bool is_patient; /* while draining: who is between two requests may ask once more */
     /* A connection was closed, so that there is a descriptor again; may be NULL. */
     void (*on_closed)(void *arg);
     void *on_closed_arg;

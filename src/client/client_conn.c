@@ -256,7 +256,7 @@ bool client_has_work(struct client_conn *conn)
 /* A response that was sent early may have waited here while draining began. */
 static void client_rest(struct client_conn *conn)
 {
-    if (!conn->env->is_draining) {
+    if (!conn->env->is_draining || conn->env->is_patient) {
         client_work_give(conn->env, &conn->work);
         return;
     }
@@ -419,6 +419,7 @@ static bool client_is_between_requests(struct client_conn *conn)
 void client_drain(struct client_env *env)
 {
     env->is_draining = true;
+    env->is_patient = false;
     client_tls_drain(env);
     LIST_EACH_SAFE (node, &env->conns) {
         struct client_conn *conn = LIST_OF(node, struct client_conn, node);

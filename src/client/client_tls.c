@@ -85,7 +85,7 @@ static void client_tls_done(struct client_conn *conn)
     client_tls_count(conn, METRICS_TLS_OPEN);
     conn->is_secured = true;
     client_tls_move(conn);
-    if (conn->env->is_draining && !net_stream_has_input(&conn->stream))
+    if (conn->env->is_draining && !conn->env->is_patient && !net_stream_has_input(&conn->stream))
         client_end(conn, METRICS_CLOSED_DRAIN);
     else
         client_drive(conn);

@@ -31,7 +31,12 @@ static int verb_completion(const struct main_options *options);
 static const struct main_verb VERBS[] = {
     {"run", main_verb_run, MAIN_OPTION_FILE, "serve, in the foreground",
      "Signals: TERM, INT and QUIT let responses in progress finish (a second one: stop at once),\n"
-     "HUP reloads the configuration, USR1 opens the log files again.\n"},
+     "HUP reloads the configuration, USR1 opens the log files again, USR2 lets the program file as "
+     "it "
+     "is now\n"
+     "take over (as `sluice upgrade`).  Under systemd: notification, watchdog, sockets of a "
+     ".socket "
+     "unit.\n"},
     {"check", main_verb_check,
      MAIN_OPTION_FILE | MAIN_OPTION_DUMP | MAIN_OPTION_JSON | MAIN_OPTION_ACL | MAIN_OPTION_LIVE,
      "say everything that is wrong with a configuration",
@@ -66,6 +71,14 @@ static const struct main_verb VERBS[] = {
      "let the running instance read its configuration again",
      "Waits for the outcome and prints what changed, or why it was refused (exit code 8; the old\n"
      "configuration stays in force).\n"},
+    {"upgrade", main_verb_upgrade,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_DEADLINE,
+     "let the installed program take over from the running one",
+     "The program file that the service was started by is started again and gets the listening "
+     "sockets and\n"
+     "the counters.  When it serves, the old one finishes its requests and ends.  Exit code 8: "
+     "refused, 9: it\n"
+     "did not serve before the deadline (30s); the old one goes on as if nothing had happened.\n"},
     {"status", main_verb_status, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
      "show how the running instance is", ""},
     {"top", main_verb_top,
@@ -194,12 +207,12 @@ static void print_usage(FILE *out)
           out);
     for (size_t i = 0; i < VERB_COUNT; i++)
         fprintf(out, "  %-10s %s\n", VERBS[i].name, VERBS[i].summary);
-    fputs(
-        "\n`sluice VERB --help` tells more.  Exit codes: 0 good, 2 usage, 3 configuration "
-        "invalid,\n"
-        "4 cannot listen, 5 a secret, log or state file cannot be had, 6 no running instance,\n"
-        "7 permission, 8 reload refused, 9 deadline, 10 internal, 1 it ran and the answer is no.\n",
-        out);
+    fputs("\n`sluice VERB --help` tells more.  Exit codes: 0 good, 2 usage, 3 configuration "
+          "invalid,\n"
+          "4 cannot listen, 5 a secret, log or state file cannot be had, 6 no running instance,\n"
+          "7 permission, 8 reload or upgrade refused, 9 deadline, 10 internal, 1 it ran and the "
+          "answer is no.\n",
+          out);
 }
 
 static void print_verb_help(const struct main_verb *verb)
@@ -280,5 +293,6 @@ int main(int argc, char **argv)
         print_verb_help(verb);
         return MAIN_EXIT_OK;
     }
+    options.line = argv;
     return verb->run(&options);
 }

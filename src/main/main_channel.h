@@ -15,18 +15,27 @@
 
 enum main_message_kind {
     /* child to parent */
-    MAIN_MESSAGE_READY,      /* it serves */
-    MAIN_MESSAGE_RELOAD_ASK, /* ticket: of the one who asks */
-    MAIN_MESSAGE_APPLIED,    /* the answer to APPLY */
-    MAIN_MESSAGE_FAULT,      /* the answer to APPLY; text: why not */
-    MAIN_MESSAGE_LEVEL,      /* ticket: enum log_level; value: for so many seconds, 0: always */
+    MAIN_MESSAGE_READY,       /* it serves */
+    MAIN_MESSAGE_RELOAD_ASK,  /* ticket: of the one who asks */
+    MAIN_MESSAGE_APPLIED,     /* the answer to APPLY */
+    MAIN_MESSAGE_FAULT,       /* the answer to APPLY; text: why not */
+    MAIN_MESSAGE_UPGRADE_ASK, /* ticket: of the one who asks */
+    MAIN_MESSAGE_PONG,        /* value: of the PING that main thread and workers have answered */
+    MAIN_MESSAGE_LEVEL,       /* ticket: enum log_level; value: for so many seconds, 0: always */
     /* parent to child */
     MAIN_MESSAGE_SOCKETS, /* descriptors that belong to the next APPLY */
     MAIN_MESSAGE_APPLY, /* value: generation; text: what changes; fds: [0] the bundle, then sockets */
     MAIN_MESSAGE_REFUSED, /* a reload was refused before it got to you; text: the report */
     MAIN_MESSAGE_REOPEN,
     MAIN_MESSAGE_DRAIN,
-    MAIN_MESSAGE_STOP, /* now */
+    MAIN_MESSAGE_STOP,     /* now */
+    MAIN_MESSAGE_UPGRADED, /* the answer to UPGRADE_ASK; value: HTTP status; text: JSON, or why not */
+    MAIN_MESSAGE_GIVE_WAY, /* another process serves; the next order is DRAIN */
+    MAIN_MESSAGE_PING,
+    /* from one parent to the other, see main_takeover.h */
+    MAIN_MESSAGE_TAKEOVER_READY, /* it serves too; text: its version */
+    MAIN_MESSAGE_TAKEOVER_FAULT, /* it cannot; text: why */
+    MAIN_MESSAGE_TAKEOVER_DONE,  /* it alone serves what comes from here on */
 };
 
 struct main_message {

@@ -27,6 +27,7 @@
 #include "main/main_exit.h"
 #include "main/main_level.h"
 #include "main/main_memory.h"
+#include "main/main_pulse.h"
 #include "main/main_report.h"
 #include "upstream/upstream_check.h"
 #include "upstream/upstream_places.h"
@@ -50,6 +51,7 @@ struct child {
     struct loop_timer fold_timer, level_timer;
     struct main_level level;
     struct main_memory memory;
+    struct main_pulse pulse;
     char *buffer; /* of the channel */
     int *fresh;   /* descriptors of the APPLY to come */
     unsigned fresh_count;
@@ -284,9 +286,34 @@ static void child_drain(struct child *child)
     loop_alarm_set(child->drain_poll, child->loop->mono_us + CHILD_DRAIN_POLL_US);
 }
 
+/* Clients hear of it with their next response; what is left is told to go by the drain that follows. */
+static void child_give_way(struct child *child)
+{
+    admin_give_way(child->admin);
+    for (unsigned i = 0; i < child->env->workers; i++)
+        worker_give_way(child->workers[i]);
+}
+
+static void child_on_pulse(void *arg, uint32_t number)
+{
+    struct child *child = arg;
+    const struct main_message message = {.kind = MAIN_MESSAGE_PONG, .value = number};
+    if (main_channel_send(child->env->channel, &message) != ERR_OK)
+        log_error("the parent cannot be told that the workers are alive");
+}
+
 static void child_on_message(struct child *child, const struct main_message *message)
 {
     switch (message->kind) {
+    case MAIN_MESSAGE_UPGRADED:
+        admin_upgrade_answer(child->admin, message->ticket, message->value, message->text);
+        break;
+    case MAIN_MESSAGE_GIVE_WAY:
+        child_give_way(child);
+        break;
+    case MAIN_MESSAGE_PING:
+        main_pulse_ask(&child->pulse, child->workers, child->env->workers, message->value);
+        break;
     case MAIN_MESSAGE_SOCKETS:
         child_on_sockets(child, message);
         break;
@@ -360,6 +387,14 @@ static bool child_ask_reload(void *arg, uint32_t ticket)
     return child_say(arg, MAIN_MESSAGE_RELOAD_ASK, ticket, SPAN_NONE);
 }
 
+static bool child_ask_upgrade(void *arg, uint32_t ticket, uint32_t deadline_s)
+{
+    struct child *child = arg;
+    const struct main_message message = {
+        .kind = MAIN_MESSAGE_UPGRADE_ASK, .ticket = ticket, .value = deadline_s};
+    return main_channel_send(child->env->channel, &message) == ERR_OK;
+}
+
 static bool child_reopen(void *arg, char why[ADMIN_WHY_MAX])
 {
     struct child *child = arg;
@@ -422,7 +457,8 @@ static bool child_start_admin(struct child *child)
         .log = child->env->log,
         .lease = child->lease,
         .health = child->health,
-        .hooks = {child_facts, child_ask_reload, child_reopen, child_set_level, child},
+        .hooks = {child_facts, child_ask_reload, child_ask_upgrade, child_reopen, child_set_level,
+                  child},
     };
     child->admin = admin_new(&env);
     for (unsigned i = 0; child->admin != NULL && i < child->env->sockets.count; i++) {
@@ -489,6 +525,7 @@ static bool child_start_loop(struct child *child)
     child->channel_event = event_new(child->loop->base, child->env->channel, EV_READ | EV_PERSIST,
                                      child_on_channel, child);
     return child->drain_poll != NULL && child->channel_event != NULL &&
+           main_pulse_init(&child->pulse, child->loop, child_on_pulse, child) == ERR_OK &&
            event_add(child->channel_event, NULL) == 0;
 }
 
@@ -508,8 +545,6 @@ static const char *child_start(struct child *child)
     if (child->plan == NULL)
         return "the configuration";
     child->config_hash = main_bundle_hash(&env->bundle);
-    if (env->memory != NULL)
-        store_memory_recover(env->memory);
     if (!child_start_log(child))
         return "the log";
     if (!child_start_loop(child))
@@ -561,6 +596,7 @@ static void child_end(struct child *child)
     if (child->channel_event != NULL)
         event_free(child->channel_event);
     loop_alarm_free(child->drain_poll);
+    main_pulse_fini(&child->pulse);
     loop_free(child->loop);
     if (child->is_log_on) {
         loop_log_event(env->log, child->exit_code == MAIN_EXIT_OK

@@ -13,7 +13,7 @@ enum main_exit {
                                   a log to be read */
     MAIN_EXIT_NOT_RUNNING = 6, /* no instance answers on the admin socket */
     MAIN_EXIT_PERMISSION = 7,
-    MAIN_EXIT_REFUSED = 8, /* reload refused, the old configuration stays */
+    MAIN_EXIT_REFUSED = 8, /* reload or upgrade refused, all stays as it was */
     MAIN_EXIT_DEADLINE = 9,
     MAIN_EXIT_INTERNAL = 10,
 };

@@ -20,6 +20,7 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
     {MAIN_OPTION_LISTENER, 0, "listener", "NAME", "where (default: the first listener)"},
     {MAIN_OPTION_QUOTA, 0, "quota", "NAME", "of this quota only (default: of all)"},
     {MAIN_OPTION_FOR, 0, "for", "TIME", "how long, such as 30m or 2h"},
+    {MAIN_OPTION_DEADLINE, 0, "deadline", "TIME", "how long it may take, such as 10s"},
     {MAIN_OPTION_POLICY, 0, "policy", "FILE", "the configuration to try"},
     {MAIN_OPTION_QUERY, 'q', "query", "EXPR", "only lines such as 'route=search & status>=500'"},
     {MAIN_OPTION_REFUSED, 0, "refused", NULL, "only what a quota refused"},
@@ -85,6 +86,8 @@ static bool options_store(struct main_options *options, enum main_option option,
         options->query = value;
     else if (option == MAIN_OPTION_OUTPUT)
         options->output = value;
+    else if (option == MAIN_OPTION_DEADLINE)
+        options->deadline = value;
     if (option == MAIN_OPTION_FILE)
         options->file = value;
     else if (option == MAIN_OPTION_SOCKET)

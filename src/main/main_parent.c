@@ -70,6 +70,7 @@ bool main_parent_clamp(struct parent *parent, const struct plan *plan)
 static bool parent_fail(struct parent *parent, int exit_code, const char *text)
 {
     fprintf(stderr, "sluice: %s\n", text);
+    main_succeed_fail(parent, text);
     parent->exit_code = exit_code;
     return false;
 }
@@ -77,12 +78,15 @@ static bool parent_fail(struct parent *parent, int exit_code, const char *text)
 static bool parent_start_config(struct parent *parent)
 {
     int exit_code;
-    parent->generation = 1;
-    char *report = main_parent_config_read(&parent->config, parent->path, 1, &exit_code);
+    parent->generation++;
+    char *report =
+        main_parent_config_read(&parent->config, parent->path, parent->generation, &exit_code);
     if (report != NULL)
         fputs(report, stderr);
     else if (parent->config.plan == NULL)
         fputs("sluice: out of memory\n", stderr);
+    if (parent->config.plan == NULL)
+        main_succeed_fail(parent, report == NULL ? "out of memory" : report);
     free(report);
     if (parent->config.plan == NULL) {
         parent->exit_code = exit_code;
@@ -142,6 +146,10 @@ static bool parent_start_store(struct parent *parent)
     char why[256] = "", text[512];
     if (!plan->store_is_memory)
         return true;
+    if (parent->takeover.memory >= 0) {
+        const char *fault = main_succeed_memory(parent, text);
+        return fault == NULL || parent_fail(parent, MAIN_EXIT_UNAVAILABLE, fault);
+    }
     parent->memory = store_memory_new(plan->store_subjects);
     if (parent->memory == NULL)
         return parent_fail(parent, MAIN_EXIT_UNAVAILABLE,
@@ -155,7 +163,7 @@ static bool parent_start_store(struct parent *parent)
         log_error("not all counters are restored: %s", why);
     /* Better to learn now than in ten seconds that nothing can be saved. */
     enum err saved = loaded;
-    if (loaded != ERR_SYSTEM && loaded != ERR_NOMEM)
+    if (loaded != ERR_SYSTEM && loaded != ERR_NOMEM && parent->is_in_charge)
         saved = store_memory_save(parent->memory, path, clock_wall_us(), why);
     if (saved != ERR_OK) {
         snprintf(text, sizeof(text), "store.state_file: %s", why);
@@ -163,7 +171,30 @@ static bool parent_start_store(struct parent *parent)
     }
     if (loaded == ERR_NOTFOUND)
         log_info("%s is new: counters begin at 0", path);
-    parent->checkpoint_at_us = clock_mono_us() + plan->store_state_interval_us;
+    if (parent->is_in_charge)
+        parent->checkpoint_at_us = clock_mono_us() + plan->store_state_interval_us;
+    return true;
+}
+
+/* Those that are open already, and what is missing. */
+static bool parent_inherit_sockets(struct parent *parent, char why[512])
+{
+    struct main_inheritance *inheritance = &parent->takeover.sockets;
+    struct main_sockets inherited, all;
+    if (parent->takeover.pid == 0 && !main_inherit_systemd(inheritance, why))
+        return false;
+    if (main_inherit_sockets(inheritance, parent->config.plan, parent->workers, &inherited) !=
+        ERR_OK) {
+        snprintf(why, 512, "cannot listen: out of memory");
+        return false;
+    }
+    if (main_inherit_is_left(inheritance, why) ||
+        !main_sockets_open(&all, &inherited, parent->config.plan, parent->workers, why)) {
+        main_sockets_fini(&inherited, false);
+        return false;
+    }
+    main_sockets_replace(&inherited, &all, true);
+    parent->config.sockets = inherited;
     return true;
 }
 
@@ -174,9 +205,9 @@ static bool parent_start_sockets(struct parent *parent)
         return parent_fail(parent, MAIN_EXIT_LISTEN,
                            "too few file descriptors for 64 connections: raise the limit (ulimit "
                            "-n, or LimitNOFILE= in the unit)");
-    if (!main_sockets_open(&parent->config.sockets, NULL, parent->config.plan, parent->workers,
-                           why))
+    if (!parent_inherit_sockets(parent, why))
         return parent_fail(parent, MAIN_EXIT_LISTEN, why);
+    main_takeover_fini(&parent->takeover); /* what nobody wanted must not be listened on */
     return true;
 }
 
@@ -184,8 +215,11 @@ static bool parent_start_sockets(struct parent *parent)
 static bool parent_start_tickets(struct parent *parent)
 {
     parent->tickets = net_tls_tickets_new();
-    return parent->tickets != NULL ||
-           parent_fail(parent, MAIN_EXIT_INTERNAL, "no memory for the keys of TLS sessions");
+    if (parent->tickets == NULL)
+        return parent_fail(parent, MAIN_EXIT_INTERNAL, "no memory for the keys of TLS sessions");
+    if (parent->takeover.pid != 0)
+        (void)net_tls_tickets_import(parent->tickets, parent->takeover.tickets);
+    return true;
 }
 
 static bool parent_start_signals(struct parent *parent)
@@ -224,11 +258,12 @@ static void parent_on_signal(struct parent *parent, int number)
         (void)main_parent_tell(parent, &reopen);
         break;
     case SIGUSR2:
-        log_warn("SIGUSR2 is ignored: this version cannot be upgraded in place");
+        main_upgrade_begin(parent, 0, 0);
         break;
     case SIGCHLD:
         if (parent->child != 0 && waitpid(parent->child, &status, WNOHANG) == parent->child)
             main_parent_on_child_end(parent, status);
+        main_upgrade_on_child(parent);
         break;
     default:
         break;
@@ -262,9 +297,10 @@ static void parent_read_channel(struct parent *parent)
 
 static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
 {
-    const uint64_t instants[] = {parent->checkpoint_at_us, parent->restart_at_us,
-                                 parent->kill_at_us,       parent->reload.deadline_us,
-                                 parent->tickets_at_us,    parent->level.until_us};
+    const uint64_t instants[] = {
+        parent->checkpoint_at_us,    parent->restart_at_us,       parent->kill_at_us,
+        parent->reload.deadline_us,  parent->tickets_at_us,       parent->watchdog.at_us,
+        parent->upgrade.deadline_us, parent->upgrade.drain_at_us, parent->level.until_us};
     uint64_t first_us = UINT64_MAX;
     for (size_t i = 0; i < sizeof(instants) / sizeof(instants[0]); i++)
         if (instants[i] != 0 && instants[i] < first_us)
@@ -280,6 +316,10 @@ static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
 static void parent_look_at_tickets(struct parent *parent, uint64_t now_us)
 {
     uint64_t every_us = parent->config.plan->tickets_us;
+    if (parent->upgrade.pid != 0 || !parent->is_in_charge) { /* who takes over has a copy */
+        parent->tickets_at_us = 0;
+        return;
+    }
     bool is_due = parent->tickets_at_us != 0 && now_us >= parent->tickets_at_us;
     if (is_due && !net_tls_tickets_rotate(parent->tickets))
         log_error("the key of TLS sessions is not replaced: no random numbers");
@@ -296,6 +336,8 @@ static int parent_on_time(struct parent *parent, uint64_t now_us)
         parent_checkpoint(parent);
     parent_look_at_tickets(parent, now_us);
     (void)main_level_on_time(&parent->level, parent->config.plan->log_level, now_us);
+    main_watchdog_on_time(parent, now_us);
+    main_upgrade_on_time(parent, now_us);
     if (parent->reload.deadline_us != 0 && now_us >= parent->reload.deadline_us)
         main_parent_kill(parent, "it has not answered to a reload");
     if (parent->kill_at_us != 0 && now_us >= parent->kill_at_us) {
@@ -310,12 +352,19 @@ static int parent_on_time(struct parent *parent, uint64_t now_us)
 /* As main_parent_fork. */
 static int parent_loop(struct parent *parent)
 {
+    if (parent->is_in_charge)
+        main_watchdog_start(&parent->watchdog, clock_mono_us());
     int ended = main_parent_fork(parent);
     while (ended == 0 && (parent->child != 0 || parent->restart_at_us != 0)) {
-        struct pollfd fds[] = {{.fd = parent->signal_fd, .events = POLLIN},
-                               {.fd = parent->channel, .events = POLLIN}};
-        (void)poll(fds, 2, parent_timeout_ms(parent, clock_mono_us()));
+        struct pollfd fds[] = {
+            {.fd = parent->signal_fd, .events = POLLIN},
+            {.fd = parent->channel, .events = POLLIN},
+            {.fd = parent->takeover_channel, .events = POLLIN},
+            {.fd = parent->upgrade.is_committed ? -1 : parent->upgrade.channel, .events = POLLIN}};
+        (void)poll(fds, sizeof(fds) / sizeof(fds[0]), parent_timeout_ms(parent, clock_mono_us()));
         parent_read_channel(parent);
+        main_succeed_on_channel(parent);
+        main_upgrade_on_channel(parent);
         parent_read_signals(parent);
         log_flush_folded();
         ended = parent_on_time(parent, clock_mono_us());
@@ -325,13 +374,14 @@ static int parent_loop(struct parent *parent)
 
 static void parent_end(struct parent *parent, bool is_parent)
 {
-    if (is_parent && parent->was_ready)
+    if (is_parent && parent->was_ready && parent->is_in_charge)
         parent_checkpoint(parent);
     if (is_parent && parent->log != NULL) {
         loop_log_finish(parent->log, &parent->config.plan->log);
         loop_log_adopt_errors(parent->log, false);
     }
-    main_sockets_fini(&parent->config.sockets, is_parent);
+    main_sockets_fini(&parent->config.sockets, is_parent && parent->is_in_charge);
+    main_takeover_fini(&parent->takeover);
     loop_log_free(parent->log);
     store_memory_free(parent->memory);
     net_tls_tickets_free(parent->tickets);
@@ -340,21 +390,36 @@ static void parent_end(struct parent *parent, bool is_parent)
         close(parent->channel);
     if (parent->signal_fd >= 0)
         close(parent->signal_fd);
+    main_upgrade_fini(parent);
+    if (parent->takeover_channel >= 0)
+        close(parent->takeover_channel);
     free(parent->buffer);
 }
 
-int main_parent_run(const char *path)
+static bool parent_start_upgrades(struct parent *parent, char *const *words)
+{
+    char why[512];
+    if (!main_succeed_begin(parent, why))
+        return parent_fail(parent, MAIN_EXIT_INTERNAL, why);
+    return main_upgrade_learn(parent, words) ||
+           parent_fail(parent, MAIN_EXIT_INTERNAL, "out of memory");
+}
+
+int main_parent_run(const char *path, char *const *words)
 {
     struct parent parent = {
         .path = path,
         .channel = -1,
         .signal_fd = -1,
+        .takeover = {.memory = -1},
+        .takeover_channel = -1,
+        .upgrade = {.channel = -1},
         .started_at_us = clock_wall_us(),
     };
     int ended = 0;
-    if (parent_start_config(&parent) && parent_start_log(&parent) && parent_start_store(&parent) &&
-        parent_start_tickets(&parent) && parent_start_sockets(&parent) &&
-        parent_start_signals(&parent))
+    if (parent_start_upgrades(&parent, words) && parent_start_config(&parent) &&
+        parent_start_log(&parent) && parent_start_store(&parent) && parent_start_tickets(&parent) &&
+        parent_start_sockets(&parent) && parent_start_signals(&parent))
         ended = parent_loop(&parent);
     parent_end(&parent, ended == 0);
     return ended == 0 ? parent.exit_code : ended - 1;

@@ -4,6 +4,7 @@
 #ifndef SLUICE_MAIN_PARENT_H
 #define SLUICE_MAIN_PARENT_H
 
-int main_parent_run(const char *path);
+/* words: the command line, for a program that takes over. */
+int main_parent_run(const char *path, char *const *words);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main_parent_private.h - what the files of the parent share: main_parent.c (start, loop, end),
- * main_supervise.c (the child's life) and main_reload.c. */
+ * main_supervise.c (the child's life), main_reload.c, main_upgrade.c and main_succeed.c. */
 #ifndef SLUICE_MAIN_PARENT_PRIVATE_H
 #define SLUICE_MAIN_PARENT_PRIVATE_H
 
@@ -12,6 +12,8 @@
 #include "main/main_channel.h"
 #include "main/main_level.h"
 #include "main/main_sockets.h"
+#include "main/main_takeover.h"
+#include "main/main_watchdog.h"
 #include "net/net_tls_tickets.h"
 #include "store/store_memory.h"
 
@@ -41,6 +43,7 @@ struct parent {
     struct store_memory *memory; /* NULL: the store is Redis */
     uint64_t started_at_us;      /* wall clock; all others are monotonic, 0: never */
     uint64_t checkpoint_at_us;
+    uint32_t memory_life, memory_beside; /* see store_memory_begin_life */
     struct net_tls_tickets *tickets;
     uint64_t tickets_at_us; /* when their key is replaced */
     struct main_level level;
@@ -54,6 +57,24 @@ struct parent {
     bool is_ready, was_ready;
     unsigned restarts;
     uint64_t ready_at_us, restart_at_us, kill_at_us, backoff_us;
+
+    struct main_watchdog watchdog;
+
+    /* the parent before this one */
+    struct main_takeover takeover;
+    int takeover_channel; /* -1: there is none any more */
+    bool is_in_charge;    /* counters, socket files and systemd are ours */
+
+    /* the parent after this one */
+    struct {
+        char *program;      /* where it lies; the file of today, not the one that runs */
+        char *const *words; /* of our own command line */
+        pid_t pid;          /* 0: none is under way */
+        int channel;        /* -1: none */
+        uint32_t ticket;
+        uint64_t deadline_us, drain_at_us;
+        bool is_committed;
+    } upgrade;
 
     /* a reload on its way */
     struct {
@@ -80,6 +101,29 @@ void main_parent_on_message(struct parent *parent, const struct main_message *me
 void main_parent_stop(struct parent *parent);
 bool main_parent_tell(struct parent *parent, const struct main_message *message);
 void main_parent_kill(struct parent *parent, const char *why);
+
+/* "exited with code 3". */
+const char *main_parent_child_reason(int status, char out[64]);
+
+/* main_upgrade.c: we are the one that leaves. */
+bool main_upgrade_learn(struct parent *parent, char *const *words); /* at start */
+void main_upgrade_fini(struct parent *parent);
+void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadline_s); /* 0: 30 s */
+/* Why nothing else may be changed just now; NULL: it may. */
+const char *main_upgrade_obstacle(const struct parent *parent);
+/* One that is under way ends without effect. */
+void main_upgrade_break(struct parent *parent, const char *why);
+void main_upgrade_on_channel(struct parent *parent);
+void main_upgrade_on_child(struct parent *parent);
+void main_upgrade_on_time(struct parent *parent, uint64_t now_us);
+
+/* main_succeed.c: we are the one that comes. */
+bool main_succeed_begin(struct parent *parent, char why[512]);
+/* Go on with the counters.  NULL, or why not. */
+const char *main_succeed_memory(struct parent *parent, char why[512]);
+void main_succeed_fail(struct parent *parent, const char *why);
+void main_succeed_on_ready(struct parent *parent);
+void main_succeed_on_channel(struct parent *parent);
 
 /* main_reload.c */
 void main_parent_reload(struct parent *parent, uint32_t ticket);

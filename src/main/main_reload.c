@@ -9,6 +9,7 @@
 
 #include "base/base_clock.h"
 #include "base/base_log.h"
+#include "main/main_notify.h"
 #include "main/main_parent_private.h"
 #include "main/main_report.h"
 
@@ -59,6 +60,7 @@ static void reload_end(struct parent *parent)
 {
     parent->reload.is_active = false;
     parent->reload.deadline_us = 0;
+    main_notify_ready(parent->generation);
     main_parent_reload_waiting(parent);
 }
 
@@ -142,6 +144,11 @@ void main_parent_reload(struct parent *parent, uint32_t ticket)
         reload_refuse(parent, ticket, SPAN("the service is ending"));
         return;
     }
+    const char *obstacle = main_upgrade_obstacle(parent);
+    if (obstacle != NULL) {
+        reload_refuse(parent, ticket, span_of(obstacle));
+        return;
+    }
     if (parent->reload.is_active || (parent->child != 0 && !parent->is_ready)) {
         reload_wait(parent, ticket);
         return;
@@ -156,6 +163,7 @@ void main_parent_reload(struct parent *parent, uint32_t ticket)
     } else if (!parent->is_ready) {
         reload_adopt(parent); /* the next child begins with it */
     } else if (reload_send(parent, ticket)) {
+        main_notify_reloading();
         parent->reload.is_active = true;
         parent->reload.ticket = ticket;
         parent->reload.deadline_us = clock_mono_us() + RELOAD_DEADLINE_US;

@@ -244,6 +244,7 @@ enum err main_sockets_spread(struct main_sockets *sockets, unsigned workers)
 {
     for (unsigned i = 0; i < sockets->count; i++) {
         struct main_socket *socket = &sockets->list[i];
+        unsigned own = socket->count; /* one, or as many workers as there were in another program */
         if (socket->role != MAIN_SOCKET_TRAFFIC || socket->count == workers)
             continue;
         int *fds = realloc(socket->fds, workers * sizeof(*fds));
@@ -251,7 +252,7 @@ enum err main_sockets_spread(struct main_sockets *sockets, unsigned workers)
             return ERR_NOMEM;
         socket->fds = fds;
         while (socket->count < workers) {
-            fds[socket->count] = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
+            fds[socket->count] = fcntl(fds[socket->count % own], F_DUPFD_CLOEXEC, 3);
             if (fds[socket->count] < 0)
                 return ERR_SYSTEM;
             socket->count++;

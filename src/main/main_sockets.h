@@ -25,6 +25,7 @@ struct main_socket {
     bool is_kept; /* it stood in the previous set already */
     dev_t dev;    /* of a Unix socket's file, so that only our own is removed */
     ino_t ino;
+    bool is_activated; /* systemd's: its file is never removed */
 };
 
 /* Owner: the parent or the child.  Freed by: main_sockets_fini.  Thread: the owner's. */

@@ -38,6 +38,10 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
     loop_log_adopt_errors(parent->log, false);
     close(parent->signal_fd);
     parent->signal_fd = -1;
+    if (parent->takeover_channel >= 0)
+        close(parent->takeover_channel);
+    parent->takeover_channel = -1;
+    main_upgrade_fini(parent);
     struct main_child_env env = {
         .bundle = parent->config.bundle,
         .sockets = parent->config.sockets,
@@ -65,6 +69,9 @@ int main_parent_fork(struct parent *parent)
     int fds[2] = {-1, -1};
     pid_t self = getpid();
     parent->restart_at_us = 0;
+    if (parent->memory != NULL)
+        parent->memory_life = store_memory_begin_life(parent->memory, parent->memory_beside);
+    main_watchdog_begin(&parent->watchdog);
     enum err err = main_channel_open(fds);
     pid_t pid = err == ERR_OK ? fork() : -1;
     if (pid == 0) {
@@ -89,7 +96,7 @@ int main_parent_fork(struct parent *parent)
     return 0;
 }
 
-static const char *child_reason(int status, char out[64])
+const char *main_parent_child_reason(int status, char out[64])
 {
     if (WIFSIGNALED(status))
         snprintf(out, 64, "killed by signal %d (%s)", WTERMSIG(status),
@@ -129,13 +136,15 @@ void main_parent_on_child_end(struct parent *parent, int status)
     if (parent->channel >= 0)
         close(parent->channel);
     parent->channel = -1;
-    child_reason(status, reason);
+    main_parent_child_reason(status, reason);
+    main_upgrade_break(parent, "the serving process died meanwhile");
     main_parent_reload_break(parent, "the serving process died while it was applied");
     bool is_hopeless = WIFEXITED(status) || parent->restarts + 1 >= SUPERVISE_FIRST_TRIES;
     if (!parent->was_ready && parent->state == PARENT_RUNNING && is_hopeless) {
         parent->exit_code = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
                                                                           : MAIN_EXIT_INTERNAL;
         log_error("the serving process could not start: %s", reason);
+        main_succeed_fail(parent, "its serving process could not start (see the error log)");
     } else if (parent->state == PARENT_RUNNING) {
         child_plan_restart(parent, pid, reason);
     } else if (status != 0 && parent->exit_code == MAIN_EXIT_OK) {
@@ -151,7 +160,9 @@ static void child_on_ready(struct parent *parent)
     if (!parent->was_ready) {
         parent->was_ready = true;
         loop_log_adopt_errors(parent->log, true);
-        main_notify("READY=1");
+        if (parent->is_in_charge)
+            main_notify_ready(parent->generation);
+        main_succeed_on_ready(parent);
     }
     main_parent_reload_waiting(parent);
 }
@@ -164,6 +175,12 @@ void main_parent_on_message(struct parent *parent, const struct main_message *me
         break;
     case MAIN_MESSAGE_RELOAD_ASK:
         main_parent_reload(parent, message->ticket);
+        break;
+    case MAIN_MESSAGE_UPGRADE_ASK:
+        main_upgrade_begin(parent, message->ticket, message->value);
+        break;
+    case MAIN_MESSAGE_PONG:
+        main_watchdog_on_pong(parent, message->value);
         break;
     case MAIN_MESSAGE_APPLIED:
     case MAIN_MESSAGE_FAULT:
@@ -204,9 +221,11 @@ void main_parent_stop(struct parent *parent)
     struct main_message message = {.kind = MAIN_MESSAGE_DRAIN};
     uint64_t now_us = clock_mono_us();
     parent->restart_at_us = 0;
+    main_upgrade_break(parent, "the service is ending");
     if (parent->state == PARENT_RUNNING) {
         parent->state = PARENT_DRAINING;
-        main_notify("STOPPING=1");
+        if (parent->is_in_charge)
+            main_notify("STOPPING=1\nSTATUS=finishing requests in progress");
         main_sockets_close_traffic(&parent->config.sockets);
         parent->kill_at_us =
             now_us + parent->config.plan->limits.drain_us + SUPERVISE_DRAIN_EXTRA_US;

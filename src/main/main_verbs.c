@@ -65,7 +65,7 @@ void main_verb_plan_close(struct main_verb_plan *file)
 
 int main_verb_run(const struct main_options *options)
 {
-    return main_parent_run(main_verb_path(options));
+    return main_parent_run(main_verb_path(options), options->line);
 }
 
 int main_verb_version(const struct main_options *options)

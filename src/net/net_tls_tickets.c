@@ -88,6 +88,33 @@ static bool tickets_read(const struct net_tls_tickets *shared,
     return tries < TICKET_TRIES;
 }
 
+bool net_tls_tickets_export(const struct net_tls_tickets *tickets,
+                            unsigned char bytes[NET_TLS_TICKETS_BYTES])
+{
+    struct net_tls_ticket_key keys[TICKET_KEYS];
+    bool is_read = tickets_read(tickets, keys);
+    memcpy(bytes, keys, sizeof(keys));
+    OPENSSL_cleanse(keys, sizeof(keys));
+    return is_read;
+}
+
+bool net_tls_tickets_import(struct net_tls_tickets *tickets,
+                            const unsigned char bytes[NET_TLS_TICKETS_BYTES])
+{
+    static const unsigned char zeroes[sizeof(struct net_tls_ticket_key)];
+    uint64_t words[TICKET_KEYS][TICKET_KEY_WORDS];
+    memcpy(words, bytes, sizeof(words));
+    for (unsigned place = 0; place < TICKET_KEYS; place++)
+        if (memcmp(words[place], zeroes, sizeof(zeroes)) == 0)
+            return false;
+    atomic_fetch_add_explicit(&tickets->sequence, 1, memory_order_acq_rel);
+    for (unsigned place = 0; place < TICKET_KEYS; place++)
+        tickets_put(tickets, place, words[place]);
+    atomic_fetch_add_explicit(&tickets->sequence, 1, memory_order_release);
+    OPENSSL_cleanse(words, sizeof(words));
+    return true;
+}
+
 bool net_tls_tickets_newest(const struct net_tls_tickets *tickets, struct net_tls_ticket_key *key)
 {
     struct net_tls_ticket_key keys[TICKET_KEYS];

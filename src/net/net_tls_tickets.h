@@ -28,6 +28,14 @@ void net_tls_tickets_free(struct net_tls_tickets *tickets);
 /* Another key seals; the one before last is forgotten.  False: no random numbers, nothing has changed. */
 bool net_tls_tickets_rotate(struct net_tls_tickets *tickets);
 
+/* The keys as bytes, for another process that is to go on with them, and back.  False: they cannot be read just now, or
+ * these are none; nothing has changed. */
+#define NET_TLS_TICKETS_BYTES (2 * sizeof(struct net_tls_ticket_key))
+bool net_tls_tickets_export(const struct net_tls_tickets *tickets,
+                            unsigned char bytes[NET_TLS_TICKETS_BYTES]);
+bool net_tls_tickets_import(struct net_tls_tickets *tickets,
+                            const unsigned char bytes[NET_TLS_TICKETS_BYTES]);
+
 /* The key that seals; false when it cannot be read. */
 bool net_tls_tickets_newest(const struct net_tls_tickets *tickets, struct net_tls_ticket_key *key);
 /* The key of this name; false when there is none (any more).  *is_newest: it still seals. */

@@ -22,6 +22,7 @@
 struct store_cells_head {
     _Alignas(STORE_CELLS_ALIGN) _Atomic uint32_t generation; /* the newest */
     _Atomic uint32_t oldest; /* locks of older generations are free */
+    _Atomic uint32_t beside; /* but for this one's; 0: none */
     uint32_t block_count, cell_bytes;
     uint64_t seed[2];
     _Atomic uint64_t forgot_at_s; /* the latest time at which an idle cell was given away */
@@ -59,17 +60,9 @@ size_t store_cells_bytes(uint32_t subjects, uint32_t body_bytes)
     return (bytes + STORE_CELLS_ALIGN - 1) / STORE_CELLS_ALIGN * STORE_CELLS_ALIGN;
 }
 
-void store_cells_init(struct store_cells *cells, void *memory, uint32_t subjects,
-                      uint32_t body_bytes, store_cells_busy_fn busy, const void *arg)
+static void cells_view(struct store_cells *cells, struct store_cells_head *head,
+                       store_cells_busy_fn busy, const void *arg)
 {
-    assert((uintptr_t)memory % STORE_CELLS_ALIGN == 0 && body_bytes % 8 == 0);
-    struct store_cells_head *head = memory;
-    head->block_count = block_count(subjects);
-    head->cell_bytes = (uint32_t)sizeof(struct store_cell) + body_bytes;
-    rng_secret(head->seed, sizeof(head->seed));
-    atomic_store(&head->generation, 1);
-    atomic_store(&head->oldest, 1);
-
     cells->head = head;
     cells->blocks = (struct store_cells_block *)(head + 1);
     cells->first = (unsigned char *)(cells->blocks + head->block_count);
@@ -82,10 +75,55 @@ void store_cells_init(struct store_cells *cells, void *memory, uint32_t subjects
     cells->arg = arg;
 }
 
+void store_cells_init(struct store_cells *cells, void *memory, uint32_t subjects,
+                      uint32_t body_bytes, store_cells_busy_fn busy, const void *arg)
+{
+    assert((uintptr_t)memory % STORE_CELLS_ALIGN == 0 && body_bytes % 8 == 0);
+    struct store_cells_head *head = memory;
+    head->block_count = block_count(subjects);
+    head->cell_bytes = (uint32_t)sizeof(struct store_cell) + body_bytes;
+    rng_secret(head->seed, sizeof(head->seed));
+    atomic_store(&head->generation, 1);
+    atomic_store(&head->oldest, 1);
+
+    cells_view(cells, head, busy, arg);
+}
+
+bool store_cells_attach(struct store_cells *cells, void *memory, uint32_t subjects,
+                        uint32_t body_bytes, store_cells_busy_fn busy, const void *arg)
+{
+    struct store_cells_head *head = memory;
+    if (head->block_count != block_count(subjects) ||
+        head->cell_bytes != (uint32_t)sizeof(struct store_cell) + body_bytes)
+        return false;
+    cells_view(cells, head, busy, arg);
+    return true;
+}
+
+uint32_t store_cells_number_life(const struct store_cells *cells)
+{
+    return atomic_fetch_add(&cells->head->generation, 1) + 1;
+}
+
+/* Whom to spare is known before more locks count as left behind. */
+void store_cells_enter(struct store_cells *cells, uint32_t life, uint32_t beside)
+{
+    cells->generation = life;
+    if (atomic_load(&cells->head->generation) < life) /* numbered by another table */
+        atomic_store(&cells->head->generation, life);
+    atomic_store(&cells->head->beside, beside);
+    atomic_store(&cells->head->oldest, life);
+}
+
+void store_cells_outlive(const struct store_cells *cells, uint32_t life)
+{
+    atomic_store(&cells->head->beside, life);
+    atomic_store(&cells->head->oldest, atomic_load(&cells->head->generation) + 1);
+}
+
 void store_cells_recover(struct store_cells *cells)
 {
-    cells->generation = atomic_fetch_add(&cells->head->generation, 1) + 1;
-    atomic_store(&cells->head->oldest, cells->generation);
+    store_cells_enter(cells, store_cells_number_life(cells), 0);
 }
 
 static bool is_a_little_later(uint64_t at_s, uint64_t now_s)
@@ -119,11 +157,18 @@ static void wait_a_little(unsigned turn)
 #endif
 }
 
+/* 0, which nobody is, is older than all. */
+static bool is_left_behind(const struct store_cells_head *head, uint32_t holder)
+{
+    return holder < atomic_load_explicit(&head->oldest, memory_order_relaxed) &&
+           (holder == 0 || holder != atomic_load_explicit(&head->beside, memory_order_acquire));
+}
+
 static void lock_contended(const struct store_cells *cells, _Atomic uint32_t *lock)
 {
     for (unsigned turn = 0;; turn++) {
         uint32_t holder = atomic_load_explicit(lock, memory_order_relaxed);
-        bool is_free = holder < atomic_load_explicit(&cells->head->oldest, memory_order_relaxed);
+        bool is_free = is_left_behind(cells->head, holder);
         if (is_free &&
             atomic_compare_exchange_weak_explicit(lock, &holder, cells->generation,
                                                   memory_order_acquire, memory_order_relaxed))

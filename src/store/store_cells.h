@@ -9,7 +9,7 @@
  * one or two lines and the cell.
  *
  * Locks.  A lock word holds the generation of the child that took it.  store_cells_recover starts a
- * new generation; what an older one left locked is free.  Lock order: blocks, then cells by rising
+ * new generation; what an older one left locked is free, but for one that may live on beside it.  Lock order: blocks, then cells by rising
  * address; the holder of a cell's lock may call store_cells_find, but not _make and not _take.
  *
  * The plain way, for one cell at a time:
@@ -71,9 +71,20 @@ size_t store_cells_bytes(uint32_t subjects, uint32_t body_bytes);
 void store_cells_init(struct store_cells *cells, void *memory, uint32_t subjects,
                       uint32_t body_bytes, store_cells_busy_fn busy, const void *arg);
 
+/* As store_cells_init, of a table that another process has made so.  False: it is made otherwise. */
+bool store_cells_attach(struct store_cells *cells, void *memory, uint32_t subjects,
+                        uint32_t body_bytes, store_cells_busy_fn busy, const void *arg);
+
 /* Begin a new generation: every lock that an earlier one holds is free.  A forked child calls it once,
  * before its threads run and after its predecessor is dead. */
 void store_cells_recover(struct store_cells *cells);
+
+/* The same in two steps, for several tables that share their generations: take a number, then enter it in each.
+ * beside: an older generation whose threads still run, and whose locks hold; 0: there is none. */
+uint32_t store_cells_number_life(const struct store_cells *cells);
+void store_cells_enter(struct store_cells *cells, uint32_t life, uint32_t beside);
+/* All other generations than this one are over, and so are their locks. */
+void store_cells_outlive(const struct store_cells *cells, uint32_t life);
 
 /* The key's place.  Compute it once per key and table. */
 static inline uint64_t store_cells_hash(const struct store_cells *cells, const uint8_t key[16])

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/store_memory_private.h"
@@ -39,38 +40,94 @@ struct held {
     int slots[QUOTA_WINDOWS_MAX];
 };
 
-struct store_memory *store_memory_new(uint32_t subjects)
+static size_t memory_bytes(uint32_t subjects)
 {
-    size_t subjects_bytes = store_cells_bytes(subjects, BODY_BYTES);
-    size_t periods_bytes = sizeof(struct store_periods);
-    size_t overflow_bytes = store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES);
+    return sizeof(struct store_periods) + store_cells_bytes(subjects, BODY_BYTES) +
+           store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES) + store_notes_bytes(STORE_MEMORY_TOKENS) +
+           store_memory_grants_bytes();
+}
+
+/* The parts of the mapping, one behind the other. */
+struct parts {
+    unsigned char *subjects, *overflow, *tokens, *grants;
+};
+
+static struct parts memory_parts(struct store_memory *store, uint32_t subjects)
+{
+    struct parts parts;
+    store->periods = store->memory;
+    parts.subjects = (unsigned char *)store->memory + sizeof(struct store_periods);
+    parts.overflow = parts.subjects + store_cells_bytes(subjects, BODY_BYTES);
+    parts.tokens = parts.overflow + store_cells_bytes(OVERFLOW_QUOTAS, BODY_BYTES);
+    parts.grants = parts.tokens + store_notes_bytes(STORE_MEMORY_TOKENS);
+    return parts;
+}
+
+static struct store_memory *memory_handle(uint32_t subjects)
+{
     struct store_memory *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return NULL;
+    store->fd = -1;
     store->memory = MAP_FAILED;
-    store->memory_bytes = periods_bytes + subjects_bytes + overflow_bytes +
-                          store_notes_bytes(STORE_MEMORY_TOKENS) + store_memory_grants_bytes();
+    store->memory_bytes = memory_bytes(subjects);
+    store->subjects_max = subjects;
+    return store;
+}
+
+static bool memory_map(struct store_memory *store, int fd)
+{
+    store->memory = mmap(NULL, store->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return store->memory != MAP_FAILED;
+}
+
+struct store_memory *store_memory_new(uint32_t subjects)
+{
+    struct store_memory *store = memory_handle(subjects);
+    if (store == NULL)
+        return NULL;
     store->fd = memfd_create("sluice-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (store->fd < 0 || ftruncate(store->fd, (off_t)store->memory_bytes) != 0)
         goto out;
     /* Else a child gone wrong could shorten it under the parent, which then dies of SIGBUS. */
-    if (fcntl(store->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    if (fcntl(store->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 ||
+        !memory_map(store, store->fd))
         goto out;
-    store->memory =
-        mmap(NULL, store->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, store->fd, 0);
-    if (store->memory == MAP_FAILED)
-        goto out;
-
-    unsigned char *next = store->memory;
-    store->periods = (struct store_periods *)(void *)next;
-    store_cells_init(&store->subjects, next + periods_bytes, subjects, BODY_BYTES,
+    struct parts parts = memory_parts(store, subjects);
+    store_cells_init(&store->subjects, parts.subjects, subjects, BODY_BYTES,
                      store_windows_busy_until, store->periods);
-    store_cells_init(&store->overflow, next + periods_bytes + subjects_bytes, OVERFLOW_QUOTAS,
-                     BODY_BYTES, store_windows_busy_until, store->periods);
-    store_notes_init(&store->tokens, next + periods_bytes + subjects_bytes + overflow_bytes,
-                     STORE_MEMORY_TOKENS, true);
-    store_memory_grants_init(store, next + periods_bytes + subjects_bytes + overflow_bytes +
-                                        store_notes_bytes(STORE_MEMORY_TOKENS));
+    store_cells_init(&store->overflow, parts.overflow, OVERFLOW_QUOTAS, BODY_BYTES,
+                     store_windows_busy_until, store->periods);
+    store_notes_init(&store->tokens, parts.tokens, STORE_MEMORY_TOKENS, true);
+    store_memory_grants_init(store, parts.grants);
+    return store;
+out:
+    store_memory_free(store);
+    return NULL;
+}
+
+int store_memory_descriptor(const struct store_memory *store, uint32_t *subjects)
+{
+    *subjects = store->subjects_max;
+    return store->fd;
+}
+
+struct store_memory *store_memory_open(int fd, uint32_t subjects)
+{
+    struct stat info;
+    struct store_memory *store = memory_handle(subjects);
+    if (store == NULL || fstat(fd, &info) != 0 || info.st_size != (off_t)store->memory_bytes ||
+        (fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK) == 0 || !memory_map(store, fd))
+        goto out;
+    struct parts parts = memory_parts(store, subjects);
+    if (!store_cells_attach(&store->subjects, parts.subjects, subjects, BODY_BYTES,
+                            store_windows_busy_until, store->periods) ||
+        !store_cells_attach(&store->overflow, parts.overflow, OVERFLOW_QUOTAS, BODY_BYTES,
+                            store_windows_busy_until, store->periods) ||
+        !store_notes_attach(&store->tokens, parts.tokens, STORE_MEMORY_TOKENS, true) ||
+        !store_memory_grants_attach(store, parts.grants))
+        goto out;
+    store->fd = fd;
     return store;
 out:
     store_memory_free(store);
@@ -94,6 +151,24 @@ void store_memory_recover(struct store_memory *store)
     store_cells_recover(&store->overflow);
     store_notes_recover(&store->tokens);
     store_cells_recover(&store->grants);
+}
+
+uint32_t store_memory_begin_life(struct store_memory *store, uint32_t beside)
+{
+    uint32_t life = store_cells_number_life(&store->subjects);
+    store_cells_enter(&store->subjects, life, beside);
+    store_cells_enter(&store->overflow, life, beside);
+    store_cells_enter(&store->tokens.cells, life, beside);
+    store_cells_enter(&store->grants, life, beside);
+    return life;
+}
+
+void store_memory_outlive(const struct store_memory *store, uint32_t life)
+{
+    store_cells_outlive(&store->subjects, life);
+    store_cells_outlive(&store->overflow, life);
+    store_cells_outlive(&store->tokens.cells, life);
+    store_cells_outlive(&store->grants, life);
 }
 
 const struct store_notes *store_memory_tokens(const struct store_memory *store)

@@ -25,9 +25,25 @@ struct store_notes;
 struct store_memory *store_memory_new(uint32_t subjects);
 void store_memory_free(struct store_memory *store);
 
+/* What stands where in the mapping, and what it means.  Two programs share it only when they agree. */
+#define STORE_MEMORY_LAYOUT 1
+
+/* The descriptor of the mapping, for another program that is to go on with it (borrowed), and how many subjects it was
+ * made for. */
+int store_memory_descriptor(const struct store_memory *store, uint32_t *subjects);
+/* Go on with the mapping of another process that may still use it.  fd is taken when it succeeds.  NULL: this is no such
+ * mapping, or of another size. */
+struct store_memory *store_memory_open(int fd, uint32_t subjects);
+
 /* A child that begins calls this once before its threads run, and after its predecessor is dead: locks
  * that a killed child left are opened.  From the first child on the parent only saves. */
 void store_memory_recover(struct store_memory *store);
+
+/* The same, called by the parent right before it forks, which gives the child's number.  beside: the number of a child of
+ * another parent that charges too; 0: there is none. */
+uint32_t store_memory_begin_life(struct store_memory *store, uint32_t beside);
+/* Nobody charges any more but the child of this number: open what others left locked. */
+void store_memory_outlive(const struct store_memory *store, uint32_t life);
 
 /* Charge all or nothing at wall time now_us.  Fills every reading, is_charged and source of every charge.
  * Any thread; count <= QUOTA_MAX_PER_ROUTE.  *overflowed counts the charges that went to their quota's

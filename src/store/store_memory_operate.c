@@ -37,6 +37,13 @@ void store_memory_grants_init(struct store_memory *store, void *memory)
                      sizeof(struct store_memory_grant), grant_busy_until, NULL);
 }
 
+bool store_memory_grants_attach(struct store_memory *store, void *memory)
+{
+    store->head = memory;
+    return store_cells_attach(&store->grants, store->head + 1, STORE_MEMORY_GRANTS,
+                              sizeof(struct store_memory_grant), grant_busy_until, NULL);
+}
+
 static struct store_cell *grant_find(const struct store_memory *store, const uint8_t key[16])
 {
     if (atomic_load_explicit(&store->head->has_grants, memory_order_acquire) == 0)

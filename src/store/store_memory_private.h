@@ -37,6 +37,7 @@ struct store_memory {
     void *memory; /* shared: periods, subjects, overflow, tokens, head, grants */
     size_t memory_bytes;
     int fd; /* the memfd behind it */
+    uint32_t subjects_max;
     struct store_periods *periods;
     struct store_cells subjects; /* by charge key */
     struct store_cells overflow; /* by quota id; above subjects in memory, so locked after them */
@@ -54,6 +55,7 @@ static inline uint64_t store_memory_now_s(const struct store_memory *store, uint
 /* store_memory_operate.c: the mapping's last part. */
 size_t store_memory_grants_bytes(void);
 void store_memory_grants_init(struct store_memory *store, void *memory);
+bool store_memory_grants_attach(struct store_memory *store, void *memory);
 /* The locked cell is settled from here on. */
 void store_memory_settle(const struct store_memory *store, struct store_cell *cell,
                          const uint8_t key[16]);

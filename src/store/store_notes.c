@@ -27,6 +27,13 @@ void store_notes_init(struct store_notes *notes, void *memory, uint32_t count, b
     store_cells_init(&notes->cells, memory, count, sizeof(struct store_note), busy_until, notes);
 }
 
+bool store_notes_attach(struct store_notes *notes, void *memory, uint32_t count, bool is_whole)
+{
+    notes->is_whole = is_whole;
+    return store_cells_attach(&notes->cells, memory, count, sizeof(struct store_note), busy_until,
+                              notes);
+}
+
 void store_notes_recover(struct store_notes *notes)
 {
     store_cells_recover(&notes->cells);

@@ -34,6 +34,8 @@ struct store_notes {
 size_t store_notes_bytes(uint32_t count);
 /* As store_cells_init. */
 void store_notes_init(struct store_notes *notes, void *memory, uint32_t count, bool is_whole);
+/* As store_cells_attach. */
+bool store_notes_attach(struct store_notes *notes, void *memory, uint32_t count, bool is_whole);
 /* As store_cells_recover. */
 void store_notes_recover(struct store_notes *notes);
 

@@ -44,7 +44,8 @@ struct worker {
         struct list listeners;              /* those that are opened for it */
         bool is_wanted;
     } next;
-    struct loop_letter *settle_letter, *drain_letter; /* the main thread's until they are posted */
+    /* the main thread's until they are posted */
+    struct loop_letter *settle_letter, *drain_letter, *give_way_letter;
     struct loop_timer drain_timer;
     struct {
         pthread_mutex_t lock;
@@ -53,6 +54,7 @@ struct worker {
         enum err answer;
     } shared;
     atomic_bool is_draining, is_idle;
+    _Atomic uint32_t ping, pong;
 };
 
 /* An order and its arguments; lives on the caller's stack until it is answered. */
@@ -264,7 +266,49 @@ enum err worker_look(struct worker *worker,
     return letter == NULL ? ERR_NOMEM : worker_ask(worker, &letter);
 }
 
+/* ---- signs of life ---- */
+
+static void worker_on_ping(void *arg)
+{
+    struct worker *worker = arg;
+    atomic_store(&worker->pong, atomic_load(&worker->ping));
+}
+
+bool worker_ping(struct worker *worker, uint32_t number)
+{
+    struct loop_letter *letter = loop_letter_new(worker_on_ping, worker);
+    if (letter == NULL)
+        return false;
+    atomic_store(&worker->ping, number);
+    loop_letter_post(worker->loop, &letter);
+    return true;
+}
+
+uint32_t worker_pong(const struct worker *worker)
+{
+    return atomic_load(&worker->pong);
+}
+
 /* ---- draining ---- */
+
+static void worker_on_give_way(void *arg)
+{
+    struct worker *worker = arg;
+    worker->clients.is_draining = worker->clients.is_patient = true;
+    LIST_EACH_SAFE (node, &worker->listeners) {
+        struct worker_listener *listener = LIST_OF(node, struct worker_listener, node);
+        net_listener_give_back(listener->listener);
+        listener->listener = NULL;
+        close(listener->fd);
+        worker_listener_free(listener);
+    }
+}
+
+void worker_give_way(struct worker *worker)
+{
+    if (worker->give_way_letter != NULL)
+        loop_letter_post(worker->loop, &worker->give_way_letter);
+}
 
 static void worker_look_if_idle(struct worker *worker)
 {
@@ -328,6 +372,7 @@ static void worker_free(struct worker *worker)
     upstream_set_free(worker->upstreams);
     net_resolver_free(worker->resolver);
     loop_letter_free(worker->drain_letter);
+    loop_letter_free(worker->give_way_letter);
     loop_free(worker->loop);
     pthread_mutex_destroy(&worker->shared.lock);
     pthread_cond_destroy(&worker->shared.answered);
@@ -366,7 +411,9 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
     worker->clients.on_closed = worker_on_closed;
     worker->clients.on_closed_arg = worker;
     worker->drain_letter = loop_letter_new(worker_on_drain, worker);
-    err = worker->drain_letter == NULL ? ERR_NOMEM : worker_make_next(worker, plan, listeners);
+    worker->give_way_letter = loop_letter_new(worker_on_give_way, worker);
+    bool has_letters = worker->drain_letter != NULL && worker->give_way_letter != NULL;
+    err = has_letters ? worker_make_next(worker, plan, listeners) : ERR_NOMEM;
     if (err == ERR_OK)
         worker_take_next(worker);
     return err;

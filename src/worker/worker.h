@@ -64,6 +64,13 @@ struct exchange_env;
 MUST_USE enum err worker_look(struct worker *worker,
                               void (*look)(const struct exchange_env *exchanges, void *arg),
                               void *arg);
+/* Is the thread alive?  It will answer with this number at its next turn.  False: there is no memory to ask. */
+bool worker_ping(struct worker *worker, uint32_t number);
+uint32_t worker_pong(const struct worker *worker); /* the last number that it answered */
+
+/* Others serve what comes from here on: close the listeners, whose queues are theirs too, and let connections end with
+ * their next response.  Those between two requests stay open.  worker_drain follows. */
+void worker_give_way(struct worker *worker);
 
 /* Stop accepting, close idle connections, let responses in flight finish.  Returns at once; the caller
  * waits for worker_is_idle as long as it likes and then stops the worker, which closes what is left. */

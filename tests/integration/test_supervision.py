@@ -54,13 +54,6 @@ def test_signals_to_the_child_change_nothing(start, connect):
     assert proxy.child == child
 
 
-def test_usr2_is_ignored_and_said(start, connect):
-    proxy = start(respond())
-    proxy.signal(signal.SIGUSR2)
-    wait_for(lambda: "SIGUSR2" in proxy.stderr(), "it is said")
-    assert connect(proxy).ask().status == 200
-
-
 def test_a_child_that_dies_again_and_again_is_backed_off(start, connect):
     proxy = start(respond())
     for turn in range(4):

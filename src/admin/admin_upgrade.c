@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_upgrade.c - another program is asked to take over, and the admin socket goes to it.  Takes: a request, and the outcome.
+ * Gives: the answer.  The parent does the rest. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "admin/admin_private.h"
+#include "admin/admin_query.h"
+#include "base/base_parse.h"
+
+#define UPGRADE_DEADLINE_MAX_S 50 /* less than the answer is waited for */
+
+void admin_upgrade_ask(struct admin_conn *conn, struct span query)
+{
+    struct admin *admin = conn->admin;
+    char text[ADMIN_QUERY_VALUE_MAX];
+    uint64_t deadline_s = 0;
+    size_t len;
+    if (!admin_query_find(query, "deadline", text, &len) ||
+        (len > 0 && (!parse_u64((struct span){text, len}, &deadline_s) || deadline_s == 0 ||
+                     deadline_s > UPGRADE_DEADLINE_MAX_S))) {
+        admin_send_problem(conn, 400, "\"deadline\" is a number of seconds from 1 to 50");
+        return;
+    }
+    admin_audit(conn, "upgrade");
+    admin_conn_wait(conn);
+    if (admin->env.hooks.upgrade(admin->env.hooks.arg, conn->ticket, (uint32_t)deadline_s))
+        return;
+    conn->ticket = 0;
+    admin_send_problem(conn, 503, "the parent process cannot be asked: try again");
+}
+
+static struct admin_conn *upgrade_conn(struct admin *admin, uint32_t ticket)
+{
+    LIST_EACH (node, &admin->ports) {
+        struct admin_port *port = LIST_OF(node, struct admin_port, node);
+        LIST_EACH (at, &port->conns) {
+            struct admin_conn *conn = LIST_OF(at, struct admin_conn, node);
+            if (conn->ticket == ticket)
+                return conn;
+        }
+    }
+    return NULL;
+}
+
+void admin_upgrade_answer(struct admin *admin, uint32_t ticket, unsigned status, struct span text)
+{
+    struct admin_conn *conn = ticket == 0 ? NULL : upgrade_conn(admin, ticket);
+    if (conn == NULL)
+        return;
+    conn->ticket = 0;
+    if (status == 200) {
+        admin_send_json(conn, status, json_loadb(text.ptr, text.len, 0, NULL));
+    } else {
+        char *detail = strndup(text.len == 0 ? "" : text.ptr, text.len);
+        admin_send_problem(conn, status, detail == NULL ? "" : detail);
+        free(detail);
+    }
+    admin_conn_go(conn);
+}
+
+/* Who waits in the queue is the other process's too, so nobody is accepted any more. */
+void admin_give_way(struct admin *admin)
+{
+    LIST_EACH (node, &admin->ports) {
+        struct admin_port *port = LIST_OF(node, struct admin_port, node);
+        if (port->listener == NULL)
+            continue;
+        net_listener_give_back(port->listener);
+        port->listener = NULL;
+        close(port->fd);
+    }
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_takeover.c - see main_takeover.h.  The description is text, a line for each thing:
+ *   socket FD IS_ACTIVATED
+ *   memory FD SUBJECTS LAYOUT LIFE
+ *   tickets HEX
+ *   from PID GENERATION BOOT */
+#include "main/main_takeover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/base_fmt.h"
+
+#define TAKEOVER_LINE_MAX (2 * NET_TLS_TICKETS_BYTES + 64)
+
+static void takeover_put(const struct main_takeover *takeover, FILE *out)
+{
+    char hex[2 * NET_TLS_TICKETS_BYTES + 1];
+    for (unsigned i = 0; i < takeover->sockets.count; i++)
+        fprintf(out, "socket %d %d\n", takeover->sockets.list[i].fd,
+                takeover->sockets.list[i].is_activated);
+    if (takeover->memory >= 0)
+        fprintf(out, "memory %d %u %u %u\n", takeover->memory, (unsigned)takeover->memory_subjects,
+                (unsigned)takeover->memory_layout, (unsigned)takeover->memory_life);
+    *fmt_hex(hex, takeover->tickets, sizeof(takeover->tickets)) = '\0';
+    fprintf(out, "tickets %s\n", hex);
+    explicit_bzero(hex, sizeof(hex));
+    fprintf(out, "from %d %u %s\n", takeover->pid, (unsigned)takeover->generation, takeover->boot);
+}
+
+int main_takeover_write(const struct main_takeover *takeover)
+{
+    int fd = memfd_create("sluice-takeover", MFD_CLOEXEC);
+    int stream_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    FILE *out = stream_fd < 0 ? NULL : fdopen(stream_fd, "w");
+    if (out == NULL)
+        goto fail;
+    takeover_put(takeover, out);
+    bool is_good = ferror(out) == 0;
+    is_good &= fclose(out) == 0;
+    stream_fd = -1;
+    if (is_good && lseek(fd, 0, SEEK_SET) == 0)
+        return fd;
+fail:
+    if (stream_fd >= 0)
+        close(stream_fd);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool takeover_tickets(struct main_takeover *takeover, const char *text)
+{
+    for (size_t i = 0; i < sizeof(takeover->tickets); i++) {
+        int high = hex_digit(text[2 * i]), low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
+        if (low < 0)
+            return false;
+        takeover->tickets[i] = (unsigned char)(high * 16 + low);
+    }
+    return text[2 * sizeof(takeover->tickets)] == '\n';
+}
+
+static bool takeover_own(int fd)
+{
+    return fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+static bool takeover_line(struct main_takeover *takeover, const char *line)
+{
+    int fd, is_activated;
+    unsigned subjects, layout, life, generation;
+    if (sscanf(line, "socket %d %d", &fd, &is_activated) == 2)
+        return takeover_own(fd) &&
+               main_inherit_add(&takeover->sockets, fd, is_activated != 0, "") == ERR_OK;
+    if (sscanf(line, "memory %d %u %u %u", &fd, &subjects, &layout, &life) == 4) {
+        takeover->memory = fd;
+        takeover->memory_subjects = subjects;
+        takeover->memory_layout = layout;
+        takeover->memory_life = life;
+        return takeover_own(fd);
+    }
+    if (sscanf(line, "from %d %u %8s", &takeover->pid, &generation, takeover->boot) == 3) {
+        takeover->generation = generation;
+        return true;
+    }
+    return strncmp(line, "tickets ", 8) == 0 && takeover_tickets(takeover, line + 8);
+}
+
+enum err main_takeover_read(struct main_takeover *takeover, int fd)
+{
+    char line[TAKEOVER_LINE_MAX];
+    *takeover = (struct main_takeover){.memory = -1};
+    FILE *in = fdopen(fd, "r");
+    if (in == NULL) {
+        close(fd);
+        return ERR_NOMEM;
+    }
+    bool is_good = true;
+    while (is_good && fgets(line, sizeof(line), in) != NULL)
+        is_good = takeover_line(takeover, line);
+    explicit_bzero(line, sizeof(line));
+    fclose(in);
+    return is_good && takeover->pid != 0 ? ERR_OK : ERR_INVALID;
+}
+
+void main_takeover_fini(struct main_takeover *takeover)
+{
+    main_inherit_fini(&takeover->sockets);
+    if (takeover->memory >= 0)
+        close(takeover->memory);
+    takeover->memory = -1;
+    explicit_bzero(takeover->tickets, sizeof(takeover->tickets));
+}
+
+static bool takeover_keep(int fd)
+{
+    return fcntl(fd, F_SETFD, 0) == 0;
+}
+
+bool main_takeover_export(const struct main_takeover *takeover, int description, int channel)
+{
+    char text[64];
+    bool is_good = takeover_keep(description) && takeover_keep(channel);
+    for (unsigned i = 0; i < takeover->sockets.count; i++)
+        is_good &= takeover_keep(takeover->sockets.list[i].fd);
+    if (takeover->memory >= 0)
+        is_good &= takeover_keep(takeover->memory);
+    snprintf(text, sizeof(text), "%d %d %d", MAIN_TAKEOVER_VERSION, description, channel);
+    return is_good && setenv(MAIN_TAKEOVER_ENV, text, 1) == 0;
+}
+
+int main_takeover_import(struct main_takeover *takeover, int *channel, char why[256])
+{
+    int version, description;
+    const char *text = getenv(MAIN_TAKEOVER_ENV);
+    *takeover = (struct main_takeover){.memory = -1};
+    *channel = -1;
+    if (text == NULL)
+        return 0;
+    int count = sscanf(text, "%d %d %d", &version, &description, channel);
+    unsetenv(MAIN_TAKEOVER_ENV);
+    if (count != 3 || !takeover_own(*channel)) {
+        *channel = -1;
+        snprintf(why, 256, "%s in the environment is not understood", MAIN_TAKEOVER_ENV);
+        return -1;
+    }
+    if (version != MAIN_TAKEOVER_VERSION) {
+        snprintf(why, 256,
+                 "this program (" SLUICE_VERSION ") takes over in version %d, not in version %d: "
+                 "stop the service and start it again",
+                 MAIN_TAKEOVER_VERSION, version);
+        return -1;
+    }
+    if (main_takeover_read(takeover, description) == ERR_OK)
+        return 1;
+    snprintf(why, 256, "what is handed over is not understood");
+    return -1;
+}

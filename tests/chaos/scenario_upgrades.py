@@ -57,7 +57,7 @@ def run(world, judge):
     proxy = world.proxy(config)
     pid = proxy.pid
     loads = [world.load("kept", proxy.ports, "-c", CONNECTIONS, "-r", RATE_PER_S, "-d", 3600, "-s", 20260106),
-             world.load("fresh", proxy.ports, "-c", CONNECTIONS, "-r", RATE_PER_S, "-d", 3600, "-s", 20260107, "-n", 1)]
+             world.load("fresh", proxy.ports, "-c", CONNECTIONS, "-r", RATE_PER_S, "-d", 3600, "-s", 20260107, "-n", 1000)]
     time.sleep(2)
     sizes, slowest_s = [], 0.0
     for _ in range(world.scaled(UPGRADES)):

@@ -42,6 +42,32 @@ static void test_rotation(void **state)
     net_tls_tickets_free(tickets);
 }
 
+/* Another process goes on with them, and makes its own from then on. */
+static void test_copied(void **state)
+{
+    struct net_tls_tickets *from = net_tls_tickets_new(), *to = net_tls_tickets_new();
+    unsigned char bytes[NET_TLS_TICKETS_BYTES] = {0};
+    struct net_tls_ticket_key first, second, found;
+    bool is_newest;
+    (void)state;
+    assert_true(net_tls_tickets_newest(from, &first));
+    assert_true(net_tls_tickets_rotate(from));
+    assert_true(net_tls_tickets_newest(from, &second));
+    assert_false(net_tls_tickets_import(to, bytes)); /* zeroes are no keys */
+    assert_true(net_tls_tickets_export(from, bytes));
+    assert_true(net_tls_tickets_import(to, bytes));
+    assert_true(net_tls_tickets_newest(to, &found));
+    assert_memory_equal(&found, &second, sizeof(found));
+    assert_true(net_tls_tickets_find(to, first.name, &found, &is_newest));
+    assert_false(is_newest);
+    assert_memory_equal(&found, &first, sizeof(found));
+    assert_true(net_tls_tickets_rotate(to));
+    assert_true(net_tls_tickets_newest(from, &found));
+    assert_memory_equal(&found, &second, sizeof(found));
+    net_tls_tickets_free(from);
+    net_tls_tickets_free(to);
+}
+
 /* Of the very first key's predecessor nothing is known to anybody either. */
 static void test_no_key_of_zeroes(void **state)
 {
@@ -126,6 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_copied),
         cmocka_unit_test(test_no_key_of_zeroes),
         cmocka_unit_test(test_children_see_what_the_parent_makes),
         cmocka_unit_test(test_no_key_is_torn),

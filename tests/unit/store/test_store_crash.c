@@ -73,17 +73,37 @@ static void *charge_for_ever(void *arg)
     return NULL;
 }
 
-static void live_and_die(struct store_memory *store, struct tally *tally, uint64_t seed)
+static void charge_and_die(struct store_memory *store, struct tally *tally, uint64_t seed)
 {
     struct job jobs[THREADS];
     pthread_t thread;
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test itself be killed */
-    store_memory_recover(store);
     for (unsigned i = 0; i < THREADS; i++)
         jobs[i] = (struct job){store, tally, seed * THREADS + i + 1};
     for (unsigned i = 1; i < THREADS; i++)
         pthread_create(&thread, NULL, charge_for_ever, &jobs[i]);
     charge_for_ever(&jobs[0]);
+}
+
+static void live_and_die(struct store_memory *store, struct tally *tally, uint64_t seed)
+{
+    store_memory_recover(store);
+    charge_and_die(store, tally, seed);
+}
+
+static pid_t fork_charging(struct store_memory *store, struct tally *tally, uint64_t seed)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        charge_and_die(store, tally, seed);
+    return child;
+}
+
+static void kill_child(pid_t child)
+{
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
 static uint32_t used_of(struct store_memory *store, const struct quota *quota, unsigned window)
@@ -131,10 +151,57 @@ static void test_kill(void **state)
     munmap(tally, sizeof(*tally));
 }
 
+/* Two parents share a store: the child of one charges all the time, those of the other come and are killed.  What the dead
+ * left locked is free, what the living one holds is not. */
+static void test_kill_beside_another(void **state)
+{
+    (void)state;
+    struct tally *tally =
+        mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(tally, MAP_FAILED);
+    uint32_t subjects;
+    struct store_memory *first = store_memory_new(60);
+    assert_non_null(first);
+    int fd = dup(store_memory_descriptor(first, &subjects));
+    assert_int_equal(subjects, 60);
+    assert_null(store_memory_open(fd, 61));
+    struct store_memory *second = store_memory_open(fd, 60);
+    assert_non_null(second);
+    uint32_t life = store_memory_begin_life(first, 0);
+    pid_t living = fork_charging(first, tally, 1000);
+    struct rng rng;
+    rng_seed(&rng);
+    for (unsigned kill_number = 0; kill_number < KILLS; kill_number++) {
+        uint64_t until = atomic_load(&tally->rounds) + 1 + rng_below(&rng, 2 * ROUNDS_A_KID);
+        assert_true(store_memory_begin_life(second, life) > life);
+        pid_t child = fork_charging(second, tally, kill_number + 1);
+        while (atomic_load(&tally->rounds) < until)
+            sched_yield();
+        kill_child(child);
+        if (kill_number % 2 != 0) /* as an upgrade that came to nothing */
+            store_memory_outlive(first, life);
+    }
+    kill_child(living);
+    (void)store_memory_begin_life(second, 0);
+    const uint32_t in_the_air = (KILLS + 1) * THREADS;
+    for (unsigned w = 0; w < 3; w++) {
+        assert_true(used_of(second, &wide, w) >= tally->wide);
+        assert_true(used_of(second, &wide, w) <= tally->wide + in_the_air);
+    }
+    assert_true(used_of(second, &tight, 0) >= tally->tight);
+    assert_true(used_of(second, &tight, 0) <= tally->tight + in_the_air);
+    assert_true(used_of(second, &tight, 0) <= TIGHT_LIMIT);
+    assert_int_equal(tally->over, 0);
+    store_memory_free(first);
+    store_memory_free(second);
+    munmap(tally, sizeof(*tally));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_kill_beside_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

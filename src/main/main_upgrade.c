@@ -52,11 +52,16 @@ bool main_upgrade_learn(struct parent *parent, char *const *words)
     return is_known;
 }
 
-void main_upgrade_fini(struct parent *parent)
+static void upgrade_close(struct parent *parent)
 {
     if (parent->upgrade.channel >= 0)
         close(parent->upgrade.channel);
     parent->upgrade.channel = -1;
+}
+
+void main_upgrade_fini(struct parent *parent)
+{
+    upgrade_close(parent);
     free(parent->upgrade.program);
     parent->upgrade.program = NULL;
 }
@@ -196,8 +201,7 @@ void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadlin
 static void upgrade_forget(struct parent *parent, uint32_t status, const char *why)
 {
     uint32_t ticket = parent->upgrade.ticket;
-    close(parent->upgrade.channel);
-    parent->upgrade.channel = -1;
+    upgrade_close(parent);
     parent->upgrade.pid = 0;
     parent->upgrade.ticket = 0;
     parent->upgrade.deadline_us = 0;
@@ -290,7 +294,9 @@ void main_upgrade_on_channel(struct parent *parent)
     char version[64], why[1024];
     while (parent->upgrade.channel >= 0 && !parent->upgrade.is_committed) {
         enum err err = main_channel_receive(parent->upgrade.channel, &message, parent->buffer);
-        if (err == ERR_AGAIN || err == ERR_CLOSED) /* SIGCHLD tells the rest */
+        if (err == ERR_CLOSED) /* SIGCHLD or the deadline tells the rest */
+            upgrade_close(parent);
+        if (err == ERR_AGAIN || err == ERR_CLOSED)
             return;
         while (err == ERR_OK && message.fd_count > 0)
             close(message.fds[--message.fd_count]);

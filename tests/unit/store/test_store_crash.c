@@ -164,7 +164,7 @@ static void test_kill_beside_another(void **state)
     assert_non_null(first);
     int fd = dup(store_memory_descriptor(first, &subjects));
     assert_int_equal(subjects, 60);
-    assert_null(store_memory_open(fd, 61));
+    assert_null(store_memory_open(fd, 600));
     struct store_memory *second = store_memory_open(fd, 60);
     assert_non_null(second);
     uint32_t life = store_memory_begin_life(first, 0);

@@ -79,7 +79,7 @@ static void succeed_take_charge(struct parent *parent)
     if (parent->memory != NULL && parent->config.plan->store_state_file.len > 0)
         parent->checkpoint_at_us = clock_mono_us() + every_us;
     main_watchdog_start(&parent->watchdog, clock_mono_us());
-    snprintf(event, sizeof(event), "\"event\":\"upgrade\",\"from_pid\":%d,\"from_boot\":\"%s\"",
+    snprintf(event, sizeof(event), "\"event\":\"takeover\",\"from_pid\":%d,\"from_boot\":\"%s\"",
              parent->takeover.pid, parent->takeover.boot);
     loop_log_event(parent->log, event);
     log_info("took over from pid %d", parent->takeover.pid);

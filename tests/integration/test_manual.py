@@ -173,6 +173,8 @@ EVENTS = {
     "loop/loop_log_writer.c": (r'FMT_LIT\(at, "(\w+)\\",\\"\w+\\":', MEMBER),
     "main/main_child.c": (r'\\"event\\":\\"(\w+)\\"', MEMBER),
     "main/main_supervise.c": (r'\\"event\\":\\"(\w+)\\"', MEMBER),
+    "main/main_upgrade.c": (r'\\"event\\":\\"(\w+)\\"', r'\\"(to_pid|version)\\":'),  # the others are the answer's
+    "main/main_succeed.c": (r'\\"event\\":\\"(\w+)\\"', MEMBER),
     "lease/lease_shadow.c": (r'\\"event\\":\\"(\w+)\\"', MEMBER),
     "upstream/upstream_check.c": (r'\[UPSTREAM_CHANGE_\w+\] = "(\w+)"', MEMBER),
     "store/store_redis_peer.c": (r'tell\(redis, "(\w+)"', MEMBER + r'|\(struct member\)\{"(\w+)"'),

@@ -29,7 +29,7 @@ static int verb_completion(const struct main_options *options);
     "For a key of several identities: their values with commas between them.\n\n"
 
 static const struct main_verb VERBS[] = {
-    {"run", main_verb_run, MAIN_OPTION_FILE, "serve, in the foreground",
+    {"run", main_verb_run, MAIN_OPTION_FILE | MAIN_OPTION_SANDBOX, "serve, in the foreground",
      "Signals: TERM, INT and QUIT let responses in progress finish (a second one: stop at once),\n"
      "HUP reloads the configuration, USR1 opens the log files again, USR2 lets the program file as "
      "it "

@@ -30,6 +30,8 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
     {MAIN_OPTION_LIVE, 0, "live", NULL, "ask the store too, as `sluice doctor` does"},
     {MAIN_OPTION_WORST, 0, "refused", NULL, "those first who were refused most"},
     {MAIN_OPTION_NEW_KEY, 0, "new-key", NULL, "print a new key for SLUICE_KEY_FILE instead"},
+    {MAIN_OPTION_SANDBOX, 0, "sandbox", "on|off",
+     "what the serving process may ask of the kernel is limited (default on); off to debug"},
     {MAIN_OPTION_HELP, 'h', "help", NULL, "print this help"},
 };
 const unsigned MAIN_OPTION_ROW_COUNT = sizeof(MAIN_OPTION_ROWS) / sizeof(MAIN_OPTION_ROWS[0]);
@@ -88,6 +90,8 @@ static bool options_store(struct main_options *options, enum main_option option,
         options->output = value;
     else if (option == MAIN_OPTION_DEADLINE)
         options->deadline = value;
+    else if (option == MAIN_OPTION_SANDBOX)
+        options->sandbox = value;
     if (option == MAIN_OPTION_FILE)
         options->file = value;
     else if (option == MAIN_OPTION_SOCKET)

@@ -53,6 +53,7 @@ struct main_options {
     const char *query;
     const char *output;
     const char *deadline;
+    const char *sandbox;
     const char *headers[MAIN_HEADERS_MAX];
     unsigned header_count;
     const char *word; /* the first */

@@ -19,6 +19,7 @@
 #include "main/main_limits.h"
 #include "main/main_notify.h"
 #include "main/main_parent_private.h"
+#include "main/main_sandbox.h"
 
 static const int PARENT_SIGNALS[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 
@@ -405,10 +406,11 @@ static bool parent_start_upgrades(struct parent *parent, char *const *words)
            parent_fail(parent, MAIN_EXIT_INTERNAL, "out of memory");
 }
 
-int main_parent_run(const char *path, char *const *words)
+int main_parent_run(const char *path, char *const *words, bool is_sandboxed)
 {
     struct parent parent = {
         .path = path,
+        .is_sandboxed = is_sandboxed && main_sandbox_is_possible(),
         .channel = -1,
         .signal_fd = -1,
         .takeover = {.memory = -1},

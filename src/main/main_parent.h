@@ -4,7 +4,10 @@
 #ifndef SLUICE_MAIN_PARENT_H
 #define SLUICE_MAIN_PARENT_H
 
-/* words: the command line, for a program that takes over. */
-int main_parent_run(const char *path, char *const *words);
+#include <stdbool.h>
+
+/* words: the command line, for a program that takes over.  is_sandboxed: the serving process goes into its sandbox
+ * (main_sandbox.h), where there is one. */
+int main_parent_run(const char *path, char *const *words, bool is_sandboxed);
 
 #endif

@@ -33,6 +33,7 @@ struct parent_config {
 /* Owner: main_parent_run.  Thread: the only one. */
 struct parent {
     const char *path;
+    bool is_sandboxed; /* the child is */
     enum parent_state state;
     int exit_code;
     struct parent_config config;

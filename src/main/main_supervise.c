@@ -15,6 +15,7 @@
 #include "main/main_exit.h"
 #include "main/main_notify.h"
 #include "main/main_parent_private.h"
+#include "main/main_sandbox.h"
 
 #define SUPERVISE_BACKOFF_MIN_US 100000
 #define SUPERVISE_BACKOFF_MAX_US 5000000
@@ -56,6 +57,9 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
         .service_started_at_us = parent->started_at_us,
         .channel = channel,
     };
+    const char *lacking = parent->is_sandboxed ? main_sandbox_enter() : NULL;
+    if (lacking != NULL)
+        log_warn("the serving process goes on without %s: %s", lacking, strerror(errno));
     int exit_code = main_child_run(&env);
     /* The workers have closed the sockets; what remains is memory. */
     parent->config.bundle = env.bundle;

@@ -65,7 +65,12 @@ void main_verb_plan_close(struct main_verb_plan *file)
 
 int main_verb_run(const struct main_options *options)
 {
-    return main_parent_run(main_verb_path(options), options->line);
+    bool is_off = options->sandbox != NULL && strcmp(options->sandbox, "off") == 0;
+    if (options->sandbox != NULL && !is_off && strcmp(options->sandbox, "on") != 0) {
+        fprintf(stderr, "sluice: --sandbox is \"on\" or \"off\"\n");
+        return MAIN_EXIT_USAGE;
+    }
+    return main_parent_run(main_verb_path(options), options->line, !is_off);
 }
 
 int main_verb_version(const struct main_options *options)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is shipped beside the program: man pages, the unit, the packaged configuration; and what the serving process may do."""
+import gzip
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+from harness.configs import respond
+from harness.proxy import BINARY, environment, run_verb
+from harness.waiting import PATIENCE_S, wait_for
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PACKAGING = ROOT / "packaging"
+IS_SANITIZED = bool(os.environ.get("SLUICE_SANITIZE"))
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """{page: text as a reader sees it}; made as the package makes them."""
+    folder = tmp_path_factory.mktemp("man")
+    subprocess.run([ROOT / "scripts/man-pages", BINARY, folder], check=True, timeout=60)
+    shown = {}
+    for name in ("sluice.8", "sluice.json.5", "sluice-log.5"):
+        done = subprocess.run(["groff", "-man", "-ww", "-Kutf8", "-Tutf8", "-P-c", "-rLL=200n", folder / name],
+                              capture_output=True, text=True, check=True, timeout=60)
+        assert done.stderr == "", "groff warns of nothing"
+        shown[name] = re.sub(".\b", "", done.stdout)
+    return shown
+
+
+def test_every_verb_and_option_has_its_place(pages, tmp_path):
+    page = pages["sluice.8"]
+    usage = run_verb(tmp_path, "help").stdout
+    verbs = re.findall(r"^  (\w+) +(.+)$", usage, re.MULTILINE)
+    assert len(verbs) >= 17
+    for name, summary in verbs:
+        section = re.search(rf"^   sluice {name}$\n(.*?)(?=^   sluice |^\S)", page, re.MULTILINE | re.DOTALL)
+        assert section and summary in " ".join(section[1].split()), name
+        options = re.findall(r"(--[\w-]+)(?= |$)", "\n".join(line for line in run_verb(tmp_path, name, "--help").stdout.splitlines()
+                                                               if re.match(r"  (-\w,|   ) --", line)), re.MULTILINE)
+        assert "--help" in options
+        assert all(option in section[1] for option in options), (name, options)
+    for code in range(11):
+        assert re.search(rf"^       {code}  ", page, re.MULTILINE), f"exit code {code}"
+    for word in ("HUP", "USR1", "/etc/sluice/sluice.json", "SLUICE_KEY_FILE"):
+        assert word in page
+
+
+def schema_keys(schema):
+    """Every key that the file may have, from the schema that the program prints."""
+    keys = set()
+    if isinstance(schema, dict):
+        for name, value in schema.items():
+            if name == "properties":
+                keys |= set(value)
+            keys |= schema_keys(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            keys |= schema_keys(value)
+    return keys
+
+
+def test_every_key_has_its_place(pages, tmp_path):
+    keys = schema_keys(json.loads(run_verb(tmp_path, "schema").stdout)) - {"$schema", "env", "file", "sealed"}
+    words = set(re.findall(r"[\w$]+", pages["sluice.json.5"]))
+    assert len(keys) > 100 and keys <= words, keys - words
+
+
+def test_every_field_of_a_line_has_its_place(pages):
+    fields = [name for row in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", (ROOT / "docs/logs.md").read_text().split("\n## ")[1], re.MULTILINE)
+              for name in re.findall(r"\w+", row)]
+    assert {"seq", "decision", "t_total", "charges_whole"} <= set(fields)
+    assert all(re.search(rf"\b{name}\b", pages["sluice-log.5"]) for name in fields)
+
+
+def test_the_packaged_configuration(tmp_path):
+    done = run_verb(tmp_path, "check", "-c", PACKAGING / "sluice.json", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["errors"] == json.loads(done.stdout)["warnings"] == 0
+    dump = json.loads(run_verb(tmp_path, "check", "-c", PACKAGING / "sluice.json", "--dump").stdout)
+    assert dump["admin"] == {"address": "unix:/run/sluice/admin.sock", "metrics": "127.0.0.1:9180"}
+    assert [row["address"] for row in dump["listen"]] == ["127.0.0.1:8080"], "nobody else's before somebody says so"
+
+
+def test_the_unit(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze")
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", PACKAGING / "sluice.service"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr
+    unit = (PACKAGING / "sluice.service").read_text()
+    assert "\nRestartPreventExitStatus=2 3\n" in unit
+    for command in re.findall(r"^Exec\w+=/usr/bin/sluice (\w+)", unit, re.MULTILINE):
+        assert run_verb(tmp_path, command, "--help").returncode == 0
+
+
+def test_what_a_package_holds(tmp_path):
+    subprocess.run([ROOT / "scripts/package-files", BINARY, tmp_path], check=True, timeout=60)
+    share = tmp_path / "root/share"
+    assert json.loads((share / "sluice/schema.json").read_text())["properties"]
+    for page in ("man8/sluice.8", "man5/sluice.json.5", "man5/sluice-log.5"):
+        assert gzip.open(share / "man" / f"{page}.gz").read().startswith(b".\\\" ")
+    version = run_verb(tmp_path, "version").stdout.split()[1]
+    assert gzip.open(share / "doc/sluice/changelog.Debian.gz").read().startswith(f"sluice ({version}-1) ".encode())
+    assert f"\n## {version} - " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def status_of(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def test_the_serving_process_is_sandboxed(start, connect):
+    proxy = start(respond())
+    assert connect(proxy).ask().status == 200
+    for task in os.listdir(f"/proc/{proxy.child}/task"):
+        status = status_of(f"{proxy.child}/task/{task}")
+        if IS_SANITIZED:
+            assert status["Seccomp"] == "0"
+            continue
+        assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+        assert all(int(status[name], 16) == 0 for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"))
+    assert status_of(proxy.pid)["Seccomp"] == status_of("self")["Seccomp"], "the parent starts programs"
+
+
+def test_without_the_sandbox(start, tmp_path):
+    """To debug: the same configuration, once more, told to do without."""
+    proxy = start(respond())
+    proxy.stop()
+    process = subprocess.Popen([BINARY, "run", "-c", proxy.file, "--sandbox=off"], cwd=tmp_path, env=environment(tmp_path),
+                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_for(children.read_text, "there is a serving process")
+        wait_for(lambda: len(proxy.events("start")) == 2, "it serves")
+        assert status_of(int(children.read_text()))["Seccomp"] == status_of("self")["Seccomp"]
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+    done = run_verb(tmp_path, "run", "--sandbox", "maybe")
+    assert done.returncode == 2 and "--sandbox" in done.stderr

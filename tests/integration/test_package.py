@@ -10,8 +10,9 @@ import subprocess
 
 import pytest
 from harness.configs import respond
-from harness.proxy import BINARY, environment, run_verb
-from harness.waiting import PATIENCE_S, wait_for
+from harness.ports import take_port
+from harness.proxy import BINARY, environment, listening_ports, run_verb
+from harness.waiting import PATIENCE_S, wait_for, wait_for_room
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGING = ROOT / "packaging"
@@ -144,3 +145,54 @@ def test_without_the_sandbox(start, tmp_path):
         process.wait()
     done = run_verb(tmp_path, "run", "--sandbox", "maybe")
     assert done.returncode == 2 and "--sandbox" in done.stderr
+
+
+def test_getting_started(tmp_path):
+    """docs/getting-started.md, typed into one shell, on free ports."""
+    page = (ROOT / "docs/getting-started.md").read_text()
+    ports = {"8000": str(take_port()), "9000": str(take_port())}
+
+    def here(text):
+        return re.sub(r"\b(8000|9000)\b", lambda port: ports[port[1]], text)
+
+    (tmp_path / "first.json").write_text(here(re.search(r"```json\n(.*?)```", page, re.DOTALL)[1]))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sluice").symlink_to(BINARY)
+    rows = []
+    for line in "".join(re.findall(r"```console\n(.*?)```", page, re.DOTALL)).splitlines():
+        if line.startswith("$ "):
+            rows.append([here(line[2:]), ""])
+        else:
+            rows[-1][1] += line + "\n"
+    assert len(rows) >= 13
+    env = {**environment(tmp_path), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    shell = subprocess.Popen(["bash"], cwd=tmp_path, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+    def typed(command):
+        shell.stdin.write(f"{command}\necho; echo --end--\n")
+        shell.stdin.flush()
+        said = ""
+        for line in shell.stdout:
+            if line == "--end--\n":
+                return said[:-1]
+            said += line
+        raise AssertionError(f"the shell has ended: {said}")
+
+    try:
+        wait_for_room(60, 15)
+        for command, expected in rows:
+            if command.startswith("sluice report"):
+                wait_for(lambda: (tmp_path / "access.log").read_text().count('"status"') == 6, "all lines are written")
+            said = typed(command)
+            if "http.server" in command:
+                wait_for(lambda: int(ports["9000"]) in listening_ports(), "the backend serves")
+            elif command.startswith("sluice run"):
+                wait_for(lambda: int(ports["8000"]) in listening_ports() and (tmp_path / "admin.sock").exists(), "sluice serves")
+                wait_for(lambda: '"event":"start"' in (tmp_path / "access.log").read_text(), "its log begins")
+            stamp = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+Z")
+            assert stamp.sub("", said) == stamp.sub("", expected), command
+    finally:
+        typed("kill -TERM $(jobs -p); wait")
+        shell.stdin.close()
+        shell.wait(PATIENCE_S)
+        shell.stdout.close()

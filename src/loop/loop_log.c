@@ -289,7 +289,7 @@ static void log_find_before(struct loop_log *log)
     struct loop_log_shared *shared = log->shared;
     struct loop_log_boot *previous = &shared->boots[!atomic_load(&shared->boot_index)];
     struct loop_log_last last;
-    if (shared->starts > 0)
+    if (shared->starts > 0 || log->is_beside)
         return;
     loop_log_last_read(log->outs[LOOP_LOG_ACCESS].fd, &last);
     if (last.boot[0] == '\0')
@@ -297,6 +297,11 @@ static void log_find_before(struct loop_log *log)
     memcpy(previous->id, last.boot, sizeof(previous->id));
     previous->seq = last.seq;
     shared->before = last.is_stopped ? LOOP_LOG_BEFORE_STOPPED : LOOP_LOG_BEFORE_KILLED;
+}
+
+void loop_log_begin_beside(struct loop_log *log)
+{
+    log->is_beside = true;
 }
 
 enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *targets,

@@ -45,6 +45,9 @@ struct loop_log_targets {
  * are pipes).  From here on the error log (base_log) goes through the writer too. */
 MUST_USE enum err loop_log_start(struct loop_log *log, const struct loop_log_targets *targets,
                                  struct metrics_block *metrics);
+/* Parent, before the first child: another service still writes to the same files and hands over to this one, so the end of
+ * the access log tells nothing of who wrote before. */
+void loop_log_begin_beside(struct loop_log *log);
 /* Any thread. */
 void loop_log_reopen(struct loop_log *log);
 MUST_USE enum err loop_log_retarget(struct loop_log *log, const struct loop_log_targets *targets);

@@ -81,7 +81,8 @@ struct loop_log {
     unsigned ring_count;          /* of workers and main thread */
     struct loop_log_ring **rings; /* ring_count, then LOOP_LOG_SIDES */
     int wake_fd;
-    bool is_child; /* whose side rings are used */
+    bool is_child;  /* whose side rings are used */
+    bool is_beside; /* loop_log_begin_beside */
     pthread_mutex_t side_lock;
     struct loop_log_tap tap; /* who watches access lines */
 

@@ -10,30 +10,30 @@
 
 /* As bits of a verb's set. */
 enum main_option {
-    MAIN_OPTION_FILE = 1 << 0, /* -c FILE, --config FILE */
-    MAIN_OPTION_SOCKET = 1 << 1, /* -s SOCKET, --socket SOCKET */
-    MAIN_OPTION_JSON = 1 << 2, /* --json */
-    MAIN_OPTION_DUMP = 1 << 3, /* --dump */
-    MAIN_OPTION_HELP = 1 << 4, /* -h, --help; every verb has it */
-    MAIN_OPTION_WORD = 1 << 5, /* one word that is no option */
-    MAIN_OPTION_WORDS = 1 << 6, /* up to MAIN_WORDS_MAX of them */
-    MAIN_OPTION_NEW_KEY = 1 << 7, /* --new-key */
-    MAIN_OPTION_HEADER = 1 << 8, /* -H FIELD, --header FIELD; as often as wanted */
-    MAIN_OPTION_IP = 1 << 9, /* --ip ADDRESS */
+    MAIN_OPTION_FILE = 1 << 0,      /* -c FILE, --config FILE */
+    MAIN_OPTION_SOCKET = 1 << 1,    /* -s SOCKET, --socket SOCKET */
+    MAIN_OPTION_JSON = 1 << 2,      /* --json */
+    MAIN_OPTION_DUMP = 1 << 3,      /* --dump */
+    MAIN_OPTION_HELP = 1 << 4,      /* -h, --help; every verb has it */
+    MAIN_OPTION_WORD = 1 << 5,      /* one word that is no option */
+    MAIN_OPTION_WORDS = 1 << 6,     /* up to MAIN_WORDS_MAX of them */
+    MAIN_OPTION_NEW_KEY = 1 << 7,   /* --new-key */
+    MAIN_OPTION_HEADER = 1 << 8,    /* -H FIELD, --header FIELD; as often as wanted */
+    MAIN_OPTION_IP = 1 << 9,        /* --ip ADDRESS */
     MAIN_OPTION_LISTENER = 1 << 10, /* --listener NAME */
-    MAIN_OPTION_QUOTA = 1 << 11, /* --quota NAME */
-    MAIN_OPTION_FOR = 1 << 12, /* --for TIME */
-    MAIN_OPTION_ACL = 1 << 13, /* --acl */
-    MAIN_OPTION_LIVE = 1 << 14, /* --live */
-    MAIN_OPTION_FILES = 1 << 15, /* up to MAIN_FILES_MAX of them; "-" is one */
-    MAIN_OPTION_POLICY = 1 << 16, /* --policy FILE */
-    MAIN_OPTION_QUERY = 1 << 17, /* -q EXPR, --query EXPR */
-    MAIN_OPTION_REFUSED = 1 << 18, /* --refused, of lines */
-    MAIN_OPTION_HTML = 1 << 19, /* --html */
-    MAIN_OPTION_OUTPUT = 1 << 20, /* --output FILE */
-    MAIN_OPTION_WORST = 1 << 21, /* --refused, of subjects */
+    MAIN_OPTION_QUOTA = 1 << 11,    /* --quota NAME */
+    MAIN_OPTION_FOR = 1 << 12,      /* --for TIME */
+    MAIN_OPTION_ACL = 1 << 13,      /* --acl */
+    MAIN_OPTION_LIVE = 1 << 14,     /* --live */
+    MAIN_OPTION_FILES = 1 << 15,    /* up to MAIN_FILES_MAX of them; "-" is one */
+    MAIN_OPTION_POLICY = 1 << 16,   /* --policy FILE */
+    MAIN_OPTION_QUERY = 1 << 17,    /* -q EXPR, --query EXPR */
+    MAIN_OPTION_REFUSED = 1 << 18,  /* --refused, of lines */
+    MAIN_OPTION_HTML = 1 << 19,     /* --html */
+    MAIN_OPTION_OUTPUT = 1 << 20,   /* --output FILE */
+    MAIN_OPTION_WORST = 1 << 21,    /* --refused, of subjects */
     MAIN_OPTION_DEADLINE = 1 << 22, /* --deadline TIME */
-    MAIN_OPTION_SANDBOX = 1 << 23, /* --sandbox on|off */
+    MAIN_OPTION_SANDBOX = 1 << 23,  /* --sandbox on|off */
 };
 
 #define MAIN_WORDS_MAX   2

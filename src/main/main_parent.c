@@ -115,6 +115,8 @@ static bool parent_start_log(struct parent *parent)
     parent->log = loop_log_new(parent->workers + 1);
     if (parent->log == NULL)
         return parent_fail(parent, MAIN_EXIT_INTERNAL, "the log has no memory");
+    if (parent->takeover_channel >= 0)
+        loop_log_begin_beside(parent->log);
     return true;
 }
 

@@ -49,6 +49,7 @@ struct client_env {
     unsigned handshake_count;
     struct client_work *spare_work; /* a list */
     unsigned count, spare_work_count;
+    unsigned lingering; /* of count: those whose last response has gone */
     bool is_draining;
     bool is_patient; /* while draining: who is between two requests may ask once more */
     /* A connection was closed, so that there is a descriptor again; may be NULL. */
@@ -71,8 +72,11 @@ void client_env_fini(struct client_env *env); /* every connection must be closed
 void client_accept(struct client_env *env, struct client_door *door, int fd,
                    const struct net_address *peer);
 
-/* Idle connections are closed, the others end with their response. */
+/* Idle connections are told the end, and closed when their clients have closed them or a moment has passed; the others
+ * end with their response. */
 void client_drain(struct client_env *env);
+/* While draining: is there a client that is owed a response? */
+bool client_has_requests(const struct client_env *env);
 /* Close everything now. */
 void client_close_all(struct client_env *env);
 

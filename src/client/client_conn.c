@@ -7,6 +7,7 @@
 #include "client/client_private.h"
 
 #define CLIENT_LINGER_PAUSE_US 2000000
+#define CLIENT_PART_US         1000000 /* a drain waits for it */
 #define CLIENT_LOOKS_MAX       64 /* a turn: one that pipelines without end must not starve the others */
 
 /* ---- states ---- */
@@ -46,6 +47,7 @@ static void client_free(struct client_conn *conn)
     struct metrics_block *metrics = client_loop(conn)->metrics;
     list_remove(&conn->node);
     env->count--;
+    env->lingering -= conn->is_lingering;
     metrics_sub(metrics, METRICS_CONNECTIONS_OPEN, 1);
     metrics_add(metrics, conn->why == 0 ? METRICS_CLOSED_CLIENT : conn->why, 1);
     loop_timer_cancel(&conn->timer);
@@ -58,13 +60,22 @@ static void client_free(struct client_conn *conn)
     client_leave(conn);
 }
 
+static void client_begin_linger(struct client_conn *conn, uint64_t most_us)
+{
+    net_stream_shutdown(&conn->stream);
+    conn->work->linger_until_us = client_loop(conn)->mono_us + most_us;
+    conn->work->linger_left_bytes = client_limits(conn)->linger_max_bytes;
+    conn->is_lingering = true;
+    conn->env->lingering++;
+    client_set_state(conn, CLIENT_LINGER);
+}
+
 /* Our side is finished.  Closing while the client still sends would reset the connection and could destroy what it
  * has not read yet: then what it sends is read away until it ends, pauses, or has had its time or its bytes
  * (RFC 9112 section 9.6).  A client that did not ask for the end may be sending its next request. */
 static void client_finish(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
-    const struct plan_limits *limits = client_limits(conn);
     if (!conn->stream.is_watched) /* nobody has told */
         conn->stream.is_readable = net_stream_has_input(&conn->stream);
     bool may_come_more =
@@ -74,10 +85,28 @@ static void client_finish(struct client_conn *conn)
         client_set_state(conn, CLIENT_CLOSED);
         return;
     }
-    net_stream_shutdown(&conn->stream);
-    work->linger_until_us = client_loop(conn)->mono_us + limits->linger_us;
-    work->linger_left_bytes = limits->linger_max_bytes;
-    client_set_state(conn, CLIENT_LINGER);
+    client_begin_linger(conn, client_limits(conn)->linger_us);
+}
+
+/* Short: mostly nothing comes, and the drain waits for those whose clients keep unused connections. */
+static uint64_t client_part_us(const struct client_conn *conn)
+{
+    const struct plan_limits *limits = client_limits(conn);
+    uint64_t most_us = limits->drain_us / 2;
+    most_us = most_us < limits->linger_us ? most_us : limits->linger_us;
+    return most_us < CLIENT_PART_US ? most_us : CLIENT_PART_US;
+}
+
+void client_part(struct client_conn *conn)
+{
+    if (!client_has_work(conn)) {
+        client_end(conn, METRICS_CLOSED_DRAIN);
+        return;
+    }
+    client_ends_by(conn, METRICS_CLOSED_DRAIN);
+    conn->stream.on_ready = client_on_ready;
+    client_begin_linger(conn, client_part_us(conn));
+    client_drive(conn);
 }
 
 static bool client_linger(struct client_conn *conn)
@@ -260,8 +289,7 @@ static void client_rest(struct client_conn *conn)
         client_work_give(conn->env, &conn->work);
         return;
     }
-    client_ends_by(conn, METRICS_CLOSED_DRAIN);
-    client_free(conn);
+    client_part(conn);
 }
 
 void client_drive(struct client_conn *conn)
@@ -423,12 +451,14 @@ void client_drain(struct client_env *env)
     client_tls_drain(env);
     LIST_EACH_SAFE (node, &env->conns) {
         struct client_conn *conn = LIST_OF(node, struct client_conn, node);
-        if (client_is_between_requests(conn)) {
-            client_ends_by(conn, METRICS_CLOSED_DRAIN);
-            client_set_state(conn, CLIENT_CLOSED);
-            client_drive(conn);
-        }
+        if (client_is_between_requests(conn))
+            client_part(conn);
     }
+}
+
+bool client_has_requests(const struct client_env *env)
+{
+    return env->count > env->lingering + env->handshake_count;
 }
 
 /* Who waits for a response that has not begun is told so; any other is broken off. */

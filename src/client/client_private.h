@@ -54,6 +54,7 @@ struct client_conn {
     bool is_broken;  /* a write failed */
     bool keep_alive; /* the client's wish */
     bool is_1_0;
+    bool is_lingering; /* counted as such */
     bool is_last; /* no request behind the one in progress is begun, whatever the client wishes */
     bool will_close;       /* the response in progress says so */
     bool request_done;     /* the request in progress has been read whole; never in a tunnel */
@@ -159,6 +160,9 @@ void client_drive(struct client_conn *conn);
 /* End it at once; frees it. */
 void client_end(struct client_conn *conn, enum metrics_id why);
 bool client_has_work(struct client_conn *conn);
+/* One at rest is told that it ends, and a request that crosses this on its way is read away: a reset would tell its
+ * client nothing (RFC 9112 section 9.6).  May free it. */
+void client_part(struct client_conn *conn);
 
 /* client_conn.c: a connection at rest is told that it is not served, where its client would understand, and ended. */
 void client_begin_refusal(struct client_conn *conn, enum exchange_end end);

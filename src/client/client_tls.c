@@ -59,15 +59,6 @@ void client_tls_on_timeout(struct client_conn *conn)
     client_end(conn, METRICS_CLOSED_TLS_HANDSHAKE);
 }
 
-void client_tls_drain(struct client_env *env)
-{
-    LIST_EACH_SAFE (node, &env->handshakes) {
-        struct client_conn *conn = LIST_OF(node, struct client_conn, node);
-        if (!net_stream_has_input(&conn->stream))
-            client_end(conn, METRICS_CLOSED_DRAIN);
-    }
-}
-
 /* From here on it is one of those that are served. */
 static void client_tls_move(struct client_conn *conn)
 {
@@ -78,6 +69,18 @@ static void client_tls_move(struct client_conn *conn)
     client_set_state(conn, CLIENT_IDLE);
 }
 
+void client_tls_drain(struct client_env *env)
+{
+    LIST_EACH_SAFE (node, &env->handshakes) {
+        struct client_conn *conn = LIST_OF(node, struct client_conn, node);
+        if (net_stream_has_input(&conn->stream))
+            continue;
+        net_tls_drop(&conn->stream);
+        client_tls_move(conn);
+        client_part(conn);
+    }
+}
+
 static void client_tls_done(struct client_conn *conn)
 {
     client_tls_count(conn,
@@ -86,7 +89,7 @@ static void client_tls_done(struct client_conn *conn)
     conn->is_secured = true;
     client_tls_move(conn);
     if (conn->env->is_draining && !conn->env->is_patient && !net_stream_has_input(&conn->stream))
-        client_end(conn, METRICS_CLOSED_DRAIN);
+        client_part(conn);
     else
         client_drive(conn);
 }

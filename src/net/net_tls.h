@@ -57,6 +57,9 @@ void net_tls_keep(struct net_stream *stream, struct net_tls_kept *kept);
  * ERR_SYSTEM: net_tls_why.  As a server also ERR_INVALID: what comes is no TLS, and nothing was said or taken. */
 MUST_USE enum err net_tls_shake(struct net_stream *stream);
 
+/* As a server, when nothing has come yet: the stream is plain from here on. */
+void net_tls_drop(struct net_stream *stream);
+
 /* Why the stream's TLS has failed; NULL when it has not. */
 const char *net_tls_why(const struct net_stream *stream);
 /* The same in a word, for logs: "untrusted", "expired", "wrong_name", "protocol"... */

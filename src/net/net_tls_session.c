@@ -517,3 +517,8 @@ void net_tls_end(struct net_stream *stream, bool is_clean)
     free(session->record);
     free(session);
 }
+
+void net_tls_drop(struct net_stream *stream)
+{
+    net_tls_end(stream, false);
+}

@@ -82,6 +82,25 @@ def test_term_lets_responses_in_flight_finish(start, upstream, connect):
     assert [line["end"] for line in proxy.requests()] == ["ok"] * 20
 
 
+def test_who_asks_while_it_is_sent_away_is_not_reset(start, connect):
+    """A request that crosses the end on its way is read away: its client sees an end that it may ask again after, on another
+    connection (RFC 9112 section 9.6)."""
+    proxy = start(respond(limits={"drain_timeout": "1h"}))
+    asks, stays = connect(proxy), connect(proxy)
+    for client in (asks, stays):
+        assert client.ask().status == 200
+    proxy.signal(signal.SIGTERM)
+    asks.expect_end()
+    asks.send(http.request(body=b"x" * 100000))
+    asks.expect_end()
+    assert asks.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+    assert proxy.process.poll() is None
+    asks.close()
+    stays.expect_end()
+    assert proxy.wait_exit() == 0  # `stays` never closes
+    assert len(proxy.requests()) == 2
+
+
 def _is_told_of_the_end(client, proxy):
     reply = client.read()
     check_error(reply, 503, "0621", "The proxy is shutting down. Retry on another connection.")

@@ -2,6 +2,7 @@
 """TLS towards clients: who is served with what, what is refused, and that the bytes inside are those of plain HTTP."""
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -720,6 +721,23 @@ def test_drain(start, upstream, connect, authority):
     reply = busy.read()
     assert reply.body == b"late" and reply["Connection"] == "close"
     busy.expect_end()
+    assert proxy.wait_exit() == 0
+
+
+def test_who_speaks_while_it_is_sent_away_is_not_reset(start, connect, authority):
+    """As without TLS, whether it is between two requests or before its handshake."""
+    proxy = start({**secured(respond(), authority.issue("a.example").config), "workers": 1, "limits": {"drain_timeout": "1h"}})
+    idle, silent = connect(proxy, tls=client_context(authority), name="a.example"), connect(proxy)
+    assert idle.ask().status == 200
+    wait_for(lambda: metrics_of(proxy)["sluice_tls_handshakes_open"] == 1, "both are there")
+    proxy.signal(signal.SIGTERM)
+    silent.expect_end()
+    silent.send(hello()[2].read())
+    idle.expect_end()
+    idle.send(http.request())
+    for client in (idle, silent):
+        assert client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        client.close()
     assert proxy.wait_exit() == 0
 
 

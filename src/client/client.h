@@ -75,8 +75,8 @@ void client_accept(struct client_env *env, struct client_door *door, int fd,
 /* Idle connections are told the end, and closed when their clients have closed them or a moment has passed; the others
  * end with their response. */
 void client_drain(struct client_env *env);
-/* While draining: is there a client that is owed a response? */
-bool client_has_requests(const struct client_env *env);
+/* While draining: how many connections are owed a response. */
+unsigned client_owed(const struct client_env *env);
 /* Close everything now. */
 void client_close_all(struct client_env *env);
 

@@ -456,9 +456,9 @@ void client_drain(struct client_env *env)
     }
 }
 
-bool client_has_requests(const struct client_env *env)
+unsigned client_owed(const struct client_env *env)
 {
-    return env->count > env->lingering + env->handshake_count;
+    return env->count - env->lingering - env->handshake_count;
 }
 
 /* Who waits for a response that has not begun is told so; any other is broken off. */

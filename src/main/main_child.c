@@ -57,6 +57,7 @@ struct child {
     unsigned fresh_count;
     uint64_t started_at_us, config_hash;
     uint64_t drain_until_us; /* monotonic; 0: not draining */
+    unsigned unfinished;     /* connections, when it was over */
     bool is_log_on;
     int exit_code;
     enum admin_reload_result reload;
@@ -266,12 +267,22 @@ static void child_on_drain_poll(void *arg)
 {
     struct child *child = arg;
     bool is_idle = true;
-    for (unsigned i = 0; i < child->env->workers; i++)
+    unsigned owed = 0;
+    for (unsigned i = 0; i < child->env->workers; i++) {
         is_idle &= worker_is_idle(child->workers[i]);
-    if (is_idle || child->loop->mono_us >= child->drain_until_us)
-        loop_stop(child->loop);
-    else
+        owed += worker_owed(child->workers[i]);
+    }
+    if (!is_idle && child->loop->mono_us < child->drain_until_us) {
         loop_alarm_set(child->drain_poll, child->loop->mono_us + CHILD_DRAIN_POLL_US);
+        return;
+    }
+    if (!is_idle && owed != 0) {
+        log_warn("limits.drain_timeout is over: %u connections with unfinished requests are ended",
+                 owed);
+        child->unfinished = owed;
+        child->exit_code = MAIN_EXIT_DEADLINE;
+    }
+    loop_stop(child->loop);
 }
 
 static void child_drain(struct child *child)
@@ -579,6 +590,19 @@ static const char *child_start(struct child *child)
     return NULL;
 }
 
+static void child_stop_event(struct child *child)
+{
+    char json[LOOP_LOG_EVENT_MAX], *at = FMT_LIT(json, "\"event\":\"stop\"");
+    if (child->exit_code == MAIN_EXIT_DEADLINE) {
+        at = FMT_LIT(at, ",\"unfinished\":");
+        at = fmt_u64(at, child->unfinished);
+    } else if (child->exit_code != MAIN_EXIT_OK) {
+        at = FMT_LIT(at, ",\"failed\":true");
+    }
+    *at = '\0';
+    loop_log_event(child->env->log, json);
+}
+
 static void child_end(struct child *child)
 {
     struct main_child_env *env = child->env;
@@ -599,9 +623,7 @@ static void child_end(struct child *child)
     main_pulse_fini(&child->pulse);
     loop_free(child->loop);
     if (child->is_log_on) {
-        loop_log_event(env->log, child->exit_code == MAIN_EXIT_OK
-                                     ? "\"event\":\"stop\""
-                                     : "\"event\":\"stop\",\"failed\":true");
+        child_stop_event(child);
         loop_log_stop(env->log);
     }
     plan_unref(&child->plan);

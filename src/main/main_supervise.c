@@ -151,6 +151,8 @@ void main_parent_on_child_end(struct parent *parent, int status)
         main_succeed_fail(parent, "its serving process could not start (see the error log)");
     } else if (parent->state == PARENT_RUNNING) {
         child_plan_restart(parent, pid, reason);
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) == MAIN_EXIT_DEADLINE) {
+        parent->exit_code = MAIN_EXIT_DEADLINE; /* it has said why */
     } else if (status != 0 && parent->exit_code == MAIN_EXIT_OK) {
         parent->exit_code = MAIN_EXIT_INTERNAL;
         log_error("the serving process %s while it was ending", reason);

@@ -54,6 +54,7 @@ struct worker {
         enum err answer;
     } shared;
     atomic_bool is_draining, is_idle;
+    atomic_uint owed;
     _Atomic uint32_t ping, pong;
 };
 
@@ -319,6 +320,7 @@ static void worker_look_if_idle(struct worker *worker)
 static void worker_on_drain_tick(void *arg)
 {
     struct worker *worker = arg;
+    atomic_store(&worker->owed, client_owed(&worker->clients));
     worker_look_if_idle(worker);
     if (!atomic_load(&worker->is_idle))
         loop_timer_set(worker->loop, &worker->drain_timer,
@@ -344,6 +346,11 @@ void worker_drain(struct worker *worker)
 bool worker_is_idle(const struct worker *worker)
 {
     return atomic_load(&worker->is_idle);
+}
+
+unsigned worker_owed(const struct worker *worker)
+{
+    return atomic_load(&worker->owed);
 }
 
 /* ---- the thread ---- */

@@ -76,6 +76,8 @@ void worker_give_way(struct worker *worker);
  * waits for worker_is_idle as long as it likes and then stops the worker, which closes what is left. */
 void worker_drain(struct worker *worker);
 bool worker_is_idle(const struct worker *worker); /* nothing left to finish */
+/* How many connections are owed a response, a moment ago; 0: none, or it does not drain yet. */
+unsigned worker_owed(const struct worker *worker);
 
 /* End the thread and free everything. */
 void worker_stop(struct worker **worker);

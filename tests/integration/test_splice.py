@@ -333,7 +333,8 @@ def test_a_drain_ends_what_is_passing(passing, connect):
     assert taking.reader.response_head().status == 200
     proxy.signal(15)
     assert taking.reader.take(8 * MIB) == body_of("t", 8 * MIB)
-    assert proxy.wait_exit() == 0
+    proxy.expected_exit = 9
+    assert proxy.wait_exit() == 9
     ends = sorted(line["end"] for line in proxy.requests(2))
     assert ends == ["draining", "ok"]
 

@@ -741,6 +741,16 @@ def test_who_speaks_while_it_is_sent_away_is_not_reset(start, connect, authority
     assert proxy.wait_exit() == 0
 
 
+def test_half_a_handshake_is_not_missed_at_the_deadline(start, connect, authority):
+    proxy = start({**secured(respond(), authority.issue("a.example").config), "workers": 1,
+                   "limits": {"tls_handshake_timeout": "1h", "drain_timeout": "1s"}})
+    begun = connect(proxy)
+    begun.send(hello()[2].read()[:60])
+    wait_for(lambda: metrics_of(proxy)["sluice_tls_handshakes_open"] == 1, "it is there")
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait_exit() == 0
+
+
 def test_silent_clients_do_not_delay_the_end(start, connect, authority):
     """Who is in a handshake may finish it, and is told then; who has not begun one is not waited for."""
     proxy = start({**secured(respond(), authority.issue("a.example").config), "workers": 1,

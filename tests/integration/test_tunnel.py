@@ -446,7 +446,8 @@ def test_draining_lets_tunnels_go_on_until_the_deadline(start, upstream, connect
     assert client.reader.take(14) == b"while draining"
     client.expect_reset()
     seen.wait("reset")
-    assert proxy.wait_exit() == 0
+    proxy.expected_exit = 9
+    assert proxy.wait_exit() == 9
     assert proxy.line_of(reply)["end"] == "draining"
 
 

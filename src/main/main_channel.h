@@ -27,7 +27,7 @@ enum main_message_kind {
     MAIN_MESSAGE_APPLY, /* value: generation; text: what changes; fds: [0] the bundle, then sockets */
     MAIN_MESSAGE_REFUSED, /* a reload was refused before it got to you; text: the report */
     MAIN_MESSAGE_REOPEN,
-    MAIN_MESSAGE_DRAIN,
+    MAIN_MESSAGE_DRAIN,    /* value: for how many ms to be unready only, before that */
     MAIN_MESSAGE_STOP,     /* now */
     MAIN_MESSAGE_UPGRADED, /* the answer to UPGRADE_ASK; value: HTTP status; text: JSON, or why not */
     MAIN_MESSAGE_GIVE_WAY, /* another process serves; the next order is DRAIN */

@@ -24,6 +24,7 @@
 #include "lease/lease.h"
 #include "loop/loop.h"
 #include "main/main_channel.h"
+#include "main/main_drain.h"
 #include "main/main_exit.h"
 #include "main/main_level.h"
 #include "main/main_memory.h"
@@ -33,8 +34,7 @@
 #include "upstream/upstream_places.h"
 #include "worker/worker.h"
 
-#define CHILD_DRAIN_POLL_US 20000
-#define CHILD_REASON_MAX    2048
+#define CHILD_REASON_MAX 2048
 
 /* Owner: main_child_run.  Thread: the main thread, but for the two counters. */
 struct child {
@@ -47,17 +47,16 @@ struct child {
     struct admin *admin;
     struct worker **workers;
     struct event *channel_event;
-    struct loop_alarm *drain_poll;
     struct loop_timer fold_timer, level_timer;
     struct main_level level;
     struct main_memory memory;
     struct main_pulse pulse;
+    struct main_drain drain;
     char *buffer; /* of the channel */
     int *fresh;   /* descriptors of the APPLY to come */
     unsigned fresh_count;
     uint64_t started_at_us, config_hash;
-    uint64_t drain_until_us; /* monotonic; 0: not draining */
-    unsigned unfinished;     /* connections, when it was over */
+    unsigned unfinished; /* connections, when the drain was over */
     bool is_log_on;
     int exit_code;
     enum admin_reload_result reload;
@@ -263,38 +262,13 @@ static void child_on_sockets(struct child *child, const struct main_message *mes
 
 /* --- the end ------------------------------------------------------------------------------------- */
 
-static void child_on_drain_poll(void *arg)
+static void child_on_drained(void *arg, unsigned unfinished)
 {
     struct child *child = arg;
-    bool is_idle = true;
-    unsigned owed = 0;
-    for (unsigned i = 0; i < child->env->workers; i++) {
-        is_idle &= worker_is_idle(child->workers[i]);
-        owed += worker_owed(child->workers[i]);
-    }
-    if (!is_idle && child->loop->mono_us < child->drain_until_us) {
-        loop_alarm_set(child->drain_poll, child->loop->mono_us + CHILD_DRAIN_POLL_US);
-        return;
-    }
-    if (!is_idle && owed != 0) {
-        log_warn("limits.drain_timeout is over: %u connections with unfinished requests are ended",
-                 owed);
-        child->unfinished = owed;
+    child->unfinished = unfinished;
+    if (unfinished != 0)
         child->exit_code = MAIN_EXIT_DEADLINE;
-    }
     loop_stop(child->loop);
-}
-
-static void child_drain(struct child *child)
-{
-    if (child->drain_until_us != 0)
-        return;
-    child->drain_until_us = child->loop->mono_us + child->plan->limits.drain_us;
-    log_info("draining: requests in progress have %llu ms",
-             (unsigned long long)(child->plan->limits.drain_us / 1000));
-    for (unsigned i = 0; i < child->env->workers; i++)
-        worker_drain(child->workers[i]);
-    loop_alarm_set(child->drain_poll, child->loop->mono_us + CHILD_DRAIN_POLL_US);
 }
 
 /* Clients hear of it with their next response; what is left is told to go by the drain that follows. */
@@ -338,7 +312,8 @@ static void child_on_message(struct child *child, const struct main_message *mes
         loop_log_reopen(child->env->log);
         break;
     case MAIN_MESSAGE_DRAIN:
-        child_drain(child);
+        main_drain_begin(&child->drain, child->workers, child->env->workers,
+                         UINT64_C(1000) * message->value, child->plan->limits.drain_us);
         break;
     case MAIN_MESSAGE_STOP:
         loop_stop(child->loop);
@@ -385,7 +360,7 @@ static void child_facts(void *arg, struct admin_facts *facts)
         .connections_open = atomic_load_explicit(&child->connections, memory_order_relaxed),
         .started_at_us = child->started_at_us,
         .service_started_at_us = child->env->service_started_at_us,
-        .is_draining = child->drain_until_us != 0,
+        .is_draining = child->drain.state != MAIN_DRAIN_NONE,
         .reload = child->reload,
         .reload_at_us = child->reload_at_us,
         .reload_text = child->reload_text,
@@ -532,10 +507,10 @@ static bool child_start_loop(struct child *child)
     loop_timer_init(&child->level_timer, child_on_level_time, child);
     child->level = child->env->level;
     child_on_level_time(child);
-    child->drain_poll = loop_alarm_new(child->loop, child_on_drain_poll, child);
     child->channel_event = event_new(child->loop->base, child->env->channel, EV_READ | EV_PERSIST,
                                      child_on_channel, child);
-    return child->drain_poll != NULL && child->channel_event != NULL &&
+    return child->channel_event != NULL &&
+           main_drain_init(&child->drain, child->loop, child_on_drained, child) == ERR_OK &&
            main_pulse_init(&child->pulse, child->loop, child_on_pulse, child) == ERR_OK &&
            event_add(child->channel_event, NULL) == 0;
 }
@@ -619,7 +594,7 @@ static void child_end(struct child *child)
     lease_free(child->lease);
     if (child->channel_event != NULL)
         event_free(child->channel_event);
-    loop_alarm_free(child->drain_poll);
+    main_drain_fini(&child->drain);
     main_pulse_fini(&child->pulse);
     loop_free(child->loop);
     if (child->is_log_on) {

@@ -233,8 +233,10 @@ void main_parent_stop(struct parent *parent)
         if (parent->is_in_charge)
             main_notify("STOPPING=1\nSTATUS=finishing requests in progress");
         main_sockets_close_traffic(&parent->config.sockets);
+        const struct plan_limits *limits = &parent->config.plan->limits;
+        message.value = (uint32_t)(limits->drain_announce_us / 1000);
         parent->kill_at_us =
-            now_us + parent->config.plan->limits.drain_us + SUPERVISE_DRAIN_EXTRA_US;
+            now_us + limits->drain_announce_us + limits->drain_us + SUPERVISE_DRAIN_EXTRA_US;
     } else {
         parent->state = PARENT_STOPPING;
         message.kind = MAIN_MESSAGE_STOP;

@@ -87,6 +87,7 @@ struct plan_limits {
     uint64_t read_min_rate_per_s; /* of responses; 0: off */
     uint64_t linger_us, linger_max_bytes;
     uint64_t body_min_rate_per_s, body_grace_us;
+    uint64_t drain_announce_us; /* how long TERM only makes unready */
     uint64_t drain_us;          /* how long responses in flight may take after TERM */
     uint64_t head_budget_bytes; /* process-wide memory for incomplete heads */
     uint64_t body_budget_bytes; /* the same for bodies that are buffered */

@@ -181,6 +181,15 @@ static const struct config_directive limits_rows[] = {
      .min = 10000,
      .max = SECONDS(86400),
      .doc = "How long a client's connection may be idle between requests."},
+    {.key = "drain_announce",
+     .type = CONFIG_DURATION,
+     LIMITS(drain_announce_us),
+     .fallback = "\"0s\"",
+     .min = 0,
+     .max = SECONDS(3600),
+     .doc =
+         "How long Sluice, told to stop, says 503 on /readyz and serves on, before it drains: the "
+         "time in which a load balancer notices. Not when an upgrade takes over."},
     {.key = "drain_timeout",
      .type = CONFIG_DURATION,
      LIMITS(drain_us),

@@ -302,7 +302,8 @@ def test_the_one_before_finishes_its_requests(upgrading, upstream, connect):
                 gate.wait(30)
             link.send(http.response(200, "OK", [], b"done"))
 
-    config = forward(upstream(serve), quotas=COUNTED["quotas"], store={"type": "memory"})
+    # What takes over is ready on the same sockets, so that nobody needs to be told.
+    config = forward(upstream(serve), quotas=COUNTED["quotas"], store={"type": "memory"}, limits={"drain_announce": "1h"})
     service = upgrading(config)
     slow = connect(service.proxy)
     slow.send(http.request("GET", "/slow"))
@@ -310,6 +311,7 @@ def test_the_one_before_finishes_its_requests(upgrading, upstream, connect):
     assert idle.ask().status == 200
     before = service.pid
     wait_for(lambda: service.status()["exchanges_open"] == 1, "the slow one is on its way")
+    service.proxy.write_config({**service.proxy.config, "limits": {}})
     done = service.upgrade("--json")
     assert done.returncode == 0, done
     service.pid = json.loads(done.stdout)["pid"]

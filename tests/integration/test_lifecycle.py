@@ -101,6 +101,43 @@ def test_who_asks_while_it_is_sent_away_is_not_reset(start, connect):
     assert len(proxy.requests()) == 2
 
 
+# -- an announced stop
+
+def _announced(start, folder, announce):
+    admin = str(folder / "admin.sock")
+    return start(respond(limits={"drain_announce": announce}, admin={"address": f"unix:{admin}"})), admin
+
+
+def _is_unready(connect, admin):
+    reply = connect(admin).ask(target="/readyz")
+    return (reply.status, reply.body) == (503, b"draining\n")
+
+
+def test_an_announced_stop_is_told_before_anybody_is_sent_away(start, connect, tmp_path):
+    proxy, admin = _announced(start, tmp_path, "2s")
+    idle = connect(proxy)
+    assert idle.ask().status == 200 and not _is_unready(connect, admin)
+    proxy.signal(signal.SIGTERM)
+    wait_for(lambda: _is_unready(connect, admin), "it is not ready")
+    assert connect(proxy).ask()["Connection"] is None  # it is taken, and may ask again
+    assert idle.ask()["Connection"] is None
+    assert proxy.process.poll() is None
+    idle.expect_end()
+    wait_for(lambda: is_refused(proxy.address), "nobody is accepted any more")
+    idle.close()
+    assert proxy.wait_exit() == 0
+    assert len(proxy.requests()) == 3
+
+
+def test_a_second_signal_ends_an_announced_stop_at_once(start, connect, tmp_path):
+    proxy, admin = _announced(start, tmp_path, "1h")
+    proxy.signal(signal.SIGINT)
+    wait_for(lambda: _is_unready(connect, admin), "it is not ready")
+    assert connect(proxy).ask().status == 200
+    proxy.signal(signal.SIGINT)
+    assert proxy.wait_exit() == 0
+
+
 def _is_told_of_the_end(client, proxy):
     reply = client.read()
     check_error(reply, 503, "0621", "The proxy is shutting down. Retry on another connection.")

@@ -295,7 +295,7 @@ def test_counts_survive_the_child_and_the_state_file(start, upstream, connect, t
     store = {"type": "memory", "state_file": str(state)}
     config = forward(upstream(), quotas=quotas, store=store, **USERS)
     proxy = start(config)
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     assert [ask(connect(proxy)).status for _ in range(4)] == [200, 200, 200, 429]
     child = proxy.child
     os.kill(child, 9)

@@ -135,7 +135,7 @@ def test_what_a_slot_refuses_no_window_counts(start, upstream, connect, store):
     config["quotas"]["all"] = {"key": ["route"], "limits": {"hour": 100}}
     config["routes"][0]["quotas"] = ["con", "all"]
     proxy = start(config)
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     wait_until_up_open(connect, gate, proxy)
     clients = hold(connect, proxy, gate, 1)
     with connect(proxy) as client:
@@ -155,7 +155,7 @@ def test_what_a_slot_refuses_no_window_counts(start, upstream, connect, store):
 def test_what_a_window_refuses_holds_no_slot(start, upstream, connect, store):
     gate = Gate()
     proxy = start(limited(upstream(gate.serve), store, 2, {"limits": {"hour": 3}}))
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     wait_until_up_open(connect, gate, proxy)
     clients = hold(connect, proxy, gate, 1)
     gate.is_open.set()

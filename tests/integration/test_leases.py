@@ -115,7 +115,7 @@ def operations(redis):
 def test_one_proxy_counts_down_one_by_one(start, upstream, connect, redis):
     limit = 300
     proxy = start(with_metrics(per_user(upstream(), redis, {"hour": limit}, workers=2)))
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     is_shared(connect, proxy, 1)
     count = [0]
 
@@ -241,7 +241,7 @@ def test_a_reload_halves_the_limit(start, upstream, connect, redis):
     """What was leased under the old limit goes back; in all no more is admitted than the new one."""
     config = per_user(upstream(), redis, {"hour": 400})
     proxies = [start(config) for _ in range(2)]
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     clients = [connect(proxy) for proxy in proxies]
     for client in clients:
         assert [ask(client).status for _ in range(50)] == [200] * 50
@@ -284,7 +284,7 @@ def test_status_tells_what_is_held(start, upstream, connect, redis, verb, tmp_pa
     socket = f"unix:{tmp_path}/admin.sock"
     config = per_user(upstream(), redis, {"hour": 10000}) | {"admin": {"address": socket}}
     proxy = start(config)
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     client = connect(proxy)
     for _ in range(4):
         assert ask(client).status == 200
@@ -300,7 +300,7 @@ def test_recalled_by_another_proxy(start, upstream, connect, redis):
     for proxy in (holder, other):
         is_shared(connect, proxy, 2)
     wait_for(lambda: redis.client.pubsub_numsub("sluice:recall")[0][1] == 2, "both listen")
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     assert ask(connect(holder)).status == 200
     client, admitted = connect(other), [0]
 

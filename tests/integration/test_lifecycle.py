@@ -231,7 +231,7 @@ def test_killed_child_is_replaced_and_nothing_is_forgotten(start, upstream, conn
     quotas = {"user": {"key": ["user"], "limits": {"hour": 1000000}}}
     server = upstream()
     proxy = start(forward(server, quotas=quotas, identities={"user": {"from": ["header:X-User"]}}, subject_secret="t"))
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     client = connect(proxy)
     for _ in range(7):
         client.ask(fields=[("X-User", "alice")])

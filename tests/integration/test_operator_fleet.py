@@ -175,7 +175,7 @@ def test_what_is_held_ends_with_the_reset(start, upstream, connect, world, redis
     holder, other = (start(config_of(world, server, store, name, quotas=quotas, workers=1)) for name in "ab")
     wait_until_counting(connect, [holder, other])
     wait_for(lambda: redis.client.pubsub_numsub("sluice:recall")[0][1] == 2, "both listen")
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     client = connect(holder)
     assert [ask(client, "alice").status for _ in range(5)] == [200] * 5
     row, = json.loads(verb(world, "show", "alice", "--json").stdout)["subjects"]
@@ -205,7 +205,7 @@ def test_two_operators_at_once(start, upstream, connect, world, redis):
     server = upstream()
     proxies = [start(config_of(world, server, {"servers": [redis.address]}, name)) for name in "ab"]
     wait_until_counting(connect, proxies)
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     assert ask(connect(proxies[0]), "alice").status == 200
     words = [(["reset", "alice"], name) for name in "ab" * 4] + [(["grant", "alice", f"+{n}", "--for", "1h"], "ab"[n % 2]) for n in range(1, 9)]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -222,7 +222,7 @@ def test_what_others_say_on_the_channel_resets_nothing(start, upstream, connect,
     proxy = start(config_of(world, upstream(), {"servers": [redis.address], "fleet_size": 1}, "a"))
     wait_until_counting(connect, [proxy])
     wait_for(lambda: redis.client.pubsub_numsub("sluice:recall")[0][1] == 1, "it listens")
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     exhaust(connect, [proxy], "alice")
     client = connect(proxy)
     for key in values([redis.client]):
@@ -242,7 +242,7 @@ def test_what_others_say_on_the_channel_resets_nothing(start, upstream, connect,
 def test_odd_names(start, upstream, connect, world, redis):
     proxy = start(config_of(world, upstream(), {"servers": [redis.address], "fleet_size": 1}, "a"))
     wait_until_counting(connect, [proxy])
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     client = connect(proxy)
     names = ["a b", "a&name=b", "100%", "+5", "{", "exact", "\u00fc \u00f1 \u20ac", "'; DROP", "\\n", "-", "?", "#", "a" * 200]
     for name in names:
@@ -268,7 +268,7 @@ def test_redis_is_gone_then_back(start, upstream, connect, world, redis):
     proxy = start(config_of(world, upstream(), {"servers": [redis.address], "fleet_size": 1, "command_timeout": "300ms",
                                                  "decision_timeout": "200ms", "connect_timeout": "300ms"}, "a"))
     wait_until_counting(connect, [proxy])
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     assert ask(connect(proxy), "alice").status == 200
     redis.kill()
     for words in (["reset", "alice"], ["grant", "alice", "+1", "--for", "1h"], ["show", "alice"]):

@@ -155,7 +155,7 @@ def test_limit_zero_refuses_everything(start, upstream, connect):
 def test_exact_under_concurrency(start, upstream, connect):
     """Sixteen connections on several threads, one subject: exactly the limit is admitted."""
     proxy = start(per_user(upstream(), {"hour": 700, "day": 5000}))
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     statuses = collections.Counter()
     lock = threading.Lock()
 
@@ -231,7 +231,7 @@ def test_full_table_never_forgets_who_was_counted(start, upstream, connect):
     config = per_user(upstream(), {"hour": 3}, store={"type": "memory", "subjects": 1000})
     proxy = start(config)
     client = connect(proxy)
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     assert [ask(client, "first").status for _ in range(4)] == [200, 200, 200, 429]
     admitted = sum(ask(client, f"crowd{n}").status == 200 for n in range(3000))
     assert admitted <= 1500, "more subjects than the table holds share one bucket"

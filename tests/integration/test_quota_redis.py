@@ -210,7 +210,7 @@ def test_local_share_when_redis_is_gone(start, upstream, connect, redis):
     config = per_user(upstream(), redis, {"hour": 20}, quota={"accuracy": "exact"})
     proxy = start(config)
     wait_until_counting(connect, proxy, 6)
-    wait_for_room(3600, 60)
+    wait_for_room(3600, 30)
     client = connect(proxy)
     for _ in range(4):
         assert ask(client).status == 200

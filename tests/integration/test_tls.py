@@ -120,25 +120,36 @@ def test_renegotiation_is_off(start, authority):
     assert "no renegotiation" in said.lower()
 
 
+def heard(client, said, until):
+    """What it has said by the time that `until` holds, or that it has ended."""
+    while not until(said):
+        more = os.read(client.stdout.fileno(), 65536)
+        if not more:
+            break
+        said += more
+    return said
+
+
 def key_updates(proxy, most, then=b""):
     """A client of TLS 1.3 that asks for new keys until it is cut off, or so often; gives how often, and what it was told."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxy.ports[0]}", "-tls1_3"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
-        wait_for(lambda: metrics_of(proxy)["sluice_tls_connections_open"] == 1, "the handshake is over")
-        count = 0
+        said, count = b"", 0
         try:
-            while count < most and client.poll() is None:
-                client.stdin.write(b"K\n")
+            while count < most:
+                client.stdin.write(b"K\n")  # one at a time: of what it reads at once it looks at the first letter only
                 client.stdin.flush()
+                said = heard(client, said, lambda text: text.count(b"KEYUPDATE") > count)
+                if said.count(b"KEYUPDATE") == count:
+                    break
                 count += 1
-                time.sleep(0.002)  # of what it reads at once it looks at the first letter only
             client.stdin.write(then)
             client.stdin.flush()
         except BrokenPipeError:
             pass
         if not then:
             client.kill()
-        return count, client.stdout.read()
+        return count, heard(client, said, lambda _: False)
 
 
 def test_new_keys_are_taken_and_a_flood_of_them_is_not(start, connect, authority):

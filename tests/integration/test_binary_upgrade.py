@@ -79,6 +79,7 @@ class Upgrading:
         self.pid = answer["pid"]
         self.pids.append(self.pid)
         wait_for(lambda: not is_alive(before), "the one before has ended")
+        wait_for(lambda: self.proxy.stderr().count("the process before this one has ended") == len(self.pids) - 1, "and this is known")
         return self.pid
 
     def child(self):

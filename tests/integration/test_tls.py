@@ -14,7 +14,7 @@ from harness.client import Client
 from harness.configs import forward, respond
 from harness.metrics import scrape
 from harness.ports import take_port
-from harness.tls import Authority, client_context
+from harness.tls import Authority, client_context, key_updates
 from harness.waiting import wait_for
 
 V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -120,45 +120,13 @@ def test_renegotiation_is_off(start, authority):
     assert "no renegotiation" in said.lower()
 
 
-def heard(client, said, until):
-    """What it has said by the time that `until` holds, or that it has ended."""
-    while not until(said):
-        more = os.read(client.stdout.fileno(), 65536)
-        if not more:
-            break
-        said += more
-    return said
-
-
-def key_updates(proxy, most, then=b""):
-    """A client of TLS 1.3 that asks for new keys until it is cut off, or so often; gives how often, and what it was told."""
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxy.ports[0]}", "-tls1_3"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
-        said, count = b"", 0
-        try:
-            while count < most:
-                client.stdin.write(b"K\n")  # one at a time: of what it reads at once it looks at the first letter only
-                client.stdin.flush()
-                said = heard(client, said, lambda text: text.count(b"KEYUPDATE") > count)
-                if said.count(b"KEYUPDATE") == count:
-                    break
-                count += 1
-            client.stdin.write(then)
-            client.stdin.flush()
-        except BrokenPipeError:
-            pass
-        if not then:
-            client.kill()
-        return count, heard(client, said, lambda _: False)
-
-
 def test_new_keys_are_taken_and_a_flood_of_them_is_not(start, connect, authority):
     """Each costs us a hundred times what it costs a client, and all that come together are worked off at once."""
     proxy = start({**secured(respond(), authority.issue("a.example").config), "workers": 1})
-    _, said = key_updates(proxy, 10, http.request(fields=[("Connection", "close")]))
+    _, said = key_updates(proxy.ports[0], 10, http.request(fields=[("Connection", "close")]))
     assert b"KEYUPDATE" in said and b"HTTP/1.1 200" in said
     wait_for(lambda: metrics_of(proxy)["sluice_tls_connections_open"] == 0, "the connection is closed")
-    count, _ = key_updates(proxy, 1000)
+    count, _ = key_updates(proxy.ports[0], 1000)
     assert count < 1000, "nobody has stopped it"
     wait_for(lambda: metrics_of(proxy)["sluice_tls_connections_open"] == 0, "the connection is closed")
     assert connect(proxy, tls=client_context(authority), name="a.example").ask().status == 200

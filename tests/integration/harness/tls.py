@@ -3,8 +3,10 @@
 import contextlib
 import datetime
 import ipaddress
+import os
 import socket
 import ssl
+import subprocess
 import threading
 
 from cryptography import x509
@@ -215,3 +217,35 @@ class Everywhere:
             config["upstreams"] = {name: {**upstream, "tls": tls, "timeouts": {"connect": "20s", **upstream.get("timeouts", {})}}
                                    for name, upstream in config["upstreams"].items()}  # many handshakes at once are slow in Python
         return config
+
+
+def _heard(client, said, until):
+    """What it has said by the time that `until` holds, or that it has ended."""
+    while not until(said):
+        more = os.read(client.stdout.fileno(), 65536)
+        if not more:
+            break
+        said += more
+    return said
+
+
+def key_updates(port, most, then=b""):
+    """A client of TLS 1.3 that asks for new keys until it is cut off, or so often; gives how often, and what it was told."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        said, count = b"", 0
+        try:
+            while count < most:
+                client.stdin.write(b"K\n")  # one at a time: of what it reads at once it looks at the first letter only
+                client.stdin.flush()
+                said = _heard(client, said, lambda text: text.count(b"KEYUPDATE") > count)
+                if said.count(b"KEYUPDATE") == count:
+                    break
+                count += 1
+            client.stdin.write(then)
+            client.stdin.flush()
+        except BrokenPipeError:
+            pass
+        if not then:
+            client.kill()
+        return count, _heard(client, said, lambda _: False)

@@ -10,6 +10,7 @@
 #include "admin/admin_log.h"
 #include "admin/admin_private.h"
 #include "admin/admin_tail.h"
+#include "admin/admin_upstreams.h"
 #include "config/config_json.h"
 #include "http/http_framing.h"
 #include "http/http_write.h"
@@ -173,7 +174,7 @@ static void answer_grant(struct admin_conn *conn, struct span query)
 }
 
 struct endpoint {
-    const char *path;
+    const char *path; /* with a slash at its end: and what stands below it */
     enum http_method method;
     bool is_metrics_page; /* the one that the metrics port has */
     void (*answer)(struct admin_conn *conn, struct span query);
@@ -191,16 +192,23 @@ static const struct endpoint ENDPOINTS[] = {
     {"/v1/subject:grant", HTTP_METHOD_POST, false, answer_grant},
     {"/v1/top", HTTP_METHOD_GET, false, admin_top_answer},
     {"/v1/errors", HTTP_METHOD_GET, false, admin_errors_answer},
+    {"/v1/upstreams", HTTP_METHOD_GET, false, admin_upstreams_answer},
+    {ADMIN_UPSTREAMS_PATH, HTTP_METHOD_POST, false, admin_upstreams_order},
     {"/metrics", HTTP_METHOD_GET, true, answer_metrics},
     {"/healthz", HTTP_METHOD_GET, false, answer_healthz},
     {"/readyz", HTTP_METHOD_GET, false, answer_readyz},
 };
 
+static bool endpoint_has(const struct endpoint *endpoint, struct span path)
+{
+    const struct span own = span_of(endpoint->path);
+    return own.ptr[own.len - 1] == '/' ? span_starts_with(path, own) : span_eq(path, own);
+}
+
 static const struct endpoint *endpoint_of(struct span path, bool is_metrics_only)
 {
     for (size_t i = 0; i < sizeof(ENDPOINTS) / sizeof(ENDPOINTS[0]); i++)
-        if (span_eq(path, span_of(ENDPOINTS[i].path)) &&
-            (!is_metrics_only || ENDPOINTS[i].is_metrics_page))
+        if (endpoint_has(&ENDPOINTS[i], path) && (!is_metrics_only || ENDPOINTS[i].is_metrics_page))
             return &ENDPOINTS[i];
     return NULL;
 }
@@ -221,6 +229,7 @@ void admin_answer(struct admin_conn *conn, const struct http_head *head)
     }
     if (!admin_door_admits(conn, head))
         return;
+    conn->path = target.path;
     const struct endpoint *endpoint = endpoint_of(target.path, conn->port->is_metrics_only);
     if (endpoint == NULL)
         admin_send_problem(conn, 404, "there is nothing at this path");

@@ -51,6 +51,7 @@ struct admin_conn {
     enum admin_conn_state state;
     bool is_head;
     uint32_t ticket;
+    struct span path;        /* of the request; inside `in` */
     struct admin_job *job;   /* admin_subject.c's, while it waits for the store */
     struct admin_tail *tail; /* admin_tail.c's */
     size_t in_len, scanned;

@@ -5,7 +5,7 @@
 #include "base/base_ascii.h"
 #include "base/base_parse.h"
 
-static bool decode(struct span text, char out[ADMIN_QUERY_VALUE_MAX], size_t *len)
+bool admin_query_decode(struct span text, char out[ADMIN_QUERY_VALUE_MAX], size_t *len)
 {
     *len = 0;
     for (size_t i = 0; i < text.len; i++) {
@@ -41,8 +41,8 @@ bool admin_query_find(struct span query, const char *name, char out[ADMIN_QUERY_
         query = (struct span){query.ptr + taken, query.len - taken};
         if (equals == pair.len || !span_eq((struct span){pair.ptr, equals}, span_of(name)))
             continue;
-        if (is_found ||
-            !decode((struct span){pair.ptr + equals + 1, pair.len - equals - 1}, out, len))
+        if (is_found || !admin_query_decode(
+                            (struct span){pair.ptr + equals + 1, pair.len - equals - 1}, out, len))
             return false;
         is_found = true;
     }

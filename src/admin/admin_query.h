@@ -15,6 +15,9 @@
 bool admin_query_find(struct span query, const char *name, char out[ADMIN_QUERY_VALUE_MAX],
                       size_t *len);
 
+/* Percent-escapes as the bytes that they mean, NUL-terminated.  False: they are broken, or it is too long. */
+bool admin_query_decode(struct span text, char out[ADMIN_QUERY_VALUE_MAX], size_t *len);
+
 /* Every byte that is not a letter or a digit as an escape; at most 3 * text.len bytes.  Returns the end. */
 char *admin_query_escape(char *out, struct span text);
 

@@ -4,12 +4,12 @@
 #include <jansson.h>
 #include <unistd.h>
 
-#include "admin/admin_private.h"
+#include "admin/admin_upstreams.h"
 #include "base/base_clock.h"
 #include "base/base_fmt.h"
 #include "config/config_json.h"
 #include "store/store_redis_directives.h"
-#include "upstream/upstream_health.h"
+#include "upstream/upstream_standing.h"
 
 static json_t *text(struct span span)
 {
@@ -134,21 +134,16 @@ static json_t *status_routes(const struct admin *admin, const struct plan *plan)
     return list;
 }
 
-/* "left_alone" with the reason; while its upstream is in panic such a server is used nevertheless. */
+/* While its upstream is in panic a server that is not up is used nevertheless, unless it is ordered away. */
 static json_t *status_server(const struct admin *admin, const struct upstream_conf *upstream,
                              const struct upstream_server_conf *server)
 {
-    char reason[128];
+    struct upstream_standing standing;
     json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "server", text(server->address_text), "ok",
                              sum(admin, server->slot_ok), "failed", sum(admin, server->slot_failed),
                              "open", sum(admin, server->slot_open));
-    if (admin->env.health == NULL)
-        return json;
-    const bool is_down =
-        upstream_health_why(admin->env.health, upstream->name, server->address_text, reason);
-    config_json_set(&json, "state", json_string(is_down ? "left_alone" : "up"));
-    if (is_down)
-        config_json_set(&json, "reason", json_string(reason));
+    if (upstream_standing_of(admin->env.health, upstream->name, server->address_text, &standing))
+        admin_upstreams_put_state(&json, &standing);
     return json;
 }
 
@@ -162,10 +157,9 @@ static json_t *status_upstreams(const struct admin *admin, const struct plan *pl
             config_json_append(&servers, status_server(admin, upstream, &upstream->servers[k]));
         json_t *json =
             json_pack("{s:o, s:o}", "upstream", text(upstream->name), "servers", servers);
-        if (admin->env.health != NULL)
-            config_json_set(
-                &json, "panic",
-                json_boolean(upstream_health_is_panic(admin->env.health, upstream->name)));
+        struct upstream_group_standing standing;
+        if (upstream_standing_of_group(admin->env.health, upstream->name, &standing))
+            config_json_set(&json, "panic", json_boolean(standing.is_panic));
         config_json_append(&list, json);
     }
     return list;

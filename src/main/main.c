@@ -88,6 +88,19 @@ static const struct main_verb VERBS[] = {
      "Of the last 2.5 to 5 minutes, the ten first of each quota.  Exit code 1: there is no quota "
      "of "
      "this name.\n"},
+    {"upstreams", main_verb_upstreams,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_FORCE |
+         MAIN_OPTION_WORDS,
+     "show how servers are, or keep requests away from one",
+     "usage: sluice upstreams [UPSTREAM]\n"
+     "       sluice upstreams drain|down|ready UPSTREAM/SERVER [--force]\n\n"
+     "SERVER is the address as the configuration has it.  drain: it gets no new requests, those in "
+     "progress\n"
+     "finish; down: the same, and kept connections to it are closed; ready: as checks and failures "
+     "say.  An\n"
+     "order holds over reloads, restarts and upgrades, as long as the server is configured.  Exit "
+     "code 1: there\n"
+     "is no such server, or it is the last usable one and --force was not given.\n"},
     {"errors", main_verb_errors, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
      "show the last messages that were refused as malformed",
      "Up to 64 requests of clients and responses of servers, with the byte at fault.  Values that "

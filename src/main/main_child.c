@@ -548,7 +548,7 @@ static const char *child_start(struct child *child)
     child->places = upstream_places_new();
     if (child->places == NULL)
         return "the counts of connections";
-    child->health = upstream_health_new();
+    child->health = upstream_health_new(env->orders);
     if (child->health != NULL)
         child->checker = upstream_checker_new(child->loop, env->log, child->health);
     if (child->checker == NULL)

@@ -11,6 +11,7 @@
 #include "main/main_sockets.h"
 #include "net/net_tls_tickets.h"
 #include "store/store_memory.h"
+#include "upstream/upstream_orders.h"
 
 /* What the parent hands over by forking.  Owner: the parent; the child uses its copy. */
 struct main_child_env {
@@ -19,6 +20,7 @@ struct main_child_env {
     struct loop_log *log;
     struct store_memory *memory; /* NULL: the store is Redis */
     const struct net_tls_tickets *tickets;
+    struct upstream_orders *orders; /* of operators about servers */
     unsigned workers;
     unsigned connections_cap; /* what descriptors allow */
     uint32_t generation;

@@ -12,6 +12,7 @@ static const struct {
     const char *verb, *words;
 } WORDS[] = {
     {"log", "reopen level debug info warn error configured"},
+    {"upstreams", "drain ready down"},
     {"completion", "bash"},
     {"explain", "GET HEAD POST PUT DELETE PATCH OPTIONS"},
     {"help", "@verbs"},

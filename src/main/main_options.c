@@ -32,6 +32,7 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
     {MAIN_OPTION_NEW_KEY, 0, "new-key", NULL, "print a new key for SLUICE_KEY_FILE instead"},
     {MAIN_OPTION_SANDBOX, 0, "sandbox", "on|off",
      "what the serving process may ask of the kernel is limited (default on); off to debug"},
+    {MAIN_OPTION_FORCE, 0, "force", NULL, "even if no server is left to take requests"},
     {MAIN_OPTION_HELP, 'h', "help", NULL, "print this help"},
 };
 const unsigned MAIN_OPTION_ROW_COUNT = sizeof(MAIN_OPTION_ROWS) / sizeof(MAIN_OPTION_ROWS[0]);

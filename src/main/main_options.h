@@ -34,6 +34,7 @@ enum main_option {
     MAIN_OPTION_WORST = 1 << 21,    /* --refused, of subjects */
     MAIN_OPTION_DEADLINE = 1 << 22, /* --deadline TIME */
     MAIN_OPTION_SANDBOX = 1 << 23,  /* --sandbox on|off */
+    MAIN_OPTION_FORCE = 1 << 27,    /* --force */
 };
 
 #define MAIN_WORDS_MAX   2

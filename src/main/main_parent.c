@@ -225,6 +225,15 @@ static bool parent_start_tickets(struct parent *parent)
     return true;
 }
 
+/* What operators have ordered of servers. */
+static bool parent_start_orders(struct parent *parent)
+{
+    parent->orders = upstream_orders_new();
+    if (parent->orders == NULL)
+        return parent_fail(parent, MAIN_EXIT_INTERNAL, "no memory for orders about servers");
+    return true;
+}
+
 static bool parent_start_signals(struct parent *parent)
 {
     sigset_t mask;
@@ -388,6 +397,7 @@ static void parent_end(struct parent *parent, bool is_parent)
     loop_log_free(parent->log);
     store_memory_free(parent->memory);
     net_tls_tickets_free(parent->tickets);
+    upstream_orders_free(parent->orders);
     main_parent_config_fini(&parent->config);
     if (parent->channel >= 0)
         close(parent->channel);
@@ -423,7 +433,8 @@ int main_parent_run(const char *path, char *const *words, bool is_sandboxed)
     int ended = 0;
     if (parent_start_upgrades(&parent, words) && parent_start_config(&parent) &&
         parent_start_log(&parent) && parent_start_store(&parent) && parent_start_tickets(&parent) &&
-        parent_start_sockets(&parent) && parent_start_signals(&parent))
+        parent_start_orders(&parent) && parent_start_sockets(&parent) &&
+        parent_start_signals(&parent))
         ended = parent_loop(&parent);
     parent_end(&parent, ended == 0);
     return ended == 0 ? parent.exit_code : ended - 1;

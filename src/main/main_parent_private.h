@@ -47,6 +47,7 @@ struct parent {
     uint32_t memory_life, memory_beside; /* see store_memory_begin_life */
     struct net_tls_tickets *tickets;
     uint64_t tickets_at_us; /* when their key is replaced */
+    struct upstream_orders *orders;
     struct main_level level;
     sigset_t old_mask;
     int signal_fd;

@@ -49,6 +49,7 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
         .log = parent->log,
         .memory = parent->memory,
         .tickets = parent->tickets,
+        .orders = parent->orders,
         .workers = parent->workers,
         .connections_cap = parent->connections_cap,
         .generation = parent->generation,

@@ -22,6 +22,7 @@ int main_verb_tail(const struct main_options *options);
 int main_verb_log(const struct main_options *options);
 int main_verb_top(const struct main_options *options);
 int main_verb_errors(const struct main_options *options);
+int main_verb_upstreams(const struct main_options *options);
 int main_verb_doctor(const struct main_options *options);
 int main_verb_replay(const struct main_options *options);
 int main_verb_report(const struct main_options *options);

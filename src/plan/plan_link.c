@@ -69,7 +69,11 @@ static void link_servers(struct plan_work *work, struct upstream_conf *conf)
                                   conf->name, "server", server->address_text);
         server->slot_usable = metrics_registry_slot(
             work->registry, "upstream_server_usable", "gauge",
-            "1 while checks and failures do not speak against a server, else 0.", "upstream",
+            "1 while neither checks, failures nor an order speak against a server, else 0.",
+            "upstream", conf->name, "server", server->address_text);
+        server->slot_ordered = metrics_registry_slot(
+            work->registry, "upstream_server_ordered", "gauge",
+            "1 while an operator's order keeps requests from a server, else 0.", "upstream",
             conf->name, "server", server->address_text);
     }
 }

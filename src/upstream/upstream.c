@@ -13,8 +13,6 @@
 #define POOL_BEGIN_MAX   1024    /* turns of the round robin that are passed over at first */
 #define UPSTREAM_DOWN_US 1000000 /* a server that refused a connection is left alone this long */
 
-static void server_unref(struct upstream_server *server);
-
 /* Others wait for servers to which this worker keeps connections that it does not use. */
 static void set_let_go(void *arg)
 {
@@ -27,7 +25,7 @@ static void set_let_go(void *arg)
             struct upstream_conn *conn = LIST_OF(server->idle.prev, struct upstream_conn, node);
             upstream_close(&conn);
         }
-        server_unref(server);
+        upstream_server_unref(server);
     }
 }
 
@@ -60,7 +58,7 @@ void upstream_set_free(struct upstream_set *set)
 
 /* ---- servers ---- */
 
-static void server_drop_idle(struct upstream_server *server)
+void upstream_server_drop_idle(struct upstream_server *server)
 {
     while (!list_is_empty(&server->idle)) {
         struct upstream_conn *conn = LIST_OF(server->idle.next, struct upstream_conn, node);
@@ -68,7 +66,7 @@ static void server_drop_idle(struct upstream_server *server)
     }
 }
 
-static void server_unref(struct upstream_server *server)
+void upstream_server_unref(struct upstream_server *server)
 {
     if (--server->refs != 0)
         return;
@@ -112,7 +110,7 @@ static void server_on_addresses(void *arg, const struct net_address *addresses, 
              server->name, server->upstream, server->names.count);
     server->refs++; /* the last kept connection must not take it along */
     server_drop_strays(server);
-    server_unref(server);
+    upstream_server_unref(server);
 }
 
 /* Connections and sessions of a server that was verified otherwise, or not at all, must not serve this plan: such a
@@ -170,7 +168,7 @@ static struct upstream_server *server_new(struct upstream_set *set,
     list_push_back(&set->servers, &server->node);
     return server;
 fail:
-    server_unref(server);
+    upstream_server_unref(server);
     return NULL;
 }
 
@@ -211,8 +209,8 @@ static struct upstream_server *server_ref(struct upstream_set *set,
 static void server_leave(struct upstream_server *server)
 {
     if (--server->pools == 0)
-        server_drop_idle(server);
-    server_unref(server);
+        upstream_server_drop_idle(server);
+    upstream_server_unref(server);
 }
 
 /* ---- pools ---- */
@@ -322,8 +320,8 @@ void upstream_set_close_idle(struct upstream_set *set)
     LIST_EACH_SAFE (node, &set->servers) {
         struct upstream_server *server = LIST_OF(node, struct upstream_server, node);
         server->refs++;
-        server_drop_idle(server);
-        server_unref(server);
+        upstream_server_drop_idle(server);
+        upstream_server_unref(server);
     }
 }
 
@@ -425,7 +423,7 @@ void upstream_close(struct upstream_conn **taken)
     atomic_fetch_sub(&server->tally->open, 1);
     if (server->queue != NULL && upstream_queue_has_waiters(server->queue))
         upstream_queue_call(server->queue);
-    server_unref(server);
+    upstream_server_unref(server);
 }
 
 void upstream_abort(struct upstream_conn **taken)
@@ -463,7 +461,8 @@ void upstream_return(struct upstream_conn **taken)
     struct upstream_server *server = conn->server;
     metrics_add(server->set->loop->metrics, server->slot_ok, 1);
     if (server->pools == 0 || server->idle_us == 0 || !upstream_conn_is_reusable(conn) ||
-        conn_is_spoilt(conn) || !server_may_keep(server) ||
+        (upstream_vital_state(server->vital) & UPSTREAM_VITAL_DOWN) != 0 || conn_is_spoilt(conn) ||
+        !server_may_keep(server) ||
         (server->watch != NULL && !upstream_names_has(&server->names, conn->address_id)) ||
         (server->idle_count >= server->idle_max && !server_make_room(server))) {
         upstream_close(taken);
@@ -495,9 +494,12 @@ static void server_count_outcome(const struct upstream_server *server,
 void upstream_note_failure(struct upstream_conn *conn, enum upstream_failure how)
 {
     struct upstream_server *server = conn->server;
+    const uint64_t now_us = server->set->loop->mono_us;
     if ((conn->notes & UPSTREAM_NOTE_HEALTH) != 0)
-        server_count_outcome(server, upstream_vital_failed(server->vital, conn->health, how,
-                                                           server->set->loop->mono_us));
+        server_count_outcome(server,
+                             upstream_vital_failed(server->vital, conn->health, how, now_us));
+    else
+        upstream_vital_remember(server->vital, how, now_us);
 }
 
 void upstream_note_answer(struct upstream_conn *conn, unsigned status)

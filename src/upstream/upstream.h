@@ -54,7 +54,7 @@ struct upstream_server {
 static inline bool upstream_server_is_usable(const struct upstream_server *server, uint64_t now_us)
 {
     return server->down_until_us <= now_us &&
-           !atomic_load_explicit(&server->vital->is_out, memory_order_relaxed);
+           (upstream_vital_state(server->vital) & UPSTREAM_VITAL_OUT) == 0;
 }
 
 /* One upstream of one plan.  Owner: the snapshot that asked for it.  Freed by: upstream_pool_free.

@@ -376,10 +376,9 @@ enum err upstream_checker_serve(struct upstream_checker *checker,
 /* ---- what has changed ---- */
 
 static const char *const change_words[] = {
-    [UPSTREAM_CHANGE_DOWN] = "server_down",
-    [UPSTREAM_CHANGE_UP] = "server_up",
-    [UPSTREAM_CHANGE_PANIC] = "upstream_panic",
-    [UPSTREAM_CHANGE_CALM] = "upstream_calm",
+    [UPSTREAM_CHANGE_DOWN] = "server_down",     [UPSTREAM_CHANGE_UP] = "server_up",
+    [UPSTREAM_CHANGE_PANIC] = "upstream_panic", [UPSTREAM_CHANGE_CALM] = "upstream_calm",
+    [UPSTREAM_CHANGE_EMPTY] = "upstream_empty", [UPSTREAM_CHANGE_FILLED] = "upstream_filled",
 };
 
 static char *change_text(char *at, struct span text)
@@ -433,6 +432,14 @@ static void checker_on_change(void *arg, const struct upstream_change *change)
         break;
     case UPSTREAM_CHANGE_CALM:
         log_info("upstream %.*s chooses among its servers again: %s", len, change->upstream.ptr,
+                 change->reason);
+        break;
+    case UPSTREAM_CHANGE_EMPTY:
+        log_error("upstream %.*s takes no request: %s (`sluice upstreams ready` ends an order)",
+                  len, change->upstream.ptr, change->reason);
+        break;
+    case UPSTREAM_CHANGE_FILLED:
+        log_info("upstream %.*s takes requests again: %s", len, change->upstream.ptr,
                  change->reason);
         break;
     }

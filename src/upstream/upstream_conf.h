@@ -24,7 +24,7 @@ struct upstream_server_conf {
     uint32_t max_connections;   /* of the process, kept ones too; 0: unlimited */
     bool is_backup;
     metrics_slot slot_ok, slot_failed, slot_open; /* per server */
-    metrics_slot slot_usable;
+    metrics_slot slot_usable, slot_ordered;
 };
 
 /* How servers are asked whether they are well. */

@@ -8,45 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base_list.h"
+#include "upstream/upstream_health_private.h"
 
-#define REASON_BYTES 128
-
-/* Owner: its group; counted.  Freed by: server_free.  Thread: any, under the lock, but for the words of vital. */
-struct health_server {
-    struct upstream_vital vital; /* first: what others hold */
-    struct list node;
-    unsigned refs;
-    char *name;
-    bool is_named;  /* by the plan in force, which holds a reference */
-    bool was_named; /* by the plan before */
-    metrics_slot slot_usable;
-    struct upstream_trial trial;
-    struct upstream_ejection ejection;
-    char check_reason[REASON_BYTES], eject_reason[REASON_BYTES];
-    bool is_told_down, was_ejected;
-};
-
-/* All servers of one upstream.  Owner: the process's list.  Freed by: its last server.  Thread: as above. */
-struct upstream_health_group {
-    struct upstream_health *health;
-    struct list node, servers;
-    char *name;
-    struct upstream_health_conf conf; /* of the plan in force */
-    struct upstream_budget budget;
-    unsigned named; /* servers of the plan in force */
-    bool is_panic, is_told_panic;
-};
-
-struct upstream_health {
-    pthread_mutex_t lock;
-    struct list groups;
-    bool is_stirred; /* on_stir has been called since the last tick */
-    bool (*on_stir)(void *arg);
-    void *arg;
-};
-
-static const char *const failures[UPSTREAM_FAILURES] = {
+const char *const UPSTREAM_FAILURE_SENTENCES[UPSTREAM_FAILURES] = {
     [UPSTREAM_FAILURE_CONNECT] = "it cannot be connected to",
     [UPSTREAM_FAILURE_RESET] = "connections end without an answer",
     [UPSTREAM_FAILURE_TIMEOUT] = "it does not answer in time",
@@ -54,17 +18,18 @@ static const char *const failures[UPSTREAM_FAILURES] = {
     [UPSTREAM_FAILURE_STATUS] = "it answers with errors",
 };
 
-static struct health_server *server_of(struct upstream_vital *vital)
+static struct upstream_health_server *server_of(struct upstream_vital *vital)
 {
-    return LIST_OF(vital, struct health_server, vital);
+    return LIST_OF(vital, struct upstream_health_server, vital);
 }
 
-struct upstream_health *upstream_health_new(void)
+struct upstream_health *upstream_health_new(struct upstream_orders *orders)
 {
     struct upstream_health *health = calloc(1, sizeof(*health));
     if (health == NULL)
         return NULL;
     pthread_mutex_init(&health->lock, NULL);
+    health->orders = orders;
     list_init(&health->groups);
     return health;
 }
@@ -79,7 +44,7 @@ static void group_free(struct upstream_health_group *group)
 }
 
 /* Leaves a group that may be empty. */
-static void server_drop(struct health_server *server)
+static void server_drop(struct upstream_health_server *server)
 {
     if (--server->refs != 0)
         return;
@@ -88,7 +53,7 @@ static void server_drop(struct health_server *server)
     free(server);
 }
 
-static void server_unref(struct health_server *server)
+static void server_unref(struct upstream_health_server *server)
 {
     struct upstream_health_group *group = server->vital.group;
     server_drop(server);
@@ -96,7 +61,7 @@ static void server_unref(struct health_server *server)
         group_free(group);
 }
 
-static struct upstream_health_group *group_find(struct upstream_health *health, struct span name)
+struct upstream_health_group *upstream_group_find(struct upstream_health *health, struct span name)
 {
     LIST_EACH (node, &health->groups) {
         struct upstream_health_group *group = LIST_OF(node, struct upstream_health_group, node);
@@ -106,10 +71,11 @@ static struct upstream_health_group *group_find(struct upstream_health *health, 
     return NULL;
 }
 
-static struct health_server *server_find(struct upstream_health_group *group, struct span name)
+struct upstream_health_server *upstream_group_server(struct upstream_health_group *group,
+                                                     struct span name)
 {
     LIST_EACH (node, &group->servers) {
-        struct health_server *server = LIST_OF(node, struct health_server, node);
+        struct upstream_health_server *server = LIST_OF(node, struct upstream_health_server, node);
         if (span_eq(span_of(server->name), name))
             return server;
     }
@@ -134,11 +100,12 @@ static struct upstream_health_group *group_new(struct upstream_health *health,
     return group;
 }
 
-static struct health_server *server_ref(struct upstream_health *health,
-                                        const struct upstream_conf *conf, struct span name)
+static struct upstream_health_server *server_ref(struct upstream_health *health,
+                                                 const struct upstream_conf *conf, struct span name)
 {
-    struct upstream_health_group *group = group_find(health, conf->name);
-    struct health_server *server = group == NULL ? NULL : server_find(group, name);
+    struct upstream_health_group *group = upstream_group_find(health, conf->name);
+    struct upstream_health_server *server =
+        group == NULL ? NULL : upstream_group_server(group, name);
     if (server != NULL) {
         server->refs++;
         return server;
@@ -161,44 +128,81 @@ fail:
     return NULL;
 }
 
-static bool server_is_down(const struct health_server *server)
+static bool server_is_away(const struct upstream_health_server *server)
 {
-    return server->trial.is_down || server->ejection.is_out;
+    return server->ordered.order != UPSTREAM_ORDER_NONE;
 }
 
-static unsigned group_usable(const struct upstream_health_group *group)
+unsigned upstream_group_usable(const struct upstream_health_group *group)
 {
     unsigned usable = 0;
     LIST_EACH (node, &group->servers) {
-        const struct health_server *server = LIST_OF(node, struct health_server, node);
-        usable += server->is_named && !server_is_down(server);
+        const struct upstream_health_server *server =
+            LIST_OF(node, struct upstream_health_server, node);
+        usable +=
+            server->is_named && !server_is_away(server) && upstream_health_server_is_well(server);
     }
     return usable;
+}
+
+unsigned upstream_group_counted(const struct upstream_health_group *group)
+{
+    unsigned counted = 0;
+    LIST_EACH (node, &group->servers) {
+        const struct upstream_health_server *server =
+            LIST_OF(node, struct upstream_health_server, node);
+        counted += server->is_named && !server_is_away(server);
+    }
+    return counted;
 }
 
 static unsigned group_ejected(const struct upstream_health_group *group)
 {
     unsigned ejected = 0;
     LIST_EACH (node, &group->servers) {
-        const struct health_server *server = LIST_OF(node, struct health_server, node);
-        ejected += server->is_named && server->ejection.is_out;
+        const struct upstream_health_server *server =
+            LIST_OF(node, struct upstream_health_server, node);
+        ejected += server->is_named && !server_is_away(server) && server->ejection.is_out;
     }
     return ejected;
 }
 
-/* Something has changed: what do workers see of it?  The main thread is to tell of it. */
-static void group_judge(struct upstream_health_group *group)
+/* Nobody is left of those who would take requests.  If none ever took any, the configuration wants it so. */
+static bool group_is_empty(const struct upstream_health_group *group)
+{
+    unsigned takers = 0, left = 0;
+    LIST_EACH (node, &group->servers) {
+        const struct upstream_health_server *server =
+            LIST_OF(node, struct upstream_health_server, node);
+        takers += server->is_named && server->takes;
+        left += server->is_named && server->takes && !server_is_away(server);
+    }
+    return takers != 0 && left == 0;
+}
+
+/* An order is stronger than a panic. */
+static unsigned server_state(const struct upstream_health_server *server, bool is_panic)
+{
+    if (server->ordered.order == UPSTREAM_ORDER_DOWN)
+        return UPSTREAM_VITAL_OUT | UPSTREAM_VITAL_ILL | UPSTREAM_VITAL_AWAY | UPSTREAM_VITAL_DOWN;
+    if (server_is_away(server))
+        return UPSTREAM_VITAL_OUT | UPSTREAM_VITAL_ILL | UPSTREAM_VITAL_AWAY;
+    if (upstream_health_server_is_well(server))
+        return 0;
+    return is_panic ? UPSTREAM_VITAL_ILL : UPSTREAM_VITAL_OUT | UPSTREAM_VITAL_ILL;
+}
+
+void upstream_group_judge(struct upstream_health_group *group)
 {
     struct upstream_health *health = group->health;
     if (!health->is_stirred && health->on_stir != NULL)
         health->is_stirred = health->on_stir(health->arg);
-    group->is_panic =
-        upstream_is_panic(group_usable(group), group->named, group->conf.panic_percent);
+    group->is_panic = upstream_is_panic(upstream_group_usable(group), upstream_group_counted(group),
+                                        group->conf.panic_percent);
+    group->is_empty = group_is_empty(group);
     LIST_EACH (node, &group->servers) {
-        struct health_server *server = LIST_OF(node, struct health_server, node);
-        const bool is_down = server_is_down(server);
-        atomic_store_explicit(&server->vital.is_ill, is_down, memory_order_relaxed);
-        atomic_store_explicit(&server->vital.is_out, is_down && !group->is_panic,
+        struct upstream_health_server *server = LIST_OF(node, struct upstream_health_server, node);
+        atomic_store_explicit(&server->vital.state, server_state(server, group->is_panic),
                               memory_order_relaxed);
     }
 }
@@ -211,7 +215,8 @@ void upstream_health_free(struct upstream_health *health)
         struct upstream_health_group *group =
             LIST_OF(group_node, struct upstream_health_group, node);
         LIST_EACH_SAFE (node, &group->servers) {
-            struct health_server *server = LIST_OF(node, struct health_server, node);
+            struct upstream_health_server *server =
+                LIST_OF(node, struct upstream_health_server, node);
             free(server->name);
             free(server);
         }
@@ -228,7 +233,7 @@ struct upstream_vital *upstream_vital_ref(struct upstream_health *health,
                                           const struct upstream_server_conf *server)
 {
     pthread_mutex_lock(&health->lock);
-    struct health_server *found = server_ref(health, conf, server->address_text);
+    struct upstream_health_server *found = server_ref(health, conf, server->address_text);
     pthread_mutex_unlock(&health->lock);
     return found == NULL ? NULL : &found->vital;
 }
@@ -244,21 +249,21 @@ void upstream_vital_unref(struct upstream_vital *vital)
 }
 
 /* Under the lock. */
-static enum upstream_outcome server_eject(struct health_server *server,
+static enum upstream_outcome server_eject(struct upstream_health_server *server,
                                           const struct upstream_health_conf *conf,
                                           enum upstream_failure how, uint64_t now_us)
 {
     struct upstream_health_group *group = server->vital.group;
-    const unsigned max = upstream_ejection_max(group->named, conf->eject_percent);
-    if (!server->is_named || max == 0)
+    const unsigned max = upstream_ejection_max(upstream_group_counted(group), conf->eject_percent);
+    if (!server->is_named || max == 0 || server_is_away(server))
         return UPSTREAM_OUTCOME_NOTED;
     if (group_ejected(group) >= max)
         return UPSTREAM_OUTCOME_CAPPED;
     upstream_ejection_begin(&server->ejection, conf, now_us);
     server->was_ejected = true;
     snprintf(server->eject_reason, sizeof(server->eject_reason), "%u failures in a row: %s",
-             (unsigned)conf->failures, failures[how]);
-    group_judge(group);
+             (unsigned)conf->failures, UPSTREAM_FAILURE_SENTENCES[how]);
+    upstream_group_judge(group);
     return UPSTREAM_OUTCOME_EJECTED;
 }
 
@@ -266,8 +271,9 @@ enum upstream_outcome upstream_vital_failed(struct upstream_vital *vital,
                                             const struct upstream_health_conf *conf,
                                             enum upstream_failure how, uint64_t now_us)
 {
-    struct health_server *server = server_of(vital);
+    struct upstream_health_server *server = server_of(vital);
     enum upstream_outcome outcome = UPSTREAM_OUTCOME_NOTED;
+    upstream_vital_remember(vital, how, now_us);
     const unsigned run = atomic_fetch_add_explicit(&vital->failed_run, 1, memory_order_relaxed) + 1;
     if (conf->failures == 0 || run < conf->failures)
         return outcome;
@@ -317,14 +323,22 @@ void upstream_vital_retried(struct upstream_vital *vital, bool is_answered)
 static enum err group_name(struct upstream_health *health, const struct upstream_conf *conf)
 {
     for (unsigned i = 0; i < conf->server_count; i++) {
-        struct health_server *server = server_ref(health, conf, conf->servers[i].address_text);
+        struct upstream_health_server *server =
+            server_ref(health, conf, conf->servers[i].address_text);
         if (server == NULL)
             return ERR_NOMEM;
         struct upstream_health_group *group = server->vital.group;
         server->is_named = true; /* with the reference */
+        server->takes = conf->servers[i].weight != 0;
         server->slot_usable = conf->servers[i].slot_usable;
-        if (conf->check.path.len == 0)
+        server->slot_ordered = conf->servers[i].slot_ordered;
+        if (health->orders != NULL)
+            server->ordered = upstream_orders_find(
+                health->orders, upstream_orders_key(span_of(group->name), span_of(server->name)));
+        if (conf->check.path.len == 0) {
             server->trial = (struct upstream_trial){0};
+            server->checked = (struct upstream_checked){0};
+        }
         group->conf = conf->health;
         group->named = i + 1;
     }
@@ -335,7 +349,7 @@ static void group_forget(struct upstream_health_group *group)
 {
     group->named = 0;
     LIST_EACH (node, &group->servers) {
-        struct health_server *server = LIST_OF(node, struct health_server, node);
+        struct upstream_health_server *server = LIST_OF(node, struct upstream_health_server, node);
         server->was_named = server->is_named;
         server->is_named = false;
     }
@@ -345,10 +359,12 @@ static void group_forget(struct upstream_health_group *group)
 static void group_settle(struct upstream_health_group *group)
 {
     LIST_EACH_SAFE (node, &group->servers) {
-        struct health_server *server = LIST_OF(node, struct health_server, node);
+        struct upstream_health_server *server = LIST_OF(node, struct upstream_health_server, node);
         if (!server->is_named) {
             server->trial = (struct upstream_trial){0};
             server->ejection = (struct upstream_ejection){0};
+            server->ordered = (struct upstream_ordered){.order = UPSTREAM_ORDER_NONE};
+            server->checked = (struct upstream_checked){0};
             server->is_told_down = false;
         }
         if (server->was_named)
@@ -357,7 +373,25 @@ static void group_settle(struct upstream_health_group *group)
     if (list_is_empty(&group->servers))
         group_free(group);
     else
-        group_judge(group);
+        upstream_group_judge(group);
+}
+
+static bool is_key_in_force(void *arg, struct hash128 key)
+{
+    const struct upstream_health *health = arg;
+    LIST_EACH (group_node, &health->groups) {
+        const struct upstream_health_group *group =
+            LIST_OF(group_node, struct upstream_health_group, node);
+        LIST_EACH (node, &group->servers) {
+            const struct upstream_health_server *server =
+                LIST_OF(node, struct upstream_health_server, node);
+            const struct hash128 own =
+                upstream_orders_key(span_of(group->name), span_of(server->name));
+            if (server->is_named && own.lo == key.lo && own.hi == key.hi)
+                return true;
+        }
+    }
+    return false;
 }
 
 enum err upstream_health_serve(struct upstream_health *health,
@@ -371,6 +405,9 @@ enum err upstream_health_serve(struct upstream_health *health,
         err = group_name(health, &upstreams[i]);
     LIST_EACH_SAFE (node, &health->groups)
         group_settle(LIST_OF(node, struct upstream_health_group, node));
+    /* An order ends with its server: one of that name that comes another day is another one. */
+    if (health->orders != NULL && err == ERR_OK)
+        upstream_orders_keep(health->orders, is_key_in_force, health);
     pthread_mutex_unlock(&health->lock);
     return err;
 }
@@ -378,18 +415,19 @@ enum err upstream_health_serve(struct upstream_health *health,
 void upstream_vital_checked(struct upstream_vital *vital, const struct upstream_check_conf *conf,
                             bool is_good, const char *reason, unsigned status, uint64_t now_us)
 {
-    struct health_server *server = server_of(vital);
+    struct upstream_health_server *server = server_of(vital);
     struct upstream_health_group *group = vital->group;
     pthread_mutex_lock(&group->health->lock);
+    server->checked = (struct upstream_checked){is_good, status, reason, now_us};
     if (upstream_trial_note(&server->trial, is_good, conf->rise, conf->fall)) {
         if (!is_good && status != 0)
-            snprintf(server->check_reason, REASON_BYTES, "check: status %u", status);
+            snprintf(server->check_reason, UPSTREAM_REASON_BYTES, "check: status %u", status);
         else if (!is_good)
-            snprintf(server->check_reason, REASON_BYTES, "check: %s", reason);
+            snprintf(server->check_reason, UPSTREAM_REASON_BYTES, "check: %s", reason);
         /* Whoever was away and is back need not sit out the rest. */
         if (is_good && server->ejection.is_out)
             upstream_ejection_end(&server->ejection, now_us);
-        group_judge(group);
+        upstream_group_judge(group);
     }
     pthread_mutex_unlock(&group->health->lock);
 }
@@ -402,20 +440,20 @@ struct health_telling {
 };
 
 static void tell(const struct health_telling *telling, const struct upstream_health_group *group,
-                 const struct health_server *server, struct upstream_change *change)
+                 const struct upstream_health_server *server, struct upstream_change *change)
 {
     change->upstream = span_of(group->name);
     change->server = server == NULL ? SPAN_NONE : span_of(server->name);
-    change->usable = group_usable(group);
+    change->usable = upstream_group_usable(group);
     change->servers = group->named;
     telling->tell(telling->arg, change);
 }
 
-static void server_tell(struct health_server *server, uint64_t now_us,
+static void server_tell(struct upstream_health_server *server, uint64_t now_us,
                         const struct health_telling *telling)
 {
     struct upstream_change change = {.kind = UPSTREAM_CHANGE_UP};
-    const bool is_down = server_is_down(server);
+    const bool is_down = !upstream_health_server_is_well(server);
     if (is_down == server->is_told_down)
         return;
     server->is_told_down = is_down;
@@ -431,15 +469,29 @@ static void server_tell(struct health_server *server, uint64_t now_us,
     tell(telling, server->vital.group, server, &change);
 }
 
+static void group_tell_empty(struct upstream_health_group *group,
+                             const struct health_telling *telling)
+{
+    struct upstream_change change = {.kind = group->is_empty ? UPSTREAM_CHANGE_EMPTY
+                                                             : UPSTREAM_CHANGE_FILLED};
+    if (group->is_empty == group->is_told_empty)
+        return;
+    group->is_told_empty = group->is_empty;
+    snprintf(change.reason, sizeof(change.reason), "%s",
+             group->is_empty ? "all its servers are ordered away" : "a server is ready again");
+    tell(telling, group, NULL, &change);
+}
+
 static void group_tell(struct upstream_health_group *group, const struct health_telling *telling)
 {
     struct upstream_change change = {.kind = group->is_panic ? UPSTREAM_CHANGE_PANIC
                                                              : UPSTREAM_CHANGE_CALM};
+    group_tell_empty(group, telling);
     if (group->is_panic == group->is_told_panic)
         return;
     group->is_told_panic = group->is_panic;
     snprintf(change.reason, sizeof(change.reason), "%u of %u servers are usable",
-             group_usable(group), group->named);
+             upstream_group_usable(group), upstream_group_counted(group));
     tell(telling, group, NULL, &change);
 }
 
@@ -447,15 +499,17 @@ static void group_tick(struct upstream_health_group *group, uint64_t now_us,
                        struct metrics_block *metrics, const struct health_telling *telling)
 {
     LIST_EACH (node, &group->servers) {
-        struct health_server *server = LIST_OF(node, struct health_server, node);
+        struct upstream_health_server *server = LIST_OF(node, struct upstream_health_server, node);
         if (server->ejection.is_out && server->ejection.until_us <= now_us) {
             upstream_ejection_end(&server->ejection, now_us);
-            group_judge(group);
+            upstream_group_judge(group);
         }
         if (!server->is_named)
             continue;
         server_tell(server, now_us, telling);
-        metrics_set(metrics, server->slot_usable, !server_is_down(server));
+        metrics_set(metrics, server->slot_usable,
+                    upstream_health_server_is_well(server) && !server_is_away(server));
+        metrics_set(metrics, server->slot_ordered, server_is_away(server));
     }
     group_tell(group, telling);
 }
@@ -473,7 +527,8 @@ void upstream_health_on_stir(struct upstream_health *health, bool (*fn)(void *ar
 static uint64_t group_next_us(const struct upstream_health_group *group, uint64_t next_us)
 {
     LIST_EACH (node, &group->servers) {
-        const struct health_server *server = LIST_OF(node, struct health_server, node);
+        const struct upstream_health_server *server =
+            LIST_OF(node, struct upstream_health_server, node);
         if (server->ejection.is_out && server->ejection.until_us < next_us)
             next_us = server->ejection.until_us;
     }
@@ -500,30 +555,4 @@ uint64_t upstream_health_tick(struct upstream_health *health, uint64_t now_us,
     metrics_set(metrics, METRICS_UPSTREAM_PANICS, panics);
     pthread_mutex_unlock(&health->lock);
     return next_us == UINT64_MAX ? 0 : next_us;
-}
-
-/* ---- the status page ---- */
-
-bool upstream_health_why(struct upstream_health *health, struct span upstream, struct span name,
-                         char reason[128])
-{
-    pthread_mutex_lock(&health->lock);
-    struct upstream_health_group *group = group_find(health, upstream);
-    struct health_server *server = group == NULL ? NULL : server_find(group, name);
-    const bool is_down = server != NULL && server_is_down(server);
-    if (is_down) {
-        const char *why = server->trial.is_down ? server->check_reason : server->eject_reason;
-        memcpy(reason, why, strlen(why) + 1);
-    }
-    pthread_mutex_unlock(&health->lock);
-    return is_down;
-}
-
-bool upstream_health_is_panic(struct upstream_health *health, struct span upstream)
-{
-    pthread_mutex_lock(&health->lock);
-    const struct upstream_health_group *group = group_find(health, upstream);
-    const bool is_panic = group != NULL && group->is_panic;
-    pthread_mutex_unlock(&health->lock);
-    return is_panic;
 }

@@ -14,19 +14,34 @@
 
 #include "metrics/metrics.h"
 #include "upstream/upstream_conf.h"
+#include "upstream/upstream_orders.h"
 
 /* Owner: the process.  Freed by: upstream_health_free, when nobody has a reference.  Thread: any. */
 struct upstream_health;
 struct upstream_health_group;
 
+/* Bits of its state. */
+enum {
+    UPSTREAM_VITAL_OUT = 1,  /* leave it alone */
+    UPSTREAM_VITAL_ILL = 2,  /* the same, whether there is panic or not */
+    UPSTREAM_VITAL_AWAY = 4, /* ordered away: not even if there is no other */
+    UPSTREAM_VITAL_DOWN = 8, /* and keep no connection to it */
+};
+
 /* One server of one upstream, as all workers see it.  Owner: counted.  Freed by: the last upstream_vital_unref.  Thread:
  * any reads and writes the words; the rest belongs to upstream_health.c. */
 struct upstream_vital {
-    atomic_bool is_out;     /* leave it alone */
-    atomic_bool is_ill;     /* the same, whether there is panic or not */
-    atomic_uint failed_run; /* failures in a row */
+    atomic_uint state;             /* UPSTREAM_VITAL bits */
+    atomic_uint failed_run;        /* failures in a row */
+    atomic_uint last_failure;      /* enum upstream_failure and one; 0: there was none */
+    _Atomic uint64_t failed_at_us; /* when that was */
     struct upstream_health_group *group;
 };
+
+static inline unsigned upstream_vital_state(struct upstream_vital *vital)
+{
+    return atomic_load_explicit(&vital->state, memory_order_relaxed);
+}
 
 enum upstream_failure {
     UPSTREAM_FAILURE_CONNECT,
@@ -44,7 +59,8 @@ enum upstream_outcome {
     UPSTREAM_OUTCOME_CAPPED,  /* it would be, but enough others are */
 };
 
-struct upstream_health *upstream_health_new(void);
+/* orders (borrowed) outlive the process; NULL: they end with it. */
+struct upstream_health *upstream_health_new(struct upstream_orders *orders);
 void upstream_health_free(struct upstream_health *health);
 
 /* ---- workers ---- */
@@ -54,6 +70,14 @@ struct upstream_vital *upstream_vital_ref(struct upstream_health *health,
                                           const struct upstream_conf *conf,
                                           const struct upstream_server_conf *server);
 void upstream_vital_unref(struct upstream_vital *vital);
+
+/* Remember a failure for who asks why; nothing follows from it. */
+static inline void upstream_vital_remember(struct upstream_vital *vital, enum upstream_failure how,
+                                           uint64_t now_us)
+{
+    atomic_store_explicit(&vital->last_failure, (unsigned)how + 1, memory_order_relaxed);
+    atomic_store_explicit(&vital->failed_at_us, now_us, memory_order_relaxed);
+}
 
 /* A request to it has failed without an answer. */
 enum upstream_outcome upstream_vital_failed(struct upstream_vital *vital,
@@ -76,7 +100,15 @@ void upstream_vital_retried(struct upstream_vital *vital, bool is_answered);
 MUST_USE enum err upstream_health_serve(struct upstream_health *health,
                                         const struct upstream_conf *upstreams, unsigned count);
 
-/* A check has ended.  `reason` is a static sentence: why it was bad; status: the one that was not expected, else 0. */
+/* How a check ended. */
+struct upstream_checked {
+    bool is_good;
+    unsigned status;    /* that was answered; 0: none */
+    const char *reason; /* a static sentence: why it was bad; NULL: the status says */
+    uint64_t at_us;
+};
+
+/* A check has ended.  `reason` is a static sentence: why it was bad; status: the one that was answered, else 0. */
 void upstream_vital_checked(struct upstream_vital *vital, const struct upstream_check_conf *conf,
                             bool is_good, const char *reason, unsigned status, uint64_t now_us);
 
@@ -87,6 +119,8 @@ struct upstream_change {
         UPSTREAM_CHANGE_UP,
         UPSTREAM_CHANGE_PANIC,
         UPSTREAM_CHANGE_CALM,
+        UPSTREAM_CHANGE_EMPTY, /* orders have taken its last server */
+        UPSTREAM_CHANGE_FILLED,
     } kind;
     struct span upstream, server;
     char reason[128];
@@ -103,10 +137,5 @@ uint64_t upstream_health_tick(struct upstream_health *health, uint64_t now_us,
                               struct metrics_block *metrics,
                               void (*tell)(void *arg, const struct upstream_change *change),
                               void *arg);
-
-/* For the status page: why a server in force is left alone; false: it is not. */
-bool upstream_health_why(struct upstream_health *health, struct span upstream, struct span server,
-                         char reason[128]);
-bool upstream_health_is_panic(struct upstream_health *health, struct span upstream);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* upstream_private.h - the servers of a worker, for upstream.c, which has their connections, and upstream_take.c, which
- * chooses among them. */
+/* upstream_private.h - the servers of a worker, for upstream.c, which has their connections, upstream_take.c, which
+ * chooses among them, and upstream_seen.c, which tells of them. */
 #ifndef SLUICE_UPSTREAM_UPSTREAM_PRIVATE_H
 #define SLUICE_UPSTREAM_UPSTREAM_PRIVATE_H
 
@@ -29,6 +29,9 @@ static inline void upstream_conn_take_notes(struct upstream_conn *conn,
     conn->health = &pool->conf->health;
 }
 
+void upstream_server_unref(struct upstream_server *server);
+/* Close all kept connections: their references go, and perhaps the server. */
+void upstream_server_drop_idle(struct upstream_server *server);
 /* Close the kept connection that has been idle longest.  False: none is kept. */
 bool upstream_server_close_oldest(struct upstream_server *server);
 /* A kept connection, or NULL.  A server may have closed it a moment ago, unseen yet: `careful` asks the kernel once more. */

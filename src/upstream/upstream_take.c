@@ -24,13 +24,15 @@ static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
     const struct upstream_conf *conf = pool->conf;
     const uint64_t now_us = pool->set->loop->mono_us;
     uint64_t well = 0; /* usable, and not only because of a panic */
+    uint64_t away = 0; /* by order: not even the last resort */
     *field = (struct upstream_field){.primaries = pool->primaries, .backups = pool->backups};
     for (unsigned i = 0; i < pool->server_count; i++) {
         struct upstream_server *server = pool->servers[i];
         const uint64_t bit = UINT64_C(1) << i;
-        const bool is_usable = upstream_server_is_usable(server, now_us);
-        const bool is_well =
-            is_usable && !atomic_load_explicit(&server->vital->is_ill, memory_order_relaxed);
+        const unsigned state = upstream_vital_state(server->vital);
+        const bool is_usable = server->down_until_us <= now_us && (state & UPSTREAM_VITAL_OUT) == 0;
+        const bool is_well = is_usable && (state & UPSTREAM_VITAL_ILL) == 0;
+        away |= (state & UPSTREAM_VITAL_AWAY) != 0 ? bit : 0;
         server_note_return(server, is_well, now_us);
         field->usable |= is_usable ? bit : 0;
         well |= is_well ? bit : 0;
@@ -42,6 +44,8 @@ static void pool_look(struct upstream_pool *pool, struct upstream_field *field)
         if (conf->balance == UPSTREAM_LEAST_CONNECTIONS)
             pool->candidates[i].busy = atomic_load(&server->tally->busy);
     }
+    field->primaries &= ~away;
+    field->backups &= ~away;
     /* A panic is for servers that are too few; where no primary is left, a backup that is well is better. */
     if ((pool->primaries & well) == 0 && (pool->backups & well) != 0)
         field->usable = well;
@@ -263,6 +267,7 @@ enum upstream_take upstream_take(struct upstream_pool *pool, const struct upstre
         pool->requests++;
     /* Most often there is one server, and a kept connection to it. */
     if (pool->is_single && *tried == 0 && !want->is_fresh &&
+        (upstream_vital_state(pool->servers[0]->vital) & UPSTREAM_VITAL_AWAY) == 0 &&
         (*taken = upstream_server_take_idle(pool->servers[0], want->is_careful)) != NULL) {
         *tried = 1;
         pool_hand_over(pool, 0, want, *taken, false);

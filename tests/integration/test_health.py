@@ -279,7 +279,7 @@ def test_panic_uses_all_servers(start, upstream, connect, tmp_path, verb):
     assert metrics_of(proxy)["sluice_upstream_panics"] == 1
     status = json.loads(verb("status", "-s", tmp_path / "admin.sock", "--json").stdout)["upstreams"][0]
     assert status["panic"] is True
-    assert [server["state"] for server in status["servers"]] == ["left_alone", "left_alone", "up"]
+    assert [server["state"] for server in status["servers"]] == ["unhealthy", "unhealthy", "up"]
     assert status["servers"][0]["reason"] == "check: status 500"
     told = verb("status", "-s", tmp_path / "admin.sock").stdout.splitlines()
     at = told.index("upstream app  PANIC: so few servers are well that all are used")

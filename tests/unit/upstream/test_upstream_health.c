@@ -15,6 +15,7 @@
 
 #include "upstream/upstream_check.h"
 #include "upstream/upstream_names.h"
+#include "upstream/upstream_standing.h"
 
 #define S       1000000u
 #define SERVERS 4
@@ -44,7 +45,7 @@ static int setup(void **state)
     static struct world w;
     static const char *const names[SERVERS] = {"a:1", "b:1", "c:1", "d:1"};
     memset(&w, 0, sizeof(w));
-    w.health = upstream_health_new();
+    w.health = upstream_health_new(NULL);
     upstream_health_on_stir(w.health, on_stir, &w);
     w.registry = metrics_registry_new();
     w.metrics = metrics_registry_add_block(w.registry);
@@ -82,7 +83,7 @@ static int teardown(void **state)
 
 static void on_change(void *arg, const struct upstream_change *change)
 {
-    static const char kinds[] = "-+!~";
+    static const char kinds[] = "-+!~0^";
     struct world *w = arg;
     size_t len = strlen(w->told);
     snprintf(w->told + len, sizeof(w->told) - len, "%c%.*s(%s) ", kinds[change->kind],
@@ -103,7 +104,7 @@ static const char *out(const struct world *w)
     static char text[SERVERS + 1];
     unsigned len = 0;
     for (unsigned i = 0; i < SERVERS; i++) {
-        if (atomic_load(&w->vitals[i]->is_out))
+        if ((upstream_vital_state(w->vitals[i]) & UPSTREAM_VITAL_OUT) != 0)
             text[len++] = w->servers[i].address_text.ptr[0];
     }
     text[len] = '\0';
@@ -185,23 +186,26 @@ static void check(struct world *w, unsigned server, bool is_good, unsigned times
         upstream_vital_checked(w->vitals[server], &CHECK, is_good, "no answer in time", 0, S);
 }
 
+static bool is_panic(const struct world *w)
+{
+    struct upstream_group_standing standing;
+    assert_true(upstream_standing_of_group(w->health, SPAN("app"), &standing));
+    return standing.is_panic;
+}
+
 static void test_checks_and_panic(void **state)
 {
     struct world *w = *state;
-    char why[128];
     check(w, 0, false, 1);
     assert_string_equal(out(w), "a");
     assert_string_equal(tick(w, S), "-a:1(check: no answer in time) ");
-    assert_true(upstream_health_why(w->health, SPAN("app"), SPAN("a:1"), why));
-    assert_string_equal(why, "check: no answer in time");
-    assert_false(upstream_health_why(w->health, SPAN("app"), SPAN("b:1"), why));
-    assert_false(upstream_health_why(w->health, SPAN("other"), SPAN("b:1"), why));
+    assert_false(is_panic(w));
     check(w, 1, false, 1);
     assert_string_equal(out(w), "ab");
-    assert_false(upstream_health_is_panic(w->health, SPAN("app")));
+    assert_false(is_panic(w));
     lose(w, 2, 3, S);
     assert_string_equal(out(w), ""); /* one of four is left: all are used */
-    assert_true(upstream_health_is_panic(w->health, SPAN("app")));
+    assert_true(is_panic(w));
     assert_non_null(strstr(tick(w, S), "!(1 of 4 servers are usable)"));
     assert_int_equal(metrics_registry_sum(w->registry, METRICS_UPSTREAM_PANICS), 1);
     check(w, 0, true, 2);

@@ -9,10 +9,12 @@
 
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
 
 #include "upstream/upstream_health.h"
 #include "upstream/upstream_places.h"
+#include "upstream/upstream_standing.h"
 
 struct world {
     struct metrics_registry *registry;
@@ -30,7 +32,7 @@ static int setup(void **state)
     w.loop = loop_new(metrics_registry_add_block(w.registry));
     w.resolver = net_resolver_new(w.loop);
     w.places = upstream_places_new();
-    w.health = upstream_health_new();
+    w.health = upstream_health_new(NULL);
     w.set = upstream_set_new(w.loop, w.resolver, w.places, w.health);
     *state = &w;
     return w.set == NULL;
@@ -111,12 +113,50 @@ static void test_the_plan_in_force_is_obeyed(void **state)
     upstream_pool_free(next);
 }
 
+static void order(struct world *w, enum upstream_order order)
+{
+    const struct upstream_ordered ordered = {order, 1};
+    assert_int_equal(
+        upstream_health_order(w->health, SPAN("app"), SPAN("127.0.0.1:9"), ordered, true),
+        UPSTREAM_ORDERED);
+}
+
+static void test_who_is_ordered_away_is_no_last_resort(void **state)
+{
+    struct world *w = *state;
+    struct plan_of_one plan;
+    const struct upstream_want want = {0};
+    struct upstream_conn *conn = NULL;
+    plan_init(&plan, 1, 5);
+    plan.upstream.health.panic_percent = 50;
+    assert_int_equal(upstream_health_serve(w->health, &plan.upstream, 1), ERR_OK);
+    struct upstream_pool *pool = upstream_pool_new(w->set, &plan.upstream);
+    assert_non_null(pool);
+    upstream_pool_enter(pool);
+    for (enum upstream_order away = UPSTREAM_ORDER_DRAIN; away < UPSTREAM_ORDER_COUNT; away++) {
+        uint64_t tried = 0;
+        order(w, away);
+        assert_int_equal(upstream_take(pool, &want, &tried, &conn), UPSTREAM_NONE);
+        assert_int_equal(errno, EHOSTUNREACH);
+        assert_int_equal(tried, 0);
+        assert_int_equal(atomic_load(&pool->servers[0]->tally->open), 0);
+        order(w, UPSTREAM_ORDER_NONE);
+        assert_int_equal(upstream_take(pool, &want, &tried, &conn), UPSTREAM_CONNECTING);
+        assert_int_equal(tried, 1);
+        upstream_close(&conn);
+    }
+    upstream_pool_free(pool);
+    assert_int_equal(upstream_health_serve(w->health, NULL, 0), ERR_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_plan_that_is_never_in_force_changes_no_server, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_the_plan_in_force_is_obeyed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_is_ordered_away_is_no_last_resort, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -225,12 +225,16 @@ static bool parent_start_tickets(struct parent *parent)
     return true;
 }
 
-/* What operators have ordered of servers. */
+/* What operators have ordered of servers; from the parent before, if there was one. */
 static bool parent_start_orders(struct parent *parent)
 {
     parent->orders = upstream_orders_new();
     if (parent->orders == NULL)
         return parent_fail(parent, MAIN_EXIT_INTERNAL, "no memory for orders about servers");
+    for (unsigned i = 0; i < parent->takeover.order_count; i++) {
+        const struct upstream_orders_row *row = &parent->takeover.orders[i];
+        (void)upstream_orders_set(parent->orders, row->key, row->ordered);
+    }
     return true;
 }
 

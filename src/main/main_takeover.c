@@ -3,11 +3,13 @@
  *   socket FD IS_ACTIVATED
  *   memory FD SUBJECTS LAYOUT LIFE
  *   tickets HEX
+ *   order KEY KEY ORDER SINCE
  *   from PID GENERATION BOOT */
 #include "main/main_takeover.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/base_fmt.h"
+#include "base/base_parse.h"
 
 #define TAKEOVER_LINE_MAX (2 * NET_TLS_TICKETS_BYTES + 64)
 
@@ -30,6 +33,11 @@ static void takeover_put(const struct main_takeover *takeover, FILE *out)
     *fmt_hex(hex, takeover->tickets, sizeof(takeover->tickets)) = '\0';
     fprintf(out, "tickets %s\n", hex);
     explicit_bzero(hex, sizeof(hex));
+    for (unsigned i = 0; i < takeover->order_count; i++) {
+        const struct upstream_orders_row *row = &takeover->orders[i];
+        fprintf(out, "order %" PRIu64 " %" PRIu64 " %u %" PRIu64 "\n", row->key.lo, row->key.hi,
+                (unsigned)row->ordered.order, row->ordered.at_us);
+    }
     fprintf(out, "from %d %u %s\n", takeover->pid, (unsigned)takeover->generation, takeover->boot);
 }
 
@@ -77,6 +85,31 @@ static bool takeover_own(int fd)
     return fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
+/* The number behind the next space. */
+static bool takeover_number(struct span *rest, uint64_t *value)
+{
+    if (rest->len == 0 || rest->ptr[0] != ' ')
+        return false;
+    *rest = (struct span){rest->ptr + 1, rest->len - 1};
+    const struct span digits = {rest->ptr, span_find(*rest, ' ')};
+    *rest = (struct span){rest->ptr + digits.len, rest->len - digits.len};
+    return parse_u64(digits, value);
+}
+
+static bool takeover_order(struct main_takeover *takeover, struct span rest)
+{
+    uint64_t order;
+    struct upstream_orders_row row;
+    if (takeover->order_count == UPSTREAM_ORDERS_MAX || !takeover_number(&rest, &row.key.lo) ||
+        !takeover_number(&rest, &row.key.hi) || !takeover_number(&rest, &order) ||
+        !takeover_number(&rest, &row.ordered.at_us) || order == UPSTREAM_ORDER_NONE ||
+        order >= UPSTREAM_ORDER_COUNT)
+        return false;
+    row.ordered.order = (enum upstream_order)order;
+    takeover->orders[takeover->order_count++] = row;
+    return true;
+}
+
 static bool takeover_line(struct main_takeover *takeover, const char *line)
 {
     int fd, is_activated;
@@ -95,6 +128,8 @@ static bool takeover_line(struct main_takeover *takeover, const char *line)
         takeover->generation = generation;
         return true;
     }
+    if (strncmp(line, "order ", 6) == 0)
+        return takeover_order(takeover, (struct span){line + 5, strcspn(line + 5, "\n")});
     return strncmp(line, "tickets ", 8) == 0 && takeover_tickets(takeover, line + 8);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main_takeover.h - what one parent process hands over to the next, another program on the same machine: listening
- * sockets, the counters in memory, the keys of TLS sessions.  Takes: descriptors.  Gives: them again, behind fork and exec.
+ * sockets, the counters in memory, the keys of TLS sessions, orders about servers.  Takes: descriptors.  Gives: them again, behind fork and exec.
  * A description in memory says which descriptor is what; its version is in the environment, so that a program that
  * does not know it refuses.  Never decides: main_upgrade.c does, and main_succeed.c for the one that comes. */
 #ifndef SLUICE_MAIN_TAKEOVER_H
@@ -11,9 +11,10 @@
 #include "base/base_err.h"
 #include "main/main_inherit.h"
 #include "net/net_tls_tickets.h"
+#include "upstream/upstream_orders.h"
 
 #define MAIN_TAKEOVER_VERSION                                                                      \
-    1 /* raise it when a line has another meaning or a new one must be understood */
+    2 /* raise it when a line has another meaning or a new one must be understood */
 #define MAIN_TAKEOVER_ENV "SLUICE_TAKEOVER" /* "VERSION DESCRIPTION CHANNEL" */
 
 /* Owner: whoever embeds it; descriptors are borrowed when it is written and owned when it was read.  Freed by:
@@ -23,6 +24,8 @@ struct main_takeover {
     int memory; /* of the memory store; -1: none */
     uint32_t memory_subjects, memory_layout, memory_life;
     unsigned char tickets[NET_TLS_TICKETS_BYTES];
+    struct upstream_orders_row orders[UPSTREAM_ORDERS_MAX];
+    unsigned order_count;
     char boot[9]; /* of the log, of who hands over */
     int pid;
     uint32_t generation;

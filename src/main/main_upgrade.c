@@ -126,6 +126,10 @@ static bool upgrade_describe(struct parent *parent, struct main_takeover *takeov
         takeover->memory_layout = STORE_MEMORY_LAYOUT;
         takeover->memory_life = parent->memory_life;
     }
+    unsigned place = 0;
+    while (takeover->order_count < UPSTREAM_ORDERS_MAX &&
+           upstream_orders_next(parent->orders, &place, &takeover->orders[takeover->order_count]))
+        takeover->order_count++;
     return net_tls_tickets_export(parent->tickets, takeover->tickets) &&
            main_inherit_list(&takeover->sockets, &parent->config.sockets) == ERR_OK;
 }

@@ -191,7 +191,7 @@ SCRIPTS = {  # program: how it starts, exit code, what is said
     "is no program": ("nothing that runs\n", 8, "Exec format error"),
     "hangs": ("#!/bin/sh\nexec sleep 600\n", 9, "it did not serve before the deadline"),
     "closes everything and hangs": (f"#!{sys.executable}\nimport os, time\nos.closerange(0, 1000)\ntime.sleep(600)\n", 9, "before the deadline"),
-    "does not know this version": (f"#!/bin/sh\nSLUICE_TAKEOVER=\"9${{SLUICE_TAKEOVER#1}}\" exec {BINARY} \"$@\"\n", 8, "not in version 9"),
+    "does not know this version": (f"#!/bin/sh\nSLUICE_TAKEOVER=\"9${{SLUICE_TAKEOVER#?}}\" exec {BINARY} \"$@\"\n", 8, "not in version 9"),
     "is of a time before upgrades": (f"#!/bin/sh\nunset SLUICE_TAKEOVER\nexec {BINARY} \"$@\"\n", 8, "exited with code 4"),
     "dies in its child": (f"#!/bin/sh\nulimit -v 20000\nexec {BINARY} \"$@\"\n", 8, ""),
 }
@@ -360,3 +360,14 @@ def test_descriptors_stay_flat(upgrading):
         wait_for(lambda: "has ended" in service.proxy.stderr(), "it is said")
         sizes.append((service.proxy.descriptors(service.pid), service.proxy.descriptors(child)))
     assert len(set(sizes)) == 1, sizes
+
+
+def test_orders_about_servers_go_along(upgrading, upstream, connect, verb):
+    one, two = (upstream(answer=lambda message, name=name: http.response(body=name)) for name in (b"one", b"two"))
+    service = upgrading(forward(one, two))
+    assert verb("upstreams", "drain", f"app/{two.address}", "-c", service.proxy.file).returncode == 0
+    service.upgrade_well()
+    assert {connect(service.proxy).ask().body for _ in range(8)} == {b"one"}
+    done = verb("upstreams", "ready", f"app/{two.address}", "-c", service.proxy.file)
+    assert done.returncode == 0 and "draining -> up" in done.stdout
+    assert {connect(service.proxy).ask().body for _ in range(8)} == {b"one", b"two"}

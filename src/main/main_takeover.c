@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,15 +70,17 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool takeover_tickets(struct main_takeover *takeover, const char *text)
+static bool takeover_tickets(struct main_takeover *takeover, struct span rest)
 {
+    if (rest.len != 1 + 2 * sizeof(takeover->tickets))
+        return false;
     for (size_t i = 0; i < sizeof(takeover->tickets); i++) {
-        int high = hex_digit(text[2 * i]), low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
-        if (low < 0)
+        int high = hex_digit(rest.ptr[1 + 2 * i]), low = hex_digit(rest.ptr[2 + 2 * i]);
+        if (high < 0 || low < 0)
             return false;
         takeover->tickets[i] = (unsigned char)(high * 16 + low);
     }
-    return text[2 * sizeof(takeover->tickets)] == '\n';
+    return true;
 }
 
 static bool takeover_own(int fd)
@@ -110,27 +113,64 @@ static bool takeover_order(struct main_takeover *takeover, struct span rest)
     return true;
 }
 
+/* All of them, each at most INT_MAX. */
+static bool takeover_numbers(struct span *rest, int *values, unsigned count)
+{
+    uint64_t value;
+    for (unsigned i = 0; i < count; i++) {
+        if (!takeover_number(rest, &value) || value > INT_MAX)
+            return false;
+        values[i] = (int)value;
+    }
+    return true;
+}
+
+static bool takeover_socket(struct main_takeover *takeover, struct span rest)
+{
+    int values[2];
+    return takeover_numbers(&rest, values, 2) && takeover_own(values[0]) &&
+           main_inherit_add(&takeover->sockets, values[0], values[1] != 0, "") == ERR_OK;
+}
+
+static bool takeover_memory(struct main_takeover *takeover, struct span rest)
+{
+    int values[4];
+    if (!takeover_numbers(&rest, values, 4))
+        return false;
+    takeover->memory = values[0];
+    takeover->memory_subjects = (uint32_t)values[1];
+    takeover->memory_layout = (uint32_t)values[2];
+    takeover->memory_life = (uint32_t)values[3];
+    return takeover_own(takeover->memory);
+}
+
+static bool takeover_from(struct main_takeover *takeover, struct span rest)
+{
+    int values[2];
+    if (!takeover_numbers(&rest, values, 2) || rest.len < 2 || rest.len > sizeof(takeover->boot))
+        return false;
+    takeover->pid = values[0];
+    takeover->generation = (uint32_t)values[1];
+    memcpy(takeover->boot, rest.ptr + 1, rest.len - 1);
+    return true;
+}
+
+static const struct {
+    const char *word;
+    bool (*take)(struct main_takeover *takeover, struct span rest);
+} TAKEOVER_LINES[] = {
+    {"socket", takeover_socket}, {"memory", takeover_memory},   {"from", takeover_from},
+    {"order", takeover_order},   {"tickets", takeover_tickets},
+};
+
 static bool takeover_line(struct main_takeover *takeover, const char *line)
 {
-    int fd, is_activated;
-    unsigned subjects, layout, life, generation;
-    if (sscanf(line, "socket %d %d", &fd, &is_activated) == 2)
-        return takeover_own(fd) &&
-               main_inherit_add(&takeover->sockets, fd, is_activated != 0, "") == ERR_OK;
-    if (sscanf(line, "memory %d %u %u %u", &fd, &subjects, &layout, &life) == 4) {
-        takeover->memory = fd;
-        takeover->memory_subjects = subjects;
-        takeover->memory_layout = layout;
-        takeover->memory_life = life;
-        return takeover_own(fd);
-    }
-    if (sscanf(line, "from %d %u %8s", &takeover->pid, &generation, takeover->boot) == 3) {
-        takeover->generation = generation;
-        return true;
-    }
-    if (strncmp(line, "order ", 6) == 0)
-        return takeover_order(takeover, (struct span){line + 5, strcspn(line + 5, "\n")});
-    return strncmp(line, "tickets ", 8) == 0 && takeover_tickets(takeover, line + 8);
+    const struct span all = {line, strcspn(line, "\n")};
+    const size_t len = span_find(all, ' ');
+    for (size_t i = 0; i < sizeof(TAKEOVER_LINES) / sizeof(TAKEOVER_LINES[0]); i++)
+        if (span_eq((struct span){line, len}, span_of(TAKEOVER_LINES[i].word)))
+            return TAKEOVER_LINES[i].take(takeover, (struct span){line + len, all.len - len});
+    return false;
 }
 
 enum err main_takeover_read(struct main_takeover *takeover, int fd)
@@ -178,27 +218,29 @@ bool main_takeover_export(const struct main_takeover *takeover, int description,
 
 int main_takeover_import(struct main_takeover *takeover, int *channel, char why[256])
 {
-    int version, description;
+    int values[3]; /* version, description, channel */
+    char words[64];
     const char *text = getenv(MAIN_TAKEOVER_ENV);
     *takeover = (struct main_takeover){.memory = -1};
     *channel = -1;
     if (text == NULL)
         return 0;
-    int count = sscanf(text, "%d %d %d", &version, &description, channel);
+    snprintf(words, sizeof(words), " %s", text);
     unsetenv(MAIN_TAKEOVER_ENV);
-    if (count != 3 || !takeover_own(*channel)) {
-        *channel = -1;
+    struct span rest = span_of(words);
+    if (!takeover_numbers(&rest, values, 3) || rest.len != 0 || !takeover_own(values[2])) {
         snprintf(why, 256, "%s in the environment is not understood", MAIN_TAKEOVER_ENV);
         return -1;
     }
-    if (version != MAIN_TAKEOVER_VERSION) {
+    *channel = values[2];
+    if (values[0] != MAIN_TAKEOVER_VERSION) {
         snprintf(why, 256,
                  "this program (" SLUICE_VERSION ") takes over in version %d, not in version %d: "
                  "stop the service and start it again",
-                 MAIN_TAKEOVER_VERSION, version);
+                 MAIN_TAKEOVER_VERSION, values[0]);
         return -1;
     }
-    if (main_takeover_read(takeover, description) == ERR_OK)
+    if (main_takeover_read(takeover, values[1]) == ERR_OK)
         return 1;
     snprintf(why, 256, "what is handed over is not understood");
     return -1;

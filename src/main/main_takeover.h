@@ -13,9 +13,9 @@
 #include "net/net_tls_tickets.h"
 #include "upstream/upstream_orders.h"
 
-#define MAIN_TAKEOVER_VERSION                                                                      \
-    2 /* raise it when a line has another meaning or a new one must be understood */
-#define MAIN_TAKEOVER_ENV "SLUICE_TAKEOVER" /* "VERSION DESCRIPTION CHANNEL" */
+/* Raise it when a line has another meaning or a new one must be understood. */
+#define MAIN_TAKEOVER_VERSION 1
+#define MAIN_TAKEOVER_ENV     "SLUICE_TAKEOVER" /* "VERSION DESCRIPTION CHANNEL" */
 
 /* Owner: whoever embeds it; descriptors are borrowed when it is written and owned when it was read.  Freed by:
  * main_takeover_fini.  Thread: the owner's. */

@@ -298,7 +298,7 @@ static void make_questions(struct admin_job *job)
             continue;
         job->tier_of[i] = count;
         job->questions[count++] = (struct lease_question){
-            .is_tier = true, .quota = subject->quota->name, .member = subject->member};
+            .kind = LEASE_ASK_TIER, .quota = subject->quota, .member = subject->member};
     }
     job->inquiry.count = count;
     job->inquiry.questions = job->questions;

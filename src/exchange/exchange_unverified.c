@@ -15,16 +15,10 @@ static uint32_t now_s(const struct exchange *x)
 static bool hash_pair(struct exchange *x, struct exchange_subject *subject,
                       const struct ip *address)
 {
-    struct {
-        uint8_t subject[IDENTITY_KEY_BYTES];
-        struct ip address;
-        uint8_t upstream[IDENTITY_KEY_BYTES];
-    } bytes = {.address = *address};
     if (!exchange_subject_mark(x, subject))
         return false;
-    memcpy(bytes.subject, subject->mark.mac, sizeof(bytes.subject));
-    memcpy(bytes.upstream, x->route->upstream_id, sizeof(bytes.upstream));
-    subject->pair = exchange_verified_pair(x->env->verified, &bytes, sizeof(bytes));
+    subject->pair = exchange_verified_caller(x->env->verified, subject->mark.mac, address,
+                                             x->route->upstream_id);
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/base_rng.h"
 
@@ -45,6 +46,20 @@ struct hash128 exchange_verified_pair(const struct exchange_verified *verified, 
                                       size_t len)
 {
     return hash_sip128(verified->key, bytes, len);
+}
+
+struct hash128 exchange_verified_caller(const struct exchange_verified *verified,
+                                        const uint8_t subject[16], const struct ip *address,
+                                        const uint8_t upstream_id[16])
+{
+    struct {
+        uint8_t subject[16];
+        struct ip address;
+        uint8_t upstream[16];
+    } bytes = {.address = *address};
+    memcpy(bytes.subject, subject, sizeof(bytes.subject));
+    memcpy(bytes.upstream, upstream_id, sizeof(bytes.upstream));
+    return exchange_verified_pair(verified, &bytes, sizeof(bytes));
 }
 
 static size_t first_of(const struct exchange_verified *verified, struct hash128 pair)

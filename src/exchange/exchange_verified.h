@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/base_hash.h"
+#include "base/base_ip.h"
 
 #define EXCHANGE_VERIFIED_PAIRS 262144 /* 6 MiB when all are used; a power of two */
 #define EXCHANGE_VERIFIED_S     3600   /* without another answer */
@@ -24,6 +25,12 @@ void exchange_verified_free(struct exchange_verified *verified);
 /* The hash of a pair, under a key that this process has made up. */
 struct hash128 exchange_verified_pair(const struct exchange_verified *verified, const void *bytes,
                                       size_t len);
+
+/* The pair of a subject (its mac), the address that its identity counts clients by, and the upstream (struct plan_route)
+ * that has accepted it. */
+struct hash128 exchange_verified_caller(const struct exchange_verified *verified,
+                                        const uint8_t subject[16], const struct ip *address,
+                                        const uint8_t upstream_id[16]);
 
 /* now_s: monotonic. */
 bool exchange_verified_has(const struct exchange_verified *verified, struct hash128 pair,

@@ -28,7 +28,7 @@ struct identity_token {
 enum identity_token_result identity_token_read(struct span body, uint64_t now_s,
                                                struct identity_token *token);
 
-/* What the token is known by in the whole fleet.  ERR_NOMEM. */
+/* What the token is known by in the whole fleet.  cache: NULL for who asks seldom.  ERR_NOMEM. */
 MUST_USE enum err identity_token_mac(struct identity_cache *cache,
                                      const struct identity_secret *secret, struct span token,
                                      uint8_t mac[IDENTITY_KEY_BYTES]);

@@ -549,6 +549,30 @@ bool lease_lookup_ask(struct lease_worker *worker, struct lease_lookup *lookup)
     return true;
 }
 
+bool lease_lookup_peek(const struct lease *lease, const struct loop *loop,
+                       struct lease_lookup *lookup)
+{
+    const bool is_memory = lease->memory != NULL;
+    const struct store_notes *notes =
+        is_memory ? store_memory_tokens(lease->memory) : &lease->notes.kinds[lookup->kind];
+    uint64_t now_us = is_memory ? loop->wall_us : lease_now_us(lease, loop);
+    struct store_note *note = store_notes_find(notes, lookup->key);
+    fill(lookup, note, now_us / 1000000);
+    bool stands =
+        is_memory || (!lookup->is_unknown &&
+                      loop->mono_us - note->told_at_us < STANDS_US[lookup->kind][lookup->len != 0]);
+    if (note != NULL)
+        store_notes_leave(note);
+    return stands;
+}
+
+struct span lease_lookup_project(struct span value, uint64_t now_s)
+{
+    uint64_t until_s;
+    struct span project;
+    return read_token(value, &until_s, &project) && until_s > now_s ? project : SPAN_NONE;
+}
+
 bool lease_lookup_learn(struct lease_worker *worker, const uint8_t key[16], struct span project,
                         uint64_t until_s)
 {

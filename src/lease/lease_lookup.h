@@ -52,6 +52,13 @@ struct lease_lookup {
 /* True: the answer stands.  False: wait for done. */
 bool lease_lookup_ask(struct lease_worker *worker, struct lease_lookup *lookup);
 
+/* What this process remembers of it, without asking anybody; the lookup's kind and key are set.  True: a request would be
+ * served with that, not having to wait; false: it would ask, and have this if there is no answer. */
+bool lease_lookup_peek(const struct lease *lease, const struct loop *loop,
+                       struct lease_lookup *lookup);
+/* The project that Redis has under a token's key, if its time is not over; else empty. */
+struct span lease_lookup_project(struct span value, uint64_t now_s);
+
 /* The exchange is gone: done will not be called. */
 void lease_lookup_cancel(struct lease_lookup *lookup);
 

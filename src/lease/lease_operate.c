@@ -8,12 +8,16 @@
 
 #include "base/base_clock.h"
 #include "base/base_fmt.h"
+#include "lease/lease_lookup.h"
 #include "lease/lease_private.h"
 #include "store/store_memory.h"
 #include "store/store_redis_operate.h"
+#include "store/store_redis_slots.h"
 
 #define MEMBERS_HEAD "members:"
 #define SUBJECT_HEAD "q:{"
+#define SLOTS_HEAD   "f:{"
+#define TOKEN_HEAD   "t:{"
 #define IDLE_US      1000000
 
 /* One question on its way. */
@@ -49,10 +53,17 @@ struct lease_operator {
 
 static void ask_memory(struct lease_operator *operator, struct lease_question * question)
 {
-    if (question->is_tier) {
-        question->told = LEASE_TOLD_NOTHING;
+    if (question->kind == LEASE_ASK_TIER || question->kind == LEASE_ASK_PROJECT) {
+        if (!question->as_request)
+            question->told = LEASE_TOLD_NOTHING;
         return;
     }
+    if (question->kind == LEASE_ASK_SLOTS) {
+        question->slots = lease_slots_used(&operator->lease->slots, question->key, question->quota);
+        question->told = LEASE_TOLD_FOUND;
+        return;
+    }
+    question->subject = (struct store_subject){.now_us = operator->loop->wall_us };
     enum err err =
         store_memory_operate(operator->lease->memory, question->key,
                              &question->order, operator->loop->wall_us, &question->subject);
@@ -97,24 +108,45 @@ static void copy_text(char out[LEASE_TOLD_TEXT], struct span text)
     out[len] = '\0';
 }
 
-static void take_answer(struct lease_question *question, enum store_redis_found found,
-                        struct span text)
+/* A value that is not of our making. */
+static void take_fault(struct lease_question *question)
 {
+    question->told = LEASE_TOLD_FAULT;
+    copy_text(question->text, SPAN("it answered with something else"));
+}
+
+/* Of a subject that Redis has never met it knows the time. */
+static void take_subject(struct lease_question *question, struct span text)
+{
+    bool is_found;
+    if (!store_redis_order_read(&question->subject, &is_found, text))
+        take_fault(question);
+    else if (!is_found)
+        question->told = LEASE_TOLD_NOTHING;
+}
+
+static void take_answer(const struct lease_operator *operator, struct lease_question * question,
+                        enum store_redis_found found, struct span text)
+{
+    uint64_t now_s = lease_now_us(operator->lease, operator->loop) / 1000000;
     bool is_found = found == STORE_REDIS_VALUE;
+    if (found == STORE_REDIS_UNKNOWN && question->as_request)
+        return; /* what is remembered must do */
     question->told = is_found                       ? LEASE_TOLD_FOUND
                      : found == STORE_REDIS_NOTHING ? LEASE_TOLD_NOTHING
                      : text.len != 0                ? LEASE_TOLD_FAULT
                                                     : LEASE_TOLD_AWAY;
-    if (question->is_tier || !is_found) {
+    if (question->kind == LEASE_ASK_PROJECT && is_found) {
+        text = lease_lookup_project(text, now_s);
+        if (text.len == 0)
+            question->told = LEASE_TOLD_NOTHING;
+    }
+    if (question->kind == LEASE_ASK_TIER || question->kind == LEASE_ASK_PROJECT || !is_found)
         copy_text(question->text, text);
-        return;
-    }
-    if (!store_redis_order_read(&question->subject, &is_found, text)) {
-        question->told = LEASE_TOLD_FAULT;
-        copy_text(question->text, SPAN("it answered with something else"));
-    } else if (!is_found) {
-        question->told = LEASE_TOLD_NOTHING;
-    }
+    else if (question->kind == LEASE_ASK_SUBJECT)
+        take_subject(question, text);
+    else if (!store_redis_slots_count(text, now_s, &question->slots))
+        take_fault(question);
 }
 
 static void operator_rest(struct lease_operator *operator)
@@ -144,14 +176,21 @@ static void on_answer(struct store_redis_query *answered, enum store_redis_found
     if (batch->inquiry != NULL) {
         bool has_waited = answered->is_durable && found == STORE_REDIS_VALUE &&
                           batch->operator->lease->redis->conf.is_durable;
-        take_answer(query->question, found, text);
+        take_answer(batch->operator, query->question, found, text);
         query->question->is_proven = has_waited && !answered->is_short;
         query->question->is_short = has_waited && answered->is_short;
-        if (!query->question->is_tier)
+        if (query->question->kind == LEASE_ASK_SUBJECT)
             query->question->held = obey(batch->operator->lease, query->question);
     }
     if (--batch->left == 0)
         batch_end(batch);
+}
+
+static char *put_key(char *out, const struct lease_question *question)
+{
+    out = fmt_base64url(out, question->key, sizeof(question->key));
+    *out++ = '}';
+    return out;
 }
 
 static void query_make(struct operate_query *query, struct lease_batch_of_queries *batch,
@@ -161,14 +200,19 @@ static void query_make(struct operate_query *query, struct lease_batch_of_querie
     query->batch = batch;
     query->question = question;
     query->query.done = on_answer;
-    if (question->is_tier) {
-        end = fmt_span(FMT_LIT(end, MEMBERS_HEAD), question->quota);
+    if (question->kind == LEASE_ASK_TIER) {
+        end = fmt_span(FMT_LIT(end, MEMBERS_HEAD), question->quota->name);
         query->query.verb = STORE_REDIS_HGET;
         query->query.value = (struct span){
             query->value, (size_t)(fmt_span(query->value, question->member) - query->value)};
+    } else if (question->kind == LEASE_ASK_SLOTS) {
+        end = put_key(FMT_LIT(end, SLOTS_HEAD), question);
+        query->query.verb = STORE_REDIS_GET;
+    } else if (question->kind == LEASE_ASK_PROJECT) {
+        end = put_key(FMT_LIT(end, TOKEN_HEAD), question);
+        query->query.verb = STORE_REDIS_GET;
     } else {
-        end = fmt_base64url(FMT_LIT(end, SUBJECT_HEAD), question->key, sizeof(question->key));
-        *end++ = '}';
+        end = put_key(FMT_LIT(end, SUBJECT_HEAD), question);
         query->query.verb = STORE_REDIS_EVAL;
         query->query.is_durable = question->order.verb != STORE_ORDER_SHOW;
         query->query.script = STORE_REDIS_OPERATE_LUA;
@@ -181,8 +225,8 @@ static void query_make(struct operate_query *query, struct lease_batch_of_querie
 /* A name that is too long for a query is nobody's. */
 static bool is_askable(const struct lease_question *question)
 {
-    return !question->is_tier ||
-           (question->quota.len + sizeof(MEMBERS_HEAD) <= STORE_REDIS_QUERY_KEY_MAX &&
+    return question->kind != LEASE_ASK_TIER ||
+           (question->quota->name.len + sizeof(MEMBERS_HEAD) <= STORE_REDIS_QUERY_KEY_MAX &&
             question->member.len <= STORE_REDIS_QUERY_VALUE_MAX);
 }
 
@@ -247,16 +291,35 @@ static bool operator_connect(struct lease_operator *operator)
                                       store_redis_route_is_starting(operator->route));
 }
 
+/* Does what this process remembers serve?  It is the answer in any case, until there is another. */
+static bool is_remembered(const struct lease_operator *operator, struct lease_question * question)
+{
+    struct lease_lookup lookup = {.kind = question->kind == LEASE_ASK_TIER ? LEASE_MEMBER
+                                                                           : LEASE_TOKEN};
+    question->text[0] = '\0';
+    if (!question->as_request)
+        return false;
+    memcpy(lookup.key, question->key, sizeof(lookup.key));
+    bool serves = lease_lookup_peek(operator->lease, operator->loop, &lookup);
+    copy_text(question->text, (struct span){lookup.text, lookup.len});
+    question->told = lookup.len != 0 ? LEASE_TOLD_FOUND : LEASE_TOLD_NOTHING;
+    return serves;
+}
+
 static bool ask_redis(struct lease_operator *operator, struct lease_inquiry * inquiry)
 {
     struct lease_batch_of_queries *batch =
         calloc(1, sizeof(*batch) + inquiry->count * sizeof(batch->queries[0]));
     unsigned count = 0;
     for (unsigned i = 0; i < inquiry->count; i++) {
-        inquiry->questions[i].told =
-            is_askable(&inquiry->questions[i]) ? LEASE_TOLD_AWAY : LEASE_TOLD_NOTHING;
-        if (batch != NULL && is_askable(&inquiry->questions[i]))
-            query_make(&batch->queries[count++], batch, &inquiry->questions[i]);
+        struct lease_question *question = &inquiry->questions[i];
+        question->told = LEASE_TOLD_AWAY;
+        if (is_remembered(operator, question))
+            continue;
+        if (!is_askable(question))
+            question->told = LEASE_TOLD_NOTHING;
+        else if (batch != NULL)
+            query_make(&batch->queries[count++], batch, question);
     }
     if (count == 0 || !operator_connect(operator)) {
         free(batch);
@@ -283,8 +346,10 @@ bool lease_inquire(struct lease_operator *operator, struct lease_inquiry * inqui
     inquiry->batch = NULL;
     if (operator->lease->memory == NULL)
         return ask_redis(operator, inquiry);
-    for (unsigned i = 0; i < inquiry->count; i++)
+    for (unsigned i = 0; i < inquiry->count; i++) {
+        (void)is_remembered(operator, & inquiry->questions[i]);
         ask_memory(operator, & inquiry->questions[i]);
+    }
     return true;
 }
 

@@ -18,20 +18,31 @@ enum lease_told {
     LEASE_TOLD_FOUND,
 };
 
+/* What is asked about a key. */
+enum lease_question_kind {
+    LEASE_ASK_SUBJECT, /* what is counted for a subject of a quota, and what is to be done about it */
+    LEASE_ASK_TIER,    /* which tier `member` has in the quota of this name; Redis alone knows */
+    LEASE_ASK_SLOTS,   /* how many slots are taken of a subject of a quota with in_flight */
+    LEASE_ASK_PROJECT, /* which project a token is of */
+};
+
 /* Owner: who asks. */
 struct lease_question {
+    enum lease_question_kind kind;
+    const struct quota *quota; /* of TIER and SLOTS */
+    struct span member;        /* of TIER */
+    uint8_t key[16];           /* not of a TIER that is not as_request */
+    struct store_order order;  /* of SUBJECT */
     bool
-        is_tier; /* which tier does `member` have in the quota of this name?  (Redis alone knows) */
-    struct span quota, member;
-    uint8_t key[16];          /* else: a subject's, */
-    struct store_order order; /* and what is to be done about it */
+        as_request; /* of TIER and PROJECT: what this process remembers serves, as it would serve a request */
     /* out */
     enum lease_told told;
     struct store_subject subject; /* before the order */
+    uint32_t slots;               /* that are taken */
     uint32_t held;  /* what this process holds of it in advance, charged in the store already */
     bool is_proven; /* an order that was carried out, and enough replicas have it ("durable") ... */
     bool is_short;  /* ... or not, as far as is known */
-    char text[LEASE_TOLD_TEXT]; /* NUL-terminated: the tier, or what is wrong */
+    char text[LEASE_TOLD_TEXT]; /* NUL-terminated: the tier or the project, or what is wrong */
 };
 
 /* Owner: who asks; it must stay until done has run or lease_inquiry_cancel has. */

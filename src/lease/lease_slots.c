@@ -101,6 +101,21 @@ enum lease_slots_place lease_slots_take(const struct lease_slots *slots, struct 
     }
 }
 
+static uint64_t held_of(const struct store_cells *cells, const uint8_t key[16])
+{
+    struct store_cell *cell = store_cells_find_locked(cells, key);
+    uint64_t held = cell == NULL ? 0 : body_of(cell)->held;
+    if (cell != NULL)
+        store_cell_unlock(cell);
+    return held;
+}
+
+uint32_t lease_slots_used(const struct lease_slots *slots, const uint8_t key[16],
+                          const struct quota *quota)
+{
+    return capped(held_of(&slots->subjects, key) + held_of(&slots->overflow, quota->id));
+}
+
 void lease_slots_give_back(const struct lease_slots *slots, const struct quota_slot *slot,
                            enum lease_slots_place place)
 {

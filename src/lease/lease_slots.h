@@ -37,6 +37,9 @@ void lease_slots_fini(struct lease_slots *slots);
  * without it: there is no room to count. */
 enum lease_slots_place lease_slots_take(const struct lease_slots *slots, struct quota_slot *slot,
                                         uint32_t limit, uint64_t now_s);
+/* How many are taken that count against this subject of the quota. */
+uint32_t lease_slots_used(const struct lease_slots *slots, const uint8_t key[16],
+                          const struct quota *quota);
 void lease_slots_give_back(const struct lease_slots *slots, const struct quota_slot *slot,
                            enum lease_slots_place place);
 

@@ -167,6 +167,7 @@ enum err store_memory_operate(struct store_memory *store, const uint8_t key[16],
                               struct store_subject *before)
 {
     enum err err = operate(store, key, order, now_us, before);
-    atomic_fetch_add_explicit(&store->head->orders, 1, memory_order_release);
+    if (order->verb != STORE_ORDER_SHOW)
+        atomic_fetch_add_explicit(&store->head->orders, 1, memory_order_release);
     return err;
 }

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#define HEAD_BYTES   4
+#define HOLDER_BYTES 20
+
 /* GET and SET alone, as the script of charges: what may be counted may be held.  A deadline further ahead than any that
  * is written (the server's clock was set back) is taken for one of now. */
 const char STORE_REDIS_SLOTS_LUA[] =
@@ -43,6 +46,28 @@ static char *put_u32(char *out, uint32_t value)
     for (unsigned i = 0; i < 4; i++)
         *out++ = (char)(value >> 8 * i);
     return out;
+}
+
+static uint32_t get_u32(const char *at)
+{
+    uint32_t value = 0;
+    for (unsigned i = 0; i < 4; i++)
+        value |= (uint32_t)(unsigned char)at[i] << 8 * i;
+    return value;
+}
+
+bool store_redis_slots_count(struct span value, uint64_t now_s, uint32_t *used)
+{
+    uint64_t sum = 0;
+    if (value.len < HEAD_BYTES || value.len % HOLDER_BYTES != HEAD_BYTES || value.ptr[0] != 1)
+        return false;
+    for (size_t at = HEAD_BYTES; at < value.len; at += HOLDER_BYTES) {
+        const char *holder = value.ptr + at;
+        if (get_u32(holder + 16) > now_s)
+            sum += get_u32(holder + 12);
+    }
+    *used = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+    return true;
 }
 
 char *store_redis_slots_write(char *out, const struct store_redis_slots_claim *claim)

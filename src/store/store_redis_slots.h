@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/base_span.h"
 #include "store/store.h"
 
 #define STORE_REDIS_SLOTS_LIFE_S "10" /* of what a holder said, by the server's clock */
@@ -47,6 +48,9 @@ struct store_redis_slots_answer {
 
 /* Lua.  KEYS: the subject; ARGV: its claim.  Answers {granted, used}. */
 extern const char STORE_REDIS_SLOTS_LUA[];
+
+/* How many slots all holders have by such a value, at now_s by the server's clock.  False: it is of another layout. */
+bool store_redis_slots_count(struct span value, uint64_t now_s, uint32_t *used);
 
 /* The bytes of a claim without its key; returns the end. */
 char *store_redis_slots_write(char *out, const struct store_redis_slots_claim *claim);

@@ -33,30 +33,33 @@ uint32_t store_subject_extra(const struct store_subject *subject)
     return subject->expires_s > subject->now_us / 1000000 ? subject->extra : 0;
 }
 
-static void read_fixed(const struct store_subject *subject, struct quota_charge *charge, unsigned w)
+struct quota_terms store_subject_terms(const struct store_subject *subject,
+                                       const struct quota *quota, unsigned limit)
 {
-    const struct quota_limit *limit = &charge->quota->limits[w];
-    const struct store_subject_window *window = find(subject, limit->period_s);
-    uint64_t now_s = subject->now_us / 1000000;
-    uint64_t most = (uint64_t)limit->limit + store_subject_extra(subject);
-    struct quota_reading *reading = &charge->readings[w];
-    *reading = (struct quota_reading){
-        .start_s = quota_window_start(limit->period_s, now_s),
-        .limit = most > INT32_MAX ? INT32_MAX : (uint32_t)most,
-    };
-    if (window == NULL)
-        return;
-    reading->used = window->used;
-    reading->start_s = quota_window_settle(limit->period_s, now_s, window->start_s, &reading->used);
+    return quota_terms_of(quota, limit, store_subject_extra(subject), 1);
 }
 
-static void read_other(const struct store_subject *subject, struct quota_charge *charge, unsigned w)
+static struct quota_state settle_fixed(const struct store_subject *subject, uint32_t period_s,
+                                       const struct store_subject_window *window)
 {
-    const struct quota *quota = charge->quota;
-    struct quota_terms terms = quota_terms_of(quota, w, store_subject_extra(subject), 1);
+    uint64_t now_s = subject->now_us / 1000000;
+    struct quota_state state = {quota_window_start(period_s, now_s), 0, 0};
+    if (window == NULL)
+        return state;
+    state.count = window->used;
+    state.at_s = quota_window_settle(period_s, now_s, window->start_s, &state.count);
+    return state;
+}
+
+struct quota_state store_subject_state(const struct store_subject *subject,
+                                       const struct quota *quota, unsigned limit)
+{
+    struct quota_terms terms = store_subject_terms(subject, quota, limit);
     struct quota_state state = {0};
-    unsigned place = quota_limit_place(quota, w);
+    unsigned place = quota_limit_place(quota, limit);
     const struct store_subject_window *window = find(subject, quota_place_code(quota, place));
+    if (quota->algorithm == QUOTA_FIXED)
+        return settle_fixed(subject, terms.period_s, window);
     if (window != NULL)
         state = (struct quota_state){window->start_s, window->used, 0};
     if (window != NULL && quota->algorithm == QUOTA_SLIDING) {
@@ -66,15 +69,14 @@ static void read_other(const struct store_subject *subject, struct quota_charge 
             state.before = before->used;
     }
     quota_state_settle(&terms, &state, subject->now_us);
-    quota_state_tell(&terms, &state, subject->now_us, 0, false, charge, w);
+    return state;
 }
 
 void store_subject_read(const struct store_subject *subject, struct quota_charge *charge)
 {
     for (unsigned w = 0; w < charge->quota->limit_count; w++) {
-        if (charge->quota->algorithm == QUOTA_FIXED)
-            read_fixed(subject, charge, w);
-        else
-            read_other(subject, charge, w);
+        struct quota_terms terms = store_subject_terms(subject, charge->quota, w);
+        struct quota_state state = store_subject_state(subject, charge->quota, w);
+        quota_state_tell(&terms, &state, subject->now_us, 0, false, charge, w);
     }
 }

@@ -39,6 +39,13 @@ void store_subject_apply(struct store_subject *subject, const struct store_order
 /* What is granted at the subject's own time. */
 uint32_t store_subject_extra(const struct store_subject *subject);
 
+/* One limit of a quota as it counts at the subject's own time (a fixed window has nothing before it), and what it is judged
+ * by. */
+struct quota_state store_subject_state(const struct store_subject *subject,
+                                       const struct quota *quota, unsigned limit);
+struct quota_terms store_subject_terms(const struct store_subject *subject,
+                                       const struct quota *quota, unsigned limit);
+
 /* Fill the readings of the charge's quota (cost 0), for quota_window_standing. */
 void store_subject_read(const struct store_subject *subject, struct quota_charge *charge);
 

@@ -273,6 +273,34 @@ static void test_bytes(void **state)
                          rows[i].is_good);
 }
 
+#define HOLDER(n, held, until) "holder" n n "\1\0\0\0" held "\0\0\0" until "\0\0\0"
+
+/* What a value says to who only looks. */
+static void test_counting(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        bool is_good;
+        uint32_t used;
+    } rows[] = {
+        {"\1\0\0\0", 4, true, 0},
+        {"\1\0\0\0" HOLDER("a", "\3", "\12"), 24, true, 3},
+        {"\1\0\0\0" HOLDER("a", "\3", "\11"), 24, true, 0}, /* its deadline is over */
+        {"\1\0\0\0" HOLDER("a", "\3", "\12") HOLDER("b", "\4", "\13"), 44, true, 7},
+        {"\1\0\0\0" HOLDER("a", "\3", "\12"), 23, false, 0},
+        {"\2\0\0\0", 4, false, 0},
+        {"", 0, false, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint32_t used = 0;
+        struct span value = {rows[i].bytes, rows[i].len};
+        assert_int_equal(store_redis_slots_count(value, 9, &used), rows[i].is_good);
+        assert_int_equal(used, rows[i].used);
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -291,7 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps),  cmocka_unit_test(test_gone_with_the_last),
         cmocka_unit_test(test_others), cmocka_unit_test(test_not_ours),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_counting),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

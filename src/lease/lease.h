@@ -7,6 +7,8 @@
 #include "loop/loop.h"
 #include "quota/quota.h"
 
+#define LEASE_UNAVAILABLE_RETRY_S 5 /* the longest wait that a quota that cannot decide asks for */
+
 struct store_memory;
 struct store_redis_conf;
 struct lease;

@@ -11,8 +11,6 @@
 #include "base/base_clock.h"
 #include "lease/lease_private.h"
 
-#define UNAVAILABLE_RETRY_S 5
-
 uint32_t lease_proxies(const struct lease *lease)
 {
     uint32_t seen = atomic_load(&lease->redis->fleet);
@@ -36,7 +34,7 @@ void lease_decide_unavailable(struct loop *loop, struct lease_ask *ask)
 {
     ask->decision = (struct quota_decision){
         .verdict = QUOTA_UNAVAILABLE,
-        .retry_after_s = 1 + (uint32_t)rng_below(&loop->rng, UNAVAILABLE_RETRY_S),
+        .retry_after_s = 1 + (uint32_t)rng_below(&loop->rng, LEASE_UNAVAILABLE_RETRY_S),
     };
 }
 
@@ -114,8 +112,7 @@ bool lease_local_look(const struct lease_held *held, struct quota_charge *charge
     return has_room;
 }
 
-static void charge_cell(struct lease_worker *worker, const struct lease_held *held, uint32_t count,
-                        uint64_t now_us)
+void lease_local_take(const struct lease_held *held, uint32_t count, uint64_t now_us)
 {
     struct lease_cell *cell = store_cell_body(held->cell);
     for (unsigned w = 0; w < held->quota->limit_count; w++) {
@@ -130,8 +127,14 @@ static void charge_cell(struct lease_worker *worker, const struct lease_held *he
         window->start_s = state.at_s;
         window->seen = state.count;
     }
+}
+
+static void charge_cell(struct lease_worker *worker, const struct lease_held *held, uint32_t count,
+                        uint64_t now_us)
+{
+    lease_local_take(held, count, now_us);
     if (!held->is_overflow)
-        lease_settle_note(worker, held->key, cell);
+        lease_settle_note(worker, held->key, store_cell_body(held->cell));
     else
         metrics_add(worker->loop->metrics, METRICS_STORE_OVERFLOW, 1);
 }
@@ -193,13 +196,12 @@ static bool can_decide(const struct decision *d)
     return true;
 }
 
-static void fill_charged(const struct decision *d, unsigned i, uint32_t count)
+void lease_local_tell(const struct lease_held *held, struct quota_charge *charge, uint32_t count,
+                      uint64_t now_us)
 {
-    struct quota_charge *charge = &d->ask->charges[i];
-    const struct lease_held *held = &d->held[d->held_of[i]];
     charge->is_charged = true;
     if (charge->quota->algorithm != QUOTA_FIXED)
-        (void)lease_local_look(held, charge, count, d->now_us);
+        (void)lease_local_look(held, charge, count, now_us);
     for (unsigned w = 0; w < charge->quota->limit_count; w++) {
         charge->readings[w].refused = false; /* whether another would pass is not asked */
         if (charge->quota->algorithm == QUOTA_FIXED)
@@ -231,7 +233,7 @@ static bool charge_all(struct decision *d)
                        false);
             ask->charges[i].is_charged = has_room;
         } else if (is_by_share(d, i) && has_room) {
-            fill_charged(d, i, count);
+            lease_local_tell(&d->held[d->held_of[i]], &ask->charges[i], count, d->now_us);
         }
     }
     return true;

@@ -161,6 +161,10 @@ void lease_local_decide(struct lease_worker *worker, struct lease_ask *ask);
 /* The windows of one charge in a cell that is held.  True: there is room for all that the request takes from it. */
 bool lease_local_look(const struct lease_held *held, struct quota_charge *charge, uint32_t proxies,
                       uint64_t now_us);
+/* There is: take it from the cell, and what the charge, which was looked at, is told then. */
+void lease_local_take(const struct lease_held *held, uint32_t proxies, uint64_t now_us);
+void lease_local_tell(const struct lease_held *held, struct quota_charge *charge, uint32_t proxies,
+                      uint64_t now_us);
 
 /* lease_gate.c: the charges have their readings: decide. */
 void lease_tell(struct lease_ask *ask, uint64_t now_us);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/admin_explain.h"
 #include "main/main_exit.h"
-#include "main/main_explain.h"
 #include "main/main_verbs.h"
 
 static const struct plan_listener *find_listener(const struct plan *plan, const char *name)
@@ -18,7 +18,7 @@ static const struct plan_listener *find_listener(const struct plan *plan, const 
     return NULL;
 }
 
-static int print(const struct main_options *options, const struct main_explanation *explanation)
+static int print(const struct main_options *options, const struct admin_explanation *explanation)
 {
     char *text = NULL;
     size_t len = 0;
@@ -26,9 +26,9 @@ static int print(const struct main_options *options, const struct main_explanati
     if (out == NULL)
         return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
     if ((options->given & MAIN_OPTION_JSON) != 0)
-        main_explain_json(out, explanation);
+        admin_explain_json(out, explanation);
     else
-        main_explain_text(out, explanation);
+        admin_explain_text(out, explanation);
     bool failed = ferror(out) != 0;
     failed = fclose(out) != 0 || failed;
     int exit_code = main_verb_print(failed ? NULL : text, MAIN_EXIT_OK);
@@ -38,27 +38,30 @@ static int print(const struct main_options *options, const struct main_explanati
 
 static int explain(const struct main_options *options, const struct plan *plan)
 {
-    struct main_request *request = calloc(1, sizeof(*request));
-    struct main_explanation *explanation = calloc(1, sizeof(*explanation));
+    struct admin_explain_request *request = calloc(1, sizeof(*request));
+    struct admin_explanation *explanation = calloc(1, sizeof(*explanation));
     const struct plan_listener *listener = find_listener(plan, options->listener);
     const char *address = options->ip != NULL ? options->ip : "127.0.0.1";
-    char why[MAIN_FAULT_MAX] = "out of memory";
+    char why[ADMIN_EXPLAIN_WHY] = "out of memory";
+    const struct admin_explain_words words = {options->words[0], options->words[1],
+                                              options->headers, options->header_count};
     struct ip peer;
     int exit_code = MAIN_EXIT_USAGE;
     if (request == NULL || explanation == NULL) {
         exit_code = main_verb_print(NULL, MAIN_EXIT_INTERNAL);
     } else if (!ip_parse(&peer, span_of(address))) {
         fprintf(stderr, "sluice: \"%.100s\" is not an address\n", address);
-    } else if (listener != NULL && !main_request_make(request, options, &plan->limits.head, why)) {
+    } else if (listener != NULL &&
+               !admin_explain_request_make(request, &words, &plan->limits.head, why)) {
         fprintf(stderr, "sluice: %s\n", why);
     } else if (listener != NULL) {
-        bool is_done = main_explain(explanation, plan, listener, request, &peer);
+        bool is_done = admin_explain(explanation, plan, listener, request, &peer);
         exit_code =
             is_done ? print(options, explanation) : main_verb_print(NULL, MAIN_EXIT_INTERNAL);
-        main_explain_fini(explanation);
+        admin_explain_fini(explanation);
     }
     if (request != NULL)
-        main_request_fini(request);
+        admin_explain_request_fini(request);
     free(request);
     free(explanation);
     return exit_code;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main_explain_rewrite.c - what would be changed of a request and of its response, as text and as JSON.  Takes: an
+/* admin_explain_rewrite.c - what would be changed of a request and of its response, as text and as JSON.  Takes: an
  * explanation of a request that comes through.  Gives: the target that is forwarded, and header lines with the values that are
  * known without serving; others stand as ${name}. */
 #include <stdlib.h>
 
 #include "base/base_fmt.h"
-#include "main/main_explain.h"
+#include "admin/admin_explain.h"
 
 /* Values, and the texts of some. */
 struct values {
@@ -16,16 +16,16 @@ struct values {
 
 /* As exchange_rewrite.c has it. */
 static struct span identity_text(const struct identity *identity,
-                                 const struct main_explain_subject *subject,
+                                 const struct admin_explain_subject *subject,
                                  char hash[IDENTITY_TEXT_LEN])
 {
     if (!identity_is_like_another(identity, &subject->value))
-        return main_explain_subject_text(subject, hash);
+        return admin_explain_subject_text(subject, hash);
     fmt_base64url(hash, subject->mac, IDENTITY_KEY_BYTES);
     return (struct span){hash, IDENTITY_TEXT_LEN};
 }
 
-static void find_values(const struct main_explanation *explanation,
+static void find_values(const struct admin_explanation *explanation,
                         const struct plan_rewrite_rules *rules, struct values *found)
 {
     static const struct span unknown[] = {
@@ -33,7 +33,7 @@ static void find_values(const struct main_explanation *explanation,
         [PLAN_REWRITE_CERTIFICATE] = {"${certificate}", 14},
         [PLAN_REWRITE_SERVER] = {"${server}", 9},
     };
-    const struct main_request *request = explanation->request;
+    const struct admin_explain_request *request = explanation->request;
     const struct plan_route *route = explanation->route;
     for (unsigned i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
         found->values[i] = unknown[i];
@@ -53,7 +53,7 @@ static void find_values(const struct main_explanation *explanation,
     for (unsigned i = 0; i < rules->identity_count; i++) {
         const struct identity *identity = &explanation->plan->identities[rules->identities[i]];
         for (unsigned k = 0; k < explanation->subject_count; k++) {
-            const struct main_explain_subject *subject = &explanation->subjects[k];
+            const struct admin_explain_subject *subject = &explanation->subjects[k];
             if (subject->identity == identity && subject->result == IDENTITY_FOUND &&
                 !subject->value.is_shared)
                 found->values[PLAN_REWRITE_VARIABLES + i] =
@@ -63,7 +63,7 @@ static void find_values(const struct main_explanation *explanation,
 }
 
 /* All lines; malloc'ed, ptr NULL: out of memory. */
-static struct span make_lines(const struct main_explanation *explanation,
+static struct span make_lines(const struct admin_explanation *explanation,
                               const struct plan_rewrite_rules *rules)
 {
     struct values found = {0};
@@ -86,7 +86,7 @@ static bool next_line(struct span *lines, struct span *line)
 }
 
 /* Path and query that are forwarded; malloc'ed, ptr NULL: they are the client's, or out of memory. */
-static struct span make_target(const struct main_explanation *explanation)
+static struct span make_target(const struct admin_explanation *explanation)
 {
     const struct plan_rewrite *rewrite = explanation->route->rewrite;
     const struct span path = explanation->request->target.path;
@@ -104,7 +104,7 @@ static struct span make_target(const struct main_explanation *explanation)
     return (struct span){text, (size_t)(end - text)};
 }
 
-static const struct plan_rewrite_rules *request_rules(const struct main_explanation *explanation)
+static const struct plan_rewrite_rules *request_rules(const struct admin_explanation *explanation)
 {
     const struct plan_rewrite *rewrite = explanation->route->rewrite;
     bool has_rules =
@@ -114,31 +114,31 @@ static const struct plan_rewrite_rules *request_rules(const struct main_explanat
 
 /* ---- for people ---- */
 
-static void text_rules(FILE *out, const struct main_explanation *explanation, const char *title,
+static void text_rules(FILE *out, const struct admin_explanation *explanation, const char *title,
                        const struct plan_rewrite_rules *rules)
 {
     if (rules == NULL)
         return;
     for (unsigned i = 0; i < rules->gone.count; i++) {
         fprintf(out, "%-11s less ", title);
-        main_explain_put_escaped(out, rules->gone.names[i]);
+        admin_explain_put_escaped(out, rules->gone.names[i]);
         fputc('\n', out);
     }
     struct span whole = make_lines(explanation, rules), rest = whole, line;
     while (next_line(&rest, &line)) {
         fprintf(out, "%-11s with ", title);
-        main_explain_put_escaped(out, line);
+        admin_explain_put_escaped(out, line);
         fputc('\n', out);
     }
     free((char *)(uintptr_t)whole.ptr);
 }
 
-void main_explain_rewrite_text(FILE *out, const struct main_explanation *explanation)
+void admin_explain_rewrite_text(FILE *out, const struct admin_explanation *explanation)
 {
     struct span target = make_target(explanation);
     if (target.ptr != NULL) {
         fputs("forwarded   ", out);
-        main_explain_put_escaped(out, target);
+        admin_explain_put_escaped(out, target);
         fputc('\n', out);
     }
     free((char *)(uintptr_t)target.ptr);
@@ -151,11 +151,11 @@ void main_explain_rewrite_text(FILE *out, const struct main_explanation *explana
 static void json_item(FILE *out, const char *before, struct span text)
 {
     fprintf(out, "%s\"", before);
-    main_explain_put_escaped(out, text);
+    admin_explain_put_escaped(out, text);
     fputc('"', out);
 }
 
-static void json_rules(FILE *out, const struct main_explanation *explanation, const char *name,
+static void json_rules(FILE *out, const struct admin_explanation *explanation, const char *name,
                        const struct plan_rewrite_rules *rules)
 {
     if (rules == NULL)
@@ -171,7 +171,7 @@ static void json_rules(FILE *out, const struct main_explanation *explanation, co
     free((char *)(uintptr_t)whole.ptr);
 }
 
-void main_explain_rewrite_json(FILE *out, const struct main_explanation *explanation)
+void admin_explain_rewrite_json(FILE *out, const struct admin_explanation *explanation)
 {
     struct span target = make_target(explanation);
     if (target.ptr != NULL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main_explain.c - see main_explain.h.  The order of questions is that of an exchange. */
-#include "main/main_explain.h"
+/* admin_explain.c - see admin_explain.h.  The order of questions is that of an exchange. */
+#include "admin/admin_explain.h"
 
 #include <stdlib.h>
 
@@ -11,27 +11,27 @@
 
 #define ARENA_BYTES_MAX (1 << 20)
 
-static bool fail(struct main_explanation *explanation, enum exchange_end end)
+static bool fail(struct admin_explanation *explanation, enum exchange_end end)
 {
     explanation->end = end;
     return true;
 }
 
-static bool fail_fault(struct main_explanation *explanation)
+static bool fail_fault(struct admin_explanation *explanation)
 {
     return fail(explanation, exchange_end_of_fault(explanation->fault.id));
 }
 
-static void find_client(struct main_explanation *explanation, const struct ip *peer)
+static void find_client(struct admin_explanation *explanation, const struct ip *peer)
 {
     explanation->client_ip =
         identity_client_ip(&explanation->plan->trust, &explanation->request->head, peer, false);
 }
 
 /* The route, or an ending. */
-static bool find_route(struct main_explanation *explanation)
+static bool find_route(struct admin_explanation *explanation)
 {
-    const struct main_request *request = explanation->request;
+    const struct admin_explain_request *request = explanation->request;
     const struct plan *plan = explanation->plan;
     struct http_hops hops;
     const struct http_field *alias = identity_find_alias(&plan->identity_headers, &request->head);
@@ -72,8 +72,8 @@ static bool find_route(struct main_explanation *explanation)
 }
 
 /* The subject of one identity; NULL: out of memory. */
-static struct main_explain_subject *find_subject(struct main_explanation *explanation,
-                                                 uint16_t index)
+static struct admin_explain_subject *find_subject(struct admin_explanation *explanation,
+                                                  uint16_t index)
 {
     const struct plan *plan = explanation->plan;
     const struct identity *identity = &plan->identities[index];
@@ -91,7 +91,7 @@ static struct main_explain_subject *find_subject(struct main_explanation *explan
         .arena = &explanation->arena,
         .now_s = clock_wall_us() / 1000000,
     };
-    struct main_explain_subject *subject = &explanation->subjects[explanation->subject_count++];
+    struct admin_explain_subject *subject = &explanation->subjects[explanation->subject_count++];
     subject->identity = identity;
     subject->result = identity_extract(identity, &input, &subject->value);
     if (subject->result == IDENTITY_EXHAUSTED ||
@@ -102,8 +102,8 @@ static struct main_explain_subject *find_subject(struct main_explanation *explan
 }
 
 /* The key over all parts, and the tier that the first member among them has. */
-static bool find_key(struct main_explanation *explanation, struct main_explain_quota *row,
-                     struct main_explain_subject *const *parts, unsigned count)
+static bool find_key(struct admin_explanation *explanation, struct admin_explain_quota *row,
+                     struct admin_explain_subject *const *parts, unsigned count)
 {
     const struct quota *quota = row->quota;
     struct identity_value values[IDENTITY_VALUES_MAX];
@@ -127,8 +127,8 @@ static bool find_key(struct main_explanation *explanation, struct main_explain_q
 }
 
 /* The buckets that a request of this quota has to pass, each once; none for a quota in shadow. */
-static bool find_buckets(struct main_explanation *explanation, const struct quota *quota,
-                         struct main_explain_subject *const *parts)
+static bool find_buckets(struct admin_explanation *explanation, const struct quota *quota,
+                         struct admin_explain_subject *const *parts)
 {
     const struct plan *plan = explanation->plan;
     for (unsigned i = 0; explanation->route->has_buckets && i < quota->key_count; i++) {
@@ -146,20 +146,20 @@ static bool find_buckets(struct main_explanation *explanation, const struct quot
         identity_value_set_ip(&value, parts[i]->identity, &explanation->client_ip);
         if (identity_mac(plan->secret, &value, 1, mac) != ERR_OK)
             return false;
-        struct main_explain_quota *row = &explanation->quotas[explanation->quota_count++];
-        *row = (struct main_explain_quota){.quota = bucket, .is_counted = true, .is_bucket = true};
+        struct admin_explain_quota *row = &explanation->quotas[explanation->quota_count++];
+        *row = (struct admin_explain_quota){.quota = bucket, .is_counted = true, .is_bucket = true};
         identity_quota_key(mac, bucket->id, row->key);
     }
     return true;
 }
 
-static bool find_quota(struct main_explanation *explanation, const struct quota *quota)
+static bool find_quota(struct admin_explanation *explanation, const struct quota *quota)
 {
-    struct main_explain_subject *parts[QUOTA_KEY_MAX];
+    struct admin_explain_subject *parts[QUOTA_KEY_MAX];
     const unsigned count = quota->key_count;
-    struct main_explain_quota *row = &explanation->quotas[explanation->quota_count++];
-    *row = (struct main_explain_quota){.quota = quota,
-                                       .is_live = quota->tiers != NULL && quota->tiers->is_live};
+    struct admin_explain_quota *row = &explanation->quotas[explanation->quota_count++];
+    *row = (struct admin_explain_quota){.quota = quota,
+                                        .is_live = quota->tiers != NULL && quota->tiers->is_live};
     row->is_exempt = exchange_exempt_by_request(&quota->exempt, &explanation->request->head,
                                                 &explanation->client_ip);
     if (row->is_exempt)
@@ -184,17 +184,17 @@ static bool find_quota(struct main_explanation *explanation, const struct quota 
     return row->is_exempt || find_key(explanation, row, parts, count);
 }
 
-bool main_explain(struct main_explanation *explanation, const struct plan *plan,
-                  const struct plan_listener *listener, const struct main_request *request,
-                  const struct ip *peer)
+bool admin_explain(struct admin_explanation *explanation, const struct plan *plan,
+                   const struct plan_listener *listener,
+                   const struct admin_explain_request *request, const struct ip *peer)
 {
-    *explanation = (struct main_explanation){.plan = plan,
-                                             .request = request,
-                                             .listener = listener,
-                                             .peer_ip = *peer,
-                                             .client_ip = *peer,
-                                             .end = END_OK,
-                                             .fault = request->fault};
+    *explanation = (struct admin_explanation){.plan = plan,
+                                              .request = request,
+                                              .listener = listener,
+                                              .peer_ip = *peer,
+                                              .client_ip = *peer,
+                                              .end = END_OK,
+                                              .fault = request->fault};
     arena_init(&explanation->arena, NULL, 0, ARENA_BYTES_MAX);
     if (request->fault.id != HTTP_FAULT_NONE)
         return fail_fault(explanation);
@@ -208,7 +208,7 @@ bool main_explain(struct main_explanation *explanation, const struct plan *plan,
     return true;
 }
 
-void main_explain_fini(struct main_explanation *explanation)
+void admin_explain_fini(struct admin_explanation *explanation)
 {
     arena_fini(&explanation->arena);
     free(explanation->path_room);

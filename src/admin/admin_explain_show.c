@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main_explain_show.c - an explanation as text and as JSON.  Never: shows a value that logs do not show. */
+/* admin_explain_show.c - an explanation as text and as JSON.  Never: shows a value that logs do not show. */
 #include "base/base_fmt.h"
 #include "config/config_load.h"
 #include "identity/identity_conf.h"
-#include "main/main_explain.h"
+#include "admin/admin_explain.h"
 #include "quota/quota_conf.h"
 #include "reply/reply.h"
 #include "reply/reply_conf.h"
@@ -22,8 +22,8 @@ static const char *next_dialect(const struct reply_headers *headers, unsigned *b
     return NULL;
 }
 
-struct span main_explain_subject_text(const struct main_explain_subject *subject,
-                                      char hash[IDENTITY_TEXT_LEN])
+struct span admin_explain_subject_text(const struct admin_explain_subject *subject,
+                                       char hash[IDENTITY_TEXT_LEN])
 {
     if (subject->value.is_shared)
         return SPAN("shared");
@@ -33,7 +33,7 @@ struct span main_explain_subject_text(const struct main_explain_subject *subject
     return (struct span){hash, IDENTITY_TEXT_LEN};
 }
 
-void main_explain_put_escaped(FILE *out, struct span text)
+void admin_explain_put_escaped(FILE *out, struct span text)
 {
     char piece[6 * PIECE_BYTES];
     bool cut = false, bytes = false;
@@ -66,7 +66,7 @@ static unsigned status_of(enum exchange_end end)
     return reply_error_status((enum reply_error_id)exchange_ending(end)->error);
 }
 
-static void put_key(FILE *out, const struct main_explain_quota *quota)
+static void put_key(FILE *out, const struct admin_explain_quota *quota)
 {
     char key[IDENTITY_TEXT_LEN];
     fmt_base64url(key, quota->key, IDENTITY_KEY_BYTES);
@@ -80,14 +80,14 @@ static void put_window(FILE *out, const struct quota_limit *limit)
 }
 
 /* What errors of Sluice's own are written in. */
-static const struct reply_body_dialect *errors_of(const struct main_explanation *explanation)
+static const struct reply_body_dialect *errors_of(const struct admin_explanation *explanation)
 {
     return explanation->route != NULL ? explanation->route->errors : explanation->plan->errors;
 }
 
 /* ---- for people ---- */
 
-static void text_end(FILE *out, const struct main_explanation *explanation)
+static void text_end(FILE *out, const struct admin_explanation *explanation)
 {
     const struct exchange_ending *ending = exchange_ending(explanation->end);
     fprintf(out, "refused     %u, %s: %s", status_of(explanation->end), ending->name.ptr,
@@ -98,7 +98,7 @@ static void text_end(FILE *out, const struct main_explanation *explanation)
     fputc('\n', out);
 }
 
-static void text_route(FILE *out, const struct main_explanation *explanation)
+static void text_route(FILE *out, const struct admin_explanation *explanation)
 {
     const struct plan_route *route = explanation->route;
     fprintf(out, "route       %.*s", (int)route->rule->name.len, route->rule->name.ptr);
@@ -114,12 +114,12 @@ static void text_route(FILE *out, const struct main_explanation *explanation)
 }
 
 /* Only the store knows projects. */
-static bool is_looked_up(const struct main_explain_subject *subject)
+static bool is_looked_up(const struct admin_explain_subject *subject)
 {
     return identity_has_kind(subject->identity, IDENTITY_TOKEN_PROJECT);
 }
 
-static void text_subject(FILE *out, const struct main_explain_subject *subject)
+static void text_subject(FILE *out, const struct admin_explain_subject *subject)
 {
     static const char *const results[] = {
         [IDENTITY_SKIPPED] = "missing: its quotas do not count this request",
@@ -134,7 +134,7 @@ static void text_subject(FILE *out, const struct main_explain_subject *subject)
         return;
     }
     fputs("= ", out);
-    main_explain_put_escaped(out, main_explain_subject_text(subject, hash));
+    admin_explain_put_escaped(out, admin_explain_subject_text(subject, hash));
     if (subject->value.is_shared)
         fputs("   missing: one bucket for all\n", out);
     else
@@ -143,7 +143,7 @@ static void text_subject(FILE *out, const struct main_explain_subject *subject)
                 subject->value.source_name.len == 0 ? "" : subject->value.source_name.ptr);
 }
 
-static void text_quota(FILE *out, const struct main_explain_quota *quota)
+static void text_quota(FILE *out, const struct admin_explain_quota *quota)
 {
     fprintf(out, "quota       %s", quota->quota->name.ptr);
     if (quota->tier != NULL)
@@ -179,7 +179,7 @@ static void text_quota(FILE *out, const struct main_explain_quota *quota)
 static void text_errors(FILE *out, const struct reply_body_dialect *dialect)
 {
     fputs("errors      ", out);
-    main_explain_put_escaped(out, dialect->name);
+    admin_explain_put_escaped(out, dialect->name);
     if (dialect->like.len == 0)
         fputs("   a template", out);
     else if (!span_eq(dialect->like, dialect->name))
@@ -198,14 +198,14 @@ static void text_headers(FILE *out, const struct reply_headers *headers)
     fputc('\n', out);
 }
 
-void main_explain_text(FILE *out, const struct main_explanation *explanation)
+void admin_explain_text(FILE *out, const struct admin_explanation *explanation)
 {
     fputs("client      ", out);
     put_address(out, &explanation->client_ip);
     fprintf(out, "   listener %s\n", explanation->listener->name.ptr);
     if (explanation->path.judged.len != 0) {
         fputs("path        ", out);
-        main_explain_put_escaped(out, explanation->path.judged);
+        admin_explain_put_escaped(out, explanation->path.judged);
         fputc('\n', out);
     }
     if (explanation->route != NULL)
@@ -229,7 +229,7 @@ void main_explain_text(FILE *out, const struct main_explanation *explanation)
     if (explanation->quota_count == 0)
         fputs("quota       none\n", out);
     text_headers(out, &explanation->route->headers);
-    main_explain_rewrite_text(out, explanation);
+    admin_explain_rewrite_text(out, explanation);
     text_errors(out, errors_of(explanation));
 }
 
@@ -238,11 +238,11 @@ void main_explain_text(FILE *out, const struct main_explanation *explanation)
 static void json_text(FILE *out, const char *name, struct span text)
 {
     fprintf(out, "\"%s\":\"", name);
-    main_explain_put_escaped(out, text);
+    admin_explain_put_escaped(out, text);
     fputc('"', out);
 }
 
-static void json_subject(FILE *out, const struct main_explain_subject *subject)
+static void json_subject(FILE *out, const struct admin_explain_subject *subject)
 {
     static const char *const results[] = {
         [IDENTITY_FOUND] = "found",       [IDENTITY_SKIPPED] = "skipped",
@@ -257,18 +257,18 @@ static void json_subject(FILE *out, const struct main_explain_subject *subject)
         fputs(",\"token_project\":\"looked up in the store\"", out);
     if (subject->result == IDENTITY_FOUND) {
         fputc(',', out);
-        json_text(out, "subject", main_explain_subject_text(subject, hash));
+        json_text(out, "subject", admin_explain_subject_text(subject, hash));
     }
     if (subject->result == IDENTITY_FOUND && !subject->value.is_shared) {
         fprintf(out, ",\"source\":\"%s%s", IDENTITY_CONF_KINDS[subject->value.kind],
                 subject->value.source_name.len == 0 ? "" : ":");
-        main_explain_put_escaped(out, subject->value.source_name);
+        admin_explain_put_escaped(out, subject->value.source_name);
         fputc('"', out);
     }
     fputc('}', out);
 }
 
-static void json_quota(FILE *out, const struct main_explain_quota *quota)
+static void json_quota(FILE *out, const struct admin_explain_quota *quota)
 {
     fputc('{', out);
     json_text(out, "quota", quota->quota->name);
@@ -315,7 +315,7 @@ static void json_errors(FILE *out, const struct reply_body_dialect *dialect)
             dialect->has_xml ? "true" : "false");
 }
 
-static void json_route(FILE *out, const struct main_explanation *explanation)
+static void json_route(FILE *out, const struct admin_explanation *explanation)
 {
     const struct plan_route *route = explanation->route;
     fputc(',', out);
@@ -339,7 +339,7 @@ static void json_route(FILE *out, const struct main_explanation *explanation)
     fputc(']', out);
 }
 
-void main_explain_json(FILE *out, const struct main_explanation *explanation)
+void admin_explain_json(FILE *out, const struct admin_explanation *explanation)
 {
     fputs("{\"client_ip\":\"", out);
     put_address(out, &explanation->client_ip);
@@ -353,7 +353,7 @@ void main_explain_json(FILE *out, const struct main_explanation *explanation)
         json_route(out, explanation);
     json_errors(out, errors_of(explanation));
     if (explanation->end == END_OK)
-        main_explain_rewrite_json(out, explanation);
+        admin_explain_rewrite_json(out, explanation);
     if (explanation->end != END_OK)
         fprintf(out, ",\"refused\":\"%s\",\"status\":%u",
                 exchange_ending(explanation->end)->name.ptr, status_of(explanation->end));

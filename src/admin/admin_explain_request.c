@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main_request.c - see main_request.h.  Never: repairs what is written. */
-#include "main/main_request.h"
+/* admin_explain_request.c - see admin_explain_request.h.  Never: repairs what is written. */
+#include "admin/admin_explain_request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,28 +42,28 @@ static bool is_field(struct span text)
            span_find(text, '\n') == text.len;
 }
 
-static bool has_host(const struct main_options *options)
+static bool has_host(const struct admin_explain_words *words)
 {
-    for (unsigned i = 0; i < options->header_count; i++) {
-        struct span text = span_of(options->headers[i]);
+    for (unsigned i = 0; i < words->header_count; i++) {
+        struct span text = span_of(words->headers[i]);
         if (span_eq_nocase((struct span){text.ptr, span_find(text, ':')}, SPAN("host")))
             return true;
     }
     return false;
 }
 
-static char *write_text(const struct main_options *options, const struct url *url, size_t *len)
+static char *write_text(const struct admin_explain_words *words, const struct url *url, size_t *len)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, len);
     if (out == NULL)
         return NULL;
-    fprintf(out, "%s %s%.*s HTTP/1.1\r\n", options->words[0], url->slash, (int)url->target.len,
+    fprintf(out, "%s %s%.*s HTTP/1.1\r\n", words->method, url->slash, (int)url->target.len,
             url->target.ptr);
-    if (!has_host(options))
+    if (!has_host(words))
         fprintf(out, "Host: %.*s\r\n", (int)url->host.len, url->host.ptr);
-    for (unsigned i = 0; i < options->header_count; i++)
-        fprintf(out, "%s\r\n", options->headers[i]);
+    for (unsigned i = 0; i < words->header_count; i++)
+        fprintf(out, "%s\r\n", words->headers[i]);
     fputs("\r\n", out);
     bool failed = ferror(out) != 0;
     if (fclose(out) == 0 && !failed)
@@ -72,7 +72,8 @@ static char *write_text(const struct main_options *options, const struct url *ur
     return NULL;
 }
 
-static void parse(struct main_request *request, size_t len, const struct http_head_limits *limits)
+static void parse(struct admin_explain_request *request, size_t len,
+                  const struct http_head_limits *limits)
 {
     size_t scanned = 0;
     enum http_parse result = http_head_parse_request(&request->head, request->text, len, &scanned,
@@ -85,37 +86,39 @@ static void parse(struct main_request *request, size_t len, const struct http_he
         request->fault.id = HTTP_FAULT_BAD_REQUEST_LINE;
 }
 
-bool main_request_make(struct main_request *request, const struct main_options *options,
-                       const struct http_head_limits *limits, char why[MAIN_FAULT_MAX])
+bool admin_explain_request_make(struct admin_explain_request *request,
+                                const struct admin_explain_words *words,
+                                const struct http_head_limits *limits, char why[ADMIN_EXPLAIN_WHY])
 {
     struct url url;
     size_t len;
     request->text = NULL;
-    request->head = (struct http_head){.fields = request->fields, .field_max = MAIN_REQUEST_FIELDS};
+    request->head =
+        (struct http_head){.fields = request->fields, .field_max = ADMIN_EXPLAIN_FIELDS};
     request->target = (struct http_target){.path = SPAN_NONE};
     request->fault = (struct http_fault){HTTP_FAULT_NONE, 0};
-    if (!split_url(span_of(options->words[1]), &url)) {
-        snprintf(why, MAIN_FAULT_MAX, "\"%.100s\" is no URL: http://HOST/PATH or /PATH is expected",
-                 options->words[1]);
+    if (!split_url(span_of(words->url), &url)) {
+        snprintf(why, ADMIN_EXPLAIN_WHY,
+                 "\"%.100s\" is no URL: http://HOST/PATH or /PATH is expected", words->url);
         return false;
     }
-    for (unsigned i = 0; i < options->header_count; i++) {
-        if (is_field(span_of(options->headers[i])))
+    for (unsigned i = 0; i < words->header_count; i++) {
+        if (is_field(span_of(words->headers[i])))
             continue;
-        snprintf(why, MAIN_FAULT_MAX, "\"%.100s\" is no header: \"Name: value\" is expected",
-                 options->headers[i]);
+        snprintf(why, ADMIN_EXPLAIN_WHY, "\"%.100s\" is no header: \"Name: value\" is expected",
+                 words->headers[i]);
         return false;
     }
-    request->text = write_text(options, &url, &len);
+    request->text = write_text(words, &url, &len);
     if (request->text == NULL) {
-        snprintf(why, MAIN_FAULT_MAX, "out of memory");
+        snprintf(why, ADMIN_EXPLAIN_WHY, "out of memory");
         return false;
     }
     parse(request, len, limits);
     return true;
 }
 
-void main_request_fini(struct main_request *request)
+void admin_explain_request_fini(struct admin_explain_request *request)
 {
     free(request->text);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* admin.c - connections of the admin socket: accept, read one head, send one answer, close.  Takes:
- * listening descriptors.  Gives: heads to admin_answer.c.  Never reads a body, never keeps a peer longer
+ * listening descriptors.  Gives: heads to admin_answer.c, bodies to admin_body.c.  Never keeps a peer longer
  * than its deadline. */
 #include "admin/admin.h"
 
@@ -17,7 +17,9 @@ static void conn_free(struct admin_conn *conn)
 {
     loop_timer_cancel(&conn->deadline);
     admin_job_free(conn->job);
+    admin_explain_job_free(conn->explain);
     admin_tail_free(conn->tail);
+    admin_body_end(conn);
     net_stream_close(&conn->stream);
     list_remove(&conn->node);
     conn->port->conn_count--;
@@ -56,6 +58,12 @@ static void conn_on_deadline(void *arg)
     struct admin_conn *conn = arg;
     if (conn->state != ADMIN_CONN_WAITING) {
         conn_free(conn);
+        return;
+    }
+    if (conn->explain != NULL) {
+        loop_timer_set(conn->admin->env.loop, &conn->deadline,
+                       conn->admin->env.loop->mono_us + ADMIN_DEADLINE_US);
+        admin_explain_give_up(conn->explain);
         return;
     }
     conn->ticket = 0;
@@ -120,19 +128,30 @@ static void conn_judge(struct admin_conn *conn)
     }
 }
 
+static bool conn_is_reading(const struct admin_conn *conn)
+{
+    return conn->state == ADMIN_CONN_READING || conn->state == ADMIN_CONN_BODY;
+}
+
 static bool conn_read(struct admin_conn *conn)
 {
-    while (conn->state == ADMIN_CONN_READING) {
-        ssize_t n = net_stream_read(&conn->stream, conn->in + conn->in_len,
-                                    sizeof(conn->in) - conn->in_len);
+    while (conn_is_reading(conn)) {
+        bool is_body = conn->state == ADMIN_CONN_BODY;
+        char *to = is_body ? conn->body.bytes + conn->body.len : conn->in + conn->in_len;
+        size_t room = is_body ? conn->body.whole - conn->body.len : sizeof(conn->in) - conn->in_len;
+        ssize_t n = net_stream_read(&conn->stream, to, room);
         if (n < 0 && errno == EAGAIN)
             return true;
         if (n <= 0) {
             conn_free(conn);
             return false;
         }
-        conn->in_len += (size_t)n;
-        conn_judge(conn);
+        if (is_body) {
+            admin_body_add(conn, (size_t)n);
+        } else {
+            conn->in_len += (size_t)n;
+            conn_judge(conn);
+        }
     }
     return true;
 }
@@ -141,7 +160,7 @@ static void conn_on_ready(struct net_stream *stream, void *arg)
 {
     struct admin_conn *conn = arg;
     (void)stream;
-    if (conn->state == ADMIN_CONN_READING && !conn_read(conn))
+    if (conn_is_reading(conn) && !conn_read(conn))
         return;
     if (conn->state == ADMIN_CONN_WRITING && !conn_write(conn))
         return;

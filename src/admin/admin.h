@@ -15,6 +15,7 @@
 #include "plan/plan.h"
 
 struct admin;
+struct exchange_verified;
 struct upstream_health;
 struct worker;
 
@@ -62,6 +63,7 @@ struct admin_env {
     struct loop_log *log;
     struct lease *lease;
     struct upstream_health *health;
+    const struct exchange_verified *verified;
     struct admin_hooks hooks;
 };
 

@@ -194,6 +194,7 @@ static const struct endpoint ENDPOINTS[] = {
     {"/v1/errors", HTTP_METHOD_GET, false, admin_errors_answer},
     {"/v1/upstreams", HTTP_METHOD_GET, false, admin_upstreams_answer},
     {ADMIN_UPSTREAMS_PATH, HTTP_METHOD_POST, false, admin_upstreams_order},
+    {"/v1/explain", HTTP_METHOD_POST, false, admin_explain_answer},
     {"/metrics", HTTP_METHOD_GET, true, answer_metrics},
     {"/healthz", HTTP_METHOD_GET, false, answer_healthz},
     {"/readyz", HTTP_METHOD_GET, false, answer_readyz},
@@ -211,6 +212,11 @@ static const struct endpoint *endpoint_of(struct span path, bool is_metrics_only
         if (endpoint_has(&ENDPOINTS[i], path) && (!is_metrics_only || ENDPOINTS[i].is_metrics_page))
             return &ENDPOINTS[i];
     return NULL;
+}
+
+static bool takes_body(const struct endpoint *endpoint)
+{
+    return endpoint->answer == admin_explain_answer;
 }
 
 void admin_answer(struct admin_conn *conn, const struct http_head *head)
@@ -238,6 +244,8 @@ void admin_answer(struct admin_conn *conn, const struct http_head *head)
                      endpoint->method == HTTP_METHOD_GET ? "Allow: GET, HEAD\r\n"
                                                          : "Allow: POST\r\n",
                      "this path does not take this method", SPAN_NONE);
+    else if (framing.kind == HTTP_BODY_LENGTH && takes_body(endpoint))
+        admin_body_begin(conn, head, framing.length_bytes, target.query, endpoint->answer);
     else if (framing.kind == HTTP_BODY_CHUNKED ||
              (framing.kind == HTTP_BODY_LENGTH && framing.length_bytes > 0))
         admin_send_problem(conn, 413, "this path takes no body");

@@ -125,9 +125,16 @@ static bool client_send(int fd, struct span text, uint64_t until_us)
     return true;
 }
 
+/* One that is refused unread is answered all the same. */
+static bool client_send_body(int fd, struct span body, uint64_t until_us)
+{
+    return client_send(fd, body, until_us) || errno == EPIPE || errno == ECONNRESET;
+}
+
 /* Connected, and the request sent. */
 static enum admin_client_result client_begin(int *fd, const char *address, const char *method,
-                                             const char *path, uint64_t until_us, char why[512])
+                                             const char *path, struct span body, uint64_t until_us,
+                                             char why[512])
 {
     char request[CLIENT_TOKEN_MAX + 4096], token[CLIENT_TOKEN_MAX + 64] = "";
     bool is_tcp = false;
@@ -139,11 +146,12 @@ static enum admin_client_result client_begin(int *fd, const char *address, const
         return ADMIN_CLIENT_PERMISSION;
     }
     int len = snprintf(request, sizeof(request),
-                       "%s %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: 0\r\n\r\n", method, path,
-                       is_tcp ? address : "sluice", token);
+                       "%s %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %zu\r\n\r\n", method, path,
+                       is_tcp ? address : "sluice", token, body.len);
     if (len >= (int)sizeof(request))
         result = client_say(ADMIN_CLIENT_BROKEN, address, "the question is too long", why);
-    else if (client_send(*fd, (struct span){request, (size_t)len}, until_us))
+    else if (client_send(*fd, (struct span){request, (size_t)len}, until_us) &&
+             client_send_body(*fd, body, until_us))
         return ADMIN_CLIENT_OK;
     else if (errno == ECONNREFUSED)
         result = client_say(ADMIN_CLIENT_NOT_RUNNING, address, CLIENT_NOBODY, why);
@@ -199,15 +207,15 @@ static bool client_parse(struct admin_client_reply *reply, size_t len)
     return true;
 }
 
-enum admin_client_result admin_client_ask(struct admin_client_reply *reply, const char *address,
-                                          const char *method, const char *path, uint64_t timeout_us,
-                                          char why[512])
+static enum admin_client_result client_ask(struct admin_client_reply *reply, const char *address,
+                                           const char *method, const char *path, struct span body,
+                                           uint64_t timeout_us, char why[512])
 {
     uint64_t until_us = clock_mono_us() + timeout_us;
     size_t len = 0;
     int fd = -1;
     *reply = (struct admin_client_reply){0};
-    enum admin_client_result result = client_begin(&fd, address, method, path, until_us, why);
+    enum admin_client_result result = client_begin(&fd, address, method, path, body, until_us, why);
     if (result != ADMIN_CLIENT_OK)
         return result;
     bool is_read = client_read(fd, &reply->bytes, &len, until_us);
@@ -222,6 +230,20 @@ enum admin_client_result admin_client_ask(struct admin_client_reply *reply, cons
     if (result != ADMIN_CLIENT_OK)
         admin_client_reply_fini(reply);
     return result;
+}
+
+enum admin_client_result admin_client_ask(struct admin_client_reply *reply, const char *address,
+                                          const char *method, const char *path, uint64_t timeout_us,
+                                          char why[512])
+{
+    return client_ask(reply, address, method, path, SPAN_NONE, timeout_us, why);
+}
+
+enum admin_client_result admin_client_send(struct admin_client_reply *reply, const char *address,
+                                           const char *path, struct span body, uint64_t timeout_us,
+                                           char why[512])
+{
+    return client_ask(reply, address, "POST", path, body, timeout_us, why);
 }
 
 /* More bytes, up to a whole line at least; 0: the end, or the deadline (UINT64_MAX: none). */
@@ -275,7 +297,8 @@ enum admin_client_result admin_client_follow(struct admin_client_reply *reply, c
     size_t len = 0, head = 0, n = 0;
     int fd = -1;
     *reply = (struct admin_client_reply){0};
-    enum admin_client_result result = client_begin(&fd, address, "GET", path, until_us, why);
+    enum admin_client_result result =
+        client_begin(&fd, address, "GET", path, SPAN_NONE, until_us, why);
     if (result != ADMIN_CLIENT_OK)
         return result;
     char *bytes = reply->bytes = malloc(CLIENT_CHUNK + 1);

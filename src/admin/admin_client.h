@@ -30,6 +30,10 @@ struct admin_client_reply {
 enum admin_client_result admin_client_ask(struct admin_client_reply *reply, const char *address,
                                           const char *method, const char *path, uint64_t timeout_us,
                                           char why[512]);
+/* The same, with a body. */
+enum admin_client_result admin_client_send(struct admin_client_reply *reply, const char *address,
+                                           const char *path, struct span body, uint64_t timeout_us,
+                                           char why[512]);
 void admin_client_reply_fini(struct admin_client_reply *reply);
 
 /* Gets each line, with its newline, of an answer that has no end.  False: enough. */

@@ -68,6 +68,9 @@ static bool find_route(struct admin_explanation *explanation)
         return fail(explanation, END_NO_ROUTE);
     if (!plan_address_may(&route->addresses, &explanation->client_ip))
         return fail(explanation, END_ADDRESS_DENIED);
+    if (request->framing.kind == HTTP_BODY_LENGTH &&
+        request->framing.length_bytes > plan->limits.body_max_bytes)
+        return fail(explanation, END_TOO_LARGE);
     return true;
 }
 
@@ -90,6 +93,7 @@ static struct admin_explain_subject *find_subject(struct admin_explanation *expl
         .path_name_count = explanation->match.name_count,
         .arena = &explanation->arena,
         .now_s = clock_wall_us() / 1000000,
+        .project = explanation->facts == NULL ? SPAN_NONE : explanation->facts->project,
     };
     struct admin_explain_subject *subject = &explanation->subjects[explanation->subject_count++];
     subject->identity = identity;
@@ -118,16 +122,40 @@ static bool find_key(struct admin_explanation *explanation, struct admin_explain
     if (identity_mac(explanation->plan->secret, values, count, mac) != ERR_OK)
         return false;
     identity_quota_key(mac, quota->id, row->key);
-    if (quota->tiers != NULL && row->tier == NULL)
-        row->tier = &quota->tiers->tiers[quota->tiers->otherwise];
-    row->is_counted = row->tier == NULL || row->tier->quota != NULL;
-    if (row->tier != NULL && row->tier->quota != NULL)
-        row->quota = row->tier->quota;
+    row->has_key = row->is_counted = true;
+    if (quota->tiers != NULL)
+        admin_explain_set_tier(
+            row, row->tier != NULL ? row->tier : &quota->tiers->tiers[quota->tiers->otherwise]);
     return true;
+}
+
+void admin_explain_set_tier(struct admin_explain_quota *row, const struct quota_tier *tier)
+{
+    row->tier = tier;
+    row->is_counted = tier->quota != NULL;
+    row->quota = tier->quota != NULL ? tier->quota : row->base;
+}
+
+/* Has a server accepted the subject from this address? */
+static void find_claim(const struct admin_explanation *explanation,
+                       struct admin_explain_subject *subject)
+{
+    const struct admin_explain_facts *facts = explanation->facts;
+    const struct identity *identity = subject->identity;
+    subject->is_claimed = true;
+    if (facts == NULL)
+        return;
+    struct ip address =
+        ip_mask(&explanation->client_ip, identity->ipv4_prefix, identity->ipv6_prefix);
+    struct hash128 pair = exchange_verified_caller(facts->verified, subject->mac, &address,
+                                                   explanation->route->upstream_id);
+    subject->is_verified =
+        exchange_verified_has(facts->verified, pair, (uint32_t)(facts->mono_us / 1000000));
 }
 
 /* The buckets that a request of this quota has to pass, each once; none for a quota in shadow. */
 static bool find_buckets(struct admin_explanation *explanation, const struct quota *quota,
+                         struct admin_explain_quota *counted,
                          struct admin_explain_subject *const *parts)
 {
     const struct plan *plan = explanation->plan;
@@ -136,9 +164,15 @@ static bool find_buckets(struct admin_explanation *explanation, const struct quo
         struct identity_value value = {.kind = IDENTITY_IP};
         uint8_t mac[IDENTITY_KEY_BYTES];
         unsigned k = 0;
-        if (bucket == NULL || quota->mode == QUOTA_SHADOW || parts[i]->value.is_shared ||
-            !identity_is_claim(parts[i]->value.kind))
+        if (bucket == NULL || parts[i]->value.is_shared || !identity_is_claim(parts[i]->value.kind))
             continue;
+        if (!parts[i]->is_claimed)
+            find_claim(explanation, parts[i]);
+        counted->has_claims = true;
+        counted->is_guarded = counted->is_guarded || !parts[i]->is_verified;
+        if (quota->mode == QUOTA_SHADOW)
+            continue;
+        parts[i]->has_gate = true;
         while (k < explanation->quota_count && explanation->quotas[k].quota != bucket)
             k++;
         if (k < explanation->quota_count)
@@ -147,7 +181,12 @@ static bool find_buckets(struct admin_explanation *explanation, const struct quo
         if (identity_mac(plan->secret, &value, 1, mac) != ERR_OK)
             return false;
         struct admin_explain_quota *row = &explanation->quotas[explanation->quota_count++];
-        *row = (struct admin_explain_quota){.quota = bucket, .is_counted = true, .is_bucket = true};
+        *row = (struct admin_explain_quota){.quota = bucket,
+                                            .base = bucket,
+                                            .has_key = true,
+                                            .is_counted = !parts[i]->is_verified,
+                                            .is_passed = parts[i]->is_verified,
+                                            .is_bucket = true};
         identity_quota_key(mac, bucket->id, row->key);
     }
     return true;
@@ -158,8 +197,8 @@ static bool find_quota(struct admin_explanation *explanation, const struct quota
     struct admin_explain_subject *parts[QUOTA_KEY_MAX];
     const unsigned count = quota->key_count;
     struct admin_explain_quota *row = &explanation->quotas[explanation->quota_count++];
-    *row = (struct admin_explain_quota){.quota = quota,
-                                        .is_live = quota->tiers != NULL && quota->tiers->is_live};
+    *row = (struct admin_explain_quota){
+        .quota = quota, .base = quota, .is_live = quota->tiers != NULL && quota->tiers->is_live};
     row->is_exempt = exchange_exempt_by_request(&quota->exempt, &explanation->request->head,
                                                 &explanation->client_ip);
     if (row->is_exempt)
@@ -168,6 +207,7 @@ static bool find_quota(struct admin_explanation *explanation, const struct quota
         parts[i] = find_subject(explanation, quota->key[i]);
         if (parts[i] == NULL)
             return false;
+        row->parts[i] = (uint8_t)(parts[i] - explanation->subjects);
         if (parts[i]->result == IDENTITY_SKIPPED)
             return true;
         if (parts[i]->result == IDENTITY_REFUSED)
@@ -175,7 +215,7 @@ static bool find_quota(struct admin_explanation *explanation, const struct quota
         if (parts[i]->result != IDENTITY_FOUND)
             return fail(explanation, END_BAD_REQUEST);
     }
-    if (!find_buckets(explanation, quota, parts))
+    if (!find_buckets(explanation, quota, row, parts))
         return false;
     for (unsigned i = 0; i < count; i++) {
         row->is_exempt =
@@ -186,11 +226,13 @@ static bool find_quota(struct admin_explanation *explanation, const struct quota
 
 bool admin_explain(struct admin_explanation *explanation, const struct plan *plan,
                    const struct plan_listener *listener,
-                   const struct admin_explain_request *request, const struct ip *peer)
+                   const struct admin_explain_request *request, const struct ip *peer,
+                   const struct admin_explain_facts *facts)
 {
     *explanation = (struct admin_explanation){.plan = plan,
                                               .request = request,
                                               .listener = listener,
+                                              .facts = facts,
                                               .peer_ip = *peer,
                                               .client_ip = *peer,
                                               .end = END_OK,

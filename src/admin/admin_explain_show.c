@@ -114,9 +114,11 @@ static void text_route(FILE *out, const struct admin_explanation *explanation)
 }
 
 /* Only the store knows projects. */
-static bool is_looked_up(const struct admin_explain_subject *subject)
+static bool is_looked_up(const struct admin_explanation *explanation,
+                         const struct admin_explain_subject *subject)
 {
-    return identity_has_kind(subject->identity, IDENTITY_TOKEN_PROJECT);
+    return explanation->facts == NULL &&
+           identity_has_kind(subject->identity, IDENTITY_TOKEN_PROJECT);
 }
 
 static void text_subject(FILE *out, const struct admin_explain_subject *subject)
@@ -213,7 +215,7 @@ void admin_explain_text(FILE *out, const struct admin_explanation *explanation)
     for (unsigned i = 0; i < explanation->subject_count; i++)
         text_subject(out, &explanation->subjects[i]);
     for (unsigned i = 0; i < explanation->subject_count; i++) {
-        if (is_looked_up(&explanation->subjects[i]))
+        if (is_looked_up(explanation, &explanation->subjects[i]))
             fprintf(out,
                     "            %s: token_project is looked up in the store; here it is "
                     "missing\n",
@@ -242,7 +244,8 @@ static void json_text(FILE *out, const char *name, struct span text)
     fputc('"', out);
 }
 
-static void json_subject(FILE *out, const struct admin_explain_subject *subject)
+static void json_subject(FILE *out, const struct admin_explanation *explanation,
+                         const struct admin_explain_subject *subject)
 {
     static const char *const results[] = {
         [IDENTITY_FOUND] = "found",       [IDENTITY_SKIPPED] = "skipped",
@@ -253,7 +256,7 @@ static void json_subject(FILE *out, const struct admin_explain_subject *subject)
     fputc('{', out);
     json_text(out, "identity", subject->identity->name);
     fprintf(out, ",\"result\":\"%s\"", results[subject->result]);
-    if (is_looked_up(subject))
+    if (is_looked_up(explanation, subject))
         fputs(",\"token_project\":\"looked up in the store\"", out);
     if (subject->result == IDENTITY_FOUND) {
         fputc(',', out);
@@ -282,7 +285,7 @@ static void json_quota(FILE *out, const struct admin_explain_quota *quota)
             quota->is_counted ? "true" : "false", quota->is_exempt ? "true" : "false",
             word_of("mode", quota->quota->mode), word_of("algorithm", quota->quota->algorithm));
     if (quota->is_bucket)
-        fputs(",\"until_verified\":true", out);
+        fprintf(out, ",\"until_verified\":true%s", quota->is_passed ? ",\"verified\":true" : "");
     if (quota->is_counted) {
         fputs(",\"key\":\"", out);
         put_key(out, quota);
@@ -362,7 +365,7 @@ void admin_explain_json(FILE *out, const struct admin_explanation *explanation)
     fputs(",\"subjects\":[", out);
     for (unsigned i = 0; i < explanation->subject_count; i++) {
         fputs(i == 0 ? "" : ",", out);
-        json_subject(out, &explanation->subjects[i]);
+        json_subject(out, explanation, &explanation->subjects[i]);
     }
     fputs("],\"quotas\":[", out);
     for (unsigned i = 0; explanation->end == END_OK && i < explanation->quota_count; i++) {

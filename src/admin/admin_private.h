@@ -12,12 +12,16 @@
 #include "net/net_listener.h"
 #include "net/net_stream.h"
 
+struct admin_conn;
+struct admin_explain_job;
 struct admin_job;
 struct admin_tail;
 
 #define ADMIN_CONNECTIONS_MAX 32 /* per listening socket, of which there are two at most */
 #define ADMIN_HEAD_MAX        16384
 #define ADMIN_FIELDS_MAX      100
+#define ADMIN_BODY_MAX        ((size_t)4 << 20)
+#define ADMIN_BODIES_MAX      4 /* at the same time */
 #define ADMIN_DEADLINE_US     10000000
 #define ADMIN_RELOAD_US       60000000
 
@@ -35,10 +39,19 @@ struct admin_port {
 
 enum admin_conn_state {
     ADMIN_CONN_READING, /* the head of the one request */
+    ADMIN_CONN_BODY,    /* its body, where the endpoint takes one */
     ADMIN_CONN_WAITING, /* for the outcome of a reload, or for the store */
     ADMIN_CONN_WRITING,
     ADMIN_CONN_TAILING,   /* lines as they come: no deadline */
     ADMIN_CONN_LINGERING, /* everything is sent; for the peer to close */
+};
+
+/* What came behind the head.  Owner: the connection.  Freed by: admin_body_end. */
+struct admin_body {
+    char *bytes; /* malloc'ed; NULL: there is none */
+    size_t len, whole;
+    struct span query; /* inside the head */
+    void (*answer)(struct admin_conn *conn, struct span query);
 };
 
 /* One connection, one request.  Owner: struct admin.  Freed by: admin.c.  Thread: the main loop's. */
@@ -56,6 +69,8 @@ struct admin_conn {
     struct admin_tail *tail; /* admin_tail.c's */
     size_t in_len, scanned;
     char in[ADMIN_HEAD_MAX];
+    struct admin_explain_job *explain; /* admin_explain_live.c's, while it waits for the store */
+    struct admin_body body;
     char *out; /* malloc'ed head and body */
     size_t out_len, out_done;
 };
@@ -68,6 +83,7 @@ struct admin {
     unsigned tail_count;
     struct loop_alarm *tail_alarm; /* NULL: nobody has ever watched */
     uint32_t last_ticket;
+    unsigned body_count;           /* of connections that hold one */
     struct lease_operator *orders; /* what is shown, reset and granted goes through it */
 };
 
@@ -89,6 +105,12 @@ struct admin_peer admin_peer_of(const struct admin_conn *conn);
 /* Who changes something is in both logs; see admin_audit.h for what more can be said of it. */
 void admin_audit(const struct admin_conn *conn, const char *verb);
 
+/* admin_body.c: take a body of so many bytes, of which some lie behind the head, and answer then. */
+void admin_body_begin(struct admin_conn *conn, const struct http_head *head, uint64_t length_bytes,
+                      struct span query,
+                      void (*answer)(struct admin_conn *conn, struct span query));
+void admin_body_add(struct admin_conn *conn, size_t len); /* so much more has been read */
+void admin_body_end(struct admin_conn *conn);
 /* admin.c: an answer that was waited for is there. */
 void admin_conn_go(struct admin_conn *conn);
 /* The peer is gone. */
@@ -101,6 +123,11 @@ void admin_job_free(struct admin_job *job);
 /* admin_top.c, admin_errors.c: who takes most of each quota, and the last messages that were refused. */
 void admin_top_answer(struct admin_conn *conn, struct span query);
 void admin_errors_answer(struct admin_conn *conn, struct span query);
+/* admin_explain_live.c: answer what the body describes, or begin to.  give_up: answer with what is known by now.  A job that
+ * is freed is not waited for any more. */
+void admin_explain_answer(struct admin_conn *conn, struct span query);
+void admin_explain_give_up(struct admin_explain_job *job);
+void admin_explain_job_free(struct admin_explain_job *job);
 /* admin_upgrade.c: begin to answer. */
 void admin_upgrade_ask(struct admin_conn *conn, struct span query);
 /* admin_answer.c: wait with a ticket of its own. */

@@ -53,13 +53,17 @@ static const struct main_verb VERBS[] = {
      "good, perhaps with warnings; 1: something is wrong; 5: it cannot be reached or lets nobody "
      "in.\n"},
     {"explain", main_verb_explain,
-     MAIN_OPTION_FILE | MAIN_OPTION_HEADER | MAIN_OPTION_IP | MAIN_OPTION_LISTENER |
-         MAIN_OPTION_JSON | MAIN_OPTION_WORDS,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_HEADER | MAIN_OPTION_IP |
+         MAIN_OPTION_LISTENER | MAIN_OPTION_NOW | MAIN_OPTION_JSON | MAIN_OPTION_WORDS,
      "say which route, identities and quotas a request would meet",
-     "usage: sluice explain METHOD URL [-H FIELD]... [--ip ADDRESS]\n\n"
+     "usage: sluice explain METHOD URL [-H FIELD]... [--ip ADDRESS] [--live]\n\n"
      "Reads the configuration alone: nothing is sent, asked or counted, so there is no verdict.  "
-     "URL is\n"
-     "http://HOST/PATH or /PATH.  Secret values show as the 22 characters that logs have.\n"},
+     "With\n"
+     "--live the running instance says what is used at this moment and what the request would be\n"
+     "answered; that consumes nothing either.  Exit code of --live 0: it would be admitted, 1: it\n"
+     "would be refused, 6: no instance runs.  URL is http://HOST/PATH or /PATH.  Secret values "
+     "show as the\n"
+     "22 characters that logs have.\n"},
     {"hash", main_verb_hash, MAIN_OPTION_FILE | MAIN_OPTION_JSON | MAIN_OPTION_WORDS,
      "print what logs and \"members\" call a subject",
      "usage: sluice hash IDENTITY [VALUE]\n\n"

@@ -443,6 +443,7 @@ static bool child_start_admin(struct child *child)
         .log = child->env->log,
         .lease = child->lease,
         .health = child->health,
+        .verified = child->verified,
         .hooks = {child_facts, child_ask_reload, child_ask_upgrade, child_reopen, child_set_level,
                   child},
     };

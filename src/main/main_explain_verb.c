@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main_explain_verb.c - `sluice explain`: the words of the command line, and where the answer goes. */
+/* main_explain_verb.c - `sluice explain`: the words of the command line, and where the answer goes.  With --live the running
+ * instance answers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "admin/admin_explain.h"
+#include "admin/admin_explain_told.h"
 #include "main/main_exit.h"
 #include "main/main_verbs.h"
+
+#define LIVE_TIMEOUT_US 12000000
 
 static const struct plan_listener *find_listener(const struct plan *plan, const char *name)
 {
@@ -55,7 +59,7 @@ static int explain(const struct main_options *options, const struct plan *plan)
                !admin_explain_request_make(request, &words, &plan->limits.head, why)) {
         fprintf(stderr, "sluice: %s\n", why);
     } else if (listener != NULL) {
-        bool is_done = admin_explain(explanation, plan, listener, request, &peer);
+        bool is_done = admin_explain(explanation, plan, listener, request, &peer, NULL);
         exit_code =
             is_done ? print(options, explanation) : main_verb_print(NULL, MAIN_EXIT_INTERNAL);
         admin_explain_fini(explanation);
@@ -67,6 +71,35 @@ static int explain(const struct main_options *options, const struct plan *plan)
     return exit_code;
 }
 
+/* ---- by the running instance ---- */
+
+static int exit_of(const struct admin_client_reply *reply)
+{
+    if (reply->status == 200)
+        return admin_explain_is_admitted(reply->body) ? MAIN_EXIT_OK : MAIN_EXIT_NO;
+    return reply->status == 400 || reply->status == 413 ? MAIN_EXIT_USAGE : MAIN_EXIT_INTERNAL;
+}
+
+static int explain_live(const struct main_options *options)
+{
+    const struct admin_explain_words words = {options->words[0], options->words[1],
+                                              options->headers, options->header_count};
+    struct admin_client_reply reply;
+    char *body = admin_explain_body(&words, options->ip, options->listener);
+    if (body == NULL) {
+        fputs("sluice: a request that is not UTF-8 cannot be described to a running instance\n",
+              stderr);
+        return MAIN_EXIT_USAGE;
+    }
+    int exit_code = main_verb_send(options, "/v1/explain", span_of(body), LIVE_TIMEOUT_US, &reply);
+    free(body);
+    if (exit_code != MAIN_EXIT_OK)
+        return exit_code;
+    exit_code = main_verb_tell(options, &reply, admin_explain_told, exit_of(&reply));
+    admin_client_reply_fini(&reply);
+    return exit_code;
+}
+
 int main_verb_explain(const struct main_options *options)
 {
     struct main_verb_plan file;
@@ -74,6 +107,8 @@ int main_verb_explain(const struct main_options *options)
         fputs("sluice: explain needs METHOD and URL; `sluice explain --help` tells more\n", stderr);
         return MAIN_EXIT_USAGE;
     }
+    if ((options->given & MAIN_OPTION_NOW) != 0)
+        return explain_live(options);
     int exit_code = main_verb_plan_open(&file, options);
     if (file.plan == NULL && file.report.text != NULL)
         fputs(file.report.text, stderr);

@@ -28,6 +28,7 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
     {MAIN_OPTION_OUTPUT, 0, "output", "FILE", "write it into this file instead"},
     {MAIN_OPTION_ACL, 0, "acl", NULL, "print the user that Redis must have for it"},
     {MAIN_OPTION_LIVE, 0, "live", NULL, "ask the store too, as `sluice doctor` does"},
+    {MAIN_OPTION_NOW, 0, "live", NULL, "ask the running instance: what is used, and the verdict"},
     {MAIN_OPTION_WORST, 0, "refused", NULL, "those first who were refused most"},
     {MAIN_OPTION_NEW_KEY, 0, "new-key", NULL, "print a new key for SLUICE_KEY_FILE instead"},
     {MAIN_OPTION_SANDBOX, 0, "sandbox", "on|off",

@@ -35,6 +35,7 @@ enum main_option {
     MAIN_OPTION_DEADLINE = 1 << 22, /* --deadline TIME */
     MAIN_OPTION_SANDBOX = 1 << 23,  /* --sandbox on|off */
     MAIN_OPTION_FORCE = 1 << 27,    /* --force */
+    MAIN_OPTION_NOW = 1 << 28,      /* --live, of a running instance */
 };
 
 #define MAIN_WORDS_MAX   2

@@ -210,6 +210,20 @@ int main_verb_tell(const struct main_options *options, const struct admin_client
     return exit_code;
 }
 
+/* What came of asking. */
+static int verb_asked(enum admin_client_result result, struct admin_client_reply *reply,
+                      const char *why)
+{
+    if (result != ADMIN_CLIENT_OK)
+        fprintf(stderr, "sluice: %s\n", why);
+    if (result == ADMIN_CLIENT_OK && (reply->status == 401 || reply->status == 403)) {
+        (void)main_verb_problem(reply, MAIN_EXIT_PERMISSION);
+        admin_client_reply_fini(reply);
+        return MAIN_EXIT_PERMISSION;
+    }
+    return CLIENT_EXITS[result];
+}
+
 int main_verb_ask(const struct main_options *options, const char *method, const char *path,
                   uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash)
 {
@@ -219,15 +233,21 @@ int main_verb_ask(const struct main_options *options, const char *method, const 
         return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
     enum admin_client_result result =
         admin_client_ask(reply, socket, method, path, timeout_us, why);
-    if (result != ADMIN_CLIENT_OK)
-        fprintf(stderr, "sluice: %s\n", why);
     free(socket);
-    if (result == ADMIN_CLIENT_OK && (reply->status == 401 || reply->status == 403)) {
-        (void)main_verb_problem(reply, MAIN_EXIT_PERMISSION);
-        admin_client_reply_fini(reply);
-        return MAIN_EXIT_PERMISSION;
-    }
-    return CLIENT_EXITS[result];
+    return verb_asked(result, reply, why);
+}
+
+int main_verb_send(const struct main_options *options, const char *path, struct span body,
+                   uint64_t timeout_us, struct admin_client_reply *reply)
+{
+    char why[512];
+    uint64_t file_hash;
+    char *socket = verb_socket(options, &file_hash);
+    if (socket == NULL)
+        return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
+    enum admin_client_result result = admin_client_send(reply, socket, path, body, timeout_us, why);
+    free(socket);
+    return verb_asked(result, reply, why);
 }
 
 int main_verb_follow(const struct main_options *options, const char *path, uint64_t timeout_us,

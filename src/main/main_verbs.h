@@ -42,6 +42,9 @@ int main_verb_print(const char *text, int exit_code);
 /* Ask the running instance.  The exit code; OK: there is a reply, whatever its status. */
 int main_verb_ask(const struct main_options *options, const char *method, const char *path,
                   uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash);
+/* The same with POST and a body. */
+int main_verb_send(const struct main_options *options, const char *path, struct span body,
+                   uint64_t timeout_us, struct admin_client_reply *reply);
 /* The same for an answer without an end. */
 int main_verb_follow(const struct main_options *options, const char *path, uint64_t timeout_us,
                      admin_client_line_fn on_line, void *arg, struct admin_client_reply *reply);

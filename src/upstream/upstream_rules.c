@@ -51,24 +51,20 @@ bool upstream_is_panic(unsigned usable, unsigned servers, uint32_t percent)
     return (uint64_t)usable * 100 < (uint64_t)servers * percent;
 }
 
-uint64_t upstream_budget_recent(uint64_t requests, uint64_t elapsed_us)
+/* Of requests that were counted since since_us those behind from_us, as if they had come evenly, and no older ones than
+ * count. */
+static uint64_t budget_behind(uint64_t requests, uint64_t since_us, uint64_t from_us,
+                              uint64_t now_us)
 {
-    if (elapsed_us <= UPSTREAM_BUDGET_US)
-        return requests;
-    return (uint64_t)((double)requests * UPSTREAM_BUDGET_US / (double)elapsed_us);
-}
-
-/* Of requests that one worker counted since since_us, those after full_us, as if they had come evenly: the earlier ones went
- * well, and another worker has said that such are not saved up for. */
-static uint64_t budget_unsaved(const struct upstream_budget *budget, uint64_t requests,
-                               uint64_t since_us, uint64_t now_us)
-{
-    if (since_us >= budget->full_us)
-        return requests;
-    if (now_us <= budget->full_us)
+    const uint64_t counted_us = now_us > since_us ? now_us - since_us : 0;
+    uint64_t part_us = now_us > from_us ? now_us - from_us : 0;
+    if (part_us > UPSTREAM_BUDGET_US)
+        part_us = UPSTREAM_BUDGET_US;
+    if (from_us > since_us && part_us == 0)
         return 0;
-    return (uint64_t)((double)requests * (double)(now_us - budget->full_us) /
-                      (double)(now_us - since_us));
+    if (part_us >= counted_us)
+        return requests;
+    return (uint64_t)((double)requests * (double)part_us / (double)counted_us);
 }
 
 void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_retry_conf *conf,
@@ -79,9 +75,10 @@ void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_
     uint64_t elapsed_us = now_us > budget->at_us ? now_us - budget->at_us : 0;
     if (is_first || elapsed_us > UPSTREAM_BUDGET_US)
         elapsed_us = UPSTREAM_BUDGET_US;
-    const uint64_t share = requests * conf->percent * BUDGET_ONE / 100;
-    const uint64_t unsaved =
-        budget_unsaved(budget, requests, since_us, now_us) * conf->percent * BUDGET_ONE / 100;
+    const uint64_t percent = (uint64_t)conf->percent * BUDGET_ONE / 100;
+    const uint64_t share = budget_behind(requests, since_us, since_us, now_us) * percent;
+    /* Those before failures were left to the full went well, and such are not saved up for, whoever counted them. */
+    const uint64_t unsaved = budget_behind(requests, since_us, budget->full_us, now_us) * percent;
     const uint64_t allowed = least * elapsed_us / UPSTREAM_BUDGET_US;
     const uint64_t earned = share > allowed ? share : allowed;
     if (earned == 0 && !is_first)

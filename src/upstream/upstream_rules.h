@@ -69,11 +69,9 @@ struct upstream_budget {
     uint64_t full_us;
 };
 
-/* Of requests that were counted over a time, those of UPSTREAM_BUDGET_US. */
-uint64_t upstream_budget_recent(uint64_t requests, uint64_t elapsed_us);
 /* That many requests have begun since since_us, which is when the worker that has counted them filled it last: they bring
  * their share, or as much as the minimum allows for the time since anybody did, whichever is more; what is older than
- * UPSTREAM_BUDGET_US is forgotten. */
+ * UPSTREAM_BUDGET_US is forgotten, as if they had come evenly. */
 void upstream_budget_fill(struct upstream_budget *budget, const struct upstream_retry_conf *conf,
                           uint64_t requests, uint64_t since_us, uint64_t now_us);
 /* One extra try begins; false: it may not. */

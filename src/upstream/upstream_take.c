@@ -56,7 +56,7 @@ static bool pool_may_retry(struct upstream_pool *pool)
     const uint64_t now_us = pool->set->loop->mono_us;
     struct metrics_block *metrics = pool->set->loop->metrics;
     const uint64_t since_us = pool->asked_at_us;
-    const uint64_t requests = upstream_budget_recent(pool->requests, now_us - since_us);
+    const uint64_t requests = pool->requests;
     pool->requests = 0;
     pool->asked_at_us = now_us;
     const bool may = upstream_vital_may_retry(pool->servers[0]->vital, &pool->conf->retries,

@@ -198,8 +198,26 @@ static void test_no_budget(void **state)
     struct upstream_budget budget = {0};
     upstream_budget_fill(&budget, &none, 1000000, 0, S);
     assert_int_equal(fail_all(&budget), 0);
-    assert_int_equal(upstream_budget_recent(500, 10 * S), 500);
-    assert_int_equal(upstream_budget_recent(500, 100 * S), 50);
+}
+
+/* 300 requests a second: one worker has asked just so, the other not for a long time. */
+static void test_a_long_silence(void **state)
+{
+    struct upstream_budget budget = {0};
+    unsigned open = 0;
+    (void)state;
+    upstream_budget_fill(&budget, &USUAL, 300000, 100 * S, 1100 * S);
+    while (upstream_budget_take(&budget)) /* a fifth of those of the last 10 s, and the minimum */
+        open++;
+    assert_int_equal(open, 603);
+    for (; open > 0; open--)
+        upstream_budget_end(&budget, true);
+    assert_int_equal(fail_all(&budget), 3);
+    /* Of the last 100 ms there are 30: a fifth of these is more than the minimum. */
+    upstream_budget_fill(&budget, &USUAL, 300030, 100 * S, 1100 * S + S / 10);
+    assert_int_equal(fail_all(&budget), 3);
+    upstream_budget_fill(&budget, &USUAL, 3, 1100 * S + S / 10, 1100 * S + S / 10 + 10000);
+    assert_int_equal(fail_all(&budget), 0);
 }
 
 int main(void)
@@ -214,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_failures_are_never_above_share_and_minimum),
         cmocka_unit_test(test_answers_cost_nothing),
         cmocka_unit_test(test_no_budget),
+        cmocka_unit_test(test_a_long_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

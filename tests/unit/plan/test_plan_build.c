@@ -327,8 +327,7 @@ static void test_examples(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         char path[512];
-        snprintf(path, sizeof(path), "%.*s%s", (int)(strstr(__FILE__, "tests/") - __FILE__),
-                 __FILE__, paths[i]);
+        snprintf(path, sizeof(path), TESTS_ROOT "/%s", paths[i]);
         struct span text = read_file(path);
         struct plan_report report;
         struct plan *plan = bench_build(text, &report);

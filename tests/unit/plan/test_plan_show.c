@@ -235,8 +235,7 @@ static void test_reference(void **state)
 {
     (void)state;
     char path[512];
-    snprintf(path, sizeof(path), "%.*sdocs/configuration.md",
-             (int)(strstr(__FILE__, "tests/") - __FILE__), __FILE__);
+    snprintf(path, sizeof(path), TESTS_ROOT "/docs/configuration.md");
     char *reference = plan_reference(), *page = calloc(1, 1 << 20);
     assert_non_null(reference);
     assert_non_null(page);

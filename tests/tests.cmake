@@ -26,7 +26,7 @@ if(TARGET sluice)
   endforeach()
 endif()
 
-foreach(name format layers names sizes shell cppcheck docs hardening tidy instructions)
+foreach(name format layers names sizes shell cppcheck docs seeds hardening tidy instructions)
   add_test(NAME check.${name} COMMAND ${CMAKE_SOURCE_DIR}/scripts/check ${name})
   set_tests_properties(check.${name} PROPERTIES
     LABELS check

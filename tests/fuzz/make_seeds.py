@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""make_seeds.py - writes the inputs that were thought of, not found: tests/fuzz/corpus/<target>/seed-*.
+"""make_seeds.py [--check | --pages] - writes the inputs that were thought of, not found: tests/fuzz/corpus/<target>/seed-*.
 
-Run it after a change to the tables below; what the fuzzers find beside them, scripts/fuzz --merge adds.
+Run it after a change to the tables below; what the fuzzers find beside them, scripts/fuzz --merge adds.  --check writes nothing: it
+fails when the corpus is not what the tables say.  --pages takes over the configurations of conf/ and of docs/configuration.md as
+they are (page-*), when they have something new to say; pages change often, so nothing holds the corpus to them.
 """
 import pathlib
 import re
 import struct
+import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -158,13 +161,29 @@ def configurations():
     return texts
 
 
+SEEDS = {}
+
+
 def write(target, inputs):
+    SEEDS[target] = {f"seed-{number:03}": data for number, data in enumerate(inputs)}
+
+
+def put(target, kind, files):
+    """These files and no others of their kind."""
     folder = HERE / "corpus" / target
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("seed-*"):
-        old.unlink()
-    for number, data in enumerate(inputs):
-        (folder / f"seed-{number:03}").write_bytes(data)
+    for old in folder.glob(f"{kind}-*"):
+        if old.name not in files:
+            old.unlink()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def differing(target):
+    """What the corpus has otherwise than the tables."""
+    there = {path.name: path.read_bytes() for path in (HERE / "corpus" / target).glob("seed-*")}
+    names = sorted(there.keys() | SEEDS[target].keys())
+    return [f"tests/fuzz/corpus/{target}/{name}" for name in names if there.get(name) != SEEDS[target].get(name)]
 
 
 def proxies():
@@ -189,6 +208,8 @@ def log_lines():
     events = [b',"event":"start","version":"0.1.0","gen":1,"previous_boot":"99","previous_seq":4}', b',"event":"dropped","n":3,"from_seq":14}',
               b',"event":"reset","subject":"alice","identity":"user","quota":"user","generation":1,"was":[{"w":"minute","used":5}],"by":0}']
     values = [b'{"a":[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}', b'{"a":-1.5e+3,"b":[true,false,null],"c":"\\ud83d\\ude00\\ud83d","d":9007199254740993}', b"{}", b"[]", b'{"a":1}x']
+    deep = [b'{"a":' + b"[" * depth + b"1" + b"]" * depth + b',"b":2}' for depth in (15, 16)]  # the deepest that is read, and beyond
+    values += [*deep, b'{"\\u0061":1,"b":"c","d":[],"e":{"f":[{},"g"]}, "h" : null}']
     return [request + end for end in (b"}", b',"cut":true}', b',"cut":true,"bytes":true}', b"")] + [head + event for event in events] + values
 
 
@@ -215,11 +236,22 @@ def main():
     write("route_pattern", ROUTES)
     write("record_access", RECORDS)
     write("base_fmt", FORMATS)
-    write("config", CONFIGS + configurations())
+    write("config", CONFIGS)
     write("net_proxy", proxies())
     write("logtool_line", log_lines())
     write("admin_filter", [expression.encode() + b"\n" + FILTERED for expression in FILTERS])
-    write("plan", CONFIGS[-3:] + configurations())
+    write("plan", CONFIGS[-3:])
+    if sys.argv[1:] == ["--check"]:
+        faults = [fault for target in SEEDS for fault in differing(target)]
+        print("\n".join([*faults, "tests/fuzz/make_seeds.py writes them"]) if faults else "", end="\n" if faults else "")
+        return 1 if faults else 0
+    if sys.argv[1:] == ["--pages"]:
+        for target in ("config", "plan"):
+            put(target, "page", {f"page-{number:03}": data for number, data in enumerate(configurations())})
+        return 0
+    for target, seeds in SEEDS.items():
+        put(target, "seed", seeds)
+    return 0
 
 
-main()
+sys.exit(main())

@@ -16,15 +16,17 @@ enum field_kind {
     FIELD_TIME, /* microseconds */
 };
 
-/* Those of docs/logs.md that are no object, and the two lists of names that people ask for. */
+/* Those of docs/logs.md that are no object, and the two lists of names that people ask for; scripts/check-docs compares. */
 static const struct {
     const char *name;
     enum field_kind kind;
     const char *also; /* another member of the line that it may stand in */
 } FIELDS[] = {
+    {"v", FIELD_NUMBER, NULL},
     {"event", FIELD_TEXT, NULL},
     {"boot", FIELD_TEXT, NULL},
     {"seq", FIELD_NUMBER, NULL},
+    {"ts", FIELD_TEXT, NULL},
     {"gen", FIELD_NUMBER, NULL},
     {"id", FIELD_TEXT, NULL},
     {"parent_id", FIELD_TEXT, NULL},
@@ -37,7 +39,9 @@ static const struct {
     {"query", FIELD_TEXT, NULL},
     {"bytes_in", FIELD_NUMBER, NULL},
     {"tls", FIELD_TEXT, NULL},
+    {"tls_cipher", FIELD_TEXT, NULL},
     {"tls_name", FIELD_TEXT, NULL},
+    {"tls_resumed", FIELD_TEXT, NULL},
     {"listener", FIELD_TEXT, NULL},
     {"route", FIELD_TEXT, NULL},
     {"upstream", FIELD_TEXT, NULL},
@@ -65,6 +69,9 @@ static const struct {
     {"t_connect", FIELD_TIME, NULL},
     {"t_first", FIELD_TIME, NULL},
     {"t_total", FIELD_TIME, NULL},
+    {"cut", FIELD_TEXT, NULL},
+    {"charges_whole", FIELD_TEXT, NULL},
+    {"bytes", FIELD_TEXT, NULL},
 };
 #define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
 

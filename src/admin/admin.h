@@ -55,6 +55,9 @@ struct admin_hooks {
     /* enum log_level, and for how long; 0 s: until it is changed.  False: the parent cannot be told. */
     bool (*set_level)(void *arg, unsigned level, uint32_t for_s);
     void *arg;
+    /* End the service; the connection is answered when it has ended, by the other process.  deadline_ms < 0: as
+     * configured.  False: nobody will. */
+    bool (*drain)(void *arg, int fd, int64_t deadline_ms);
 };
 
 struct admin_env {

@@ -184,6 +184,7 @@ static const struct endpoint ENDPOINTS[] = {
     {"/v1/status", HTTP_METHOD_GET, false, answer_status},
     {"/v1/reload", HTTP_METHOD_POST, false, answer_reload},
     {"/v1/upgrade", HTTP_METHOD_POST, false, admin_upgrade_ask},
+    {"/v1/drain", HTTP_METHOD_POST, false, admin_drain_ask},
     {"/v1/log:reopen", HTTP_METHOD_POST, false, admin_log_reopen},
     {"/v1/log:level", HTTP_METHOD_POST, false, admin_log_level},
     {"/v1/tail", HTTP_METHOD_GET, false, admin_tail_answer},

@@ -130,6 +130,8 @@ void admin_explain_give_up(struct admin_explain_job *job);
 void admin_explain_job_free(struct admin_explain_job *job);
 /* admin_upgrade.c: begin to answer. */
 void admin_upgrade_ask(struct admin_conn *conn, struct span query);
+/* admin_drain.c: let another process answer. */
+void admin_drain_ask(struct admin_conn *conn, struct span query);
 /* admin_answer.c: wait with a ticket of its own. */
 void admin_conn_wait(struct admin_conn *conn);
 

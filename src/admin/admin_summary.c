@@ -170,6 +170,20 @@ static void put_upgrade(FILE *out, const json_t *json, const void *arg)
                 admin_words_text(json, "detail"));
 }
 
+static void put_drain(FILE *out, const json_t *json, const void *arg)
+{
+    (void)arg;
+    if (json_is_true(json_object_get(json, "drained")))
+        fputs("drained: every request was finished, and the service has ended\n", out);
+    else
+        fprintf(out, "%s\n", admin_words_text(json, "detail"));
+}
+
+char *admin_summary_drain(struct span answer)
+{
+    return admin_words_of(answer, put_drain, NULL);
+}
+
 char *admin_summary_upgrade(struct span answer)
 {
     return admin_words_of(answer, put_upgrade, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admin_summary.h - what is told of the whole process, for people.  Takes: the JSON answers to status, reload and upgrade.  Gives: lines
+/* admin_summary.h - what is told of the whole process, for people.  Takes: the JSON answers to status, reload, upgrade and drain.  Gives: lines
  * that name the thing, say why, and say what to do next. */
 #ifndef SLUICE_ADMIN_ADMIN_SUMMARY_H
 #define SLUICE_ADMIN_ADMIN_SUMMARY_H
@@ -16,5 +16,6 @@ char *admin_summary_reload(struct span answer);
 char *admin_summary_problem(struct span answer);
 char *admin_summary_level(struct span answer);
 char *admin_summary_upgrade(struct span answer);
+char *admin_summary_drain(struct span answer);
 
 #endif

@@ -266,9 +266,23 @@ static void child_on_drained(void *arg, unsigned unfinished)
 {
     struct child *child = arg;
     child->unfinished = unfinished;
-    if (unfinished != 0)
+    if (unfinished != 0) {
+        const struct main_message message = {.kind = MAIN_MESSAGE_DRAINED, .value = unfinished};
         child->exit_code = MAIN_EXIT_DEADLINE;
+        (void)main_channel_send(child->env->channel, &message);
+    }
     loop_stop(child->loop);
+}
+
+static void child_drain(struct child *child, const struct main_message *message)
+{
+    const struct main_drain_order order = {
+        .announce_us = UINT64_C(1000) * message->value,
+        .drain_us = message->ticket == 0 ? child->plan->limits.drain_us
+                                         : UINT64_C(1000) * (message->ticket - 1),
+        .is_own = message->ticket != 0,
+    };
+    main_drain_begin(&child->drain, child->workers, child->env->workers, &order);
 }
 
 /* Clients hear of it with their next response; what is left is told to go by the drain that follows. */
@@ -312,8 +326,7 @@ static void child_on_message(struct child *child, const struct main_message *mes
         loop_log_reopen(child->env->log);
         break;
     case MAIN_MESSAGE_DRAIN:
-        main_drain_begin(&child->drain, child->workers, child->env->workers,
-                         UINT64_C(1000) * message->value, child->plan->limits.drain_us);
+        child_drain(child, message);
         break;
     case MAIN_MESSAGE_STOP:
         loop_stop(child->loop);
@@ -381,6 +394,19 @@ static bool child_ask_upgrade(void *arg, uint32_t ticket, uint32_t deadline_s)
     return main_channel_send(child->env->channel, &message) == ERR_OK;
 }
 
+/* The parent answers when all is over, this process too. */
+static bool child_ask_drain(void *arg, int fd, int64_t deadline_ms)
+{
+    struct child *child = arg;
+    const struct main_message message = {
+        .kind = MAIN_MESSAGE_DRAIN_ASK,
+        .value = deadline_ms < 0 ? 0 : (uint32_t)deadline_ms + 1,
+        .fds = {fd},
+        .fd_count = 1,
+    };
+    return main_channel_send(child->env->channel, &message) == ERR_OK;
+}
+
 static bool child_reopen(void *arg, char why[ADMIN_WHY_MAX])
 {
     struct child *child = arg;
@@ -445,7 +471,7 @@ static bool child_start_admin(struct child *child)
         .health = child->health,
         .verified = child->verified,
         .hooks = {child_facts, child_ask_reload, child_ask_upgrade, child_reopen, child_set_level,
-                  child},
+                  child, .drain = child_ask_drain},
     };
     child->admin = admin_new(&env);
     for (unsigned i = 0; child->admin != NULL && i < child->env->sockets.count; i++) {

@@ -35,8 +35,8 @@ static void drain_look(struct main_drain *drain)
         return;
     }
     if (owed != 0)
-        log_warn("limits.drain_timeout is over: %u connections with unfinished requests are ended",
-                 owed);
+        log_warn("%s is over: %u connections with unfinished requests are ended",
+                 drain->is_own ? "the deadline of the drain" : "limits.drain_timeout", owed);
     drain->on_end(drain->arg, owed);
 }
 
@@ -63,20 +63,34 @@ void main_drain_fini(struct main_drain *drain)
     drain->alarm = NULL;
 }
 
-void main_drain_begin(struct main_drain *drain, struct worker *const *workers, unsigned count,
-                      uint64_t announce_us, uint64_t drain_us)
+static void drain_change(struct main_drain *drain, const struct main_drain_order *order)
 {
-    if (drain->state != MAIN_DRAIN_NONE)
+    drain->drain_us = order->drain_us;
+    drain->is_own = true;
+    if (drain->state == MAIN_DRAIN_BEGUN)
+        drain->until_us = drain->loop->mono_us + drain->drain_us;
+    log_info("draining: requests in progress have %llu ms, as was just asked for",
+             (unsigned long long)(drain->drain_us / 1000));
+}
+
+void main_drain_begin(struct main_drain *drain, struct worker *const *workers, unsigned count,
+                      const struct main_drain_order *order)
+{
+    if (drain->state != MAIN_DRAIN_NONE) {
+        if (order->is_own)
+            drain_change(drain, order);
         return;
+    }
     drain->workers = workers;
     drain->count = count;
-    drain->drain_us = drain_us;
-    if (announce_us == 0) {
+    drain->drain_us = order->drain_us;
+    drain->is_own = order->is_own;
+    if (order->announce_us == 0) {
         drain_workers(drain);
         return;
     }
     drain->state = MAIN_DRAIN_ANNOUNCED;
     log_info("not ready from here on; requests are taken for another %llu ms",
-             (unsigned long long)(announce_us / 1000));
-    loop_alarm_set(drain->alarm, drain->loop->mono_us + announce_us);
+             (unsigned long long)(order->announce_us / 1000));
+    loop_alarm_set(drain->alarm, drain->loop->mono_us + order->announce_us);
 }

@@ -26,6 +26,7 @@ struct main_drain {
     struct worker *const *workers;
     unsigned count;
     uint64_t drain_us, until_us; /* how long, and until when (monotonic) */
+    bool is_own;                 /* so long as who asked has said, not as configured */
     void (*on_end)(void *arg, unsigned unfinished);
     void *arg;
 };
@@ -35,8 +36,13 @@ MUST_USE enum err main_drain_init(struct main_drain *drain, struct loop *loop,
                                   void (*on_end)(void *arg, unsigned unfinished), void *arg);
 void main_drain_fini(struct main_drain *drain);
 
-/* Once; later orders change nothing. */
+struct main_drain_order {
+    uint64_t announce_us, drain_us;
+    bool is_own; /* drain_us is not the configured one */
+};
+
+/* Once; of later orders only a time of its own changes something: from then on, what is in progress has so long. */
 void main_drain_begin(struct main_drain *drain, struct worker *const *workers, unsigned count,
-                      uint64_t announce_us, uint64_t drain_us);
+                      const struct main_drain_order *order);
 
 #endif

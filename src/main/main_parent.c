@@ -256,6 +256,24 @@ static bool parent_start_signals(struct parent *parent)
 
 /* --- loop ---------------------------------------------------------------------------------------- */
 
+static void parent_read_channel(struct parent *parent)
+{
+    struct main_message message;
+    while (parent->channel >= 0) {
+        enum err err = main_channel_receive(parent->channel, &message, parent->buffer);
+        if (err == ERR_AGAIN)
+            return;
+        if (err != ERR_OK) { /* SIGCHLD tells the rest */
+            close(parent->channel);
+            parent->channel = -1;
+            return;
+        }
+        main_parent_on_message(parent, &message);
+        while (message.fd_count > 0)
+            close(message.fds[--message.fd_count]);
+    }
+}
+
 static void parent_on_signal(struct parent *parent, int number)
 {
     const struct main_message reopen = {.kind = MAIN_MESSAGE_REOPEN};
@@ -277,6 +295,7 @@ static void parent_on_signal(struct parent *parent, int number)
         main_upgrade_begin(parent, 0, 0);
         break;
     case SIGCHLD:
+        parent_read_channel(parent); /* what it said before it ended */
         if (parent->child != 0 && waitpid(parent->child, &status, WNOHANG) == parent->child)
             main_parent_on_child_end(parent, status);
         main_upgrade_on_child(parent);
@@ -291,24 +310,6 @@ static void parent_read_signals(struct parent *parent)
     struct signalfd_siginfo info;
     while (read(parent->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         parent_on_signal(parent, (int)info.ssi_signo);
-}
-
-static void parent_read_channel(struct parent *parent)
-{
-    struct main_message message;
-    while (parent->channel >= 0) {
-        enum err err = main_channel_receive(parent->channel, &message, parent->buffer);
-        if (err == ERR_AGAIN)
-            return;
-        if (err != ERR_OK) { /* SIGCHLD tells the rest */
-            close(parent->channel);
-            parent->channel = -1;
-            return;
-        }
-        while (message.fd_count > 0)
-            close(message.fds[--message.fd_count]);
-        main_parent_on_message(parent, &message);
-    }
 }
 
 static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
@@ -441,5 +442,7 @@ int main_parent_run(const char *path, char *const *words, bool is_sandboxed)
         parent_start_signals(&parent))
         ended = parent_loop(&parent);
     parent_end(&parent, ended == 0);
+    if (ended == 0)
+        main_farewell_say(&parent.farewell, parent.exit_code, parent.state == PARENT_STOPPING);
     return ended == 0 ? parent.exit_code : ended - 1;
 }

@@ -10,6 +10,7 @@
 #include "loop/loop_log.h"
 #include "main/main_bundle.h"
 #include "main/main_channel.h"
+#include "main/main_farewell.h"
 #include "main/main_level.h"
 #include "main/main_sockets.h"
 #include "main/main_takeover.h"
@@ -61,6 +62,7 @@ struct parent {
     uint64_t ready_at_us, restart_at_us, kill_at_us, backoff_us;
 
     struct main_watchdog watchdog;
+    struct main_farewell farewell; /* who waits for the end */
 
     /* the parent before this one */
     struct main_takeover takeover;
@@ -99,13 +101,20 @@ bool main_parent_clamp(struct parent *parent, const struct plan *plan);
 /* 0 in the parent; in the child the exit code + 1, when it has ended. */
 int main_parent_fork(struct parent *parent);
 void main_parent_on_child_end(struct parent *parent, int status);
-void main_parent_on_message(struct parent *parent, const struct main_message *message);
+/* What it leaves of the message's descriptors is the caller's. */
+void main_parent_on_message(struct parent *parent, struct main_message *message);
+/* As TERM does, once; later only a deadline of its own changes something.  See MAIN_MESSAGE_DRAIN. */
+void main_parent_drain(struct parent *parent, uint32_t drain_ms_and_1);
+/* Now, if it is draining already. */
 void main_parent_stop(struct parent *parent);
 bool main_parent_tell(struct parent *parent, const struct main_message *message);
 void main_parent_kill(struct parent *parent, const char *why);
 
 /* "exited with code 3". */
 const char *main_parent_child_reason(int status, char out[64]);
+
+/* main_farewell.c: somebody asks for the end, and waits for it. */
+void main_farewell_on_ask(struct parent *parent, struct main_message *message);
 
 /* main_upgrade.c: we are the one that leaves. */
 bool main_upgrade_learn(struct parent *parent, char *const *words); /* at start */

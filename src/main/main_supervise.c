@@ -174,9 +174,15 @@ static void child_on_ready(struct parent *parent)
     main_parent_reload_waiting(parent);
 }
 
-void main_parent_on_message(struct parent *parent, const struct main_message *message)
+void main_parent_on_message(struct parent *parent, struct main_message *message)
 {
     switch (message->kind) {
+    case MAIN_MESSAGE_DRAIN_ASK:
+        main_farewell_on_ask(parent, message);
+        break;
+    case MAIN_MESSAGE_DRAINED:
+        parent->farewell.unfinished = message->value;
+        break;
     case MAIN_MESSAGE_READY:
         child_on_ready(parent);
         break;
@@ -223,26 +229,48 @@ void main_parent_kill(struct parent *parent, const char *why)
     kill(parent->child, SIGKILL);
 }
 
-void main_parent_stop(struct parent *parent)
+static void supervise_order(struct parent *parent, const struct main_message *message)
 {
-    struct main_message message = {.kind = MAIN_MESSAGE_DRAIN};
-    uint64_t now_us = clock_mono_us();
-    parent->restart_at_us = 0;
-    main_upgrade_break(parent, "the service is ending");
-    if (parent->state == PARENT_RUNNING) {
+    if (parent->child != 0 && !main_parent_tell(parent, message))
+        main_parent_kill(parent, "it does not take orders");
+}
+
+void main_parent_drain(struct parent *parent, uint32_t drain_ms_and_1)
+{
+    const struct plan_limits *limits = &parent->config.plan->limits;
+    const struct main_message message = {
+        .kind = MAIN_MESSAGE_DRAIN,
+        .ticket = drain_ms_and_1,
+        .value = (uint32_t)(limits->drain_announce_us / 1000),
+    };
+    uint64_t drain_us =
+        drain_ms_and_1 == 0 ? limits->drain_us : UINT64_C(1000) * (drain_ms_and_1 - 1);
+    bool is_first = parent->state == PARENT_RUNNING;
+    if (parent->state == PARENT_STOPPING || (!is_first && drain_ms_and_1 == 0))
+        return;
+    if (is_first) {
+        main_upgrade_break(parent, "the service is ending");
+        parent->restart_at_us = 0;
         parent->state = PARENT_DRAINING;
         if (parent->is_in_charge)
             main_notify("STOPPING=1\nSTATUS=finishing requests in progress");
         main_sockets_close_traffic(&parent->config.sockets);
-        const struct plan_limits *limits = &parent->config.plan->limits;
-        message.value = (uint32_t)(limits->drain_announce_us / 1000);
-        parent->kill_at_us =
-            now_us + limits->drain_announce_us + limits->drain_us + SUPERVISE_DRAIN_EXTRA_US;
-    } else {
-        parent->state = PARENT_STOPPING;
-        message.kind = MAIN_MESSAGE_STOP;
-        parent->kill_at_us = now_us + SUPERVISE_STOP_US;
     }
-    if (parent->child != 0 && !main_parent_tell(parent, &message))
-        main_parent_kill(parent, "it does not take orders");
+    parent->kill_at_us =
+        clock_mono_us() + limits->drain_announce_us + drain_us + SUPERVISE_DRAIN_EXTRA_US;
+    supervise_order(parent, &message);
+}
+
+void main_parent_stop(struct parent *parent)
+{
+    const struct main_message message = {.kind = MAIN_MESSAGE_STOP};
+    if (parent->state == PARENT_RUNNING) {
+        main_parent_drain(parent, 0);
+        return;
+    }
+    parent->restart_at_us = 0;
+    main_upgrade_break(parent, "the service is ending");
+    parent->state = PARENT_STOPPING;
+    parent->kill_at_us = clock_mono_us() + SUPERVISE_STOP_US;
+    supervise_order(parent, &message);
 }

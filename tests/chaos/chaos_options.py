@@ -15,6 +15,7 @@
   kill9    the serving process is killed ten times under load
   reloads  a hundred reloads under load
   logs     a million lines over thirty rotations, hostile bytes, a stalled reader, a full disk, kills (7 min)
+  drain    TERM with 200 responses in flight and 500 idle connections
   upgrades twenty programs take over from each other under load (2 min)
   store    Redis is flushed, restarted and killed under load
   failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (9 min)
@@ -40,7 +41,7 @@ import entry
 
 BACKENDS = ("servers", "idle-close", "names", "streams", "slow-readers", "aborts", "certificates", "websocket")
 SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "costs", "big",
-             "stop", "kill9", "reloads", "upgrades", "logs", "store", "failover", "slow", "crowd", *BACKENDS)
+             "stop", "kill9", "reloads", "drain", "upgrades", "logs", "store", "failover", "slow", "crowd", *BACKENDS)
 GROUPS = {"backends": BACKENDS}
 
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main_drain_verb.c - `sluice drain`: asks the running instance to end, and waits until it is gone. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "admin/admin_summary.h"
+#include "base/base_parse.h"
+#include "main/main_exit.h"
+#include "main/main_verbs.h"
+
+#define DRAIN_DEADLINE_MAX_US UINT64_C(86400000000)
+#define DRAIN_TIMEOUT_US      UINT64_C(93600000000) /* announced, drained and killed, at the longest */
+
+static int drain_exit(unsigned status)
+{
+    if (status == 200)
+        return MAIN_EXIT_OK;
+    if (status == 409)
+        return MAIN_EXIT_REFUSED;
+    if (status == 504)
+        return MAIN_EXIT_DEADLINE;
+    return status == 400 ? MAIN_EXIT_USAGE : MAIN_EXIT_INTERNAL;
+}
+
+int main_verb_drain(const struct main_options *options)
+{
+    struct admin_client_reply reply;
+    char path[64] = "/v1/drain";
+    uint64_t file_hash, deadline_us = 0;
+    if (options->deadline != NULL) {
+        if (!parse_duration_us(span_of(options->deadline), &deadline_us) ||
+            deadline_us > DRAIN_DEADLINE_MAX_US) {
+            fputs("sluice: --deadline needs a time such as 30s, up to 24h\n", stderr);
+            return MAIN_EXIT_USAGE;
+        }
+        snprintf(path, sizeof(path), "/v1/drain?deadline=%" PRIu64 "ms", deadline_us / 1000);
+    }
+    if (isatty(STDERR_FILENO))
+        fputs("sluice: waiting for the end of the service (Ctrl-C ends the waiting alone)\n",
+              stderr);
+    int exit_code = main_verb_ask(options, "POST", path, DRAIN_TIMEOUT_US, &reply, &file_hash);
+    if (exit_code != MAIN_EXIT_OK)
+        return exit_code;
+    exit_code = main_verb_tell(options, &reply, admin_summary_drain, drain_exit(reply.status));
+    admin_client_reply_fini(&reply);
+    return exit_code;
+}

@@ -274,21 +274,26 @@ enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
     return ERR_OK;
 }
 
-void admin_reload_answer(struct admin *admin, uint32_t ticket, bool is_applied, uint32_t generation,
-                         struct span text)
+struct admin_conn *admin_conn_of(struct admin *admin, uint32_t ticket)
 {
-    if (ticket == 0)
-        return;
     LIST_EACH (node, &admin->ports) {
         struct admin_port *port = LIST_OF(node, struct admin_port, node);
         LIST_EACH (at, &port->conns) {
             struct admin_conn *conn = LIST_OF(at, struct admin_conn, node);
-            if (conn->ticket != ticket)
-                continue;
-            conn->ticket = 0;
-            admin_send_reload(conn, is_applied, generation, text);
-            (void)conn_write(conn);
-            return;
+            if (ticket != 0 && conn->ticket == ticket)
+                return conn;
         }
     }
+    return NULL;
+}
+
+void admin_reload_answer(struct admin *admin, uint32_t ticket, uint32_t generation,
+                         struct span text, const char *difference)
+{
+    struct admin_conn *conn = admin_conn_of(admin, ticket);
+    if (conn == NULL)
+        return;
+    conn->ticket = 0;
+    admin_send_reload(conn, generation, text, difference);
+    (void)conn_write(conn);
 }

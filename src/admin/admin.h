@@ -83,8 +83,9 @@ void admin_upgrade_answer(struct admin *admin, uint32_t ticket, unsigned status,
 /* Serve on this listening descriptor (taken): everything, or the metrics page alone. */
 MUST_USE enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only);
 
-/* The outcome of a reload that was asked for with this ticket; an asker that is gone is no error. */
-void admin_reload_answer(struct admin *admin, uint32_t ticket, bool is_applied, uint32_t generation,
-                         struct span text);
+/* The outcome of a reload that was asked for with this ticket; an asker that is gone is no error.  difference: see
+ * plan_difference.h; NULL: it was refused, and the text says why. */
+void admin_reload_answer(struct admin *admin, uint32_t ticket, uint32_t generation,
+                         struct span text, const char *difference);
 
 #endif

@@ -83,17 +83,18 @@ void admin_send_unauthorized(struct admin_conn *conn)
                  "the token of admin.token is needed: Authorization: Bearer TOKEN", SPAN_NONE);
 }
 
-void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t generation,
-                       struct span text)
+void admin_send_reload(struct admin_conn *conn, uint32_t generation, struct span text,
+                       const char *difference)
 {
-    if (!is_applied) {
+    if (difference == NULL) {
         send_problem(conn, 409, "", "the reload was refused; the old configuration stays in force",
                      text);
         return;
     }
     send_json(conn, 200, TYPE_JSON, "",
-              json_pack("{s:b, s:I, s:s%}", "applied", 1, "generation", (json_int_t)generation,
-                        "changes", text.len == 0 ? "" : text.ptr, text.len));
+              json_pack("{s:b, s:I, s:s%, s:o}", "applied", 1, "generation", (json_int_t)generation,
+                        "changes", text.len == 0 ? "" : text.ptr, text.len, "difference",
+                        json_loads(difference, 0, NULL)));
 }
 
 static void send_text(struct admin_conn *conn, unsigned status, const char *text)

@@ -92,9 +92,9 @@ void admin_answer(struct admin_conn *conn, const struct http_head *head);
 /* An error as RFC 9457 says; title is the reason phrase. */
 void admin_send_problem(struct admin_conn *conn, unsigned status, const char *detail);
 void admin_send_unauthorized(struct admin_conn *conn); /* 401 */
-/* {"applied":...} or a problem with the report. */
-void admin_send_reload(struct admin_conn *conn, bool is_applied, uint32_t generation,
-                       struct span text);
+/* {"applied":...} or, without a difference, a problem with the text as report. */
+void admin_send_reload(struct admin_conn *conn, uint32_t generation, struct span text,
+                       const char *difference);
 
 void admin_send_json(struct admin_conn *conn, unsigned status, json_t *json); /* taken */
 /* Who asks, as the kernel tells it; -1: the socket does not tell. */
@@ -113,6 +113,8 @@ void admin_body_add(struct admin_conn *conn, size_t len); /* so much more has be
 void admin_body_end(struct admin_conn *conn);
 /* admin.c: an answer that was waited for is there. */
 void admin_conn_go(struct admin_conn *conn);
+/* Who waits with this ticket; NULL: nobody any more. */
+struct admin_conn *admin_conn_of(struct admin *admin, uint32_t ticket);
 /* The peer is gone. */
 void admin_conn_drop(struct admin_conn *conn);
 

@@ -30,22 +30,9 @@ void admin_upgrade_ask(struct admin_conn *conn, struct span query)
     admin_send_problem(conn, 503, "the parent process cannot be asked: try again");
 }
 
-static struct admin_conn *upgrade_conn(struct admin *admin, uint32_t ticket)
-{
-    LIST_EACH (node, &admin->ports) {
-        struct admin_port *port = LIST_OF(node, struct admin_port, node);
-        LIST_EACH (at, &port->conns) {
-            struct admin_conn *conn = LIST_OF(at, struct admin_conn, node);
-            if (conn->ticket == ticket)
-                return conn;
-        }
-    }
-    return NULL;
-}
-
 void admin_upgrade_answer(struct admin *admin, uint32_t ticket, unsigned status, struct span text)
 {
-    struct admin_conn *conn = ticket == 0 ? NULL : upgrade_conn(admin, ticket);
+    struct admin_conn *conn = admin_conn_of(admin, ticket);
     if (conn == NULL)
         return;
     conn->ticket = 0;

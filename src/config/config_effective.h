@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_effective.h - a file with every default written out.  Takes: a read file without errors.  Gives:
- * JSON, and what differs between two such files.  Never shows a secret. */
+ * JSON, and what a reload cannot change.  Never shows a secret. */
 #ifndef SLUICE_CONFIG_EFFECTIVE_H
 #define SLUICE_CONFIG_EFFECTIVE_H
 
@@ -21,12 +21,10 @@ struct config_version {
 /* Indented JSON, secrets as "***"; malloc'ed, NULL when out of memory. */
 char *config_dump(const struct config_table *table, const struct config_version *version);
 
-/* "quota ip: limits minute 100 -> 200": a line for each difference; malloc'ed, NULL when out of memory. */
-char *config_diff(const struct config_table *table, const struct config_version *old,
-                  const struct config_version *next);
+#define CONFIG_RESTART_MAX 1024
 
-/* The `restart` of the first row that has one and differs; NULL when there is none. */
+/* Each key whose difference a running process cannot take over, with what can; NULL when there is none. */
 const char *config_restart_fault(const struct config_table *table, const struct config_version *old,
-                                 const struct config_version *next);
+                                 const struct config_version *next, char why[CONFIG_RESTART_MAX]);
 
 #endif

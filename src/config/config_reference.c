@@ -67,7 +67,9 @@ static void put_row(FILE *out, const struct config_directive *row, const char *w
         fprintf(out, "`%s`", row->fallback);
     else
         put_cell(out, row->absent != NULL ? row->absent : "see below");
-    fprintf(out, " | %s | ", is_fixed || row->restart != NULL ? "no" : "yes");
+    bool is_reloadable =
+        (row->flags & CONFIG_RELOADABLE) != 0 || (!is_fixed && row->restart == NULL);
+    fprintf(out, " | %s | ", is_reloadable ? "yes" : "no");
     if (when != NULL)
         fprintf(out, "With type \"%s\". ", when);
     put_cell(out, row->doc);

@@ -39,8 +39,9 @@ enum config_type {   /* what is written                        what is stored */
 
 enum {
     CONFIG_REQUIRED = 1,
-    CONFIG_OPTIONAL = 2,  /* an absent object stays absent: its rows get no defaults */
-    CONFIG_INHERITED = 4, /* the same, and what is absent within it is inherited, not a default */
+    CONFIG_OPTIONAL = 2,   /* an absent object stays absent: its rows get no defaults */
+    CONFIG_INHERITED = 4,  /* the same, and what is absent within it is inherited, not a default */
+    CONFIG_RELOADABLE = 8, /* though the object that it stands in is not */
 };
 
 /* Two keys that exclude each other, unless they may stand together. */
@@ -86,9 +87,10 @@ struct config_directive {
     const char *pattern; /* of the keys of AMOUNTS beside words; of a TEXT: for the schema alone */
     config_take_fn take;
     const struct config_table *nested;
-    const char *when;    /* only if the table's "type" has this value */
-    const char *restart; /* why a running proxy cannot change it; NULL: reloadable */
-    const char *doc;     /* one sentence */
+    const char *when; /* only if the table's "type" has this value */
+    const char
+        *restart; /* it cannot change in a running process: what takes it over; NULL: reloadable */
+    const char *doc; /* one sentence */
 };
 
 #define CONFIG_AT(type, member)                                                                    \

@@ -26,7 +26,7 @@ enum main_message_kind {
     MAIN_MESSAGE_DRAINED,     /* value: connections whose requests are not finished */
     /* parent to child */
     MAIN_MESSAGE_SOCKETS, /* descriptors that belong to the next APPLY */
-    MAIN_MESSAGE_APPLY, /* value: generation; text: what changes; fds: [0] the bundle, then sockets */
+    MAIN_MESSAGE_APPLY,   /* value: generation; fds: [0] the bundle */
     MAIN_MESSAGE_REFUSED, /* a reload was refused before it got to you; text: the report */
     MAIN_MESSAGE_REOPEN,
     MAIN_MESSAGE_DRAIN,    /* value: for how many ms to be unready only, before that; ticket: how many ms

@@ -30,6 +30,7 @@
 #include "main/main_memory.h"
 #include "main/main_pulse.h"
 #include "main/main_report.h"
+#include "plan/plan_difference.h"
 #include "upstream/upstream_check.h"
 #include "upstream/upstream_places.h"
 #include "worker/worker.h"
@@ -130,9 +131,11 @@ static void child_reload_event(struct child *child, bool is_applied, struct span
     loop_log_event(child->env->log, json);
 }
 
-static void child_reload_ended(struct child *child, bool is_applied, uint32_t ticket,
-                               struct span text)
+/* difference: as JSON, NULL when it was refused. */
+static void child_reload_ended(struct child *child, uint32_t ticket, struct span text,
+                               const char *difference)
 {
+    const bool is_applied = difference != NULL;
     child->reload = is_applied ? ADMIN_RELOAD_APPLIED : ADMIN_RELOAD_REFUSED;
     child->reload_at_us = clock_wall_us();
     free(child->reload_text);
@@ -140,7 +143,7 @@ static void child_reload_ended(struct child *child, bool is_applied, uint32_t ti
     metrics_add(child->metrics, is_applied ? METRICS_RELOADS_APPLIED : METRICS_RELOADS_REFUSED, 1);
     metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
     child_reload_event(child, is_applied, text);
-    admin_reload_answer(child->admin, ticket, is_applied, child->plan->generation, text);
+    admin_reload_answer(child->admin, ticket, child->plan->generation, text, difference);
 }
 
 /* The first `count` workers, which are prepared. */
@@ -194,7 +197,8 @@ static void child_adopt_plan(struct child *child, struct plan **plan, struct mai
 }
 
 /* NULL when the new plan is in force, else why it is not, and nothing has changed. */
-static const char *child_apply(struct child *child, const struct main_message *message)
+static const char *child_apply(struct child *child, const struct main_message *message,
+                               struct plan_difference *difference)
 {
     struct main_bundle bundle = {0};
     struct main_sockets sockets = {0};
@@ -214,7 +218,8 @@ static const char *child_apply(struct child *child, const struct main_message *m
     if (adopted != ERR_OK)
         goto out;
     fault = "out of memory";
-    if (child_prepare_workers(child, plan, &sockets) != ERR_OK)
+    if (!plan_difference_make(difference, child->plan, plan) ||
+        child_prepare_workers(child, plan, &sockets) != ERR_OK)
         goto out;
     bool is_wanted = loop_log_retarget(child->env->log, &plan->log) == ERR_OK;
     child_settle_workers(child, child->env->workers, is_wanted);
@@ -233,18 +238,20 @@ out:
 
 static void child_on_apply(struct child *child, const struct main_message *message)
 {
-    const char *fault = child_apply(child, message);
+    struct plan_difference difference = {0};
+    const char *fault = child_apply(child, message, &difference);
     if (message->fd_count > 0)
         close(message->fds[0]);
     if (fault == NULL) {
         log_info("generation %u is in force", (unsigned)child->plan->generation);
-        child_reload_ended(child, true, message->ticket, message->text);
+        child_reload_ended(child, message->ticket, span_of(difference.text), difference.json);
         (void)child_say(child, MAIN_MESSAGE_APPLIED, message->ticket, SPAN_NONE);
-        return;
+    } else {
+        log_error("reload refused: %s", fault);
+        child_reload_ended(child, message->ticket, span_of(fault), NULL);
+        (void)child_say(child, MAIN_MESSAGE_FAULT, message->ticket, span_of(fault));
     }
-    log_error("reload refused: %s", fault);
-    child_reload_ended(child, false, message->ticket, span_of(fault));
-    (void)child_say(child, MAIN_MESSAGE_FAULT, message->ticket, span_of(fault));
+    plan_difference_fini(&difference);
 }
 
 static void child_on_sockets(struct child *child, const struct main_message *message)
@@ -320,7 +327,7 @@ static void child_on_message(struct child *child, const struct main_message *mes
         child_on_apply(child, message);
         break;
     case MAIN_MESSAGE_REFUSED:
-        child_reload_ended(child, false, message->ticket, message->text);
+        child_reload_ended(child, message->ticket, message->text, NULL);
         break;
     case MAIN_MESSAGE_REOPEN:
         loop_log_reopen(child->env->log);

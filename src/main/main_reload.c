@@ -29,6 +29,13 @@ static void reload_refuse(struct parent *parent, uint32_t ticket, struct span re
         (void)main_parent_tell(parent, &message);
 }
 
+static void reload_save_sooner(struct parent *parent)
+{
+    uint64_t at_us = clock_mono_us() + parent->config.plan->store_state_interval_us;
+    if (parent->checkpoint_at_us > at_us)
+        parent->checkpoint_at_us = at_us;
+}
+
 static void reload_adopt(struct parent *parent)
 {
     struct parent_config *next = &parent->reload.next;
@@ -39,6 +46,7 @@ static void reload_adopt(struct parent *parent)
     *next = (struct parent_config){0};
     parent->generation = parent->config.plan->generation;
     main_level_configure(&parent->level, parent->config.plan->log_level);
+    reload_save_sooner(parent);
     log_info("reloaded: generation %u", (unsigned)parent->generation);
 }
 
@@ -65,11 +73,11 @@ static void reload_end(struct parent *parent)
 }
 
 /* A sentence, or NULL when the next configuration may be served from now on. */
-static const char *reload_judge(struct parent *parent, char why[512])
+static const char *reload_judge(struct parent *parent, char why[PLAN_CHANGE_FAULT_MAX])
 {
     const struct plan *old = parent->config.plan;
     struct parent_config *next = &parent->reload.next;
-    const char *fault = plan_change_fault(old, next->plan);
+    const char *fault = plan_change_fault(old, next->plan, why);
     if (fault == NULL)
         fault = loop_log_target_fault(next->plan->log.access, why);
     if (fault == NULL)
@@ -105,12 +113,10 @@ static bool reload_send_sockets(struct parent *parent)
 /* Sockets first, then what they are for.  False: the child does not take it. */
 static bool reload_send(struct parent *parent, uint32_t ticket)
 {
-    char *changes = plan_diff(parent->config.plan, parent->reload.next.plan);
     struct main_message message = {
         .kind = MAIN_MESSAGE_APPLY,
         .ticket = ticket,
         .value = parent->reload.next.plan->generation,
-        .text = span_of(changes),
         .fd_count = 1,
     };
     message.fds[0] = main_bundle_pack(&parent->reload.next.bundle);
@@ -118,7 +124,6 @@ static bool reload_send(struct parent *parent, uint32_t ticket)
         message.fds[0] >= 0 && reload_send_sockets(parent) && main_parent_tell(parent, &message);
     if (message.fds[0] >= 0)
         close(message.fds[0]);
-    free(changes);
     return is_good;
 }
 
@@ -138,7 +143,7 @@ static void reload_wait(struct parent *parent, uint32_t ticket)
 
 void main_parent_reload(struct parent *parent, uint32_t ticket)
 {
-    char why[512];
+    char why[PLAN_CHANGE_FAULT_MAX];
     int exit_code;
     if (parent->state != PARENT_RUNNING) {
         reload_refuse(parent, ticket, SPAN("the service is ending"));

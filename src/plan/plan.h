@@ -171,13 +171,12 @@ void plan_report_fini(struct plan_report *report);
 struct plan *plan_ref(struct plan *plan);
 void plan_unref(struct plan **plan);
 
-/* May a running proxy change from `old` to `next`?  NULL, or the sentence that refuses it ("workers
- * cannot change without a restart"). */
-const char *plan_change_fault(const struct plan *old, const struct plan *next);
+#define PLAN_CHANGE_FAULT_MAX 1024
 
-/* What changed, a line each, for people ("quota ip: limits minute 100 -> 200"); empty when nothing did;
- * malloc'ed, NULL when out of memory. */
-char *plan_diff(const struct plan *old, const struct plan *next);
+/* May a running process change from `old` to `next`?  NULL, or which keys it cannot take over ("workers cannot change
+ * in a running process: ..."). */
+const char *plan_change_fault(const struct plan *old, const struct plan *next,
+                              char why[PLAN_CHANGE_FAULT_MAX]);
 
 /* The effective configuration with defaults, as JSON (secrets shown as "***"); malloc'ed. */
 char *plan_dump(const struct plan *plan);

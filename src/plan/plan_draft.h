@@ -5,6 +5,7 @@
 #define SLUICE_PLAN_DRAFT_H
 
 #include "base/base_map.h"
+#include "config/config_compare.h"
 #include "config/config_load.h"
 #include "plan/plan.h"
 #include "reply/reply_conf.h"
@@ -31,9 +32,13 @@ struct plan_draft {
     struct config_items listeners, upstreams, identities, tiers, quotas, routes;
     struct reply_errors_conf errors;
     struct span subject_secret;
-    struct span text;                    /* the file, for plan_diff */
+    struct span text;                    /* the file, for plan_compare */
     const struct config_secret *secrets; /* the same */
 };
+
+/* Each difference of the two files.  False: no memory. */
+bool plan_compare(const struct plan *old, const struct plan *next, config_change_fn on_change,
+                  void *arg);
 
 /* The table of the whole file; fills a struct plan_draft.  And of what it nests that is long. */
 extern const struct config_table PLAN_TABLE, PLAN_TABLE_ROUTE, PLAN_TABLE_LIMITS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan_show.c - plans for people: the effective file, what changed, the schema, the reference.  Takes:
+/* plan_show.c - plans for people: the effective file, what differs, the schema, the reference.  Takes:
  * plans, which keep their file's text.  Never: shows a secret. */
 #include "config/config_effective.h"
 #include "config/config_schema.h"
@@ -47,25 +47,27 @@ char *plan_dump(const struct plan *plan)
     return text;
 }
 
-char *plan_diff(const struct plan *old, const struct plan *next)
+bool plan_compare(const struct plan *old, const struct plan *next, config_change_fn on_change,
+                  void *arg)
 {
     struct reading before, after;
-    char *text = NULL;
-    bool is_read = reading_open(&before, old);
-    if (reading_open(&after, next) && is_read)
-        text = config_diff(&PLAN_TABLE, &before.version, &after.version);
+    bool is_good = reading_open(&before, old);
+    is_good = reading_open(&after, next) && is_good;
+    is_good =
+        is_good && config_compare(&PLAN_TABLE, &before.version, &after.version, on_change, arg);
     reading_close(&before);
     reading_close(&after);
-    return text;
+    return is_good;
 }
 
-const char *plan_change_fault(const struct plan *old, const struct plan *next)
+const char *plan_change_fault(const struct plan *old, const struct plan *next,
+                              char why[PLAN_CHANGE_FAULT_MAX])
 {
     struct reading before, after;
     const char *sentence = "there is no memory to compare the two";
     bool is_read = reading_open(&before, old);
     if (reading_open(&after, next) && is_read)
-        sentence = config_restart_fault(&PLAN_TABLE, &before.version, &after.version);
+        sentence = config_restart_fault(&PLAN_TABLE, &before.version, &after.version, why);
     reading_close(&before);
     reading_close(&after);
     return sentence;

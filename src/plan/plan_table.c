@@ -11,7 +11,9 @@
 #include "store/store_redis_directives.h"
 #include "upstream/upstream_directives.h"
 
-#define RESTART(what) (what " cannot change without a restart")
+/* What takes over what a running process cannot: another one. */
+#define BY_UPGRADE "`sluice upgrade` or a restart takes it over"
+#define BY_RESTART "only a restart takes it over"
 
 static const char *take_listen(const struct config_take *take)
 {
@@ -119,6 +121,7 @@ static const struct config_directive store_rows[] = {
      .doc = "The file that counters are saved to, and read from at start."},
     {.key = "state_interval",
      .type = CONFIG_DURATION,
+     .flags = CONFIG_RELOADABLE,
      CONFIG_AT(struct plan, store_state_interval_us),
      .fallback = "\"10s\"",
      .min = 100000,
@@ -133,6 +136,7 @@ static const struct config_directive store_rows[] = {
      .max = 100000000,
      .unit = "subjects",
      .when = "memory",
+     .restart = BY_RESTART,
      .doc = "How many subjects are counted at once; newcomers to a full table share one bucket per "
             "quota."},
     {.key = "",
@@ -221,7 +225,7 @@ static const struct config_directive admin_rows[] = {
      .min = 1,
      .absent = "no admin socket",
      .take = take_admin,
-     .restart = RESTART("the address of the admin socket"),
+     .restart = BY_UPGRADE,
      .doc =
          "Where verbs such as `sluice status` and `sluice reload` ask the running service: a Unix "
          "socket (\"unix:PATH\"; a relative path is relative to the working directory), or, "
@@ -248,7 +252,7 @@ static const struct config_directive admin_rows[] = {
      .min = 1,
      .absent = "no metrics page",
      .take = take_metrics,
-     .restart = RESTART("the address of the metrics page"),
+     .restart = BY_UPGRADE,
      .doc = "Where Prometheus finds /metrics."},
 };
 
@@ -280,7 +284,7 @@ static const struct config_directive rows[] = {
      .unit = "threads",
      .word = "auto",
      .word_value = 0,
-     .restart = RESTART("the number of workers"),
+     .restart = BY_UPGRADE,
      .doc = "How many threads serve; \"auto\" is one per CPU that the process may use."},
     {.key = "splice",
      .type = CONFIG_BOOL,
@@ -293,13 +297,13 @@ static const struct config_directive rows[] = {
      .type = CONFIG_OBJECT,
      DRAFT(plan),
      .nested = &store_table,
-     .restart = RESTART("the store"),
+     .restart = BY_UPGRADE,
      .doc = "Where counters live."},
     {.key = "subject_secret",
      .type = CONFIG_SECRET,
      DRAFT(subject_secret),
      .absent = "derived from the store's prefix",
-     .restart = RESTART("the subject secret"),
+     .restart = BY_UPGRADE,
      .doc = "The key under which subjects are hashed; the same for the whole fleet."},
     {.key = "upstreams",
      .type = CONFIG_MAP,

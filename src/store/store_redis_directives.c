@@ -243,6 +243,7 @@ static const struct config_directive rows[] = {
          "Redis is away."},
     {.key = "on_failure",
      .type = CONFIG_CHOICE,
+     .flags = CONFIG_RELOADABLE,
      CONFIG_AT(struct store_redis_conf, on_failure),
      .fallback = "\"local\"",
      .words = QUOTA_CONF_ON_FAILURE,

@@ -3,6 +3,7 @@
  * change, the schema, and the reference page that docs/ holds. */
 #include "plan_bench.h"
 
+#include "plan/plan_difference.h"
 #include "plan/plan_draft.h"
 
 /* The effective file is a file: it loads, and its own dump is the same. */
@@ -53,69 +54,98 @@ static void test_dump_says(void **state)
 
 struct change {
     const char *part, *with;
-    const char *line;    /* of plan_diff; NULL: none */
-    const char *restart; /* beginning of plan_change_fault; NULL: may change */
+    const char *line;  /* of the difference; NULL: none */
+    const char *fault; /* of plan_change_fault; NULL: may change */
 };
+
+#define FIXED      " cannot change in a running process: "
+#define BY_UPGRADE FIXED "`sluice upgrade` or a restart takes it over"
+#define BY_RESTART FIXED "only a restart takes it over"
 
 static const struct change changes[] = {
     {"'workers': 2", "'workers': 2 /* the same */", NULL, NULL},
-    {"'workers': 2", "'workers': 3", "workers: 2 -> 3", "the number of workers cannot change"},
-    {"'workers': 2", "'workers': 'auto'", "workers: 2 -> auto", "the number of workers"},
+    {"'workers': 2", "'workers': 3", "workers: 2 -> 3", "workers" BY_UPGRADE},
+    {"'workers': 2", "'workers': 'auto'", "workers: 2 -> auto", "workers" BY_UPGRADE},
     {"'subjects': 1000", "'subjects': 2000", "store: subjects 1000 -> 2000",
-     "the store cannot change"},
+     "store.subjects" BY_RESTART},
+    {"'state_file': '/tmp/state', 'subjects': 1000", "'state_file': '/tmp/other', 'subjects': 99",
+     "store: state_file /tmp/state -> /tmp/other",
+     "store.state_file" BY_UPGRADE "; store.subjects" BY_RESTART},
+    {"'subjects': 1000", "'subjects': 1000, 'state_interval': '5s'",
+     "store: state_interval 10s -> 5s", NULL},
     {"'type': 'memory', 'state_file': '/tmp/state', 'subjects': 1000",
-     "'type': 'redis', 'servers': ['a:1']", "store: type memory -> redis",
-     "the store cannot change"},
-    {"'BENCH_SECRET'", "'HOME'", "subject_secret: changed", "the subject secret cannot change"},
+     "'type': 'redis', 'servers': ['a:1']", "store: type memory -> redis", "store.type" BY_UPGRADE},
+    {"'BENCH_SECRET'", "'HOME'", "subject_secret is changed", "subject_secret" BY_UPGRADE},
     {"{ 'env': 'BENCH_SECRET' }", "'0123456789abcdef'", NULL, NULL},
     {"'unix:/tmp/admin.sock'", "'unix:/tmp/other.sock'",
-     "admin: address unix:/tmp/admin.sock -> unix:/tmp/other.sock",
-     "the address of the admin socket"},
+     "admin: address unix:/tmp/admin.sock -> unix:/tmp/other.sock", "admin.address" BY_UPGRADE},
     {", 'metrics': '127.0.0.1:9180'", "", "admin: metrics 127.0.0.1:9180 -> (unset)",
-     "the address of the metrics page"},
-    {"'minute': 60", "'minute': 90", "quota user: limits minute 60 -> 90", NULL},
-    {"'minute': 60, ", "", "quota user: limits minute 60 -> (unset)", NULL},
-    {"'second': 10", "'second': 10, 'hour': 5000", "quota project: limits hour (unset) -> 5000",
-     NULL},
+     "admin.metrics" BY_UPGRADE},
+    {"'minute': 60", "'minute': 90", "quota user gives more: limits minute 60 -> 90", NULL},
+    {"'minute': 60", "'minute': 6", "quota user gives less: limits minute 60 -> 6", NULL},
+    {"'minute': 60, ", "", "quota user gives more: limits minute 60 -> no limit", NULL},
+    {"'second': 10", "'second': 10, 'hour': 5000",
+     "quota project gives less: limits hour no limit -> 5000", NULL},
+    {"{ 'second': 10 }", "{ 'second': 10 }, 'in_flight': 3",
+     "quota project gives less: in_flight no limit -> 3", NULL},
+    {"{ 'second': 10 }", "{ 'second': 10 }, 'mode': 'shadow'",
+     "quota project gives more: mode enforce -> shadow", NULL},
+    {"{ 'second': 10 }", "{ 'second': 10 }, 'exempt': { 'preflight': true }",
+     "quota project gives more: exempt (unset) -> {\"preflight\":true}", NULL},
+    {"{ 'second': 10 }", "{ 'second': 10 }, 'algorithm': 'sliding'",
+     "quota project: algorithm fixed -> sliding", NULL},
     {"'on_failure': 'deny'", "'on_failure': 'allow'", "quota ip: on_failure deny -> allow", NULL},
-    {"'cost': 5", "'cost': 6", "route search: cost estimate 5 -> 6", NULL},
+    {"'cost': 5", "'cost': 6", "route search gives less: cost estimate 5 -> 6", NULL},
+    {"'cost': 5", "'cost': 1", "route search gives more: cost estimate 5 -> 1", NULL},
     {"'quotas': ['ip', 'user']", "'quotas': ['user', 'ip']",
      "route api: quotas [\"ip\",\"user\"] -> [\"user\",\"ip\"]", NULL},
+    {"'quotas': ['ip', 'user']", "'quotas': ['ip']",
+     "route api gives more: quotas [\"ip\",\"user\"] -> [\"ip\"]", NULL},
     {"{ 'used': 'consumed' }", "{ 'used': 'consumed', 'dialects': [] }",
      "route api: headers dialects (unset) -> []", NULL},
     {"'text': 'nothing here'", "'text': 'nothing'",
      "route /*: respond text nothing here -> nothing", NULL},
     {"    { 'path': '/ping'", "    { 'path': '/pong', 'respond': {} },\n    { 'path': '/ping'",
-     "route /pong: added", NULL},
+     "route /pong is added", NULL},
     {"    { 'path': '/ping', 'respond': { 'status': 201, 'json': { 'ok' : true, 'n': 1.50 } } },\n",
-     "", "route /ping: removed", NULL},
-    {"'name': 'search'", "'name': 'find'", "route find: added", NULL},
-    {"'127.0.0.1:9000', {", "{", "upstream app: server 127.0.0.1:9000 removed", NULL},
+     "", "route /ping is removed", NULL},
+    {"'name': 'search'", "'name': 'find'", "route find is added", NULL},
+    {"'127.0.0.1:9000', {", "{", "upstream app: server 127.0.0.1:9000 is removed", NULL},
+    {"'[::1]:9000'", "'[::1]:9000', '[::1]:9001'", "upstream other: server [::1]:9001 is added",
+     NULL},
     {"'connect': '2s'", "'connect': '3s'", "upstream app: timeouts connect 2s -> 3s", NULL},
     {"'missing': 'skip'", "'missing': 'refuse'", "identity user: missing skip -> refuse", NULL},
     {"'body': '12MiB', ", "", "limits: body 12MiB -> unlimited", NULL},
     {"'level': 'warn'", "'level': 'debug'", "log: level warn -> debug", NULL},
-    {",\n             { 'address': 'unix:/tmp/s.sock' }", "", "listener unix:/tmp/s.sock: removed",
+    {",\n             { 'address': 'unix:/tmp/s.sock' }", "", "listener unix:/tmp/s.sock is closed",
+     NULL},
+    {"'unix:/tmp/s.sock' }", "'unix:/tmp/s.sock' }, { 'address': '127.0.0.1:1' }",
+     "listener 127.0.0.1:1 is opened", NULL},
+    {"'10.0.0.0/8', ", "'10.0.0.0/8', '10.0.0.0/8', ",
+     "trusted_proxies: [\"10.0.0.0/8\",\"unix\"] -> [\"10.0.0.0/8\",\"10.0.0.0/8\",\"unix\"]",
      NULL},
     {"'10.0.0.0/8', ", "", "trusted_proxies: [\"10.0.0.0/8\",\"unix\"] -> [\"unix\"]", NULL},
 };
 
 static void check_change(const struct change *change)
 {
-    char line[512];
+    char line[512], why[PLAN_CHANGE_FAULT_MAX];
+    struct plan_difference difference;
     struct plan *old = bench_plan(bench_text(bench_good));
     struct plan *next = bench_plan(bench_replace(change->part, change->with));
-    char *diff = plan_diff(old, next);
-    const char *fault = plan_change_fault(old, next);
+    assert_true(plan_difference_make(&difference, old, next));
+    const char *fault = plan_change_fault(old, next, why);
     snprintf(line, sizeof(line), "%s\n", change->line == NULL ? "" : change->line);
-    if (diff == NULL || (change->line == NULL ? diff[0] != '\0' : strstr(diff, line) == NULL))
-        fail_msg("%s -> %s: wanted %s, got %s", change->part, change->with, line, diff);
-    assert_null(strstr(diff, "0123456789abcdef"));
-    if ((fault == NULL) != (change->restart == NULL) ||
-        (fault != NULL && strncmp(fault, change->restart, strlen(change->restart)) != 0))
+    if (change->line == NULL ? difference.count != 0 : strstr(difference.text, line) == NULL)
+        fail_msg("%s -> %s: wanted %s, got %s", change->part, change->with, line, difference.text);
+    assert_int_equal(difference.text[0] == '\0', difference.count == 0);
+    assert_null(strstr(difference.text, "0123456789abcdef"));
+    assert_null(strstr(difference.json, "0123456789abcdef"));
+    if (fault == NULL ? change->fault != NULL
+                      : change->fault == NULL || strcmp(fault, change->fault) != 0)
         fail_msg("%s -> %s: wanted %s, got %s", change->part, change->with,
-                 change->restart == NULL ? "nothing" : change->restart, fault);
-    free(diff);
+                 change->fault == NULL ? "nothing" : change->fault, fault);
+    plan_difference_fini(&difference);
     plan_unref(&old);
     plan_unref(&next);
 }
@@ -125,6 +155,93 @@ static void test_changes(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
         check_change(&changes[i]);
+}
+
+static void check_difference(struct plan *old, struct plan *next, const char *text,
+                             const char *json)
+{
+    struct plan_difference difference;
+    assert_true(plan_difference_make(&difference, old, next));
+    assert_string_equal(difference.text, text);
+    assert_string_equal(difference.json, json);
+    assert_int_equal(difference.left_off, 0);
+    plan_difference_fini(&difference);
+    plan_unref(&old);
+    plan_unref(&next);
+}
+
+/* Who gets more comes first, then who gets less, what is there at all, and the rest. */
+static void test_groups(void **state)
+{
+    static const char *const old =
+        "{ 'listen': [{ 'address': '127.0.0.1:1' }], 'upstreams': { 'a': { 'servers': "
+        "['127.0.0.1:2'] } },\n"
+        "'tiers': { 'gold': { 'minute': 5 }, 'free': { 'minute': 9 } },\n"
+        "'quotas': { 'q': { 'key': ['ip'], 'limits': 'tier', 'default_tier': 'free', 'members': { "
+        "'gold': ['10.0.0.1'] } } },\n"
+        "'routes': [{ 'name': 'r', 'prefix': '/', 'quotas': ['q'], 'upstream': 'a' }] }";
+    static const char *const next =
+        "{ 'listen': [{ 'address': '127.0.0.1:3' }], 'upstreams': { 'a': { 'servers': "
+        "['127.0.0.1:4'] } },\n"
+        "'tiers': { 'gold': 'unlimited', 'free': { 'minute': 8, 'in_flight': 1 } },\n"
+        "'quotas': { 'q': { 'key': ['ip'], 'limits': 'tier', 'default_tier': 'free', 'members': { "
+        "'gold': ['10.0.0.1', '10.0.0.2'] } } },\n"
+        "'log': { 'level': 'warn' },\n"
+        "'routes': [{ 'name': 's', 'prefix': '/', 'quotas': ['q'], 'upstream': 'a' }] }";
+    (void)state;
+    check_difference(
+        bench_plan(bench_text(old)), bench_plan(bench_text(next)),
+        "tier gold gives more: {\"minute\":5} -> unlimited\n"
+        "tier free gives less: minute 9 -> 8\n"
+        "tier free gives less: in_flight no limit -> 1\n"
+        "route r is removed\nroute s is added\n"
+        "listener 127.0.0.1:1 is closed\nlistener 127.0.0.1:3 is opened\n"
+        "upstream a: server 127.0.0.1:2 is removed\nupstream a: server 127.0.0.1:4 is added\n"
+        "quota q: members gold 1 added, 0 removed\n"
+        "log: level info -> warn\n",
+        "[{\"effect\":\"more\",\"item\":\"tier gold\",\"was\":{\"minute\":5},\"is\":\"unlimited\"},"
+        "{\"effect\":\"less\",\"item\":\"tier free\",\"key\":\"minute\",\"was\":9,\"is\":8},"
+        "{\"effect\":\"less\",\"item\":\"tier free\",\"key\":\"in_flight\",\"was\":null,\"is\":1},"
+        "{\"effect\":\"removed\",\"item\":\"route r\"},{\"effect\":\"added\",\"item\":\"route s\"},"
+        "{\"effect\":\"closed\",\"item\":\"listener 127.0.0.1:1\"},"
+        "{\"effect\":\"opened\",\"item\":\"listener 127.0.0.1:3\"},"
+        "{\"effect\":\"removed\",\"item\":\"upstream a\",\"key\":\"server 127.0.0.1:2\"},"
+        "{\"effect\":\"added\",\"item\":\"upstream a\",\"key\":\"server 127.0.0.1:4\"},"
+        "{\"effect\":\"changed\",\"item\":\"quota q\",\"key\":\"members gold\",\"added\":1,"
+        "\"removed\":0},"
+        "{\"effect\":\"changed\",\"item\":\"log\",\"key\":\"level\",\"was\":\"info\",\"is\":"
+        "\"warn\"}]");
+}
+
+/* However many and however long changes are, what is told of them has an end. */
+static void test_many(void **state)
+{
+    static char routes[2][60000], text[2][131072];
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        char *at = routes[i];
+        for (unsigned k = 0; k < 400; k++)
+            at += sprintf(at, "{ 'name': '%c%u\\u00e4%060u', 'path': '/%u', 'respond': {} },",
+                          'a' + i, k, k, k);
+        snprintf(text[i], sizeof(text[i]),
+                 "{ 'listen': [{ 'address': '127.0.0.1:1' }], 'routes': [%s { 'path': '/x', "
+                 "'respond': { 'text': "
+                 "'%0*d' } }] }",
+                 routes[i], 300 + (int)i, 0);
+    }
+    struct plan *old = bench_plan(bench_text(text[0])), *next = bench_plan(bench_text(text[1]));
+    struct plan_difference difference;
+    assert_true(plan_difference_make(&difference, old, next));
+    assert_int_equal(difference.count, 801);
+    assert_in_range(difference.left_off, 400, 800);
+    assert_in_range(strlen(difference.text), PLAN_DIFFERENCE_TEXT_MAX - 300,
+                    PLAN_DIFFERENCE_TEXT_MAX);
+    assert_in_range(strlen(difference.json), PLAN_DIFFERENCE_JSON_MAX - 300,
+                    PLAN_DIFFERENCE_JSON_MAX);
+    assert_non_null(strstr(difference.text, " changes are too many or too long to be shown)\n"));
+    plan_difference_fini(&difference);
+    plan_unref(&old);
+    plan_unref(&next);
 }
 
 /* A secret's file may change though the configuration's text does not. */
@@ -139,6 +256,7 @@ static bool read_other(void *arg, struct span name, struct span *text, char why[
 static void test_secret_behind_same_text(void **state)
 {
     static char one[] = "one", two[] = "two";
+    char why[PLAN_CHANGE_FAULT_MAX];
     (void)state;
     struct span text = bench_replace("{ 'env': 'BENCH_SECRET' }", "{ 'file': 'key' }");
     struct plan_file file = {SPAN("t.json"), text};
@@ -149,12 +267,9 @@ static void test_secret_behind_same_text(void **state)
     plan_report_fini(&report);
     assert_non_null(old);
     assert_non_null(next);
-    char *diff = plan_diff(old, next);
-    assert_string_equal(diff, "subject_secret: changed\n");
-    assert_non_null(plan_change_fault(old, next));
-    free(diff);
-    plan_unref(&old);
-    plan_unref(&next);
+    assert_non_null(plan_change_fault(old, next, why));
+    check_difference(old, next, "subject_secret is changed\n",
+                     "[{\"effect\":\"changed\",\"item\":\"subject_secret\"}]");
     free((char *)(uintptr_t)text.ptr);
 }
 
@@ -172,12 +287,8 @@ static void test_order(void **state)
     snprintf(text, sizeof(text), "%.*s%s%.*s", (int)(at - moved.ptr), moved.ptr, first,
              (int)(moved.ptr + moved.len - at), at);
     free((char *)(uintptr_t)moved.ptr);
-    struct plan *next = bench_plan(bench_text(text));
-    char *diff = plan_diff(old, next);
-    assert_string_equal(diff, "routes: in another order\n");
-    free(diff);
-    plan_unref(&old);
-    plan_unref(&next);
+    check_difference(old, bench_plan(bench_text(text)), "routes are in another order\n",
+                     "[{\"effect\":\"reordered\",\"item\":\"routes\"}]");
 }
 
 /* Keys of one table that are for a later version in another. */
@@ -268,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dump_loads), cmocka_unit_test(test_dump_says),
         cmocka_unit_test(test_changes),    cmocka_unit_test(test_secret_behind_same_text),
+        cmocka_unit_test(test_groups),     cmocka_unit_test(test_many),
         cmocka_unit_test(test_order),      cmocka_unit_test(test_schema),
         cmocka_unit_test(test_reference),
     };

@@ -38,6 +38,7 @@ struct admin_facts {
     uint64_t started_at_us;         /* wall clock; of this serving process */
     uint64_t service_started_at_us; /* of the parent */
     bool is_draining;
+    bool is_stale; /* the configuration's file on disk is not what runs */
     enum admin_reload_result reload;
     uint64_t reload_at_us; /* wall clock */
     const char *reload_text;

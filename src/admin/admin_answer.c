@@ -113,7 +113,10 @@ static void answer_status(struct admin_conn *conn, struct span query)
 static void answer_metrics(struct admin_conn *conn, struct span query)
 {
     (void)query;
+    const struct admin_hooks *hooks = &conn->admin->env.hooks;
+    struct admin_facts facts;
     size_t len = 0;
+    hooks->facts(hooks->arg, &facts); /* what is counted at the moment of asking */
     char *page = metrics_registry_render(conn->admin->env.metrics, &len);
     send_body(conn, 200, TYPE_METRICS, "", page, len);
 }

@@ -43,7 +43,7 @@ static json_t *status_config(const struct admin_facts *facts)
     snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)facts->config_hash);
     json_t *json = json_pack("{s:I, s:s, s:s, s:b, s:{s:s, s:s}}", "generation",
                              (json_int_t)facts->plan->generation, "file", facts->config_path,
-                             "hash", hash, "stale", facts->reload == ADMIN_RELOAD_REFUSED,
+                             "hash", hash, "stale", facts->is_stale,
                              "last_reload", "result", results[facts->reload], "text",
                              facts->reload_text == NULL ? "" : facts->reload_text);
     if (json == NULL || facts->reload == ADMIN_RELOAD_NONE ||

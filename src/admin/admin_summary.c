@@ -25,13 +25,17 @@ static void put_head(FILE *out, const json_t *json, uint64_t file_hash)
     }
     fprintf(out, "\nconfiguration %s  generation %" JSON_INTEGER_FORMAT,
             admin_words_text(config, "file"), admin_words_number(config, "generation"));
+    /* What this program has read itself is newer than what the service has seen. */
     snprintf(hash, sizeof(hash), "%016" PRIx64, file_hash);
-    if (json_is_true(json_object_get(config, "stale")))
-        fprintf(out,
-                "  STALE: the reload at %s was refused (run `sluice check`, then `sluice reload`)",
+    bool is_stale = json_is_true(json_object_get(config, "stale"));
+    if (file_hash != 0)
+        is_stale = strcmp(hash, admin_words_text(config, "hash")) != 0;
+    bool was_refused = strcmp(admin_words_text(reload, "result"), "refused") == 0;
+    if (is_stale)
+        fprintf(out, "  STALE: the file on disk differs (run `sluice diff`)");
+    if (was_refused)
+        fprintf(out, "%s the reload at %s was refused (run `sluice check`)", is_stale ? ";" : " ",
                 admin_words_text(reload, "at"));
-    else if (file_hash != 0 && strcmp(hash, admin_words_text(config, "hash")) != 0)
-        fprintf(out, "  STALE: the file on disk differs (run `sluice reload`)");
     fputc('\n', out);
 }
 

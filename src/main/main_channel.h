@@ -33,6 +33,7 @@ enum main_message_kind {
                               requests have then, and 1; 0: as configured */
     MAIN_MESSAGE_STOP,     /* now */
     MAIN_MESSAGE_UPGRADED, /* the answer to UPGRADE_ASK; value: HTTP status; text: JSON, or why not */
+    MAIN_MESSAGE_FILE,     /* value: 1 when the file on disk is not what runs */
     MAIN_MESSAGE_GIVE_WAY, /* another process serves; the next order is DRAIN */
     MAIN_MESSAGE_PING,
     /* from one parent to the other, see main_takeover.h; which may be of another version, so these numbers stay */

@@ -57,6 +57,8 @@ struct child {
     int *fresh;   /* descriptors of the APPLY to come */
     unsigned fresh_count;
     uint64_t started_at_us, config_hash;
+    bool is_stale;
+    atomic_uint plans; /* that are in use */
     unsigned unfinished; /* connections, when the drain was over */
     bool is_log_on;
     int exit_code;
@@ -94,6 +96,8 @@ static struct plan *child_build(struct child *child, struct main_bundle *bundle,
     plan_report_fini(&report);
     if (plan != NULL && plan->limits.connections_max > child->env->connections_cap)
         plan->limits.connections_max = child->env->connections_cap;
+    if (plan != NULL)
+        plan_count_in(plan, &child->plans);
     return plan;
 }
 
@@ -131,6 +135,40 @@ static void child_reload_event(struct child *child, bool is_applied, struct span
     loop_log_event(child->env->log, json);
 }
 
+static void child_set_stale(struct child *child, bool is_stale)
+{
+    child->is_stale = is_stale;
+    metrics_set(child->metrics, METRICS_CONFIG_STALE, is_stale);
+}
+
+static void child_count_plans(struct child *child)
+{
+    metrics_set(child->metrics, METRICS_GENERATIONS_ALIVE,
+                atomic_load_explicit(&child->plans, memory_order_relaxed));
+}
+
+static void child_tell_reload(struct child *child)
+{
+    bool was_refused = child->reload == ADMIN_RELOAD_REFUSED;
+    uint64_t at_us =
+        child->reload == ADMIN_RELOAD_NONE ? child->env->service_started_at_us : child->reload_at_us;
+    metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
+    metrics_set(child->metrics, METRICS_CONFIG_RELOAD_SUCCESS, !was_refused);
+    metrics_set(child->metrics, METRICS_CONFIG_RELOAD_TIME, at_us / 1000000);
+    child_count_plans(child);
+}
+
+/* What a serving process before this one has seen of reloads. */
+static void child_remember_reload(struct child *child)
+{
+    const struct main_child_env *env = child->env;
+    child->reload_at_us = env->reload_ended_us;
+    if (env->reload_ended_us != 0)
+        child->reload = env->was_reload_refused ? ADMIN_RELOAD_REFUSED : ADMIN_RELOAD_APPLIED;
+    child_set_stale(child, env->is_stale);
+    child_tell_reload(child);
+}
+
 /* difference: as JSON, NULL when it was refused. */
 static void child_reload_ended(struct child *child, uint32_t ticket, struct span text,
                                const char *difference)
@@ -141,7 +179,7 @@ static void child_reload_ended(struct child *child, uint32_t ticket, struct span
     free(child->reload_text);
     child->reload_text = strndup(text.ptr == NULL ? "" : text.ptr, text.len);
     metrics_add(child->metrics, is_applied ? METRICS_RELOADS_APPLIED : METRICS_RELOADS_REFUSED, 1);
-    metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
+    child_tell_reload(child);
     child_reload_event(child, is_applied, text);
     admin_reload_answer(child->admin, ticket, child->plan->generation, text, difference);
 }
@@ -244,6 +282,7 @@ static void child_on_apply(struct child *child, const struct main_message *messa
         close(message->fds[0]);
     if (fault == NULL) {
         log_info("generation %u is in force", (unsigned)child->plan->generation);
+        child_set_stale(child, false);
         child_reload_ended(child, message->ticket, span_of(difference.text), difference.json);
         (void)child_say(child, MAIN_MESSAGE_APPLIED, message->ticket, SPAN_NONE);
     } else {
@@ -314,6 +353,9 @@ static void child_on_message(struct child *child, const struct main_message *mes
     case MAIN_MESSAGE_UPGRADED:
         admin_upgrade_answer(child->admin, message->ticket, message->value, message->text);
         break;
+    case MAIN_MESSAGE_FILE:
+        child_set_stale(child, message->value != 0);
+        break;
     case MAIN_MESSAGE_GIVE_WAY:
         child_give_way(child);
         break;
@@ -370,6 +412,7 @@ static void child_on_channel(evutil_socket_t fd, short what, void *arg)
 static void child_facts(void *arg, struct admin_facts *facts)
 {
     struct child *child = arg;
+    child_count_plans(child);
     *facts = (struct admin_facts){
         .plan = child->plan,
         .config_path = child->env->bundle.files[0].name.ptr,
@@ -381,6 +424,7 @@ static void child_facts(void *arg, struct admin_facts *facts)
         .started_at_us = child->started_at_us,
         .service_started_at_us = child->env->service_started_at_us,
         .is_draining = child->drain.state != MAIN_DRAIN_NONE,
+        .is_stale = child->is_stale,
         .reload = child->reload,
         .reload_at_us = child->reload_at_us,
         .reload_text = child->reload_text,
@@ -594,7 +638,7 @@ static const char *child_start(struct child *child)
         return "the workers";
     if (!child_start_admin(child))
         return "the admin socket";
-    metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
+    child_remember_reload(child);
     metrics_set(child->metrics, METRICS_CHILD_RESTARTS, env->restarts);
     return NULL;
 }

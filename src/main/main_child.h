@@ -27,6 +27,9 @@ struct main_child_env {
     unsigned restarts;
     struct main_level level;        /* of the error log, as it stands */
     uint64_t service_started_at_us; /* wall clock */
+    bool is_stale;                  /* the configuration's file is not what runs */
+    bool was_reload_refused;        /* the last one */
+    uint64_t reload_ended_us;       /* that; wall clock; 0: there was none */
     int channel;                    /* taken */
 };
 

@@ -93,6 +93,7 @@ static bool parent_start_config(struct parent *parent)
         parent->exit_code = exit_code;
         return false;
     }
+    parent->file.running = main_bundle_hash(&parent->config.bundle);
     main_level_configure(&parent->level, parent->config.plan->log_level);
     parent->workers = parent->config.plan->workers;
     if (parent->workers == 0)
@@ -317,7 +318,8 @@ static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
     const uint64_t instants[] = {
         parent->checkpoint_at_us,    parent->restart_at_us,       parent->kill_at_us,
         parent->reload.deadline_us,  parent->tickets_at_us,       parent->watchdog.at_us,
-        parent->upgrade.deadline_us, parent->upgrade.drain_at_us, parent->level.until_us};
+        parent->upgrade.deadline_us, parent->upgrade.drain_at_us, parent->level.until_us,
+        parent->file.at_us};
     uint64_t first_us = UINT64_MAX;
     for (size_t i = 0; i < sizeof(instants) / sizeof(instants[0]); i++)
         if (instants[i] != 0 && instants[i] < first_us)
@@ -353,6 +355,8 @@ static int parent_on_time(struct parent *parent, uint64_t now_us)
         parent_checkpoint(parent);
     parent_look_at_tickets(parent, now_us);
     (void)main_level_on_time(&parent->level, parent->config.plan->log_level, now_us);
+    if (now_us >= parent->file.at_us)
+        main_parent_look_at_file(parent);
     main_watchdog_on_time(parent, now_us);
     main_upgrade_on_time(parent, now_us);
     if (parent->reload.deadline_us != 0 && now_us >= parent->reload.deadline_us)

@@ -11,6 +11,7 @@
 #include "main/main_bundle.h"
 #include "main/main_channel.h"
 #include "main/main_farewell.h"
+#include "main/main_file.h"
 #include "main/main_level.h"
 #include "main/main_sockets.h"
 #include "main/main_takeover.h"
@@ -86,7 +87,10 @@ struct parent {
         uint32_t ticket, again_ticket;
         uint64_t deadline_us;
         struct parent_config next;
+        bool was_refused;   /* the last one */
+        uint64_t ended_us; /* that, as wall clock; 0: there was none */
     } reload;
+    struct main_file file; /* the configuration's, on disk */
 };
 
 /* main_parent.c */
@@ -137,6 +141,9 @@ void main_succeed_on_ready(struct parent *parent);
 void main_succeed_on_channel(struct parent *parent);
 
 /* main_reload.c */
+/* Is the file on disk still what runs?  The child hears of it. */
+void main_parent_look_at_file(struct parent *parent);
+void main_parent_tell_file(struct parent *parent); /* what was seen last */
 void main_parent_reload(struct parent *parent, uint32_t ticket);
 /* One that had to wait, if there is one. */
 void main_parent_reload_waiting(struct parent *parent);

@@ -15,6 +15,27 @@
 
 #define RELOAD_DEADLINE_US 30000000
 
+void main_parent_tell_file(struct parent *parent)
+{
+    const struct main_message message = {.kind = MAIN_MESSAGE_FILE,
+                                         .value = parent->file.is_stale};
+    if (parent->is_ready)
+        (void)main_parent_tell(parent, &message);
+}
+
+void main_parent_look_at_file(struct parent *parent)
+{
+    if (main_file_look(&parent->file, parent->path))
+        main_parent_tell_file(parent);
+}
+
+static void reload_remember(struct parent *parent, bool was_refused)
+{
+    parent->reload.was_refused = was_refused;
+    parent->reload.ended_us = clock_wall_us();
+    main_parent_look_at_file(parent);
+}
+
 /* Nothing changed.  The child tells the one who asked, the log and the counters. */
 static void reload_refuse(struct parent *parent, uint32_t ticket, struct span report)
 {
@@ -25,6 +46,7 @@ static void reload_refuse(struct parent *parent, uint32_t ticket, struct span re
               (unsigned)parent->generation);
     while (main_report_next(&rest, &line))
         log_error("%.*s", (int)line.len, line.ptr);
+    reload_remember(parent, true);
     if (parent->is_ready)
         (void)main_parent_tell(parent, &message);
 }
@@ -46,7 +68,9 @@ static void reload_adopt(struct parent *parent)
     *next = (struct parent_config){0};
     parent->generation = parent->config.plan->generation;
     main_level_configure(&parent->level, parent->config.plan->log_level);
+    parent->file.running = main_bundle_hash(&parent->config.bundle);
     reload_save_sooner(parent);
+    reload_remember(parent, false);
     log_info("reloaded: generation %u", (unsigned)parent->generation);
 }
 
@@ -190,6 +214,7 @@ void main_parent_reload_on_answer(struct parent *parent, const struct main_messa
         log_error("reload refused, the configuration of generation %u stays in force: %.*s",
                   (unsigned)parent->generation, (int)message->text.len, message->text.ptr);
         reload_abandon(parent);
+        reload_remember(parent, true);
     }
     reload_end(parent);
 }
@@ -201,6 +226,7 @@ void main_parent_reload_break(struct parent *parent, const char *why)
     log_error("reload refused, the configuration of generation %u stays in force: %s",
               (unsigned)parent->generation, why);
     reload_abandon(parent);
+    reload_remember(parent, true);
     parent->reload.again_ticket = 0; /* who asked is gone with the child */
     reload_end(parent);
 }

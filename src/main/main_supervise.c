@@ -55,6 +55,9 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
         .generation = parent->generation,
         .restarts = parent->restarts,
         .level = parent->level,
+        .is_stale = parent->file.is_stale,
+        .was_reload_refused = parent->reload.was_refused,
+        .reload_ended_us = parent->reload.ended_us,
         .service_started_at_us = parent->started_at_us,
         .channel = channel,
     };
@@ -171,6 +174,7 @@ static void child_on_ready(struct parent *parent)
             main_notify_ready(parent->generation);
         main_succeed_on_ready(parent);
     }
+    main_parent_tell_file(parent);
     main_parent_reload_waiting(parent);
 }
 

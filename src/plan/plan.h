@@ -95,6 +95,7 @@ struct plan_limits {
 
 struct plan {
     atomic_uint refs;
+    atomic_uint *living; /* see plan_count_in; may be NULL */
     uint32_t generation;
     struct arena arena; /* everything below lives here */
 
@@ -170,6 +171,8 @@ void plan_report_fini(struct plan_report *report);
 
 struct plan *plan_ref(struct plan *plan);
 void plan_unref(struct plan **plan);
+/* Of how many plans there are: this one is counted until its last reference is gone.  Once, before others have it. */
+void plan_count_in(struct plan *plan, atomic_uint *living);
 
 #define PLAN_CHANGE_FAULT_MAX 1024
 

@@ -42,9 +42,18 @@ struct plan *plan_ref(struct plan *plan)
 
 void plan_unref(struct plan **plan)
 {
-    if (*plan != NULL && atomic_fetch_sub_explicit(&(*plan)->refs, 1, memory_order_acq_rel) == 1)
+    if (*plan != NULL && atomic_fetch_sub_explicit(&(*plan)->refs, 1, memory_order_acq_rel) == 1) {
+        if ((*plan)->living != NULL)
+            atomic_fetch_sub_explicit((*plan)->living, 1, memory_order_relaxed);
         draft_free(draft_of(*plan));
+    }
     *plan = NULL;
+}
+
+void plan_count_in(struct plan *plan, atomic_uint *living)
+{
+    plan->living = living;
+    atomic_fetch_add_explicit(living, 1, memory_order_relaxed);
 }
 
 /* The host's name as far as it can stand in a header. */

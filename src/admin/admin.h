@@ -59,6 +59,8 @@ struct admin_hooks {
     /* End the service; the connection is answered when it has ended, by the other process.  deadline_ms < 0: as
      * configured.  False: nobody will. */
     bool (*drain)(void *arg, int fd, int64_t deadline_ms);
+    /* As reload, with admin_diff_answer.  Without a text: the file on disk; else it is called so in messages. */
+    bool (*diff)(void *arg, uint32_t ticket, struct span name, struct span text);
 };
 
 struct admin_env {
@@ -80,6 +82,9 @@ void admin_give_way(struct admin *admin);
 
 /* The outcome of an upgrade that was asked for with this ticket: 200 and the text (JSON), or another status and why. */
 void admin_upgrade_answer(struct admin *admin, uint32_t ticket, unsigned status, struct span text);
+
+/* What the other configuration would change (200, JSON), or what is wrong with it (422, a report). */
+void admin_diff_answer(struct admin *admin, uint32_t ticket, unsigned status, struct span text);
 
 /* Serve on this listening descriptor (taken): everything, or the metrics page alone. */
 MUST_USE enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only);

@@ -189,6 +189,7 @@ static const struct endpoint ENDPOINTS[] = {
     {"/v1/reload", HTTP_METHOD_POST, false, answer_reload},
     {"/v1/upgrade", HTTP_METHOD_POST, false, admin_upgrade_ask},
     {"/v1/drain", HTTP_METHOD_POST, false, admin_drain_ask},
+    {"/v1/config:diff", HTTP_METHOD_POST, false, admin_diff_ask},
     {"/v1/log:reopen", HTTP_METHOD_POST, false, admin_log_reopen},
     {"/v1/log:level", HTTP_METHOD_POST, false, admin_log_level},
     {"/v1/tail", HTTP_METHOD_GET, false, admin_tail_answer},
@@ -221,7 +222,7 @@ static const struct endpoint *endpoint_of(struct span path, bool is_metrics_only
 
 static bool takes_body(const struct endpoint *endpoint)
 {
-    return endpoint->answer == admin_explain_answer;
+    return endpoint->answer == admin_explain_answer || endpoint->answer == admin_diff_ask;
 }
 
 void admin_answer(struct admin_conn *conn, const struct http_head *head)

@@ -111,6 +111,8 @@ void admin_body_begin(struct admin_conn *conn, const struct http_head *head, uin
                       void (*answer)(struct admin_conn *conn, struct span query));
 void admin_body_add(struct admin_conn *conn, size_t len); /* so much more has been read */
 void admin_body_end(struct admin_conn *conn);
+/* admin_diff.c: begin to answer. */
+void admin_diff_ask(struct admin_conn *conn, struct span query);
 /* admin.c: an answer that was waited for is there. */
 void admin_conn_go(struct admin_conn *conn);
 /* Who waits with this ticket; NULL: nobody any more. */

@@ -41,11 +41,10 @@ static json_t *status_config(const struct admin_facts *facts)
     };
     char hash[17];
     snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)facts->config_hash);
-    json_t *json = json_pack("{s:I, s:s, s:s, s:b, s:{s:s, s:s}}", "generation",
-                             (json_int_t)facts->plan->generation, "file", facts->config_path,
-                             "hash", hash, "stale", facts->is_stale,
-                             "last_reload", "result", results[facts->reload], "text",
-                             facts->reload_text == NULL ? "" : facts->reload_text);
+    json_t *json = json_pack(
+        "{s:I, s:s, s:s, s:b, s:{s:s, s:s}}", "generation", (json_int_t)facts->plan->generation,
+        "file", facts->config_path, "hash", hash, "stale", facts->is_stale, "last_reload", "result",
+        results[facts->reload], "text", facts->reload_text == NULL ? "" : facts->reload_text);
     if (json == NULL || facts->reload == ADMIN_RELOAD_NONE ||
         json_object_set_new(json_object_get(json, "last_reload"), "at",
                             instant(facts->reload_at_us)) == 0)

@@ -144,6 +144,15 @@ static void put_status(FILE *out, const json_t *json, const void *file_hash)
     put_log(out, json);
 }
 
+/* Of a problem. */
+static void put_report(FILE *out, const json_t *json)
+{
+    const char *report = admin_words_text(json, "report");
+    size_t len = strlen(report);
+    bool is_open = len > 0 && report[len - 1] != '\n';
+    fprintf(out, "%s%s%s\n", report, is_open ? "\n" : "", admin_words_text(json, "detail"));
+}
+
 static void put_reload(FILE *out, const json_t *json, const void *arg)
 {
     (void)arg;
@@ -154,10 +163,40 @@ static void put_reload(FILE *out, const json_t *json, const void *arg)
                 changes[0] == '\0' ? "nothing changed\n" : changes);
         return;
     }
-    const char *report = admin_words_text(json, "report");
-    size_t len = strlen(report);
-    bool is_open = len > 0 && report[len - 1] != '\n';
-    fprintf(out, "%s%s%s\n", report, is_open ? "\n" : "", admin_words_text(json, "detail"));
+    put_report(out, json);
+}
+
+static void put_diff(FILE *out, const json_t *json, const void *arg)
+{
+    const char *refused = admin_words_text(json, "refused");
+    (void)arg;
+    if (json_object_get(json, "same") == NULL) {
+        put_report(out, json);
+        return;
+    }
+    if (json_is_true(json_object_get(json, "same"))) {
+        fprintf(out, "%s says what runs (generation %" JSON_INTEGER_FORMAT ")\n",
+                admin_words_text(json, "file"), admin_words_number(json, "generation"));
+        return;
+    }
+    fprintf(out, "%s would change generation %" JSON_INTEGER_FORMAT ":\n%s",
+            admin_words_text(json, "file"), admin_words_number(json, "generation"),
+            admin_words_text(json, "changes"));
+    if (refused[0] != '\0')
+        fprintf(out, "a reload would be refused: %s\n", refused);
+}
+
+char *admin_summary_diff(struct span answer)
+{
+    return admin_words_of(answer, put_diff, NULL);
+}
+
+bool admin_summary_is_same(struct span answer)
+{
+    json_t *json = json_loadb(answer.ptr, answer.len, 0, NULL);
+    bool is_same = json_is_true(json_object_get(json, "same"));
+    json_decref(json);
+    return is_same;
 }
 
 static void put_upgrade(FILE *out, const json_t *json, const void *arg)

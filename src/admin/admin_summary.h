@@ -4,6 +4,7 @@
 #ifndef SLUICE_ADMIN_ADMIN_SUMMARY_H
 #define SLUICE_ADMIN_ADMIN_SUMMARY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/base_span.h"
@@ -17,5 +18,7 @@ char *admin_summary_problem(struct span answer);
 char *admin_summary_level(struct span answer);
 char *admin_summary_upgrade(struct span answer);
 char *admin_summary_drain(struct span answer);
+char *admin_summary_diff(struct span answer);
+bool admin_summary_is_same(struct span answer); /* of a difference: there is none */
 
 #endif

@@ -83,12 +83,22 @@ static const struct main_verb VERBS[] = {
      "the counters.  When it serves, the old one finishes its requests and ends.  Exit code 8: "
      "refused, 9: it\n"
      "did not serve before the deadline (30s); the old one goes on as if nothing had happened.\n"},
+    {"diff", main_verb_diff,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_WORD,
+     "say what a reload would change",
+     "usage: sluice diff [FILE]\n\n"
+     "Compares what runs with its file on disk, or with FILE, which is sent; changes nothing.  "
+     "Exit "
+     "code 0: the\n"
+     "same; 1: different; 3: the file is invalid; 6: no running instance.\n"},
     {"drain", main_verb_drain,
      MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_DEADLINE,
      "end the running instance when its requests are finished",
-     "As TERM does: for limits.drain_announce it is only not ready, then nobody is accepted any more and "
+     "As TERM does: for limits.drain_announce it is only not ready, then nobody is accepted any "
+     "more and "
      "what is in\n"
-     "progress has limits.drain_timeout, or --deadline TIME.  Waits until the instance is gone.  Exit code "
+     "progress has limits.drain_timeout, or --deadline TIME.  Waits until the instance is gone.  "
+     "Exit code "
      "0: all\n"
      "requests were finished; 9: the deadline passed; 6: none is running.\n"},
     {"status", main_verb_status, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,

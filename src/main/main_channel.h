@@ -23,17 +23,20 @@ enum main_message_kind {
     MAIN_MESSAGE_PONG,        /* value: of the PING that main thread and workers have answered */
     MAIN_MESSAGE_LEVEL,       /* ticket: enum log_level; value: for so many seconds, 0: always */
     MAIN_MESSAGE_DRAIN_ASK,   /* value: as the ticket of DRAIN; fds: [0] who asks */
-    MAIN_MESSAGE_DRAINED,     /* value: connections whose requests are not finished */
+    MAIN_MESSAGE_DIFF_ASK, /* ticket: of the one who asks; fds: [0] a bundle, none: the file on disk; text:
+                              what it is called */
+    MAIN_MESSAGE_DRAINED, /* value: connections whose requests are not finished */
     /* parent to child */
     MAIN_MESSAGE_SOCKETS, /* descriptors that belong to the next APPLY */
     MAIN_MESSAGE_APPLY,   /* value: generation; fds: [0] the bundle */
     MAIN_MESSAGE_REFUSED, /* a reload was refused before it got to you; text: the report */
     MAIN_MESSAGE_REOPEN,
-    MAIN_MESSAGE_DRAIN,    /* value: for how many ms to be unready only, before that; ticket: how many ms
+    MAIN_MESSAGE_DRAIN, /* value: for how many ms to be unready only, before that; ticket: how many ms
                               requests have then, and 1; 0: as configured */
     MAIN_MESSAGE_STOP,     /* now */
     MAIN_MESSAGE_UPGRADED, /* the answer to UPGRADE_ASK; value: HTTP status; text: JSON, or why not */
-    MAIN_MESSAGE_FILE,     /* value: 1 when the file on disk is not what runs */
+    MAIN_MESSAGE_DIFF, /* the answer to DIFF_ASK; value: HTTP status; text: JSON, or the report */
+    MAIN_MESSAGE_FILE, /* value: 1 when the file on disk is not what runs */
     MAIN_MESSAGE_GIVE_WAY, /* another process serves; the next order is DRAIN */
     MAIN_MESSAGE_PING,
     /* from one parent to the other, see main_takeover.h; which may be of another version, so these numbers stay */

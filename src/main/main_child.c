@@ -23,6 +23,7 @@
 #include "exchange/exchange_verified.h"
 #include "lease/lease.h"
 #include "loop/loop.h"
+#include "main/main_ask.h"
 #include "main/main_channel.h"
 #include "main/main_drain.h"
 #include "main/main_exit.h"
@@ -58,7 +59,7 @@ struct child {
     unsigned fresh_count;
     uint64_t started_at_us, config_hash;
     bool is_stale;
-    atomic_uint plans; /* that are in use */
+    atomic_uint plans;   /* that are in use */
     unsigned unfinished; /* connections, when the drain was over */
     bool is_log_on;
     int exit_code;
@@ -150,8 +151,8 @@ static void child_count_plans(struct child *child)
 static void child_tell_reload(struct child *child)
 {
     bool was_refused = child->reload == ADMIN_RELOAD_REFUSED;
-    uint64_t at_us =
-        child->reload == ADMIN_RELOAD_NONE ? child->env->service_started_at_us : child->reload_at_us;
+    uint64_t at_us = child->reload == ADMIN_RELOAD_NONE ? child->env->service_started_at_us
+                                                        : child->reload_at_us;
     metrics_set(child->metrics, METRICS_CONFIG_GENERATION, child->plan->generation);
     metrics_set(child->metrics, METRICS_CONFIG_RELOAD_SUCCESS, !was_refused);
     metrics_set(child->metrics, METRICS_CONFIG_RELOAD_TIME, at_us / 1000000);
@@ -315,7 +316,8 @@ static void child_on_drained(void *arg, unsigned unfinished)
     if (unfinished != 0) {
         const struct main_message message = {.kind = MAIN_MESSAGE_DRAINED, .value = unfinished};
         child->exit_code = MAIN_EXIT_DEADLINE;
-        (void)main_channel_send(child->env->channel, &message);
+        if (main_channel_send(child->env->channel, &message) != ERR_OK)
+            log_warn("the parent does not hear how many are unfinished");
     }
     loop_stop(child->loop);
 }
@@ -352,6 +354,9 @@ static void child_on_message(struct child *child, const struct main_message *mes
     switch (message->kind) {
     case MAIN_MESSAGE_UPGRADED:
         admin_upgrade_answer(child->admin, message->ticket, message->value, message->text);
+        break;
+    case MAIN_MESSAGE_DIFF:
+        admin_diff_answer(child->admin, message->ticket, message->value, message->text);
         break;
     case MAIN_MESSAGE_FILE:
         child_set_stale(child, message->value != 0);
@@ -445,17 +450,16 @@ static bool child_ask_upgrade(void *arg, uint32_t ticket, uint32_t deadline_s)
     return main_channel_send(child->env->channel, &message) == ERR_OK;
 }
 
-/* The parent answers when all is over, this process too. */
 static bool child_ask_drain(void *arg, int fd, int64_t deadline_ms)
 {
     struct child *child = arg;
-    const struct main_message message = {
-        .kind = MAIN_MESSAGE_DRAIN_ASK,
-        .value = deadline_ms < 0 ? 0 : (uint32_t)deadline_ms + 1,
-        .fds = {fd},
-        .fd_count = 1,
-    };
-    return main_channel_send(child->env->channel, &message) == ERR_OK;
+    return main_ask_drain(child->env->channel, fd, deadline_ms);
+}
+
+static bool child_ask_diff(void *arg, uint32_t ticket, struct span name, struct span text)
+{
+    struct child *child = arg;
+    return main_ask_diff(child->env->channel, ticket, child->env->bundle.files[0].name, name, text);
 }
 
 static bool child_reopen(void *arg, char why[ADMIN_WHY_MAX])
@@ -522,7 +526,7 @@ static bool child_start_admin(struct child *child)
         .health = child->health,
         .verified = child->verified,
         .hooks = {child_facts, child_ask_reload, child_ask_upgrade, child_reopen, child_set_level,
-                  child, .drain = child_ask_drain},
+                  child, .drain = child_ask_drain, .diff = child_ask_diff},
     };
     child->admin = admin_new(&env);
     for (unsigned i = 0; child->admin != NULL && i < child->env->sockets.count; i++) {

@@ -315,11 +315,11 @@ static void parent_read_signals(struct parent *parent)
 
 static int parent_timeout_ms(const struct parent *parent, uint64_t now_us)
 {
-    const uint64_t instants[] = {
-        parent->checkpoint_at_us,    parent->restart_at_us,       parent->kill_at_us,
-        parent->reload.deadline_us,  parent->tickets_at_us,       parent->watchdog.at_us,
-        parent->upgrade.deadline_us, parent->upgrade.drain_at_us, parent->level.until_us,
-        parent->file.at_us};
+    const uint64_t instants[] = {parent->checkpoint_at_us,    parent->restart_at_us,
+                                 parent->kill_at_us,          parent->reload.deadline_us,
+                                 parent->tickets_at_us,       parent->watchdog.at_us,
+                                 parent->upgrade.deadline_us, parent->upgrade.drain_at_us,
+                                 parent->level.until_us,      parent->file.at_us};
     uint64_t first_us = UINT64_MAX;
     for (size_t i = 0; i < sizeof(instants) / sizeof(instants[0]); i++)
         if (instants[i] != 0 && instants[i] < first_us)

@@ -87,7 +87,7 @@ struct parent {
         uint32_t ticket, again_ticket;
         uint64_t deadline_us;
         struct parent_config next;
-        bool was_refused;   /* the last one */
+        bool was_refused;  /* the last one */
         uint64_t ended_us; /* that, as wall clock; 0: there was none */
     } reload;
     struct main_file file; /* the configuration's, on disk */
@@ -116,6 +116,9 @@ void main_parent_kill(struct parent *parent, const char *why);
 
 /* "exited with code 3". */
 const char *main_parent_child_reason(int status, char out[64]);
+
+/* main_diff.c: what would a reload change? */
+void main_parent_diff(struct parent *parent, const struct main_message *message);
 
 /* main_farewell.c: somebody asks for the end, and waits for it. */
 void main_farewell_on_ask(struct parent *parent, struct main_message *message);

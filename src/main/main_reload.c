@@ -17,8 +17,7 @@
 
 void main_parent_tell_file(struct parent *parent)
 {
-    const struct main_message message = {.kind = MAIN_MESSAGE_FILE,
-                                         .value = parent->file.is_stale};
+    const struct main_message message = {.kind = MAIN_MESSAGE_FILE, .value = parent->file.is_stale};
     if (parent->is_ready)
         (void)main_parent_tell(parent, &message);
 }
@@ -69,6 +68,7 @@ static void reload_adopt(struct parent *parent)
     parent->generation = parent->config.plan->generation;
     main_level_configure(&parent->level, parent->config.plan->log_level);
     parent->file.running = main_bundle_hash(&parent->config.bundle);
+    parent->file.is_stale = false; /* as the child believes */
     reload_save_sooner(parent);
     reload_remember(parent, false);
     log_info("reloaded: generation %u", (unsigned)parent->generation);

@@ -184,6 +184,9 @@ void main_parent_on_message(struct parent *parent, struct main_message *message)
     case MAIN_MESSAGE_DRAIN_ASK:
         main_farewell_on_ask(parent, message);
         break;
+    case MAIN_MESSAGE_DIFF_ASK:
+        main_parent_diff(parent, message);
+        break;
     case MAIN_MESSAGE_DRAINED:
         parent->farewell.unfinished = message->value;
         break;

@@ -16,6 +16,7 @@ int main_verb_status(const struct main_options *options);
 int main_verb_reload(const struct main_options *options);
 int main_verb_upgrade(const struct main_options *options);
 int main_verb_drain(const struct main_options *options);
+int main_verb_diff(const struct main_options *options);
 int main_verb_show(const struct main_options *options);
 int main_verb_reset(const struct main_options *options);
 int main_verb_grant(const struct main_options *options);

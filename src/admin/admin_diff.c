@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin_diff.c - what would another configuration change?  Takes: a request, with the configuration as its body or without one
+ * for the file on disk, and the outcome.  Gives: the answer.  The parent, who may read files, does the rest.  Changes nothing. */
+#include "admin/admin_private.h"
+#include "admin/admin_query.h"
+
+void admin_diff_ask(struct admin_conn *conn, struct span query)
+{
+    const struct admin_hooks *hooks = &conn->admin->env.hooks;
+    char name[ADMIN_QUERY_VALUE_MAX];
+    size_t len;
+    if (!admin_query_find(query, "name", name, &len)) {
+        admin_send_problem(conn, 400, "\"name\" is what the configuration is called in messages");
+        return;
+    }
+    const struct span called = len == 0 ? SPAN("the request") : (struct span){name, len};
+    const struct span text = {conn->body.bytes, conn->body.len};
+    admin_conn_wait(conn);
+    if (hooks->diff(hooks->arg, conn->ticket, called, text))
+        return;
+    conn->ticket = 0;
+    admin_send_problem(conn, 503, "the parent process cannot be asked: try again");
+}
+
+void admin_diff_answer(struct admin *admin, uint32_t ticket, unsigned status, struct span text)
+{
+    struct admin_conn *conn = admin_conn_of(admin, ticket);
+    if (conn == NULL)
+        return;
+    conn->ticket = 0;
+    json_t *json = status == 200
+                       ? json_loadb(text.ptr, text.len, 0, NULL)
+                       : json_pack("{s:s, s:s, s:i, s:s, s:s%}", "type", "about:blank", "title",
+                                   "Unprocessable Content", "status", (int)status, "detail",
+                                   "this configuration is not valid", "report",
+                                   text.len == 0 ? "" : text.ptr, text.len);
+    admin_send_json(conn, status, json);
+    admin_conn_go(conn);
+}

@@ -7,6 +7,7 @@
 
 #include "admin/admin_audit.h"
 #include "admin/admin_door.h"
+#include "admin/admin_gauges.h"
 #include "admin/admin_log.h"
 #include "admin/admin_private.h"
 #include "admin/admin_tail.h"
@@ -113,10 +114,8 @@ static void answer_status(struct admin_conn *conn, struct span query)
 static void answer_metrics(struct admin_conn *conn, struct span query)
 {
     (void)query;
-    const struct admin_hooks *hooks = &conn->admin->env.hooks;
-    struct admin_facts facts;
     size_t len = 0;
-    hooks->facts(hooks->arg, &facts); /* what is counted at the moment of asking */
+    admin_gauges_set(conn->admin);
     char *page = metrics_registry_render(conn->admin->env.metrics, &len);
     send_body(conn, 200, TYPE_METRICS, "", page, len);
 }

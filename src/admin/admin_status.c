@@ -124,9 +124,10 @@ static json_t *status_routes(const struct admin *admin, const struct plan *plan)
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->route_count; i++) {
         const struct plan_route *route = &plan->routes[i];
-        json_t *json = json_pack("{s:o, s:o}", "route", text(route->rule->name), "requests",
-                                 sum(admin, route->slot_requests));
-        for (unsigned k = 1; k <= 5; k++)
+        json_t *json = json_pack("{s:o}", "route", text(route->rule->name));
+        if (!route->is_folded) /* else the numbers are of many routes */
+            config_json_set(&json, "requests", sum(admin, route->slot_requests));
+        for (unsigned k = 1; k <= 5 && !route->is_folded; k++)
             config_json_set(&json, classes[k], sum(admin, route->slot_class[k]));
         config_json_append(&list, json);
     }
@@ -138,9 +139,12 @@ static json_t *status_server(const struct admin *admin, const struct upstream_co
                              const struct upstream_server_conf *server)
 {
     struct upstream_standing standing;
-    json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "server", text(server->address_text), "ok",
-                             sum(admin, server->slot_ok), "failed", sum(admin, server->slot_failed),
-                             "open", sum(admin, server->slot_open));
+    json_t *json = json_pack("{s:o}", "server", text(server->address_text));
+    if (!server->is_folded) { /* else the numbers are of many servers */
+        config_json_set(&json, "ok", sum(admin, server->slot_ok));
+        config_json_set(&json, "failed", sum(admin, server->slot_failed));
+        config_json_set(&json, "open", sum(admin, server->slot_open));
+    }
     if (upstream_standing_of(admin->env.health, upstream->name, server->address_text, &standing))
         admin_upstreams_put_state(&json, &standing);
     return json;

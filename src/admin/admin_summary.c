@@ -8,6 +8,8 @@
 
 #include "admin/admin_words.h"
 
+#define PUT_FOLDED "  not counted by itself: there are too many"
+
 static void put_head(FILE *out, const json_t *json, uint64_t file_hash)
 {
     const json_t *config = json_object_get(json, "config");
@@ -99,27 +101,39 @@ static void put_upstream(FILE *out, const json_t *json)
     json_array_foreach(json_object_get(json, "servers"), i, server)
     {
         const char *reason = admin_words_text(server, "reason");
-        fprintf(out,
-                "  %s  ok %" JSON_INTEGER_FORMAT "  failed %" JSON_INTEGER_FORMAT
-                "  open %" JSON_INTEGER_FORMAT,
-                admin_words_text(server, "server"), admin_words_number(server, "ok"),
-                admin_words_number(server, "failed"), admin_words_number(server, "open"));
+        fprintf(out, "  %s", admin_words_text(server, "server"));
+        if (json_object_get(server, "ok") == NULL)
+            fprintf(out, PUT_FOLDED);
+        else
+            fprintf(out,
+                    "  ok %" JSON_INTEGER_FORMAT "  failed %" JSON_INTEGER_FORMAT
+                    "  open %" JSON_INTEGER_FORMAT,
+                    admin_words_number(server, "ok"), admin_words_number(server, "failed"),
+                    admin_words_number(server, "open"));
         if (*reason != '\0')
             fprintf(out, "  LEFT ALONE: %s", reason);
         fputc('\n', out);
     }
 }
 
+static void put_route(FILE *out, const json_t *route)
+{
+    fprintf(out, "route %s", admin_words_text(route, "route"));
+    if (json_object_get(route, "requests") == NULL)
+        fprintf(out, PUT_FOLDED "\n");
+    else
+        fprintf(out,
+                "  requests %" JSON_INTEGER_FORMAT "  4xx %" JSON_INTEGER_FORMAT
+                "  5xx %" JSON_INTEGER_FORMAT "\n",
+                admin_words_number(route, "requests"), admin_words_number(route, "4xx"),
+                admin_words_number(route, "5xx"));
+}
+
 static void put_lists(FILE *out, const json_t *json)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(json_object_get(json, "routes"), i, item)
-        fprintf(out,
-                "route %s  requests %" JSON_INTEGER_FORMAT "  4xx %" JSON_INTEGER_FORMAT
-                "  5xx %" JSON_INTEGER_FORMAT "\n",
-                admin_words_text(item, "route"), admin_words_number(item, "requests"),
-                admin_words_number(item, "4xx"), admin_words_number(item, "5xx"));
+    json_array_foreach(json_object_get(json, "routes"), i, item) put_route(out, item);
     json_array_foreach(json_object_get(json, "upstreams"), i, item) put_upstream(out, item);
 }
 

@@ -131,8 +131,8 @@ static json_t *server_json(const struct admin *admin, const struct upstream_serv
     config_json_set(&json, "idle", number(seen->idle));
     config_json_set(&json, "max_connections",
                     conf->max_connections == 0 ? json_null() : number(conf->max_connections));
-    config_json_set(&json, "ok", sum(admin, conf->slot_ok));
-    config_json_set(&json, "failed", sum(admin, conf->slot_failed));
+    config_json_set(&json, "ok", conf->is_folded ? json_null() : sum(admin, conf->slot_ok));
+    config_json_set(&json, "failed", conf->is_folded ? json_null() : sum(admin, conf->slot_failed));
     config_json_set(&json, "failures_in_a_row", number(standing.failed_run));
     config_json_set(&json, "last_error", failure_json(&standing, now_us));
     config_json_set(&json, "check", check_json(&standing.check, now_us));

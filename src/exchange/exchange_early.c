@@ -301,6 +301,7 @@ static void count(const struct exchange_env *env, const struct exchange_request 
     metrics_add(metrics, env->slot_end[END_LIMITED], 1);
     metrics_add(metrics, look->route->slot_class[4], 1);
     metrics_observe_us(metrics, env->slot_duration, env->loop->mono_us - request->began_us);
+    metrics_observe_us(metrics, look->route->slot_duration, env->loop->mono_us - request->began_us);
     metrics_observe_us(metrics, env->slot_store, 0);
     metrics_add(metrics, METRICS_BYTES_IN, request->head->bytes);
     metrics_add(metrics, METRICS_BYTES_OUT, bytes_out);

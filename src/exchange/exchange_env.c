@@ -45,21 +45,24 @@ void exchange_snapshot_free(struct exchange_snapshot *snapshot)
     free(snapshot);
 }
 
+_Static_assert(ENDS <= 64 && HTTP_FAULTS <= 64, "metrics_families.def has no room for so many");
+
 static void exchange_env_slots(struct exchange_env *env, struct metrics_registry *registry)
 {
     for (unsigned i = 0; i < ENDS; i++)
-        env->slot_end[i] = metrics_registry_slot(
-            registry, "exchanges_total", "counter", "Exchanges by the way they ended.", "end",
-            exchange_ending((enum exchange_end)i)->name, NULL, SPAN_NONE);
-    env->slot_duration = metrics_registry_histogram(
-        registry, "exchange_duration_seconds",
-        "From the first byte of a request to the last byte of its response, without tunnels.", NULL,
-        SPAN_NONE);
-    env->slot_first = metrics_registry_histogram(
-        registry, "upstream_first_byte_seconds",
-        "From a request sent to a server to the head of its response.", NULL, SPAN_NONE);
-    env->slot_store = metrics_registry_histogram(
-        registry, "decision_duration_seconds", "How long a quota decision took.", NULL, SPAN_NONE);
+        env->slot_end[i] =
+            metrics_registry_slot(registry, METRICS_FAMILY_EXCHANGES,
+                                  exchange_ending((enum exchange_end)i)->name, SPAN_NONE);
+    for (unsigned i = HTTP_FAULT_NONE + 1; i < HTTP_FAULTS; i++) {
+        struct span fault = span_of(http_fault_name((enum http_fault_id)i));
+        env->slot_fault[0][i] =
+            metrics_registry_slot(registry, METRICS_FAMILY_FAULTS, fault, SPAN("client"));
+        env->slot_fault[1][i] =
+            metrics_registry_slot(registry, METRICS_FAMILY_FAULTS, fault, SPAN("server"));
+    }
+    env->slot_duration = metrics_registry_only(registry, METRICS_FAMILY_EXCHANGE_DURATION);
+    env->slot_first = metrics_registry_only(registry, METRICS_FAMILY_FIRST_BYTE);
+    env->slot_store = metrics_registry_only(registry, METRICS_FAMILY_DECISION_DURATION);
 }
 
 enum err exchange_env_init(struct exchange_env *env, struct loop *loop,

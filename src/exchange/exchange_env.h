@@ -92,6 +92,7 @@ struct exchange_env {
     struct record_faults *faults; /* messages that were refused lately */
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
+    metrics_slot slot_fault[2][HTTP_FAULTS];            /* of clients, of servers */
 };
 
 MUST_USE enum err exchange_env_init(struct exchange_env *env, struct loop *loop,

@@ -222,15 +222,22 @@ static void record_line(struct exchange *x)
 static void record_count(struct exchange *x)
 {
     struct metrics_block *metrics = x->env->loop->metrics;
+    const uint64_t took_us = x->env->loop->mono_us - x->began_us;
     metrics_add(metrics, x->env->slot_end[x->end], 1);
-    if (x->tunnel.is_open) /* its hours would hide how fast answers are */
+    if (x->tunnel.is_open) { /* its hours would hide how fast answers are */
         metrics_sub(metrics, METRICS_TUNNELS_OPEN, 1);
-    else
-        metrics_observe_us(metrics, x->env->slot_duration, x->env->loop->mono_us - x->began_us);
+    } else {
+        metrics_observe_us(metrics, x->env->slot_duration, took_us);
+        if (x->route != NULL)
+            metrics_observe_us(metrics, x->route->slot_duration, took_us);
+    }
     if (x->is_decided)
         metrics_observe_us(metrics, x->env->slot_store, x->store_us);
-    if (x->tries != 0 && x->first_us > x->sent_us)
+    if (x->tries != 0 && x->first_us > x->sent_us) {
         metrics_observe_us(metrics, x->env->slot_first, x->first_us - x->sent_us);
+        metrics_observe_us(metrics, x->snapshot->pools[x->route->upstream]->conf->slot_response,
+                           x->first_us - x->sent_us);
+    }
     metrics_add(metrics, METRICS_BYTES_IN, x->bytes_in);
     metrics_add(metrics, METRICS_BYTES_OUT, x->bytes_out);
     if (x->route != NULL && x->status >= 100 && x->status < 600)
@@ -260,6 +267,7 @@ static void record_say(struct exchange *x)
 void exchange_note_fault(struct exchange *x, bool is_response, struct span seen)
 {
     const uint64_t wall_us = x->env->loop->wall_us;
+    metrics_add(x->env->loop->metrics, x->env->slot_fault[is_response][x->fault.id], 1);
     if (record_faults_may(x->env->faults, wall_us))
         record_faults_add(x->env->faults, wall_us, is_response, &x->fault,
                           is_response ? x->server : exchange_peer_text(x), x->id.hex, seen);

@@ -53,7 +53,7 @@ void exchange_top_adopt(struct exchange_top *top, const struct plan *plan)
         top->of[top->list[i].slot] = (uint8_t)(i + 1);
     for (unsigned i = 0; i < plan->quota_count; i++) {
         const struct quota *quota = &plan->quotas[i];
-        if (quota->mode != QUOTA_SHADOW && top->of[quota->slot_allow] == 0)
+        if (quota->mode != QUOTA_SHADOW && !quota->is_folded && top->of[quota->slot_allow] == 0)
             top_add(top, quota->slot_allow);
     }
 }

@@ -2,7 +2,8 @@
 /* exchange_top.h - who takes most of each quota, of one worker.  Takes: decisions.  Gives: a metrics_top for each quota in
  * force, by its name.  Never: counts quotas in shadow, which decide nothing.
  *
- * A quota keeps its table over a reload.  Bounded: EXCHANGE_TOP_QUOTAS_MAX tables; quotas beyond have none. */
+ * A quota keeps its table over a reload.  Bounded: EXCHANGE_TOP_QUOTAS_MAX tables; quotas beyond have none, nor have those
+ * that are folded into one series with others. */
 #ifndef SLUICE_EXCHANGE_EXCHANGE_TOP_H
 #define SLUICE_EXCHANGE_EXCHANGE_TOP_H
 

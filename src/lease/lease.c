@@ -56,17 +56,22 @@ void lease_on_event(struct lease *lease, void (*fn)(void *arg, const char *json)
     lease->redis->event_arg = arg;
 }
 
+uint64_t lease_subjects(const struct lease *lease, uint64_t *max)
+{
+    return lease->memory != NULL ? store_memory_subjects(lease->memory, max)
+                                 : store_cells_count(&lease->table.subjects, max);
+}
+
 void lease_get_status(struct lease *lease, struct lease_status *status)
 {
     *status = (struct lease_status){0};
+    status->subjects = lease_subjects(lease, &status->subjects_max);
     if (lease->memory != NULL) {
         status->workers = status->workers_up = atomic_load(&lease->workers);
-        status->subjects = store_memory_subjects(lease->memory, &status->subjects_max);
         return;
     }
     status->workers = atomic_load(&lease->redis->routes);
     status->workers_up = atomic_load(&lease->redis->routes_up);
     status->fleet = atomic_load(&lease->redis->fleet);
-    status->subjects = store_cells_count(&lease->table.subjects, &status->subjects_max);
     lease_sweep_count(lease, &status->leases, &status->leased);
 }

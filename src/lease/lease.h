@@ -100,5 +100,7 @@ struct lease_status {
     uint64_t leases, leased;         /* subjects with something held here, and how much in all */
 };
 void lease_get_status(struct lease *lease, struct lease_status *status);
+/* Of it the subjects alone, without a look at each of them. */
+uint64_t lease_subjects(const struct lease *lease, uint64_t *max);
 
 #endif

@@ -403,6 +403,9 @@ void loop_log_get_status(struct loop_log *log, struct loop_log_status *status)
     status->write_errors = atomic_load(&shared->write_errors);
     status->seq = atomic_load(&shared->seq);
     memcpy(status->boot, shared->boots[atomic_load(&shared->boot_index)].id, sizeof(status->boot));
+    status->waiting_bytes = 0;
+    for (unsigned i = 0; i < log->ring_count + LOOP_LOG_SIDES; i++)
+        status->waiting_bytes += loop_log_ring_waiting(log->rings[i]);
 }
 
 /* Without opening, so that a check leaves nothing behind. */

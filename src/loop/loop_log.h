@@ -66,6 +66,7 @@ void loop_log_finish(struct loop_log *log, const struct loop_log_targets *target
 
 struct loop_log_status {
     uint64_t lines, dropped, write_errors, seq;
+    uint64_t waiting_bytes; /* in rings, for the writer */
     char boot[9];
 };
 void loop_log_get_status(struct loop_log *log, struct loop_log_status *status);

@@ -42,6 +42,13 @@ void loop_log_ring_recover(struct loop_log_ring *ring);
  * its target is stalled, or it comes back soon by itself). */
 void loop_log_ring_rest(struct loop_log_ring *ring);
 
+/* How many bytes the reader has not taken yet.  Any thread. */
+static inline uint64_t loop_log_ring_waiting(const struct loop_log_ring *ring)
+{
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    return atomic_load_explicit(&ring->head, memory_order_acquire) - tail;
+}
+
 /* The line at *at, which is moved behind it; false when there is none before `until`. */
 bool loop_log_ring_next(const struct loop_log_ring *ring, uint64_t *at, uint64_t until,
                         struct span *line);

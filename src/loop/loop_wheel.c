@@ -14,6 +14,7 @@ struct loop_wheel {
     struct loop *loop;
     struct event *tick;
     uint64_t done_tick; /* the last tick whose slot was emptied */
+    uint64_t due_us;    /* when the next tick should come */
     struct list slots[WHEEL_SLOTS];
 };
 
@@ -45,12 +46,25 @@ static void wheel_turn_slot(struct loop_wheel *wheel, uint64_t tick)
     }
 }
 
+/* What else wanted this thread meanwhile had to wait as long. */
+static void wheel_measure_lag(struct loop_wheel *wheel)
+{
+    uint64_t now_us = wheel->loop->mono_us;
+    bool is_late = now_us > wheel->due_us;
+    metrics_observe_us(wheel->loop->metrics, METRICS_LOOP_LAG,
+                       is_late ? now_us - wheel->due_us : 0);
+    wheel->due_us += LOOP_TICK_US;
+    if (!is_late || wheel->due_us <= now_us) /* the reactor counts from here on too */
+        wheel->due_us = now_us + LOOP_TICK_US;
+}
+
 static void wheel_on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct loop_wheel *wheel = arg;
     (void)fd;
     (void)what;
     loop_touch(wheel->loop);
+    wheel_measure_lag(wheel);
     uint64_t now_tick = wheel->loop->mono_us / LOOP_TICK_US;
     if (now_tick >
         wheel->done_tick + WHEEL_SLOTS) /* the process was stopped: once round is enough */
@@ -67,6 +81,7 @@ struct loop_wheel *loop_wheel_new(struct loop *loop)
         return NULL;
     wheel->loop = loop;
     wheel->done_tick = loop->mono_us / LOOP_TICK_US;
+    wheel->due_us = loop->mono_us + LOOP_TICK_US;
     for (unsigned i = 0; i < WHEEL_SLOTS; i++)
         list_init(&wheel->slots[i]);
     wheel->tick = event_new(loop->base, -1, EV_PERSIST, wheel_on_tick, wheel);

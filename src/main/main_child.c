@@ -217,6 +217,15 @@ static void child_check_servers(struct child *child)
         log_error("out of memory: servers are checked as the configuration before said");
 }
 
+static void child_settle_metrics(struct child *child)
+{
+    unsigned folded = metrics_registry_settle(child->registry);
+    metrics_set(child->metrics, METRICS_SERIES_FOLDED, folded);
+    if (folded != 0)
+        log_warn("%u series of metrics are not shown one by one: see the limits in docs/metrics.md",
+                 folded);
+}
+
 static void child_adopt_plan(struct child *child, struct plan **plan, struct main_bundle *bundle,
                              struct main_sockets *sockets)
 {
@@ -233,6 +242,7 @@ static void child_adopt_plan(struct child *child, struct plan **plan, struct mai
     loop_timer_cancel(&child->level_timer);
     main_level_configure(&child->level, child->plan->log_level);
     loop_log_set_generation(child->env->log, child->plan->generation);
+    child_settle_metrics(child);
 }
 
 /* NULL when the new plan is in force, else why it is not, and nothing has changed. */
@@ -644,6 +654,11 @@ static const char *child_start(struct child *child)
         return "the admin socket";
     child_remember_reload(child);
     metrics_set(child->metrics, METRICS_CHILD_RESTARTS, env->restarts);
+    metrics_set(child->metrics,
+                metrics_registry_slot(child->registry, METRICS_FAMILY_BUILD,
+                                      span_of(SLUICE_VERSION), SPAN_NONE),
+                1);
+    child_settle_metrics(child);
     return NULL;
 }
 

@@ -11,9 +11,46 @@ const struct metrics_row metrics_rows[METRICS_FIXED] = {
          "Increments that had no place of their own because the table of metrics is full."},
 #define METRIC(id, name, type, label, value, help)                                                 \
     [METRICS_##id] = {name, type, label, value, help},
+#define HISTOGRAM METRIC
 #include "metrics/metrics.def"
 #undef METRIC
+#undef HISTOGRAM
 };
+
+#define TYPE_COUNTER   "counter"
+#define TYPE_GAUGE     "gauge"
+#define TYPE_HISTOGRAM "histogram"
+
+const struct metrics_family_row metrics_family_rows[METRICS_FAMILIES] = {
+#define FAMILY(id, name, type, fold, names, label1, values, label2, help)                          \
+    [METRICS_FAMILY_##                                                                             \
+        id] = {name, TYPE_##type, METRICS_FOLD_##fold, names, label1, values, label2, help},
+#include "metrics/metrics_families.def"
+#undef FAMILY
+};
+
+/* With as many names as there can be, and "_other" beside them. */
+#define LINES_COUNTER   1
+#define LINES_GAUGE     1
+#define LINES_HISTOGRAM (METRICS_BUCKETS + 3)
+#define OTHERS_OWN      0
+#define OTHERS_SUM      1
+#define OTHERS_DROP     0
+struct lines { /* a byte for each; there is none of it */
+    char lost[1];
+#define METRIC(id, name, type, label, value, help)    char id[1];
+#define HISTOGRAM(id, name, type, label, value, help) char id[LINES_HISTOGRAM];
+#include "metrics/metrics.def"
+#undef METRIC
+#undef HISTOGRAM
+#define FAMILY(id, name, type, fold, names, label1, values, label2, help)                          \
+    char family_##id[((names) + OTHERS_##fold) * (values)*LINES_##type];
+#include "metrics/metrics_families.def"
+#undef FAMILY
+};
+_Static_assert(sizeof(struct lines) <= METRICS_SERIES_MAX,
+               "give the families of metrics_families.def fewer names");
+_Static_assert(METRICS_SERIES_MAX < METRICS_SLOTS_MAX, "no series needs more slots than lines");
 
 const uint32_t metrics_bucket_us[METRICS_BUCKETS] = {
     METRICS_FIRST_US, 250,    500,    1000,    2500,    5000,    10000,    25000, 50000,

@@ -68,6 +68,21 @@ enum net_tls_age net_tls_certificate_age(struct span certificate, uint64_t now_s
     return age;
 }
 
+uint64_t net_tls_certificate_until_s(struct span certificate)
+{
+    BIO *bio = net_tls_pem_open(certificate);
+    X509 *first = bio == NULL ? NULL : net_tls_pem_next(bio);
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    int64_t until_s = 0;
+    if (first != NULL && epoch != NULL)
+        until_s = certificate_seconds_between(epoch, X509_get0_notAfter(first));
+    ASN1_TIME_free(epoch);
+    X509_free(first);
+    BIO_free(bio);
+    ERR_clear_error();
+    return until_s < 0 ? 0 : (uint64_t)until_s;
+}
+
 bool net_tls_certificate_is_ordered(struct span certificate, unsigned *index)
 {
     BIO *bio = net_tls_pem_open(certificate);

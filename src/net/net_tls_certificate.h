@@ -19,6 +19,9 @@ enum net_tls_age {
 /* Of the certificate that comes first; `date` is the day that matters ("2026-11-28").  now_s: wall clock. */
 enum net_tls_age net_tls_certificate_age(struct span certificate, uint64_t now_s, char date[16]);
 
+/* When the certificate that comes first expires, in seconds since 1970; 0: that cannot be told. */
+uint64_t net_tls_certificate_until_s(struct span certificate);
+
 /* Does each certificate of the chain stand behind the one that it has signed?  False: the one at *index does not
  * belong there (0 is the first). */
 bool net_tls_certificate_is_ordered(struct span certificate, unsigned *index);

@@ -72,6 +72,8 @@ struct plan_route {
     const struct reply_body_dialect *errors;
     metrics_slot slot_requests; /* sluice_route_requests_total{route} */
     metrics_slot slot_class[6]; /* sluice_route_responses_total{route,class}; [1]..[5] */
+    metrics_slot slot_duration; /* sluice_route_duration_seconds{route} */
+    bool is_folded;             /* the first two count other routes too */
 };
 
 struct plan_limits {
@@ -135,7 +137,8 @@ struct plan {
     unsigned log_level;                         /* enum log_level */
     struct span admin_address, metrics_address; /* empty: off */
     struct span admin_token;                    /* of a TCP address; empty: none */
-    struct span *admin_hosts;                   /* more names of it */
+    uint64_t certificates_until_s; /* wall clock: the first of the file expires; 0: it has none */
+    struct span *admin_hosts;      /* more names of it */
     unsigned admin_host_count;
 };
 
@@ -163,7 +166,7 @@ struct plan_report {
 };
 
 /* Parse, check everything, link.  NULL when there were errors.  registry may be NULL (check): then all
- * slots are METRICS_SLOT_LOST. */
+ * slots are METRICS_SLOT_LOST; else metrics_registry_settle follows when the plan is in force. */
 struct plan *plan_build(const struct plan_file *file, plan_read_fn read, void *arg,
                         struct metrics_registry *registry, uint32_t generation,
                         struct plan_report *report);

@@ -203,6 +203,8 @@ struct plan *plan_build(const struct plan_file *file, plan_read_fn read, void *a
     config_doc_init(&doc, &found, text);
     config_load_init(&load, &doc, &plan->arena, read, arg);
     struct plan_work work = {.draft = draft, .load = &load, .registry = registry};
+    if (registry != NULL)
+        metrics_registry_begin(registry);
     bool is_good = build(&work, text);
     fill_report(report, &found, name, text);
     config_doc_fini(&doc);

@@ -102,8 +102,9 @@ void plan_name_add(struct plan_work *work, struct map *map, struct span name, un
 int plan_name_find(const struct map *map, struct span name);
 
 /* A slot of the registry, or METRICS_SLOT_LOST without one. */
-metrics_slot plan_slot(const struct plan_work *work, const char *family, const char *help,
-                       const char *label1, struct span value1, const char *label2,
+metrics_slot plan_slot(const struct plan_work *work, enum metrics_family family, struct span value1,
                        struct span value2);
+/* Is it shared with others?  False without a registry. */
+bool plan_slot_is_folded(const struct plan_work *work, metrics_slot slot);
 
 #endif

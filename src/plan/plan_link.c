@@ -25,14 +25,17 @@ int plan_name_find(const struct map *map, struct span name)
     return (int)(uintptr_t)map_find(map, name) - 1;
 }
 
-metrics_slot plan_slot(const struct plan_work *work, const char *family, const char *help,
-                       const char *label1, struct span value1, const char *label2,
+metrics_slot plan_slot(const struct plan_work *work, enum metrics_family family, struct span value1,
                        struct span value2)
 {
     if (work->registry == NULL)
         return METRICS_SLOT_LOST;
-    return metrics_registry_slot(work->registry, family, "counter", help, label1, value1, label2,
-                                 value2);
+    return metrics_registry_slot(work->registry, family, value1, value2);
+}
+
+bool plan_slot_is_folded(const struct plan_work *work, metrics_slot slot)
+{
+    return work->registry != NULL && metrics_registry_is_folded(work->registry, slot);
 }
 
 static void link_listeners(struct plan_work *work)
@@ -55,26 +58,18 @@ static void link_listeners(struct plan_work *work)
 
 static void link_servers(struct plan_work *work, struct upstream_conf *conf)
 {
+    conf->slot_servers = plan_slot(work, METRICS_FAMILY_UPSTREAM_SERVERS, conf->name, SPAN_NONE);
+    conf->slot_usable = plan_slot(work, METRICS_FAMILY_UPSTREAM_USABLE, conf->name, SPAN_NONE);
+    conf->slot_response = plan_slot(work, METRICS_FAMILY_UPSTREAM_RESPONSE, conf->name, SPAN_NONE);
     for (unsigned i = 0; i < conf->server_count && work->registry != NULL; i++) {
         struct upstream_server_conf *server = &conf->servers[i];
-        server->slot_ok = plan_slot(work, "upstream_server_ok_total",
-                                    "Connections to a server that did their work.", "upstream",
-                                    conf->name, "server", server->address_text);
-        server->slot_failed =
-            plan_slot(work, "upstream_server_failed_total", "Connections to a server that failed.",
-                      "upstream", conf->name, "server", server->address_text);
-        server->slot_open =
-            metrics_registry_slot(work->registry, "upstream_server_connections", "gauge",
-                                  "Connections to a server that are open now.", "upstream",
-                                  conf->name, "server", server->address_text);
-        server->slot_usable = metrics_registry_slot(
-            work->registry, "upstream_server_usable", "gauge",
-            "1 while neither checks, failures nor an order speak against a server, else 0.",
-            "upstream", conf->name, "server", server->address_text);
-        server->slot_ordered = metrics_registry_slot(
-            work->registry, "upstream_server_ordered", "gauge",
-            "1 while an operator's order keeps requests from a server, else 0.", "upstream",
-            conf->name, "server", server->address_text);
+        struct span name = server->address_text;
+        server->slot_ok = plan_slot(work, METRICS_FAMILY_SERVER_OK, conf->name, name);
+        server->slot_failed = plan_slot(work, METRICS_FAMILY_SERVER_FAILED, conf->name, name);
+        server->slot_open = plan_slot(work, METRICS_FAMILY_SERVER_OPEN, conf->name, name);
+        server->slot_usable = plan_slot(work, METRICS_FAMILY_SERVER_USABLE, conf->name, name);
+        server->slot_ordered = plan_slot(work, METRICS_FAMILY_SERVER_ORDERED, conf->name, name);
+        server->is_folded = plan_slot_is_folded(work, server->slot_ok);
     }
 }
 

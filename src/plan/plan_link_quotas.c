@@ -77,8 +77,7 @@ static void link_keys(struct plan_work *work, struct quota *quota, const struct 
 static metrics_slot decision_slot(const struct plan_work *work, struct span quota,
                                   const char *decision)
 {
-    return plan_slot(work, "quota_decisions_total", "Decisions of a quota.", "quota", quota,
-                     "decision", span_of(decision));
+    return plan_slot(work, METRICS_FAMILY_QUOTA_DECISIONS, quota, span_of(decision));
 }
 
 void plan_link_quotas(struct plan_work *work)
@@ -107,5 +106,6 @@ void plan_link_quotas(struct plan_work *work)
             decision_slot(work, quota->name, is_shadow ? "shadow_refuse" : "refuse");
         quota->slot_degraded =
             decision_slot(work, quota->name, is_shadow ? "shadow_skipped" : "degraded");
+        quota->is_folded = plan_slot_is_folded(work, quota->slot_allow);
     }
 }

@@ -240,12 +240,12 @@ static void link_slots(struct plan_work *work, struct plan_route *route)
 {
     static const char *const classes[6] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
     struct span name = route->rule->name;
-    route->slot_requests = plan_slot(work, "route_requests_total", "Requests of a route.", "route",
-                                     name, NULL, SPAN_NONE);
+    route->slot_requests = plan_slot(work, METRICS_FAMILY_ROUTE_REQUESTS, name, SPAN_NONE);
+    route->slot_duration = plan_slot(work, METRICS_FAMILY_ROUTE_DURATION, name, SPAN_NONE);
     for (unsigned i = 1; i < 6; i++)
         route->slot_class[i] =
-            plan_slot(work, "route_responses_total", "Responses of a route by class of status.",
-                      "route", name, "class", span_of(classes[i]));
+            plan_slot(work, METRICS_FAMILY_ROUTE_RESPONSES, name, span_of(classes[i]));
+    route->is_folded = plan_slot_is_folded(work, route->slot_requests);
 }
 
 static void link_route(struct plan_work *work, unsigned index, struct route_rule *rule)

@@ -40,6 +40,13 @@ static void judge_age(struct plan_work *work, const struct config_node *node, st
     }
 }
 
+static void note_until(struct plan *plan, struct span pem)
+{
+    uint64_t until_s = net_tls_certificate_until_s(pem);
+    if (until_s != 0 && (plan->certificates_until_s == 0 || until_s < plan->certificates_until_s))
+        plan->certificates_until_s = until_s;
+}
+
 static void judge_chain(struct plan_work *work, const struct config_node *node, struct span pem)
 {
     unsigned index;
@@ -49,6 +56,7 @@ static void judge_chain(struct plan_work *work, const struct config_node *node, 
                      "certificate %u",
                      index + 1, index);
     judge_age(work, node, pem);
+    note_until(&work->draft->plan, pem);
 }
 
 static void judge_authorities(struct plan_work *work, const struct config_node *node,

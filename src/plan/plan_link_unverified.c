@@ -40,8 +40,7 @@ static void add_limits(struct plan_work *work, struct quota *bucket,
 
 static metrics_slot slot_of(const struct plan_work *work, struct span name, const char *decision)
 {
-    return plan_slot(work, "quota_decisions_total", "Decisions of a quota.", "quota", name,
-                     "decision", span_of(decision));
+    return plan_slot(work, METRICS_FAMILY_QUOTA_DECISIONS, name, span_of(decision));
 }
 
 static void link_bucket(struct plan_work *work, struct quota *bucket,
@@ -65,6 +64,7 @@ static void link_bucket(struct plan_work *work, struct quota *bucket,
     bucket->slot_allow = slot_of(work, bucket->name, "allow");
     bucket->slot_refuse = slot_of(work, bucket->name, "refuse");
     bucket->slot_degraded = slot_of(work, bucket->name, "degraded");
+    bucket->is_folded = plan_slot_is_folded(work, bucket->slot_allow);
 }
 
 static bool has_claim(const struct identity *identity)

@@ -82,6 +82,7 @@ struct quota {
     uint8_t key_count;
     uint16_t key[QUOTA_KEY_MAX];                     /* indices of the plan's identities */
     uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
+    bool is_folded;                                  /* they count other quotas too */
     const struct quota_tiers *tiers;                 /* NULL: the same limits for everybody */
     bool is_gate; /* judged before a request's others, shown only when it refuses; fixed windows */
     uint32_t in_flight; /* exchanges of one subject at a time; 0: not counted */

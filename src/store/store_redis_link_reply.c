@@ -185,6 +185,9 @@ static void link_on_reply(struct store_redis_link *link)
     struct flight flight = link->flights[number % STORE_REDIS_FLIGHTS];
     link->heard_at_us = link->loop->mono_us;
     link->has_heard = true;
+    if (flight.kind != FLIGHT_PROOF) /* which waits for replicas by what it asks */
+        metrics_observe_us(link->loop->metrics, METRICS_STORE_COMMAND,
+                           link->loop->mono_us - flight.sent_at_us);
     if (flight.kind == FLIGHT_GREET)
         store_redis_link_on_greeting(link, flight.step);
     else if (flight.kind == FLIGHT_QUESTION)

@@ -25,6 +25,7 @@ struct upstream_server_conf {
     bool is_backup;
     metrics_slot slot_ok, slot_failed, slot_open; /* per server */
     metrics_slot slot_usable, slot_ordered;
+    bool is_folded; /* the first three count other servers too */
 };
 
 /* How servers are asked whether they are well. */
@@ -42,6 +43,7 @@ struct upstream_conf {
     struct span name;
     struct upstream_server_conf *servers;
     uint16_t server_count;
+    metrics_slot slot_servers, slot_usable, slot_response;
     uint64_t connect_timeout_us, first_byte_timeout_us, read_idle_timeout_us, pool_idle_us,
         tunnel_idle_us;
     uint64_t resolve_us; /* how often names are looked up again */

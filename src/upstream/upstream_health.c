@@ -340,6 +340,8 @@ static enum err group_name(struct upstream_health *health, const struct upstream
             server->checked = (struct upstream_checked){0};
         }
         group->conf = conf->health;
+        group->slot_servers = conf->slot_servers;
+        group->slot_usable = conf->slot_usable;
         group->named = i + 1;
     }
     return ERR_OK;
@@ -510,6 +512,10 @@ static void group_tick(struct upstream_health_group *group, uint64_t now_us,
         metrics_set(metrics, server->slot_usable,
                     upstream_health_server_is_well(server) && !server_is_away(server));
         metrics_set(metrics, server->slot_ordered, server_is_away(server));
+    }
+    if (group->named != 0) {
+        metrics_set(metrics, group->slot_servers, upstream_group_counted(group));
+        metrics_set(metrics, group->slot_usable, upstream_group_usable(group));
     }
     group_tell(group, telling);
 }

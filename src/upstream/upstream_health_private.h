@@ -37,6 +37,7 @@ struct upstream_health_group {
     struct upstream_health_conf conf; /* of the plan in force */
     struct upstream_budget budget;
     unsigned named; /* servers of the plan in force */
+    metrics_slot slot_servers, slot_usable;
     bool is_panic, is_told_panic;
     bool is_empty, is_told_empty; /* all who took requests are ordered away */
 };

@@ -71,12 +71,14 @@ def test_a_failing_check_takes_a_server_out_and_good_ones_bring_it_back(start, u
     usable = 'sluice_upstream_server_usable{upstream="app",server="%s"}'
     values = metrics_of(proxy)
     assert (values[usable % one.address], values[usable % two.address]) == (1, 0)
+    both = ('sluice_upstream_servers_usable{upstream="app"}', 'sluice_upstream_servers{upstream="app"}')
+    assert [values[name] for name in both] == [1, 2]
     two.ill = None
     up = proxy.wait_for_event("server_up")[0]
     assert (up["server"], up["reason"]) == (two.address, "checks are good")
     assert who_answers(client, 10) == {"one", "two"}
     values = metrics_of(proxy)
-    assert values[usable % two.address] == 1
+    assert values[usable % two.address] == 1 and [values[name] for name in both] == [2, 2]
     assert values['sluice_upstream_checks_total{result="good"}'] > 0
     assert values['sluice_upstream_checks_total{result="bad"}'] == 3
     # A check is no request.

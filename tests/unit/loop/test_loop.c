@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define LETTERS 200
 
@@ -236,6 +237,32 @@ static void test_an_alarm_moved_later_fires_once_and_not_early(void **state)
     loop_alarm_free(alarm);
 }
 
+static void on_stall(void *arg)
+{
+    (void)arg;
+    const struct timespec stall = {0, 600000000};
+    nanosleep(&stall, NULL);
+}
+
+/* Two ticks were due while the thread did something else; it comes to them 350 ms late at least. */
+static void test_a_stalled_thread_is_told_as_lag(void **state)
+{
+    struct world *w = *state;
+    unsigned left = 1;
+    struct firing last = {.loop = w->loop, .left = &left};
+    struct loop_timer stall;
+    loop_timer_init(&stall, on_stall, NULL);
+    loop_timer_init(&last.timer, on_fire, &last);
+    loop_timer_set(w->loop, &stall, w->loop->mono_us + 1);
+    loop_timer_set(w->loop, &last.timer, w->loop->mono_us + 1000000);
+    loop_run(w->loop);
+    uint64_t slow = 0;
+    for (unsigned i = metrics_bucket_of(250001); i <= METRICS_BUCKETS; i++)
+        slow += metrics_registry_sum(w->registry, METRICS_LOOP_LAG + i);
+    assert_true(slow >= 1);
+    assert_true(metrics_registry_sum(w->registry, METRICS_LOOP_LAG + METRICS_SUM) >= 300000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +274,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_cancelled_timer_of_the_same_slot_stays_silent,
                                         world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_letters_arrive_in_order, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_a_stalled_thread_is_told_as_lag, world_setup,
+                                        world_teardown),
         cmocka_unit_test_setup_teardown(test_letters_that_were_never_read_are_freed, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(test_a_task_that_comes_again_lets_others_run, world_setup,

@@ -86,7 +86,7 @@ void admin_upgrade_answer(struct admin *admin, uint32_t ticket, unsigned status,
 /* What the other configuration would change (200, JSON), or what is wrong with it (422, a report). */
 void admin_diff_answer(struct admin *admin, uint32_t ticket, unsigned status, struct span text);
 
-/* Serve on this listening descriptor (taken): everything, or the metrics page alone. */
+/* Serve on this listening descriptor (taken): everything, or what machines ask for: the metrics page, /healthz, /readyz. */
 MUST_USE enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only);
 
 /* The outcome of a reload that was asked for with this ticket; an asker that is gone is no error.  difference: see

@@ -179,7 +179,7 @@ static void answer_grant(struct admin_conn *conn, struct span query)
 struct endpoint {
     const char *path; /* with a slash at its end: and what stands below it */
     enum http_method method;
-    bool is_metrics_page; /* the one that the metrics port has */
+    bool is_for_machines; /* the metrics port has it too: it changes nothing and needs no right */
     void (*answer)(struct admin_conn *conn, struct span query);
 };
 
@@ -201,8 +201,8 @@ static const struct endpoint ENDPOINTS[] = {
     {ADMIN_UPSTREAMS_PATH, HTTP_METHOD_POST, false, admin_upstreams_order},
     {"/v1/explain", HTTP_METHOD_POST, false, admin_explain_answer},
     {"/metrics", HTTP_METHOD_GET, true, answer_metrics},
-    {"/healthz", HTTP_METHOD_GET, false, answer_healthz},
-    {"/readyz", HTTP_METHOD_GET, false, answer_readyz},
+    {"/healthz", HTTP_METHOD_GET, true, answer_healthz},
+    {"/readyz", HTTP_METHOD_GET, true, answer_readyz},
 };
 
 static bool endpoint_has(const struct endpoint *endpoint, struct span path)
@@ -214,7 +214,7 @@ static bool endpoint_has(const struct endpoint *endpoint, struct span path)
 static const struct endpoint *endpoint_of(struct span path, bool is_metrics_only)
 {
     for (size_t i = 0; i < sizeof(ENDPOINTS) / sizeof(ENDPOINTS[0]); i++)
-        if (endpoint_has(&ENDPOINTS[i], path) && (!is_metrics_only || ENDPOINTS[i].is_metrics_page))
+        if (endpoint_has(&ENDPOINTS[i], path) && (!is_metrics_only || ENDPOINTS[i].is_for_machines))
             return &ENDPOINTS[i];
     return NULL;
 }

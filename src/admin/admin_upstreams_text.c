@@ -69,12 +69,12 @@ static void put_server(FILE *out, const json_t *server, const char *upstream)
     const json_t *error = json_object_get(server, "last_error");
     const json_t *check = json_object_get(server, "check");
     const json_int_t weight = admin_words_number(server, "weight");
-    fprintf(out,
-            "  %-28s %-10s weight " NUMBER "  in progress " NUMBER "  idle " NUMBER "  ok " NUMBER
-            "  failed " NUMBER,
+    fprintf(out, "  %-28s %-10s weight " NUMBER "  in progress " NUMBER "  idle " NUMBER,
             admin_words_text(server, "server"), admin_words_text(server, "state"), weight,
-            admin_words_number(server, "in_progress"), admin_words_number(server, "idle"),
-            admin_words_number(server, "ok"), admin_words_number(server, "failed"));
+            admin_words_number(server, "in_progress"), admin_words_number(server, "idle"));
+    if (!json_is_null(json_object_get(server, "ok"))) /* else it has no numbers of its own */
+        fprintf(out, "  ok " NUMBER "  failed " NUMBER, admin_words_number(server, "ok"),
+                admin_words_number(server, "failed"));
     if (json_is_true(json_object_get(server, "backup")))
         fputs("  backup", out);
     put_addresses(out, server);

@@ -253,7 +253,7 @@ static const struct config_directive admin_rows[] = {
      .absent = "no metrics page",
      .take = take_metrics,
      .restart = BY_UPGRADE,
-     .doc = "Where Prometheus finds /metrics."},
+     .doc = "Where Prometheus finds /metrics, and load balancers /healthz and /readyz."},
 };
 
 static const struct config_table admin_table = {

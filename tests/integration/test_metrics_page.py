@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics page is what the format says, and it stays small whatever is asked
+"""The metrics port: what it answers and to whom, that the page is what the format says, and that it stays small whatever is asked
 and whatever the configuration names."""
 import json
 import os
@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import exposition
+from harness import exposition, http
 from harness.client import Client
 from harness.configs import forward, respond
 from harness.metrics import scrape, scrape_families
@@ -204,3 +204,63 @@ def test_traffic_makes_no_series(start, connect):
     assert exposition.lint(after, "sluice_") == []
     assert sum(s.value for s in after["sluice_route_requests_total"].samples) == REQUESTS + 1
 
+
+# ---- the port ----
+
+def test_what_machines_ask_for(start, connect, tmp_path):
+    config, port = with_port(respond(admin={"address": f"unix:{tmp_path}/a.sock"}))
+    start(config)
+    for target, status, body in (("/healthz", 200, b"ok\n"), ("/readyz", 200, b"ready\n")):
+        reply = ask(port, "GET", target)
+        assert (reply.status, reply.body, reply["Content-Type"]) == (status, body, "text/plain; charset=UTF-8"), target
+        assert reply["Cache-Control"] == "no-store" and reply["Connection"] == "close"
+        reply = ask(port, "HEAD", target)
+        assert (reply.status, reply.body, reply["Content-Length"]) == (status, b"", str(len(body)))
+    reply = ask(port, "HEAD", "/metrics")
+    assert reply.status == 200 and reply.body == b"" and int(reply["Content-Length"]) > 10000
+    for target in ("/metrics", "/healthz", "/readyz"):
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"):
+            reply = ask(port, method, target, "Content-Length: 0\r\n")
+            assert reply.status == 405 and reply["Allow"] == "GET, HEAD", (method, target)
+        assert ask(port, "GET", target, "Content-Length: 5\r\n").status == 413
+        assert ask(port, "GET", target + "/").status == 404 and ask(port, "GET", target.upper()).status == 404
+        assert ask(port, "GET", target + "?x=y").status == 200
+    for target in ("/", "/v1/status", "/v1/top", "/v1/errors", "/v1/tail", "/v1/subject?name=x", "/v1/reload"):
+        for method in ("GET", "POST"):
+            assert ask(port, method, target, "Content-Length: 0\r\n").status == 404, (method, target)
+    assert ask_socket(tmp_path / "a.sock", "/readyz") == b"ready\n"
+
+
+def test_draining_is_told_before_anybody_is_sent_away(start, upstream, connect):
+    server = upstream(answer=lambda message: http.response(body=b"x"))
+    config, port = with_port(forward(server, limits={"drain_announce": "60s", "drain_timeout": "10s"}))
+    proxy = start(config)
+    client = connect(proxy)
+    assert client.ask("GET", "/").status == 200
+    proxy.signal(signal.SIGTERM)
+    wait_for(lambda: ask(port, "GET", "/readyz").status == 503, "it says that it drains")
+    reply = ask(port, "GET", "/readyz")
+    assert (reply.status, reply.reason, reply.body) == (503, "Service Unavailable", b"draining\n")
+    assert ask(port, "HEAD", "/readyz").status == 503 and ask(port, "GET", "/healthz").status == 200
+    assert scrape(port)["sluice_ready"] == 0
+    assert client.ask("GET", "/").status == 200 and connect(proxy).ask("GET", "/").status == 200, "everything else goes on"
+    proxy.signal(signal.SIGTERM)  # twice: at once
+
+
+def test_slow_readers_and_crowds_lock_nobody_out(start, connect):
+    """Who asks and does not read, who connects and does not ask, 100 of each: the next one is answered, and traffic too."""
+    config, port = with_port(respond())
+    proxy = start(config)
+    readers = []
+    for n in range(200):
+        reader = connect(("127.0.0.1", port), receive_buffer=4096)
+        if n % 2 == 0:
+            reader.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        readers.append(reader)
+    for target in ("/readyz", "/healthz", "/metrics"):
+        assert ask(port, "GET", target).status == 200
+    assert connect(proxy).ask().status == 200
+    ours = {peer for own, peer in proxy.connected_sockets() if own == port}
+    assert len(ours) <= 33, "32 at most, and the one that just went"
+    for reader in readers:
+        reader.close()

@@ -102,6 +102,9 @@ def test_what_a_package_holds(tmp_path):
     subprocess.run([ROOT / "scripts/package-files", BINARY, tmp_path], check=True, timeout=60)
     share = tmp_path / "root/share"
     assert json.loads((share / "sluice/schema.json").read_text())["properties"]
+    for name in ("alerts.rules.yml", "grafana.json"):
+        installed = share / "sluice" / name
+        assert installed.read_bytes() == (PACKAGING / name).read_bytes() and installed.stat().st_mode & 0o777 == 0o644
     for page in ("man8/sluice.8", "man5/sluice.json.5", "man5/sluice-log.5"):
         assert gzip.open(share / "man" / f"{page}.gz").read().startswith(b".\\\" ")
     version = run_verb(tmp_path, "version").stdout.split()[1]

@@ -20,6 +20,7 @@
   store    Redis is flushed, restarted and killed under load
   failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (9 min)
   slow     3,000 clients that hold their connections beside good ones (2 min)
+  series   100,000 users, paths, methods and hosts, and 10,000 routes: how large and slow the metrics page is (1 min)
   crowd    more connections, slower readers and more load than a proxy can serve (2 min)
   backends in front of real servers, which are (about eight minutes):
     servers       one of three servers is killed at 3,000 requests a second; all three fail (1 min)
@@ -41,7 +42,7 @@ import entry
 
 BACKENDS = ("servers", "idle-close", "names", "streams", "slow-readers", "aborts", "certificates", "websocket")
 SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "costs", "big",
-             "stop", "kill9", "reloads", "drain", "upgrades", "logs", "store", "failover", "slow", "crowd", *BACKENDS)
+             "stop", "kill9", "reloads", "drain", "upgrades", "logs", "store", "failover", "slow", "crowd", "series", *BACKENDS)
 GROUPS = {"backends": BACKENDS}
 
 

@@ -378,6 +378,7 @@ enum step_result exchange_step_decide(struct exchange *x)
     switch (x->ask.decision.verdict) {
     case QUOTA_REFUSE:
     case QUOTA_DEGRADED_REFUSE:
+        exchange_note_refused(x);
         return exchange_fail(x, END_LIMITED);
     case QUOTA_UNAVAILABLE:
         return exchange_fail(x, END_STORE_UNAVAILABLE);

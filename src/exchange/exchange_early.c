@@ -288,11 +288,30 @@ static inline void count_top(const struct exchange_env *env, const struct looked
                           (uint8_t)look->value.kind, env->loop->mono_us);
 }
 
+/* As exchange_keep_refused. */
+static __attribute__((noinline)) void keep_refused(const struct exchange_env *env,
+                                                   const struct looked *look)
+{
+    const struct quota_charge *charge = &look->caller->charge;
+    const struct record_refused_by by = {
+        .quota = charge->quota,
+        .key = charge->key,
+        .limit = &charge->quota->limits[look->caller->decision.window],
+        .decision = &look->caller->decision,
+        .route = look->route->rule->name,
+        .subject = exchange_subject_text(&look->value, &look->mark),
+        .kind = (uint8_t)look->value.kind,
+    };
+    record_refused_add(env->refused, env->loop->wall_us, &by);
+}
+
 static void count(const struct exchange_env *env, const struct exchange_request *request,
                   const struct looked *look, uint64_t bytes_out)
 {
     struct metrics_block *metrics = env->loop->metrics;
     count_top(env, look);
+    if (record_refused_may(env->refused, env->loop->mono_us))
+        keep_refused(env, look);
     metrics_add(metrics, look->route->slot_requests, 1);
     metrics_add(metrics, METRICS_DECISION_REFUSE, 1);
     if (look->caller->decision.is_near)

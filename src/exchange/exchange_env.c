@@ -78,8 +78,9 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
     env->early = exchange_early_new();
     env->top = exchange_top_new();
     env->faults = calloc(1, sizeof(*env->faults));
+    env->refused = calloc(1, sizeof(*env->refused));
     if (env->out == NULL || env->fields == NULL || env->identities == NULL || env->early == NULL ||
-        env->top == NULL || env->faults == NULL) {
+        env->top == NULL || env->faults == NULL || env->refused == NULL) {
         exchange_env_fini(env);
         return ERR_NOMEM;
     }
@@ -100,6 +101,7 @@ void exchange_env_fini(struct exchange_env *env)
     exchange_early_free(env->early);
     exchange_top_free(env->top);
     free(env->faults);
+    free(env->refused);
     net_pipes_fini(&env->pipes);
     free(env->fields);
     free(env->out);

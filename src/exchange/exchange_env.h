@@ -19,6 +19,7 @@
 #include "plan/plan.h"
 #include "record/record.h"
 #include "record/record_faults.h"
+#include "record/record_refused.h"
 #include "upstream/upstream.h"
 
 #define EXCHANGE_OUT_BYTES  32768 /* room to compose a head; larger ones take the arena */
@@ -88,8 +89,9 @@ struct exchange_env {
     struct record_memo lines;        /* of the access log */
     struct reply_memo refusal;       /* the last body of a 429 */
     struct exchange_early *early;
-    struct exchange_top *top;     /* who takes most of each quota */
-    struct record_faults *faults; /* messages that were refused lately */
+    struct exchange_top *top;       /* who takes most of each quota */
+    struct record_faults *faults;   /* messages that were refused lately */
+    struct record_refused *refused; /* who was refused lately */
     metrics_slot slot_end[ENDS];
     metrics_slot slot_duration, slot_first, slot_store; /* histograms */
     metrics_slot slot_fault[2][HTTP_FAULTS];            /* of clients, of servers */

@@ -280,6 +280,20 @@ bool exchange_is_rejected(const struct exchange *x);
 /* The outcome is known: remember who was accepted, give back what their buckets took. */
 void exchange_settle_claims(struct exchange *x);
 
+/* Whom a quota counts the request for, as log lines and `sluice show` have it: the values of its key with commas between
+ * them; *tag is the kind of the last. */
+#define EXCHANGE_CALLER_BYTES 512 /* of several values; what is longer is cut */
+struct span exchange_name_caller(struct exchange *x, const struct quota *quota,
+                                 char room[EXCHANGE_CALLER_BYTES], uint8_t *tag);
+
+/* A quota has refused it: keep who it was and by what. */
+void exchange_keep_refused(struct exchange *x);
+static inline void exchange_note_refused(struct exchange *x)
+{
+    if (record_refused_may(x->env->refused, x->env->loop->mono_us))
+        exchange_keep_refused(x);
+}
+
 /* One more decision of this quota about this subject, which x names. */
 void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struct quota *quota,
                         const uint8_t *key, bool is_refused);

@@ -6,8 +6,6 @@
 
 #include "exchange/exchange_private.h"
 
-#define TOP_NAME_BYTES 512 /* of a key of several identities, before it is cut */
-
 struct exchange_top *exchange_top_new(void)
 {
     return calloc(1, sizeof(struct exchange_top));
@@ -58,32 +56,37 @@ void exchange_top_adopt(struct exchange_top *top, const struct plan *plan)
     }
 }
 
-/* As log lines and `sluice show` have it: the values of a quota's key with commas between them. */
-void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struct quota *quota,
-                        const uint8_t *key, bool is_refused)
+struct span exchange_name_caller(struct exchange *x, const struct quota *quota,
+                                 char room[EXCHANGE_CALLER_BYTES], uint8_t *tag)
 {
-    char room[TOP_NAME_BYTES];
     size_t len = 0;
     struct span text = SPAN_NONE;
-    uint8_t tag = 0;
+    *tag = 0;
     for (unsigned i = 0; i < quota->key_count; i++) {
         struct exchange_subject *subject = exchange_subject(x, quota->key[i]);
         bool is_known = subject->result == IDENTITY_FOUND && exchange_subject_mark(x, subject);
         text = is_known ? exchange_subject_text(&subject->value, &subject->mark) : SPAN_NONE;
-        tag = (uint8_t)subject->value.kind;
+        *tag = (uint8_t)subject->value.kind;
         if (quota->key_count == 1)
             break;
-        if (len + 1 >= sizeof(room))
+        if (len + 1 >= EXCHANGE_CALLER_BYTES)
             break; /* far longer than what is shown */
         if (i != 0)
             room[len++] = ',';
-        if (text.len > sizeof(room) - len)
-            text.len = sizeof(room) - len;
+        if (text.len > EXCHANGE_CALLER_BYTES - len)
+            text.len = EXCHANGE_CALLER_BYTES - len;
         if (text.ptr != NULL)
             memcpy(room + len, text.ptr, text.len);
         len += text.len;
     }
-    if (quota->key_count > 1)
-        text = (struct span){room, len};
+    return quota->key_count > 1 ? (struct span){room, len} : text;
+}
+
+void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struct quota *quota,
+                        const uint8_t *key, bool is_refused)
+{
+    char room[EXCHANGE_CALLER_BYTES];
+    uint8_t tag;
+    const struct span text = exchange_name_caller(x, quota, room, &tag);
     metrics_top_admit(top, key, is_refused, text, tag, x->env->loop->mono_us);
 }

@@ -21,12 +21,14 @@
 #define TYPE_TEXT    "text/plain; charset=UTF-8"
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=UTF-8"
 
+#define HEAD_MAX     2048 /* of a response */
+
 /* body (malloc'ed, taken; NULL: out of memory) becomes the response. */
 static void send_body(struct admin_conn *conn, unsigned status, const char *type, const char *extra,
                       char *body, size_t len)
 {
     struct span reason = http_status_reason(status);
-    char head[512];
+    char head[HEAD_MAX];
     if (body == NULL) {
         status = 500;
         reason = http_status_reason(status);
@@ -55,6 +57,12 @@ static void send_json(struct admin_conn *conn, unsigned status, const char *type
     char *text = config_json_text(json, JSON_COMPACT);
     json_decref(json);
     send_body(conn, status, type, extra, text, text == NULL ? 0 : strlen(text));
+}
+
+void admin_send_page(struct admin_conn *conn, const char *type, const char *extra, char *body,
+                     size_t len)
+{
+    send_body(conn, 200, type, extra, body, len);
 }
 
 void admin_send_json(struct admin_conn *conn, unsigned status, json_t *json)
@@ -200,6 +208,8 @@ static const struct endpoint ENDPOINTS[] = {
     {"/v1/upstreams", HTTP_METHOD_GET, false, admin_upstreams_answer},
     {ADMIN_UPSTREAMS_PATH, HTTP_METHOD_POST, false, admin_upstreams_order},
     {"/v1/explain", HTTP_METHOD_POST, false, admin_explain_answer},
+    {"/v1/live", HTTP_METHOD_GET, false, admin_live_answer},
+    {"/dashboard", HTTP_METHOD_GET, false, admin_dashboard_answer},
     {"/metrics", HTTP_METHOD_GET, true, answer_metrics},
     {"/healthz", HTTP_METHOD_GET, true, answer_healthz},
     {"/readyz", HTTP_METHOD_GET, true, answer_readyz},

@@ -86,29 +86,37 @@ static json_t *row_json(const struct record_faults_row *row)
     return json;
 }
 
-void admin_errors_answer(struct admin_conn *conn, struct span query)
+json_t *admin_errors_json(const struct admin_facts *facts, size_t limit)
 {
-    (void)query;
-    struct admin_facts facts = {0};
-    conn->admin->env.hooks.facts(conn->admin->env.hooks.arg, &facts);
-    struct errors errors = {.max = (size_t)facts.workers * RECORD_FAULTS};
+    struct errors errors = {.max = (size_t)facts->workers * RECORD_FAULTS};
     errors.rows = malloc((errors.max + 1) * sizeof(*errors.rows));
     bool is_whole = errors.rows != NULL;
-    for (unsigned i = 0; i < facts.workers && is_whole; i++)
-        is_whole = worker_look(facts.worker_list[i], errors_look, &errors) == ERR_OK;
+    for (unsigned i = 0; i < facts->workers && is_whole; i++)
+        is_whole = worker_look(facts->worker_list[i], errors_look, &errors) == ERR_OK;
     if (!is_whole) {
         free(errors.rows);
-        admin_send_problem(conn, 500, "out of memory");
-        return;
+        return NULL;
     }
     qsort(errors.rows, errors.count, sizeof(*errors.rows), newest_first);
     json_t *list = json_array();
-    for (size_t i = 0; i < errors.count && i < RECORD_FAULTS; i++)
+    for (size_t i = 0; i < errors.count && i < limit; i++)
         config_json_append(&list, row_json(&errors.rows[i]));
     free(errors.rows);
     json_t *json = json_object();
     config_json_set(&json, "kept", json_integer((json_int_t)errors.kept));
     config_json_set(&json, "passed_over", json_integer((json_int_t)errors.skipped));
     config_json_set(&json, "errors", list);
-    admin_send_json(conn, 200, json);
+    return json;
+}
+
+void admin_errors_answer(struct admin_conn *conn, struct span query)
+{
+    (void)query;
+    struct admin_facts facts = {0};
+    conn->admin->env.hooks.facts(conn->admin->env.hooks.arg, &facts);
+    json_t *json = admin_errors_json(&facts, RECORD_FAULTS);
+    if (json == NULL)
+        admin_send_problem(conn, 500, "out of memory");
+    else
+        admin_send_json(conn, 200, json);
 }

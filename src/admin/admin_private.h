@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "admin/admin.h"
+#include "admin/admin_query.h"
 #include "base/base_list.h"
 #include "http/http_head.h"
 #include "lease/lease_operate.h"
@@ -125,8 +126,19 @@ void admin_subject_answer(struct admin_conn *conn, struct span query, enum store
 void admin_job_free(struct admin_job *job);
 
 /* admin_top.c, admin_errors.c: who takes most of each quota, and the last messages that were refused. */
+struct admin_top_query {
+    char quota[ADMIN_QUERY_VALUE_MAX];
+    size_t quota_len; /* 0: of all */
+    bool by_refused;
+    bool has_both; /* the other order too */
+    uint64_t limit;
+};
+/* An object for each quota; NULL: no memory. */
+json_t *admin_top_quotas(const struct admin_facts *facts, const struct admin_top_query *query);
 void admin_top_answer(struct admin_conn *conn, struct span query);
 void admin_errors_answer(struct admin_conn *conn, struct span query);
+/* The same of at most `limit`; NULL: no memory. */
+json_t *admin_errors_json(const struct admin_facts *facts, size_t limit);
 /* admin_explain_live.c: answer what the body describes, or begin to.  give_up: answer with what is known by now.  A job that
  * is freed is not waited for any more. */
 void admin_explain_answer(struct admin_conn *conn, struct span query);
@@ -139,7 +151,17 @@ void admin_drain_ask(struct admin_conn *conn, struct span query);
 /* admin_answer.c: wait with a ticket of its own. */
 void admin_conn_wait(struct admin_conn *conn);
 
-/* admin_status.c: malloc'ed JSON, NULL when out of memory. */
+/* admin_status.c: malloc'ed JSON, NULL when out of memory; and parts of it that are told elsewhere too. */
 char *admin_status_json(struct admin *admin);
+json_t *admin_status_store(const struct admin *admin, const struct plan *plan);
+json_t *admin_status_upstreams(const struct admin *admin, const struct plan *plan);
+json_t *admin_status_connections(const struct admin *admin, const struct admin_facts *facts);
+
+/* admin_live.c, admin_dashboard.c: all that changes, in one answer, and the page that shows it. */
+void admin_live_answer(struct admin_conn *conn, struct span query);
+void admin_dashboard_answer(struct admin_conn *conn, struct span query);
+/* admin_answer.c: more header lines, each with its CRLF; body as there. */
+void admin_send_page(struct admin_conn *conn, const char *type, const char *extra, char *body,
+                     size_t len);
 
 #endif

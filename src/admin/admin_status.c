@@ -72,7 +72,7 @@ static json_t *status_servers(const struct plan *plan)
     return list;
 }
 
-static json_t *status_store(const struct admin *admin, const struct plan *plan)
+json_t *admin_status_store(const struct admin *admin, const struct plan *plan)
 {
     struct lease_status lease = {0};
     json_t *json = json_object();
@@ -150,7 +150,7 @@ static json_t *status_server(const struct admin *admin, const struct upstream_co
     return json;
 }
 
-static json_t *status_upstreams(const struct admin *admin, const struct plan *plan)
+json_t *admin_status_upstreams(const struct admin *admin, const struct plan *plan)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->upstream_count; i++) {
@@ -178,7 +178,7 @@ static json_t *status_log(const struct admin *admin, const struct plan *plan)
                      number(log.write_errors));
 }
 
-static json_t *status_connections(const struct admin *admin, const struct admin_facts *facts)
+json_t *admin_status_connections(const struct admin *admin, const struct admin_facts *facts)
 {
     uint64_t refused =
         metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_LIMIT) +
@@ -212,12 +212,12 @@ char *admin_status_json(struct admin *admin)
         {"workers", number(facts.workers)},
         {"config", status_config(&facts)},
         {"listen", status_listen(facts.plan)},
-        {"connections", status_connections(admin, &facts)},
+        {"connections", admin_status_connections(admin, &facts)},
         {"exchanges_open", sum(admin, METRICS_EXCHANGES_OPEN)},
         {"decisions", status_decisions(admin)},
-        {"store", status_store(admin, facts.plan)},
+        {"store", admin_status_store(admin, facts.plan)},
         {"routes", status_routes(admin, facts.plan)},
-        {"upstreams", status_upstreams(admin, facts.plan)},
+        {"upstreams", admin_status_upstreams(admin, facts.plan)},
         {"log", status_log(admin, facts.plan)},
     };
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)

@@ -16,7 +16,7 @@
 #define TOP_LIMIT_DEFAULT 10
 #define TOP_LIMIT_MAX     METRICS_TOP_KEYS
 
-/* One quota, from all workers.  Owner: top_quota_json. */
+/* One quota, from all workers.  Owner: struct looked. */
 struct tops {
     metrics_slot slot;
     uint64_t seen, since_us; /* of the oldest pane; 0: nothing was seen */
@@ -25,13 +25,6 @@ struct tops {
     struct metrics_top_row *rows;
     uint32_t *floors; /* of the pane that each row is from */
     bool is_short;    /* of memory */
-};
-
-struct top_query {
-    char quota[ADMIN_QUERY_VALUE_MAX];
-    size_t quota_len;
-    bool by_refused;
-    uint64_t limit;
 };
 
 static bool tops_grow(struct tops *tops, size_t more)
@@ -63,16 +56,58 @@ static void tops_take(struct tops *tops, const struct metrics_top_pane *pane)
     tops->floor += floor;
 }
 
-/* On the worker's thread. */
-static void tops_look(const struct exchange_env *exchanges, void *arg)
+/* The quotas that were asked for, and what all workers have of them.  Owner: admin_top_quotas. */
+struct looked {
+    unsigned count;
+    const struct quota **quotas;
+    struct tops *tops; /* likewise */
+};
+
+static void looked_fini(struct looked *looked)
 {
-    struct tops *tops = arg;
-    struct metrics_top *top = exchange_top_of(exchanges->top, tops->slot);
-    if (top == NULL)
-        return;
-    metrics_top_turn(top, exchanges->loop->mono_us);
-    for (unsigned i = 0; i < METRICS_TOP_PANES; i++)
-        tops_take(tops, &top->panes[i]);
+    for (unsigned i = 0; looked->tops != NULL && i < looked->count; i++) {
+        free(looked->tops[i].rows);
+        free(looked->tops[i].floors);
+    }
+    free(looked->tops);
+    free(looked->quotas);
+}
+
+/* On the worker's thread. */
+static void looked_take(const struct exchange_env *exchanges, void *arg)
+{
+    const struct looked *looked = arg;
+    for (unsigned k = 0; k < looked->count; k++) {
+        struct tops *tops = &looked->tops[k];
+        struct metrics_top *top = exchange_top_of(exchanges->top, tops->slot);
+        if (top == NULL)
+            continue;
+        metrics_top_turn(top, exchanges->loop->mono_us);
+        for (unsigned i = 0; i < METRICS_TOP_PANES; i++)
+            tops_take(tops, &top->panes[i]);
+    }
+}
+
+/* Every worker is asked once, whatever there is to tell.  False: no memory. */
+static bool looked_init(struct looked *looked, const struct admin_facts *facts, struct span only)
+{
+    const struct plan *plan = facts->plan;
+    looked->count = 0;
+    looked->quotas = malloc((plan->quota_count + 1) * sizeof(*looked->quotas));
+    looked->tops = calloc(plan->quota_count + 1, sizeof(*looked->tops));
+    if (looked->quotas == NULL || looked->tops == NULL)
+        return false;
+    for (unsigned i = 0; i < plan->quota_count; i++) {
+        if (only.len != 0 && !span_eq(only, plan->quotas[i].name))
+            continue;
+        looked->tops[looked->count].slot = plan->quotas[i].slot_allow;
+        looked->quotas[looked->count++] = &plan->quotas[i];
+    }
+    for (unsigned i = 0; looked->count != 0 && i < facts->workers; i++) {
+        if (worker_look(facts->worker_list[i], looked_take, looked) != ERR_OK)
+            return false;
+    }
+    return true;
 }
 
 /* ---- adding up ---- */
@@ -164,21 +199,31 @@ static json_t *identities_json(const struct plan *plan, const struct quota *quot
     return list;
 }
 
+/* The first of them; who has none of what is asked for is not listed. */
+static json_t *subjects_json(struct top_sum *sums, size_t count, const struct quota *quota,
+                             uint64_t seen, bool is_refused, uint64_t limit)
+{
+    json_t *list = json_array();
+    qsort(sums, count, sizeof(*sums), is_refused ? by_refused : by_admitted);
+    for (size_t i = 0; i < count && i < limit; i++) {
+        if ((is_refused ? sums[i].refused : sums[i].admitted) == 0)
+            break;
+        config_json_append(&list, subject_json(&sums[i], quota, seen));
+    }
+    return list;
+}
+
 static json_t *tops_json(const struct admin_facts *facts, const struct quota *quota,
-                         const struct top_query *query, const struct tops *tops)
+                         const struct admin_top_query *query, const struct tops *tops)
 {
     size_t count;
     struct top_sum *sums = tops->is_short ? NULL : tops_add_up(tops, &count);
     if (sums == NULL)
         return NULL;
-    qsort(sums, count, sizeof(*sums), query->by_refused ? by_refused : by_admitted);
-    json_t *list = json_array();
-    for (size_t i = 0, told = 0; i < count && told < query->limit; i++) {
-        if ((query->by_refused ? sums[i].refused : sums[i].admitted) == 0)
-            break;
-        config_json_append(&list, subject_json(&sums[i], quota, tops->seen));
-        told++;
-    }
+    json_t *list = subjects_json(sums, count, quota, tops->seen, query->by_refused, query->limit);
+    json_t *others = query->has_both ? subjects_json(sums, count, quota, tops->seen,
+                                                     !query->by_refused, query->limit)
+                                     : NULL;
     free(sums);
     const uint64_t now_us = clock_mono_us();
     json_t *json = json_object();
@@ -192,31 +237,31 @@ static json_t *tops_json(const struct admin_facts *facts, const struct quota *qu
     config_json_set(&json, "decisions", json_integer((json_int_t)tops->seen));
     config_json_set(&json, "unlisted_at_most", json_integer((json_int_t)tops->floor));
     config_json_set(&json, "subjects", list);
+    if (query->has_both)
+        config_json_set(&json, query->by_refused ? "used" : "refused", others);
     return json;
 }
 
-/* NULL: no memory. */
-static json_t *top_quota_json(const struct admin_facts *facts, const struct quota *quota,
-                              const struct top_query *query)
+json_t *admin_top_quotas(const struct admin_facts *facts, const struct admin_top_query *query)
 {
-    struct tops tops = {.slot = quota->slot_allow};
-    json_t *json = NULL;
-    for (unsigned i = 0; i < facts->workers; i++) {
-        if (worker_look(facts->worker_list[i], tops_look, &tops) != ERR_OK)
-            tops.is_short = true;
+    struct looked looked;
+    const struct span only = {query->quota, query->quota_len};
+    json_t *list = NULL;
+    if (looked_init(&looked, facts, only)) {
+        list = json_array();
+        for (unsigned i = 0; i < looked.count; i++)
+            config_json_append(&list, tops_json(facts, looked.quotas[i], query, &looked.tops[i]));
     }
-    json = tops_json(facts, quota, query, &tops);
-    free(tops.rows);
-    free(tops.floors);
-    return json;
+    looked_fini(&looked);
+    return list;
 }
 
 /* NULL, or what is wrong. */
-static const char *read_query(struct span query, struct top_query *out)
+static const char *read_query(struct span query, struct admin_top_query *out)
 {
     char text[ADMIN_QUERY_VALUE_MAX];
     size_t len;
-    out->by_refused = false;
+    out->by_refused = out->has_both = false;
     out->limit = TOP_LIMIT_DEFAULT;
     if (!admin_query_find(query, "quota", out->quota, &out->quota_len))
         return "\"quota\" must name a quota, once";
@@ -233,7 +278,7 @@ static const char *read_query(struct span query, struct top_query *out)
 
 void admin_top_answer(struct admin_conn *conn, struct span query)
 {
-    struct top_query asked;
+    struct admin_top_query asked;
     struct admin_facts facts = {0};
     const char *fault = read_query(query, &asked);
     if (fault != NULL) {
@@ -241,17 +286,8 @@ void admin_top_answer(struct admin_conn *conn, struct span query)
         return;
     }
     conn->admin->env.hooks.facts(conn->admin->env.hooks.arg, &facts);
-    const struct span only = {asked.quota, asked.quota_len};
-    json_t *list = json_array();
-    bool is_found = false;
-    for (unsigned i = 0; i < facts.plan->quota_count; i++) {
-        const struct quota *quota = &facts.plan->quotas[i];
-        if (only.len != 0 && !span_eq(only, quota->name))
-            continue;
-        is_found = true;
-        config_json_append(&list, top_quota_json(&facts, quota, &asked));
-    }
-    if (only.len != 0 && !is_found) {
+    json_t *list = admin_top_quotas(&facts, &asked);
+    if (asked.quota_len != 0 && list != NULL && json_array_size(list) == 0) {
         json_decref(list);
         admin_send_problem(conn, 404, "there is no quota of this name");
         return;

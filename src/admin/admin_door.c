@@ -4,8 +4,7 @@
 
 #include "base/base_log.h"
 
-/* The only field of this name; ptr NULL: none, or several. */
-static struct span find_field(const struct http_head *head, struct span name, bool *is_there)
+struct span admin_door_field(const struct http_head *head, struct span name, bool *is_there)
 {
     struct span found = SPAN_NONE;
     unsigned count = 0;
@@ -20,11 +19,11 @@ static struct span find_field(const struct http_head *head, struct span name, bo
     return count == 1 ? found : SPAN_NONE;
 }
 
-static bool is_of_a_page(const struct http_head *head)
+bool admin_door_is_of_a_page(const struct http_head *head)
 {
     bool has_origin, has_site;
-    (void)find_field(head, SPAN("origin"), &has_origin);
-    struct span site = find_field(head, SPAN("sec-fetch-site"), &has_site);
+    (void)admin_door_field(head, SPAN("origin"), &has_origin);
+    struct span site = admin_door_field(head, SPAN("sec-fetch-site"), &has_site);
     return has_origin ||
            (has_site && !span_eq(site, SPAN("none")) && !span_eq(site, SPAN("same-origin")));
 }
@@ -46,7 +45,7 @@ static bool is_named(struct span host, struct span name, struct span address)
 static bool is_our_host(const struct http_head *head, const struct plan *plan)
 {
     bool is_there;
-    struct span host = find_field(head, SPAN("host"), &is_there);
+    struct span host = admin_door_field(head, SPAN("host"), &is_there);
     if (host.len == 0)
         return false;
     if (span_eq_nocase(host, plan->admin_address))
@@ -57,14 +56,14 @@ static bool is_our_host(const struct http_head *head, const struct plan *plan)
     return false;
 }
 
-/* In a time that depends on the length of what was given alone. */
-static bool is_token(struct span given, struct span token)
+bool admin_door_is_secret(struct span given, struct span secret)
 {
-    unsigned difference = given.len != token.len;
-    if (token.len == 0)
+    unsigned difference = given.len != secret.len;
+    if (secret.len == 0)
         return false;
     for (size_t i = 0; i < given.len; i++)
-        difference |= (unsigned char)given.ptr[i] ^ (unsigned char)token.ptr[i < token.len ? i : 0];
+        difference |=
+            (unsigned char)given.ptr[i] ^ (unsigned char)secret.ptr[i < secret.len ? i : 0];
     return difference == 0;
 }
 
@@ -72,12 +71,12 @@ static bool has_token(const struct http_head *head, const struct plan *plan)
 {
     static const size_t scheme_len = sizeof("Bearer ") - 1;
     bool is_there;
-    struct span value = find_field(head, SPAN("authorization"), &is_there);
+    struct span value = admin_door_field(head, SPAN("authorization"), &is_there);
     if (value.len < scheme_len ||
         !span_eq_nocase((struct span){value.ptr, scheme_len}, SPAN("Bearer ")))
         return false;
-    return is_token((struct span){value.ptr + scheme_len, value.len - scheme_len},
-                    plan->admin_token);
+    return admin_door_is_secret((struct span){value.ptr + scheme_len, value.len - scheme_len},
+                                plan->admin_token);
 }
 
 bool admin_door_admits(struct admin_conn *conn, const struct http_head *head)
@@ -85,7 +84,7 @@ bool admin_door_admits(struct admin_conn *conn, const struct http_head *head)
     struct admin_facts facts = {0};
     if (conn->port->is_metrics_only)
         return true;
-    if (is_of_a_page(head)) {
+    if (admin_door_is_of_a_page(head)) {
         log_warn("a web page has asked the admin address for something: refused");
         admin_send_problem(conn, 403, "requests of web pages are refused (Origin, Sec-Fetch-Site)");
         return false;

@@ -11,4 +11,11 @@
 
 MUST_USE bool admin_door_admits(struct admin_conn *conn, const struct http_head *head);
 
+/* The only field of this name; ptr NULL: none, or several. */
+struct span admin_door_field(const struct http_head *head, struct span name, bool *is_there);
+/* Does a web page of somebody else ask (Origin, Sec-Fetch-Site)? */
+bool admin_door_is_of_a_page(const struct http_head *head);
+/* Is it the secret?  In a time that depends on the length of what was given alone.  Nothing is an empty secret. */
+bool admin_door_is_secret(struct span given, struct span secret);
+
 #endif

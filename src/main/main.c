@@ -129,6 +129,15 @@ static const struct main_verb VERBS[] = {
      "no "
      "log\n"
      "shows are masked.\n"},
+    {"dashboard", main_verb_dashboard,
+     MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_PORT,
+     "show the running instance live, in a browser",
+     "Prints an address of 127.0.0.1 with a random key in it, and passes on the page and its "
+     "numbers "
+     "from the\n"
+     "admin socket, and nothing else, until ^C.  From another machine: ssh -L 9182:127.0.0.1:9182 "
+     "HOST\n"
+     "sluice dashboard --port 9182.\n"},
     {"show", main_verb_show,
      MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON | MAIN_OPTION_QUOTA |
          MAIN_OPTION_WORDS,

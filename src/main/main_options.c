@@ -34,6 +34,7 @@ const struct main_option_row MAIN_OPTION_ROWS[] = {
     {MAIN_OPTION_SANDBOX, 0, "sandbox", "on|off",
      "what the serving process may ask of the kernel is limited (default on); off to debug"},
     {MAIN_OPTION_FORCE, 0, "force", NULL, "even if no server is left to take requests"},
+    {MAIN_OPTION_PORT, 0, "port", "PORT", "listen on this port (default: any that is free)"},
     {MAIN_OPTION_HELP, 'h', "help", NULL, "print this help"},
 };
 const unsigned MAIN_OPTION_ROW_COUNT = sizeof(MAIN_OPTION_ROWS) / sizeof(MAIN_OPTION_ROWS[0]);
@@ -94,6 +95,8 @@ static bool options_store(struct main_options *options, enum main_option option,
         options->deadline = value;
     else if (option == MAIN_OPTION_SANDBOX)
         options->sandbox = value;
+    else if (option == MAIN_OPTION_PORT)
+        options->port = value;
     if (option == MAIN_OPTION_FILE)
         options->file = value;
     else if (option == MAIN_OPTION_SOCKET)

@@ -36,6 +36,7 @@ enum main_option {
     MAIN_OPTION_SANDBOX = 1 << 23,  /* --sandbox on|off */
     MAIN_OPTION_FORCE = 1 << 27,    /* --force */
     MAIN_OPTION_NOW = 1 << 28,      /* --live, of a running instance */
+    MAIN_OPTION_PORT = 1 << 29,     /* --port PORT */
 };
 
 #define MAIN_WORDS_MAX   2
@@ -56,6 +57,7 @@ struct main_options {
     const char *output;
     const char *deadline;
     const char *sandbox;
+    const char *port;
     const char *headers[MAIN_HEADERS_MAX];
     unsigned header_count;
     const char *word; /* the first */

@@ -149,9 +149,7 @@ int main_verb_check(const struct main_options *options)
 
 /* --- verbs that ask the running instance --------------------------------------------------------- */
 
-/* The admin address of the file, also when the file has errors: that is when `reload` and `status` are
- * needed.  malloc'ed. */
-static char *verb_socket(const struct main_options *options, uint64_t *file_hash)
+char *main_verb_socket(const struct main_options *options, uint64_t *file_hash)
 {
     struct main_bundle bundle;
     struct config_report report;
@@ -228,7 +226,7 @@ int main_verb_ask(const struct main_options *options, const char *method, const 
                   uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash)
 {
     char why[512];
-    char *socket = verb_socket(options, file_hash);
+    char *socket = main_verb_socket(options, file_hash);
     if (socket == NULL)
         return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
     enum admin_client_result result =
@@ -242,7 +240,7 @@ int main_verb_send(const struct main_options *options, const char *path, struct 
 {
     char why[512];
     uint64_t file_hash;
-    char *socket = verb_socket(options, &file_hash);
+    char *socket = main_verb_socket(options, &file_hash);
     if (socket == NULL)
         return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
     enum admin_client_result result = admin_client_send(reply, socket, path, body, timeout_us, why);
@@ -255,7 +253,7 @@ int main_verb_follow(const struct main_options *options, const char *path, uint6
 {
     char why[512];
     uint64_t file_hash;
-    char *socket = verb_socket(options, &file_hash);
+    char *socket = main_verb_socket(options, &file_hash);
     if (socket == NULL)
         return main_verb_print(NULL, MAIN_EXIT_INTERNAL);
     enum admin_client_result result =

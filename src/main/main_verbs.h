@@ -25,6 +25,7 @@ int main_verb_log(const struct main_options *options);
 int main_verb_top(const struct main_options *options);
 int main_verb_errors(const struct main_options *options);
 int main_verb_upstreams(const struct main_options *options);
+int main_verb_dashboard(const struct main_options *options);
 int main_verb_doctor(const struct main_options *options);
 int main_verb_replay(const struct main_options *options);
 int main_verb_report(const struct main_options *options);
@@ -41,6 +42,9 @@ const char *main_verb_path(const struct main_options *options);
  * memory for it. */
 int main_verb_print(const char *text, int exit_code);
 
+/* The admin address of the file, also when the file has errors: that is when `reload` and `status` are
+ * needed.  malloc'ed. */
+char *main_verb_socket(const struct main_options *options, uint64_t *file_hash);
 /* Ask the running instance.  The exit code; OK: there is a reply, whatever its status. */
 int main_verb_ask(const struct main_options *options, const char *method, const char *path,
                   uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash);

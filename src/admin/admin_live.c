@@ -170,6 +170,7 @@ static json_t *live_requests(const struct live *live)
     return json;
 }
 
+/* Without those whose numbers are of many. */
 static json_t *live_routes(const struct live *live)
 {
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -177,6 +178,8 @@ static json_t *live_routes(const struct live *live)
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->route_count; i++) {
         const struct plan_route *route = &plan->routes[i];
+        if (route->is_folded)
+            continue;
         json_t *json = json_object();
         config_json_set(&json, "route", text(route->rule->name));
         config_json_set(&json, "requests", sum(live, route->slot_requests));
@@ -198,15 +201,17 @@ static json_t *live_quota(const struct live *live, const struct quota *quota)
     return json;
 }
 
-/* Those of the file, then the buckets of identities. */
+/* Those of the file, then the buckets of identities; without those whose numbers are of many. */
 static json_t *live_quotas(const struct live *live)
 {
     const struct plan *plan = live->facts->plan;
     json_t *list = json_array();
-    for (unsigned i = 0; i < plan->quota_count; i++)
-        config_json_append(&list, live_quota(live, &plan->quotas[i]));
+    for (unsigned i = 0; i < plan->quota_count; i++) {
+        if (!plan->quotas[i].is_folded)
+            config_json_append(&list, live_quota(live, &plan->quotas[i]));
+    }
     for (unsigned i = 0; plan->buckets != NULL && i < plan->identity_count; i++) {
-        if (plan->buckets[i] != NULL)
+        if (plan->buckets[i] != NULL && !plan->buckets[i]->is_folded)
             config_json_append(&list, live_quota(live, plan->buckets[i]));
     }
     return list;

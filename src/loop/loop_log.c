@@ -423,7 +423,7 @@ const char *loop_log_target_fault(struct span target, char why[256])
     if (stat(path, &info) == 0) {
         if (S_ISDIR(info.st_mode))
             errno = EISDIR;
-        else if (access(path, W_OK) == 0)
+        else if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
             return NULL;
         snprintf(why, 256, "%.160s cannot be written: %s", path, strerror(errno));
         return why;
@@ -434,7 +434,7 @@ const char *loop_log_target_fault(struct span target, char why[256])
     const char *folder = slash == NULL ? "." : path;
     if (stat(folder, &info) == 0 && !S_ISDIR(info.st_mode))
         errno = ENOTDIR;
-    else if (access(folder, W_OK | X_OK) == 0)
+    else if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
         return NULL;
     snprintf(why, 256, "no file can be made in %.160s: %s", folder, strerror(errno));
     return why;

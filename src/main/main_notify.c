@@ -39,6 +39,15 @@ void main_notify_ready(uint32_t generation)
     main_notify(state);
 }
 
+void main_notify_stopping(uint64_t longest_us)
+{
+    char state[128];
+    snprintf(state, sizeof(state),
+             "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=finishing requests in progress",
+             longest_us);
+    main_notify(state);
+}
+
 void main_notify_reloading(void)
 {
     char state[96];

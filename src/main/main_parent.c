@@ -101,13 +101,37 @@ static bool parent_start_config(struct parent *parent)
     return true;
 }
 
+static bool parent_start_user(struct parent *parent)
+{
+    char why[512];
+    const char *fault = main_user_find(&parent->user, parent->config.plan->user, why);
+    if (fault != NULL)
+        return parent_fail(parent, MAIN_EXIT_CONFIG, fault);
+    fault = main_user_prepare(&parent->user, why);
+    return fault == NULL || parent_fail(parent, MAIN_EXIT_PERMISSION, fault);
+}
+
+const char *main_parent_log_fault(const struct parent *parent, const struct plan *plan,
+                                  char why[MAIN_PARENT_WHY_BYTES])
+{
+    char told[256];
+    main_user_assume(&parent->user);
+    const char *fault = loop_log_target_fault(plan->log.access, told);
+    if (fault == NULL)
+        fault = loop_log_target_fault(plan->log.error, told);
+    main_user_resume(&parent->user);
+    if (fault == NULL)
+        return NULL;
+    bool is_other = parent->user.is_other;
+    snprintf(why, MAIN_PARENT_WHY_BYTES, "%s%s%s", fault, is_other ? ", as user " : "",
+             is_other ? parent->user.name : "");
+    return why;
+}
+
 static bool parent_start_log(struct parent *parent)
 {
-    const struct loop_log_targets *targets = &parent->config.plan->log;
-    char why[256], text[512];
-    const char *fault = loop_log_target_fault(targets->access, why);
-    if (fault == NULL)
-        fault = loop_log_target_fault(targets->error, why);
+    char why[MAIN_PARENT_WHY_BYTES], text[2 * MAIN_PARENT_WHY_BYTES];
+    const char *fault = main_parent_log_fault(parent, parent->config.plan, why);
     if (fault != NULL) {
         snprintf(text, sizeof(text), "log: %s (change \"log\" in %s, or make the folder writable)",
                  fault, parent->path);
@@ -128,8 +152,11 @@ static void parent_checkpoint(struct parent *parent)
     if (parent->memory == NULL || plan->store_state_file.len == 0)
         return;
     parent->checkpoint_at_us = clock_mono_us() + plan->store_state_interval_us;
-    if (store_memory_save(parent->memory, plan->store_state_file.ptr, clock_wall_us(), why) !=
-        ERR_OK)
+    main_user_assume(&parent->user);
+    enum err err =
+        store_memory_save(parent->memory, plan->store_state_file.ptr, clock_wall_us(), why);
+    main_user_resume(&parent->user);
+    if (err != ERR_OK)
         log_error("the counters are not saved: %s", why);
 }
 
@@ -143,10 +170,26 @@ static void parent_set_aside(const char *path, const char *why)
               is_kept ? aside : "");
 }
 
+/* Restores the counters, and sees that they can be saved: better to learn now than in ten seconds. */
+static enum err parent_restore(struct parent *parent, char why[256])
+{
+    const char *path = parent->config.plan->store_state_file.ptr;
+    enum err loaded = store_memory_load(parent->memory, path, clock_wall_us(), why);
+    if (loaded == ERR_INVALID)
+        parent_set_aside(path, why);
+    else if (loaded == ERR_LIMIT)
+        log_error("not all counters are restored: %s", why);
+    enum err saved = loaded;
+    if (loaded != ERR_SYSTEM && loaded != ERR_NOMEM && parent->is_in_charge)
+        saved = store_memory_save(parent->memory, path, clock_wall_us(), why);
+    if (saved == ERR_OK && loaded == ERR_NOTFOUND)
+        log_info("%s is new: counters begin at 0", path);
+    return saved;
+}
+
 static bool parent_start_store(struct parent *parent)
 {
     const struct plan *plan = parent->config.plan;
-    const char *path = plan->store_state_file.ptr;
     char why[256] = "", text[512];
     if (!plan->store_is_memory)
         return true;
@@ -160,21 +203,15 @@ static bool parent_start_store(struct parent *parent)
                            "no memory for the counters: lower store.subjects");
     if (plan->store_state_file.len == 0)
         return true;
-    enum err loaded = store_memory_load(parent->memory, path, clock_wall_us(), why);
-    if (loaded == ERR_INVALID)
-        parent_set_aside(path, why);
-    else if (loaded == ERR_LIMIT)
-        log_error("not all counters are restored: %s", why);
-    /* Better to learn now than in ten seconds that nothing can be saved. */
-    enum err saved = loaded;
-    if (loaded != ERR_SYSTEM && loaded != ERR_NOMEM && parent->is_in_charge)
-        saved = store_memory_save(parent->memory, path, clock_wall_us(), why);
-    if (saved != ERR_OK) {
-        snprintf(text, sizeof(text), "store.state_file: %s", why);
+    main_user_assume(&parent->user);
+    enum err err = parent_restore(parent, why);
+    main_user_resume(&parent->user);
+    if (err != ERR_OK) {
+        bool is_other = parent->user.is_other;
+        snprintf(text, sizeof(text), "store.state_file: %s%s%s", why, is_other ? ", as user " : "",
+                 is_other ? parent->user.name : "");
         return parent_fail(parent, MAIN_EXIT_UNAVAILABLE, text);
     }
-    if (loaded == ERR_NOTFOUND)
-        log_info("%s is new: counters begin at 0", path);
     if (parent->is_in_charge)
         parent->checkpoint_at_us = clock_mono_us() + plan->store_state_interval_us;
     return true;
@@ -197,6 +234,7 @@ static bool parent_inherit_sockets(struct parent *parent, char why[512])
         main_sockets_fini(&inherited, false);
         return false;
     }
+    main_user_own_sockets(&parent->user, &all);
     main_sockets_replace(&inherited, &all, true);
     parent->config.sockets = inherited;
     return true;
@@ -398,7 +436,9 @@ static void parent_end(struct parent *parent, bool is_parent)
     if (is_parent && parent->was_ready && parent->is_in_charge)
         parent_checkpoint(parent);
     if (is_parent && parent->log != NULL) {
+        main_user_assume(&parent->user);
         loop_log_finish(parent->log, &parent->config.plan->log);
+        main_user_resume(&parent->user);
         loop_log_adopt_errors(parent->log, false);
     }
     main_sockets_fini(&parent->config.sockets, is_parent && parent->is_in_charge);
@@ -441,9 +481,9 @@ int main_parent_run(const char *path, char *const *words, bool is_sandboxed)
     };
     int ended = 0;
     if (parent_start_upgrades(&parent, words) && parent_start_config(&parent) &&
-        parent_start_log(&parent) && parent_start_store(&parent) && parent_start_tickets(&parent) &&
-        parent_start_orders(&parent) && parent_start_sockets(&parent) &&
-        parent_start_signals(&parent))
+        parent_start_user(&parent) && parent_start_log(&parent) && parent_start_store(&parent) &&
+        parent_start_tickets(&parent) && parent_start_orders(&parent) &&
+        parent_start_sockets(&parent) && parent_start_signals(&parent))
         ended = parent_loop(&parent);
     parent_end(&parent, ended == 0);
     if (ended == 0)

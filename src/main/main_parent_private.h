@@ -15,9 +15,12 @@
 #include "main/main_level.h"
 #include "main/main_sockets.h"
 #include "main/main_takeover.h"
+#include "main/main_user.h"
 #include "main/main_watchdog.h"
 #include "net/net_tls_tickets.h"
 #include "store/store_memory.h"
+
+#define MAIN_PARENT_WHY_BYTES 512
 
 enum parent_state {
     PARENT_RUNNING,
@@ -35,7 +38,8 @@ struct parent_config {
 /* Owner: main_parent_run.  Thread: the only one. */
 struct parent {
     const char *path;
-    bool is_sandboxed; /* the child is */
+    bool is_sandboxed;     /* the child is */
+    struct main_user user; /* the child is, when we are root */
     enum parent_state state;
     int exit_code;
     struct parent_config config;
@@ -98,6 +102,9 @@ void main_parent_config_fini(struct parent_config *config);
 /* Read and build.  Malloc'ed: the report, or the warnings, or NULL.  No plan: *exit_code tells. */
 char *main_parent_config_read(struct parent_config *config, const char *path, uint32_t generation,
                               int *exit_code);
+/* Why the logs of this plan cannot be written by who serves, or NULL. */
+const char *main_parent_log_fault(const struct parent *parent, const struct plan *plan,
+                                  char why[MAIN_PARENT_WHY_BYTES]);
 /* How many connections the descriptors carry for this plan; false when too few. */
 bool main_parent_clamp(struct parent *parent, const struct plan *plan);
 

@@ -103,14 +103,13 @@ static const char *reload_judge(struct parent *parent, char why[PLAN_CHANGE_FAUL
     struct parent_config *next = &parent->reload.next;
     const char *fault = plan_change_fault(old, next->plan, why);
     if (fault == NULL)
-        fault = loop_log_target_fault(next->plan->log.access, why);
-    if (fault == NULL)
-        fault = loop_log_target_fault(next->plan->log.error, why);
+        fault = main_parent_log_fault(parent, next->plan, why);
     if (fault != NULL)
         return fault;
     if (!main_sockets_open(&next->sockets, &parent->config.sockets, next->plan, parent->workers,
                            why))
         return why;
+    main_user_own_sockets(&parent->user, &next->sockets);
     if (!main_parent_clamp(parent, next->plan))
         return "too few file descriptors for 64 connections";
     return NULL;

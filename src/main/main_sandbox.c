@@ -39,8 +39,7 @@ bool main_sandbox_is_possible(void)
 #endif
 }
 
-/* Every capability in every set, so that not even root keeps one. */
-static bool sandbox_drop_capabilities(void)
+bool main_sandbox_drop_capabilities(void)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
@@ -96,7 +95,7 @@ const char *main_sandbox_enter(void)
         fault = "no core and no tracer";
         error = errno;
     }
-    if (!sandbox_drop_capabilities()) {
+    if (!main_sandbox_drop_capabilities()) {
         fault = "no capabilities";
         error = errno;
     }

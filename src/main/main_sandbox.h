@@ -9,6 +9,9 @@
 /* False in programs with a sanitizer: it traces its own process, and reads files that are none of ours. */
 bool main_sandbox_is_possible(void);
 
+/* Every capability in every set, so that not even root keeps one.  False: errno. */
+bool main_sandbox_drop_capabilities(void);
+
 /* In the child, before its first thread and the first byte of traffic.  No new privileges, no capabilities, no core
  * and no tracer, and only the calls of MAIN_SANDBOX_CALLS: others fail with EPERM; another program, or a look into another process,
  * kills this one.  NULL, or what could not be had (errno says why); the rest is in force. */

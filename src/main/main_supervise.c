@@ -33,7 +33,11 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
     sigprocmask(SIG_SETMASK, &parent->old_mask, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!main_user_become(&parent->user, !parent->is_sandboxed)) {
+        log_error("the serving process cannot be user %s: %s", parent->user.name, strerror(errno));
+        return MAIN_EXIT_PERMISSION;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* behind the change of user, which ends it */
     if (getppid() != parent_pid)
         return MAIN_EXIT_INTERNAL; /* it died before we asked to be told */
     loop_log_adopt_errors(parent->log, false);
@@ -170,6 +174,8 @@ static void child_on_ready(struct parent *parent)
     if (!parent->was_ready) {
         parent->was_ready = true;
         loop_log_adopt_errors(parent->log, true);
+        if (main_user_is_missing(&parent->user))
+            log_warn(MAIN_USER_MISSING);
         if (parent->is_in_charge)
             main_notify_ready(parent->generation);
         main_succeed_on_ready(parent);
@@ -252,6 +258,7 @@ void main_parent_drain(struct parent *parent, uint32_t drain_ms_and_1)
     };
     uint64_t drain_us =
         drain_ms_and_1 == 0 ? limits->drain_us : UINT64_C(1000) * (drain_ms_and_1 - 1);
+    uint64_t longest_us = limits->drain_announce_us + drain_us + SUPERVISE_DRAIN_EXTRA_US;
     bool is_first = parent->state == PARENT_RUNNING;
     if (parent->state == PARENT_STOPPING || (!is_first && drain_ms_and_1 == 0))
         return;
@@ -259,12 +266,11 @@ void main_parent_drain(struct parent *parent, uint32_t drain_ms_and_1)
         main_upgrade_break(parent, "the service is ending");
         parent->restart_at_us = 0;
         parent->state = PARENT_DRAINING;
-        if (parent->is_in_charge)
-            main_notify("STOPPING=1\nSTATUS=finishing requests in progress");
         main_sockets_close_traffic(&parent->config.sockets);
     }
-    parent->kill_at_us =
-        clock_mono_us() + limits->drain_announce_us + drain_us + SUPERVISE_DRAIN_EXTRA_US;
+    if (parent->is_in_charge)
+        main_notify_stopping(longest_us + SUPERVISE_STOP_US);
+    parent->kill_at_us = clock_mono_us() + longest_us;
     supervise_order(parent, &message);
 }
 

@@ -16,6 +16,7 @@
 #include "main/main_doctor.h"
 #include "main/main_exit.h"
 #include "main/main_parent.h"
+#include "main/main_user.h"
 #include "plan/plan.h"
 
 #define VERB_SOCKET_DEFAULT    "unix:/run/sluice/admin.sock"
@@ -127,12 +128,32 @@ static void check_logs(const struct plan *plan)
     }
 }
 
+/* As the serving process will find it, where that can be known.  Who checks need not be who starts the service, so that root
+ * does it is told, but is no warning. */
+static void check_machine(const struct plan *plan)
+{
+    struct main_user user;
+    char why[512];
+    const char *fault = main_user_find(&user, plan->user, why);
+    if (fault == NULL && user.is_other)
+        fault = main_user_prepare(&user, why);
+    if (fault != NULL) {
+        fprintf(stderr, "warning: /user: %s\n", fault);
+        user.is_other = false;
+    } else if (main_user_is_missing(&user)) {
+        fputs("note: " MAIN_USER_MISSING "\n", stderr);
+    }
+    main_user_assume(&user);
+    check_logs(plan);
+    main_user_resume(&user);
+}
+
 int main_verb_check(const struct main_options *options)
 {
     struct main_verb_plan file;
     int exit_code = main_verb_plan_open(&file, options);
     if (file.plan != NULL)
-        check_logs(file.plan);
+        check_machine(file.plan);
     bool is_acl = file.plan != NULL && (options->given & MAIN_OPTION_ACL) != 0;
     bool is_live = file.plan != NULL && (options->given & MAIN_OPTION_LIVE) != 0;
     if (is_acl)

@@ -128,6 +128,7 @@ struct plan {
     bool passes_bodies;  /* large ones, through pipes */
     uint64_t tickets_us; /* how often keys of TLS sessions are replaced; 0: there are none */
     unsigned workers;    /* 0: auto */
+    struct span user;    /* that serves, "name" or "name:group"; empty: who has started it */
     bool store_is_memory;
     uint32_t store_subjects;
     struct span store_state_file; /* NUL-terminated; empty: none */

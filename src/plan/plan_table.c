@@ -60,6 +60,23 @@ static const char *take_request_id_host(const struct config_take *take)
     return NULL;
 }
 
+/* Only the form; who that is, the machine knows that it runs on. */
+static const char *take_user(const struct config_take *take)
+{
+    struct plan_draft *draft = take->base;
+    size_t colon = span_find(take->text, ':');
+    struct span group = colon < take->text.len
+                            ? (struct span){take->text.ptr + colon + 1, take->text.len - colon - 1}
+                            : SPAN("-");
+    for (size_t i = 0; i < take->text.len; i++)
+        if (take->text.ptr[i] <= ' ' || take->text.ptr[i] > '~')
+            return "a user's name is of visible ASCII characters";
+    if (colon == 0 || group.len == 0 || span_find(group, ':') < group.len)
+        return "\"name\" or \"name:group\" is needed";
+    draft->plan.user = take->text;
+    return NULL;
+}
+
 static const struct config_directive listener_rows[] = {
     {.key = "name",
      .type = CONFIG_TEXT,
@@ -286,6 +303,16 @@ static const struct config_directive rows[] = {
      .word_value = 0,
      .restart = BY_UPGRADE,
      .doc = "How many threads serve; \"auto\" is one per CPU that the process may use."},
+    {.key = "user",
+     .type = CONFIG_TEXT,
+     DRAFT(plan.user),
+     .min = 1,
+     .max = 128,
+     .absent = "who has started it",
+     .take = take_user,
+     .restart = BY_RESTART,
+     .doc = "Started as root: who serves, \"name\" or \"name:group\" (or numbers). What is written "
+            "is written as that user."},
     {.key = "splice",
      .type = CONFIG_BOOL,
      DRAFT(plan.passes_bodies),

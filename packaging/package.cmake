@@ -13,7 +13,7 @@ install(FILES packaging/sluice.service DESTINATION /lib/systemd/system COMPONENT
 install(FILES packaging/sluice.sysusers DESTINATION lib/sysusers.d RENAME sluice.conf COMPONENT debian)
 install(FILES packaging/sluice.logrotate DESTINATION /etc/logrotate.d RENAME sluice COMPONENT debian)
 install(FILES packaging/copyright DESTINATION share/doc/sluice COMPONENT debian)
-install(FILES ${examples} DESTINATION share/doc/sluice/examples COMPONENT debian)
+install(FILES ${examples} packaging/sluice.socket DESTINATION share/doc/sluice/examples COMPONENT debian)
 install(DIRECTORY ${made}/root/ DESTINATION . COMPONENT debian)
 
 set(CPACK_GENERATOR DEB)

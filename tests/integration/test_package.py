@@ -93,9 +93,60 @@ def test_the_unit(tmp_path):
                           capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout[-200:] + done.stderr
     unit = (PACKAGING / "sluice.service").read_text()
-    assert "\nRestartPreventExitStatus=2 3\n" in unit
+    settings = dict(line.split("=", 1) for line in unit.splitlines() if re.match(r"\w+=", line))
+    assert settings["RestartPreventExitStatus"] == "2 3 7" and settings["SuccessExitStatus"] == "9"
+    assert int(settings["WatchdogSec"].removesuffix("s")) >= 10, "four questions in it, each of which may wait for a busy machine"
+    limits = json.loads(run_verb(tmp_path, "check", "-c", PACKAGING / "sluice.json", "--dump").stdout)["limits"]
+    longest_s = sum(int(limits[name].removesuffix("s")) for name in ("drain_announce", "drain_timeout")) + 5
+    assert int(settings["TimeoutStopSec"].removesuffix("s")) >= longest_s
     for command in re.findall(r"^Exec\w+=/usr/bin/sluice (\w+)", unit, re.MULTILINE):
         assert run_verb(tmp_path, command, "--help").returncode == 0
+
+
+def test_rotation_of_the_package(start, connect, tmp_path):
+    """packaging/sluice.logrotate, by logrotate, in a folder of ours: the running service, one that does not run, a file that cannot be opened."""
+    if shutil.which("logrotate") is None:
+        pytest.skip("no logrotate")
+    folder, programs = tmp_path / "log", tmp_path / "bin"
+    folder.mkdir(mode=0o750)
+    programs.mkdir()
+    socket = tmp_path / "admin.sock"
+    log = folder / "access.log"
+    proxy = start(respond(log={"access": str(log)}, admin={"address": f"unix:{socket}"}))
+    connect(proxy).ask()
+    for name, words in (("sluice", f'exec {BINARY} "$@" -s {socket}'), ("systemctl", f'echo "$@" >>{tmp_path}/systemctl')):
+        (programs / name).write_text(f"#!/bin/sh\n{words}\n")
+        (programs / name).chmod(0o755)
+    text = (PACKAGING / "sluice.logrotate").read_text()
+    assert text.startswith("/var/log/sluice/*.log {\n") and "    su sluice sluice\n" in text
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    group = subprocess.run(["id", "-gn"], capture_output=True, text=True, check=True).stdout.strip()
+    (tmp_path / "rotate").write_text(text.replace("/var/log/sluice/", f"{folder}/").replace("su sluice sluice", f"su {user} {group}"))
+    (tmp_path / "rotate").chmod(0o644)
+
+    def rotate():
+        env = {**environment(tmp_path), "PATH": f"{programs}:/usr/sbin:{os.environ['PATH']}"}
+        return subprocess.run(["logrotate", "-s", tmp_path / "status", "-f", tmp_path / "rotate"], env=env, capture_output=True, text=True,
+                              timeout=PATIENCE_S, check=False)
+
+    wait_for(lambda: '"status":200' in log.read_text(), "a line")
+    done = rotate()
+    assert (done.returncode, done.stderr) == (0, "") and '"status":200' in (folder / "access.log.1").read_text()
+    wait_for(log.exists, "the log is open again")
+    connect(proxy).ask()
+    wait_for(lambda: '"status":200' in log.read_text(), "lines go into the new file")
+    assert not (tmp_path / "systemctl").exists()
+
+    (programs / "sluice").write_text("#!/bin/sh\necho 'sluice: the access log cannot be opened' >&2\nexit 5\n")
+    done = rotate()
+    assert done.returncode == 1 and "cannot be opened" in done.stderr, "whoever reads logrotate's mail learns of it"
+    assert not (tmp_path / "systemctl").exists()
+    proxy.stop()
+    (programs / "sluice").write_text(f'#!/bin/sh\nexec {BINARY} "$@" -s {socket}\n')
+    log.write_text("a line\n")
+    done = rotate()
+    assert done.returncode == 0, "nobody runs"
+    assert (tmp_path / "systemctl").read_text() == "kill --kill-who=main --signal=USR1 sluice.service\n", "or nobody who has an admin socket"
 
 
 def test_what_a_package_holds(tmp_path):
@@ -118,7 +169,7 @@ def status_of(pid):
 
 
 def test_the_serving_process_is_sandboxed(start, connect):
-    proxy = start(respond())
+    proxy = start(respond(), is_sandboxed=True)
     assert connect(proxy).ask().status == 200
     for task in os.listdir(f"/proc/{proxy.child}/task"):
         status = status_of(f"{proxy.child}/task/{task}")

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from harness.proxy import BINARY, environment
 from harness.waiting import wait_for
 
 WATCHDOG_US = 800000
+PACKAGING = pathlib.Path(__file__).resolve().parents[2] / "packaging"
 
 
 class Notices:
@@ -76,7 +78,8 @@ def test_notices_of_a_life(start, notices, verb, tmp_path):
     assert lines[0] == "RELOADING=1" and lines[1].startswith("MONOTONIC_USEC=")
     assert before_us <= int(lines[1].split("=")[1]) <= time.monotonic_ns() // 1000
     assert again.endswith(" serves generation 2")
-    assert stopping.splitlines()[0] == "STOPPING=1"
+    words = stopping.splitlines()
+    assert words[0] == "STOPPING=1" and words[1] == "EXTEND_TIMEOUT_USEC=37000000", "30 s of draining, 5 s to be killed, 2 s to end"
 
 
 def test_main_pid_of_an_upgrade(start, notices, verb, tmp_path):
@@ -254,9 +257,37 @@ def test_a_socket_that_fits_nothing_is_named(tmp_path, sockets, words):
     assert words in said.strip().splitlines()[-1] and said.count("sluice: ") == 1
 
 
-def test_credentials(start, connect, tmp_path):
-    """A secret of {"file": ...} lies in the folder that systemd names."""
-    (tmp_path / "credentials").mkdir()
-    (tmp_path / "credentials" / "subject-key").write_text("a secret of the fleet")
-    proxy = start(respond(subject_secret={"file": "subject-key"}), env={"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")})
+def test_the_example_of_a_socket_unit(connect, tmp_path):
+    """packaging/sluice.socket, with the configuration that it shows, on a free port."""
+    unit = (PACKAGING / "sluice.socket").read_text()
+    listens = re.findall(r"^ListenStream=(.+):(\d+)$", unit, re.MULTILINE)
+    rows = json.loads(re.search(r'^# +"listen": (\[.*?\])  ', unit, re.MULTILINE)[1])
+    assert [f"{host}:{port}" for host, port in listens] == [row["address"] for row in rows] and len(rows) == 1
+    port = take_port()
+    rows[0]["address"] = rows[0]["address"].replace(listens[0][1], str(port))
+    process = launch(tmp_path, respond(listen=rows), [("listening", [listens[0][0], port])])
+    try:
+        wait_for(lambda: (tmp_path / "activated.stderr").read_text().count("serving: version"), "it serves")
+        assert connect(("127.0.0.1", port)).ask().status == 200
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_credentials(start, connect, verb, tmp_path):
+    """What docs/packaging.md shows: a secret of {"file": ...} lies in the folder that systemd names."""
+    page = (PACKAGING.parent / "docs/packaging.md").read_text().split("\n**Secrets.**")[1].split("\n**")[0]
+    (name, source), = re.findall(r"^LoadCredential=([\w-]+):(\S+)$", page, re.MULTILINE)
+    config = json.loads("{" + re.search(r"```json\n(.*?)```", page, re.DOTALL)[1] + "}")
+    assert config == {"subject_secret": {"file": name}} and source == f"/etc/sluice/credentials/{name}"
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / name).write_text("a secret of the fleet")
+    proxy = start(respond(**config), env={"CREDENTIALS_DIRECTORY": str(folder)})
     assert connect(proxy).ask().status == 200
+    done = verb("check", "-c", proxy.file)
+    assert done.returncode == 5 and f"{tmp_path}/{name} cannot be read" in done.stderr, "not the service, which systemd gives it"
+    assert "CREDENTIALS_DIRECTORY=/etc/sluice/credentials sluice check" in page
+    assert verb("check", "-c", proxy.file, env={"CREDENTIALS_DIRECTORY": str(folder)}).returncode == 0

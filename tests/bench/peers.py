@@ -108,6 +108,17 @@ class Sluice(Peer):
         return [str(self.program), "run", "-c", str(file)]
 
 
+class SluiceWithoutSandbox(Sluice):
+    """What the filter of system calls costs."""
+    name = "unboxed"
+
+    def version(self):
+        return super().version() + ", --sandbox=off"
+
+    def command(self):
+        return [*super().command(), "--sandbox=off"]
+
+
 class SluiceOneWorker(Sluice):
     name = "sluice1"
 
@@ -334,4 +345,4 @@ class Relay(Peer):
         return [str(self.program.parent / "bench_relay"), str(self.port), str(self.upstream_port)]
 
 
-KINDS = {kind.name: kind for kind in (Sluice, SluiceOneWorker, SluiceForwarding, SluiceEmbedded, Nginx, NginxLua, Haproxy, HaproxySplice, Relay)}
+KINDS = {kind.name: kind for kind in (Sluice, SluiceWithoutSandbox, SluiceOneWorker, SluiceForwarding, SluiceEmbedded, Nginx, NginxLua, Haproxy, HaproxySplice, Relay)}

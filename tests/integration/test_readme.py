@@ -91,9 +91,12 @@ def test_every_command_is_known():
     """A new command in the README needs a place in the tests below."""
     known = ["scripts/quickstart", "scripts/test", "curl -i http://127.0.0.1:8080/hello", "curl -i http://127.0.0.1:8080/hello",
              "export SLUICE_SUBJECT_SECRET=$(head -c 24 /dev/urandom | base64)", "build/release/sluice check -c my.json",
-             "build/release/sluice run -c my.json", "grep '\"status\":429' build/quickstart/access.log | tail -n 1",
-             "build/release/sluice status -s build/quickstart/admin.sock",
-             "curl -s http://127.0.0.1:9180/metrics | grep decisions_total"]
+             "build/release/sluice run -c my.json", "curl -s http://127.0.0.1:8080/ping",
+             "curl -s -o /dev/null -w '%{http_code}\\n' -H 'X-Api-Key: me' http://127.0.0.1:8080/v1/hello", "grep '\"status\":429' build/quickstart/access.log | tail -n 1",
+             "build/release/sluice status -s build/quickstart/admin.sock", "build/release/sluice top -s build/quickstart/admin.sock",
+             "curl -s http://127.0.0.1:9180/metrics | grep decisions_total",
+             "build/release/sluice report -c conf/quickstart.json build/quickstart/access.log | head -n 2",
+             "build/release/sluice verify -c conf/quickstart.json build/quickstart/access.log | tail -n 1"]
     assert [command for command, _ in transcript()] == known
 
 
@@ -110,7 +113,7 @@ def test_quickstart_transcript(quickstart):
     assert skeleton(refusal) == skeleton(second[1])
     assert "limit:5,time:1 minute" in refusal
 
-    tail, status, metrics = rows[-3:]
+    tail, status, top, metrics, report, verify = rows[-6:]
     wait_for(lambda: '"status":429' in shell(tail[0], ROOT).stdout, "the refusal is in the log")
     line, shown = json.loads(shell(tail[0], ROOT).stdout), json.loads(tail[1])
     assert list(line) == list(shown)
@@ -124,6 +127,9 @@ def test_quickstart_transcript(quickstart):
     assert said.returncode == 0 and skeleton(said.stdout) == skeleton(status[1])
     said = shell(metrics[0], ROOT)
     assert said.stdout == metrics[1], "six requests: five counted and answered by the backend's route, one refused"
+    for command, expected in (top, report, verify):
+        said = shell(command, ROOT)
+        assert said.returncode == 0 and skeleton(said.stdout) == skeleton(expected), command
 
 
 def test_quickstart_check():
@@ -141,6 +147,7 @@ def test_first_configuration(tmp_path):
     setup = "export SLUICE_SUBJECT_SECRET=$(head -c 24 /dev/urandom | base64); "
     done = shell(setup + "build/release/sluice check -c my.json", tmp_path)
     assert done.returncode == 0 and "warning" not in done.stdout + done.stderr, done
+    assert ("build/release/sluice check -c my.json", done.stdout) in transcript()
 
     (tmp_path / "shared.json").write_text(text.replace('"quotas": {', redis.strip() + ',\n  "quotas": {', 1))
     done = shell(setup + "build/release/sluice check -c shared.json", tmp_path)
@@ -148,6 +155,8 @@ def test_first_configuration(tmp_path):
 
     port = take_port()
     text = text.replace("0.0.0.0:8080", f"127.0.0.1:{port}").replace("127.0.0.1:9180", f"127.0.0.1:{take_port()}")
+    for server in ("9000", "9001"):
+        text = text.replace(f"127.0.0.1:{server}", f"127.0.0.1:{take_port()}")
     (tmp_path / "my.json").write_text(text)
     process = subprocess.Popen([BINARY, "run", "-c", "my.json"], cwd=tmp_path, stdin=subprocess.DEVNULL,
                                env=environment(tmp_path, {"SLUICE_SUBJECT_SECRET": "s" * 32}),
@@ -159,6 +168,10 @@ def test_first_configuration(tmp_path):
             assert reply.status == 200 and reply.body == b'{"ok":true}'
             reply = client.ask("GET", "/v1/x", [("X-Api-Key", "k")])
             assert reply.status == 502 and reply["X-ratelimit"] == "60", "nobody listens behind it, but it has counted"
+        shown = [row for row in transcript() if row[0].startswith("curl -s ") and ":8080/" in row[0]]
+        assert len(shown) == 2
+        for command, expected in shown:
+            assert shell(command.replace("8080", str(port)), tmp_path).stdout.strip() == expected.strip()
         done = shell("build/release/sluice reload -s admin.sock", tmp_path)
         assert done.returncode == 0, done
         process.send_signal(signal.SIGTERM)

@@ -281,7 +281,7 @@ def test_one_thing_at_a_time(upgrading, connect):
     # The serving process dies meanwhile: its successor serves, the other program goes.
     proxy.signal(signal.SIGUSR2)
     wait_for(lambda: len(descendants(proxy.pid)) == 2, "it is under way")
-    os.kill(min(descendants(proxy.pid)), signal.SIGKILL)
+    os.kill(proxy.child, signal.SIGKILL)
     wait_for(lambda: len(proxy.events("start")) == 2, "the next child serves")
     assert "the serving process died meanwhile" in proxy.stderr() + str(proxy.events("x"))
     assert connect(proxy).ask().status == 200

@@ -151,6 +151,15 @@ static void test_nonsense(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
+/* Two programs of different versions say these to each other in an upgrade. */
+static void test_numbers_of_a_takeover(void **state)
+{
+    (void)state;
+    assert_int_equal(MAIN_MESSAGE_TAKEOVER_READY, 1000);
+    assert_int_equal(MAIN_MESSAGE_TAKEOVER_FAULT, 1001);
+    assert_int_equal(MAIN_MESSAGE_TAKEOVER_DONE, 1002);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +168,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_peer_that_does_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
+        cmocka_unit_test(test_numbers_of_a_takeover),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

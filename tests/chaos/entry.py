@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ("sluice", "chaos_load", "chaos_backend", "chaos_streams", "clock_preload")
+PROGRAMS = ("sluice", "chaos_load", "chaos_backend", "chaos_streams", "clock_preload", "fault_preload")
 
 
 def build(folder):

@@ -165,14 +165,14 @@ class World:
         """Of a time or a count: a tenth of it in a short run."""
         return max(1, number // 10) if self.is_short else number
 
-    def redis(self, env=None):
-        return self._keep(RedisServer(self.folder, env=env), RedisServer.stop)
+    def redis(self, *options, env=None):
+        return self._keep(RedisServer(self.folder, *options, env=env), RedisServer.stop)
 
     def backend(self, *options, **kwargs):
         return self._keep(Backend(*options, **kwargs), Backend.kill)
 
-    def proxy(self, config, name="sluice", env=None, **kwargs):
-        return self._keep(Proxy(self.folder, config, name, env={**SECRETS, **(env or {})}, **kwargs), Proxy.kill)
+    def proxy(self, config, name="sluice", env=None, kind=Proxy, **kwargs):
+        return self._keep(kind(self.folder, config, name, env={**SECRETS, **(env or {})}, **kwargs), kind.kill)
 
     def load(self, name, ports, *options):
         return self._keep(Load(self.folder, name, ports, *options), Load.kill)

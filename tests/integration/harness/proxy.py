@@ -47,10 +47,10 @@ def listening_ports():
 
 class Sluice:
     """One running `sluice run`.  What the configuration leaves out is filled in: a listener, logs, two workers.
-    before() runs in its process, ahead of the program: limits, namespaces.  An ordinary user cannot look into a process in its sandbox,
-    as much of this does: there it is off, but for tests that are about it."""
+    before() runs in its process, ahead of the program: limits, namespaces.  program: a file instead of the built one.  An ordinary user
+    cannot look into a process in its sandbox, as much of this does: there it is off, but for tests that are about it."""
 
-    def __init__(self, folder, config, name="sluice", env=None, before=None, wait=True, is_sandboxed=IS_ROOT):
+    def __init__(self, folder, config, name="sluice", env=None, before=None, wait=True, is_sandboxed=IS_ROOT, program=None):
         self.folder, self.name = folder, name
         self.file = folder / f"{name}.json"
         self.access_log = folder / f"{name}.access.log"
@@ -61,7 +61,7 @@ class Sluice:
         self.write_config(self.config)
         with open(self.error_log, "ab") as err:
             self.is_open = IS_ROOT or not is_sandboxed
-            self.process = subprocess.Popen([BINARY, "run", "-c", str(self.file), *([] if is_sandboxed else ["--sandbox=off"])], cwd=folder,
+            self.process = subprocess.Popen([str(program or BINARY), "run", "-c", str(self.file), *([] if is_sandboxed else ["--sandbox=off"])], cwd=folder,
                                             env=environment(folder, env), stdin=subprocess.DEVNULL, stdout=err,
                                             stderr=err, start_new_session=True, preexec_fn=before)
         self.is_stopped = False

@@ -1,41 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hundred reloads under load, each with another good configuration: no client notices, counts and memory stay."""
+"""Five hundred reloads in five minutes under load on kept and on new connections and beside open streams, each with another good configuration: no client
+notices, counts, threads and memory stay."""
 import collections
-import copy
 import signal
 import statistics
 import subprocess
 import time
 
 from harness.configs import forward
+from harness.ports import take_port
 from harness.proxy import BINARY, environment
 from harness.replies import trio_of
 
+import event_streams
 import rig
+from variants import vary
 
-RELOADS = 100
-RATE_PER_S, CONNECTIONS = 2000, 64
-WARM_UP = 20
+RELOADS, PERIOD_S = 500, 0.6
+KEPT_PER_S, FRESH_PER_S, CONNECTIONS = 3000, 500, 64
+STREAMS, DIRECT, EVENTS_PER_S = 50, 10, 5
+WARM_UP = 0.1   # of the reloads: memory is compared with that behind them
 LIMIT = 1_000_000_000
 GROWTH_MAX = 1.05
 POOL_IDLE_S = 6  # unused connections to servers are closed after 4 s
-
-
-def vary(config, turn):
-    """The turn's configuration: limits, names, timeouts, servers, extra routes, quotas and listeners come and go."""
-    config = copy.deepcopy(config)
-    config["quotas"]["user"]["limits"]["day"] = LIMIT + turn % 2 * 1000
-    config["routes"][0]["name"] = f"all{turn % 3}"
-    config["upstreams"]["app"]["timeouts"] = {"first_byte": f"{20 + turn % 5}s"}
-    config["limits"] = {"keepalive": f"{50 + turn % 7}s"}
-    if turn % 2:
-        config["quotas"]["extra"] = {"key": ["ip"], "limits": {"minute": 1000000}}
-        config["routes"].insert(0, {"name": "extra", "path": f"/extra/{turn}", "quotas": ["extra"], "respond": {"text": "x"}})
-    if turn % 3 == 1:
-        config["upstreams"]["app"]["servers"].reverse()
-    if turn % 4 == 2:
-        config["listen"].append({"address": f"unix:{turn}.sock"})
-    return config
+SEED = 20260105
 
 
 def reload(proxy, turn):
@@ -49,43 +37,85 @@ def reload(proxy, turn):
     rig.wait_for(lambda: len(proxy.events("reload")) == turn, f"reload {turn} is in the log")
 
 
-def run(world, judge):
-    first, second = world.backend(), world.backend()
-    config = forward(first, second, quotas={"user": {"key": ["user"], "limits": {"day": LIMIT}}}, **rig.USERS,
-                     admin={"address": "unix:admin.sock"})
-    proxy = world.proxy(config)
-    child, before = proxy.child, proxy.descriptors()
-    load = world.load("reloads", proxy.ports, "-c", CONNECTIONS, "-r", RATE_PER_S, "-d", 3600, "-s", 20260105)
-    time.sleep(2)
-    sizes = []
-    for turn in range(1, RELOADS + 1):
-        proxy.write_config(vary(proxy.config, turn))
+def sizes_of(proxy):
+    """(memory, descriptors, threads)"""
+    return proxy.memory_kib(), proxy.descriptors(), proxy.memory_kib("Threads")
+
+
+def reload_all(proxy, count):
+    """What the serving process held behind each reload, and how long they took in all."""
+    began, sizes = time.monotonic(), []
+    for turn in range(1, count + 1):
+        proxy.write_config(vary(proxy.config, turn, LIMIT))
         reload(proxy, turn)
-        time.sleep(0.15)
-        sizes.append((proxy.memory_kib(), proxy.descriptors()))
-    totals = load.stop()
-    judge.equal("the same child serves", proxy.child == child, True)
-    time.sleep(POOL_IDLE_S)
-    after = proxy.descriptors()
-    limit, remaining, _ = trio_of(proxy.ask("user-0"))
-    proxy.stop()
-    statuses = collections.Counter(row.status for row in load.rows())
-    judge.check("answers", rig.text_of(dict(statuses)), "only 200", set(statuses) == {"200"})
-    judge.equal("connections closed by the proxy", totals["closes"], 0)
-    judge.at_least("requests sent", totals["sent"], RELOADS * 100)
-    judge.equal("counted", limit - remaining - 1, statuses["200"])
+        sizes.append(sizes_of(proxy))
+        time.sleep(max(0, began + turn * PERIOD_S - time.monotonic()))
+    return sizes, time.monotonic() - began
+
+
+def judge_sizes(sizes, before, after, judge):
+    warm = max(1, int(len(sizes) * WARM_UP))
+    early, late = (statistics.median(kib for kib, *_ in part) for part in (sizes[warm:2 * warm], sizes[-warm:]))
+    judge.check(f"VmRSS behind reloads {warm} to {2 * warm}, and behind the last {warm}", f"{early:,.0f} KiB, {late:,.0f} KiB ({(late / early - 1) * 100:+.1f} %)",
+                "≤ +5 %", late <= early * GROWTH_MAX)
+    judge.tell("descriptors under load", f"{min(n for _, n, _ in sizes)} to {max(n for _, n, _ in sizes)}")
+    judge.equal("descriptors before and after the load", after[1], before[1])
+    judge.equal("threads before, meanwhile and after", sorted({n for *_, n in [before, *sizes, after]}), [before[2]])
+
+
+def judge_generations(proxy, judge):
+    """Where the proxy tells it: all but the last configuration are gone when nothing uses them."""
+    told = {name: value for name, value in proxy.metrics().items() if "generations" in name}
+    for name, value in told.items():
+        judge.equal(f"{name} when the load was over", int(value), 1)
+
+
+def judge_log(proxy, count, judge):
     reader = rig.LogReader()
-    ends, gens = collections.Counter(), set()
+    ends, of_streams, gens = collections.Counter(), collections.Counter(), set()
     for line in reader.read(proxy.access_log):
-        ends[line["end"]] += 1
         gens.add(line["gen"])
+        (of_streams if line["path"] == "/events" else ends)[line["end"]] += 1
     judge.judge_log(reader)
     judge.check("ends in the log", rig.text_of(dict(ends)), "only ok", set(ends) == {"ok"})
-    judge.equal("reloads in the log", [e["gen"] for e in reader.events if e["event"] == "reload"] == list(range(2, RELOADS + 2)), True)
-    judge.check("generations that served requests", len(gens), f"≥ {RELOADS * 9 // 10}", len(gens) >= RELOADS * 9 // 10)
-    early = statistics.median(rss for rss, _ in sizes[WARM_UP:WARM_UP + 10])
-    late = statistics.median(rss for rss, _ in sizes[-10:])
-    judge.check(f"VmRSS around reload {WARM_UP + 5} and at the end", f"{early:,.0f} KiB, {late:,.0f} KiB ({(late / early - 1) * 100:+.1f} %)",
-                "≤ +5 %", late <= early * GROWTH_MAX)
-    judge.tell("descriptors under load", f"{min(n for _, n in sizes)} to {max(n for _, n in sizes)}")
-    judge.equal("descriptors before and after the load", after, before)
+    judge.equal("ends of streams in the log: their clients left", dict(of_streams), {"client_abort": STREAMS})
+    judge.equal("reloads in the log", [e["gen"] for e in reader.events if e["event"] == "reload"] == list(range(2, count + 2)), True)
+    judge.check("generations that served requests", len(gens), f"≥ {count * 9 // 10}", len(gens) >= count * 9 // 10)
+
+
+def run(world, judge):
+    count = world.scaled(RELOADS)
+    stream_s = int(count * PERIOD_S) + 5
+    events_port = event_streams.serve(world, EVENTS_PER_S)
+    config = forward(world.backend(), world.backend(), quotas={"user": {"key": ["user"], "limits": {"day": LIMIT}}}, **rig.USERS,
+                     admin={"address": "unix:admin.sock", "metrics": f"127.0.0.1:{take_port()}"})
+    config["upstreams"]["events"] = {"servers": [f"127.0.0.1:{events_port}"]}
+    config["routes"].insert(0, {"name": "events", "path": "/events", "upstream": "events"})
+    proxy = world.proxy(config)
+    child, before = proxy.child, sizes_of(proxy)
+    streams = event_streams.Reader(world, stream_s, proxy.ports[0], STREAMS, events_port, DIRECT)
+    loads = [world.load("kept", proxy.ports, "-c", CONNECTIONS, "-r", KEPT_PER_S, "-d", 3600, "-s", SEED),
+             world.load("fresh", proxy.ports, "-c", CONNECTIONS, "-r", FRESH_PER_S, "-d", 3600, "-s", SEED + 1, "-n", 1000)]
+    time.sleep(2)
+    sizes, seconds = reload_all(proxy, count)
+    said = streams.said()
+    totals = [load.stop() for load in loads]
+    judge.equal("the same child serves", proxy.child == child, True)
+    time.sleep(POOL_IDLE_S)
+    after = sizes_of(proxy)
+    limit, remaining, _ = trio_of(proxy.ask("user-0"))
+    judge_generations(proxy, judge)
+    proxy.stop()
+    judge.check(f"{count} reloads took", f"{seconds:.0f} s", f"≤ {count * PERIOD_S * 1.1:.0f} s", seconds <= count * PERIOD_S * 1.1)
+    statuses = [collections.Counter(row.status for row in load.rows()) for load in loads]
+    for name, found in zip(("kept connections", "a connection each"), statuses):
+        judge.check(f"answers, {name}", rig.text_of(dict(found)), "only 200", set(found) == {"200"})
+    judge.equal("kept connections closed by the proxy", totals[0]["closes"], 0)
+    for name, total, rate in zip(("kept connections", "a connection each"), totals, (KEPT_PER_S, FRESH_PER_S)):
+        judge.at_least(f"requests sent, {name}", total["sent"], int(0.95 * rate * seconds))
+    judge.equal("counted", limit - remaining - 1, sum(found["200"] for found in statuses))
+    event_streams.judge_streams(judge, said, f"{STREAMS} streams, {stream_s} s", STREAMS * EVENTS_PER_S * stream_s)
+    judge_log(proxy, count, judge)
+    judge_sizes(sizes, before, after, judge)
+    judge.note(f"A reload every {PERIOD_S} s, by SIGHUP and by `sluice reload` in turn; the load: {KEPT_PER_S:,} requests a second on {CONNECTIONS} kept connections, {FRESH_PER_S} a second "
+               f"on a connection each, {STREAMS} event streams with {EVENTS_PER_S} events a second.")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing is lost from the access log without being said: a million requests over thirty rotations, hostile bytes, a reader that stands still for
-a minute, a full disk, and kills of all of the service."""
+a minute, and a full disk."""
 import collections
 import concurrent.futures
 import json
@@ -25,7 +25,6 @@ REQUESTS, ROTATIONS, RATE_PER_S, CONNECTIONS = 1_000_000, 30, 6000, 64
 HOSTILE, HOSTILE_PROCESSES = 100_000, 4
 STALL_S, STALL_RATE_PER_S, CALM_S = 60, 3000, 15
 DISK_BYTES, DISK_RATE_PER_S = 1 << 20, 2000
-KILLS, KILL_RATE_PER_S = 10, 3000
 SEED = 20261129
 
 
@@ -209,54 +208,11 @@ def full_disk(world, judge):
     judge.judge_log(reader, may_drop=True)
 
 
-# -- kills of all of the service
-
-def kill_all(world, judge):
-    kills = world.scaled(KILLS)
-    config, backend, answered, killed = None, world.backend(), {}, []
-    for turn in range(kills + 1):
-        config = config or forward(backend, listen=[{"address": f"127.0.0.1:{take_port()}"}], log={"access": str(world.folder / "killed.log")})
-        proxy = world.proxy(config, f"killed{turn}", wait=False)
-        rig.wait_for(lambda: set(proxy.ports) <= rig.listening_ports() and proxy.child, "it serves")
-        load = world.load(f"killed{turn}", proxy.ports, "-c", CONNECTIONS, "-r", KILL_RATE_PER_S, "-d", 4, "-s", SEED + turn)
-        time.sleep(3)
-        if turn < kills:
-            killed.append(time.time())
-            os.kill(proxy.pid, signal.SIGKILL)
-            proxy.process.wait()
-        load.wait(60)
-        answered.update((row.id, rig.ended_s(row)) for row in load.rows() if row.status == "200")
-        if turn == kills:
-            proxy.stop()
-    partial, logged, starts, last = 0, set(), [], {}
-    with open(world.folder / "killed.log", "rb") as file:
-        for line in file:
-            try:
-                record = rig.access_log.parse_line(line)
-            except (AssertionError, ValueError):
-                partial += 1
-                continue
-            if record.get("event") == "start":
-                starts.append((record, dict(last)))
-            logged.add(record.get("id"))
-            last = {"previous_boot": record["boot"], "previous_seq": record["seq"]}
-    lost = {key: at for key, at in answered.items() if key not in logged}
-    # Each belongs to the kill that followed its answer; one that belongs to none is never allowed.
-    before = [min((at - ended for at in killed if at >= ended - 0.001), default=float("inf")) for ended in lost.values()]
-    chain = [all(start.get(name) == told[name] for name in told) and start.get("previous") == "killed" for start, told in starts[1:]]
-    judge.check(f"{kills} kills of parent and child at {KILL_RATE_PER_S:,}/s: answers without a line", f"{len(lost):,} of {len(answered):,}", "of the last second before a kill",
-                all(seconds <= 1 for seconds in before))
-    judge.tell("kills: the oldest of them was answered before its kill", f"{max(before, default=0) * 1000:.0f} ms")
-    judge.check("kills: start lines that say the last number, and that it was killed", sum(chain), str(kills), chain == [True] * kills)
-    judge.at_most("kills: partial lines", partial, kills)
-
-
 def run(world, judge):
     rotations(world, judge)
     hostile(world, judge)
     stalled(world, judge)
     full_disk(world, judge)
-    kill_all(world, judge)
     judge.note(f"{REQUESTS:,} requests at {RATE_PER_S:,} a second and {ROTATIONS} rotations, half by USR1 and half by `POST /v1/log:reopen`; {HOSTILE:,} requests with any bytes in "
                f"path, query, Host, User-Agent, a header's name and its value; a tmpfs of 1 MiB that is full and then has half of it freed.  The numbers of lines and of those "
                "that were dropped stand behind each part in its order.")

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -57,6 +58,7 @@ struct fault_state {
     uint64_t nth;           /* of all calls of these classes; 0: none */
     uint64_t rate_ppm;      /* instead: each one with this probability */
     uint64_t seed;          /* of the probability and of the choice among plausible errors */
+    uint64_t stops;         /* the Nth does not fail: the process stops (SIGSTOP) ahead of it */
     _Atomic uint64_t calls; /* of these classes, while armed */
     _Atomic uint64_t class_calls[FAULT_CLASSES]; /* of all classes, while armed */
     _Atomic uint64_t fired;
@@ -149,6 +151,11 @@ static bool fault_is_due(enum fault_class class)
     uint64_t number = atomic_fetch_add(&fault->calls, 1) + 1;
     if (fault->rate_ppm != 0)
         return fault_mix(fault->seed ^ number << 20) % 1000000 < fault->rate_ppm;
+    if (number == fault->nth && fault->stops) {
+        atomic_fetch_add(&fault->fired, 1);
+        raise(SIGSTOP);
+        return false;
+    }
     return number == fault->nth;
 }
 

@@ -12,7 +12,7 @@ from chaos_options import SCENARIOS
 from harness.waiting import wait_for_room
 
 PAGE = rig.ROOT / "docs" / "chaos.md"
-LONGEST_S = 720
+LONGEST_S = 900
 
 
 def run(name, options):

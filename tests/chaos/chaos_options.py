@@ -12,11 +12,12 @@
   costs    memory and processor time of a subject and a lease (4 min)
   big      a gibibyte up and down with slow sides in little memory
   stop     Redis stands still for 10 s under load, for each on_failure
-  kill9    the serving process is killed ten times under load
-  reloads  a hundred reloads under load
-  logs     a million lines over thirty rotations, hostile bytes, a stalled reader, a full disk, kills (7 min)
+  kill9    the serving process, then all of the service, is killed twenty times under load (6 min)
+  reloads  five hundred reloads under load (6 min)
+  logs     a million lines over thirty rotations, hostile bytes, a stalled reader, a full disk (6 min)
+  offline  what the logs of four proxies prove, and what a replay of a million lines foretells (12 min)
   drain    TERM with 200 responses in flight and 500 idle connections
-  upgrades twenty programs take over from each other under load (2 min)
+  upgrades twenty programs take over from each other under load, others fail at it at many stages (3 min)
   store    Redis is flushed, restarted and killed under load
   failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (9 min)
   slow     3,000 clients that hold their connections beside good ones (2 min)
@@ -34,7 +35,7 @@
 
 Prints a table each; the exit code is 1 when a bound was broken.  Everything stays on loopback, and only own processes
 are killed.  --write puts the tables into docs/chaos.md, those of a fleet into docs/fleet.md, those of backends into
-docs/backends.md, that of logs into docs/logs.md.
+docs/backends.md, those of logs and offline into docs/logs.md.
 """
 import argparse
 
@@ -42,7 +43,7 @@ import entry
 
 BACKENDS = ("servers", "idle-close", "names", "streams", "slow-readers", "aborts", "certificates", "websocket")
 SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "costs", "big",
-             "stop", "kill9", "reloads", "drain", "upgrades", "logs", "store", "failover", "slow", "crowd", "series", *BACKENDS)
+             "stop", "kill9", "reloads", "drain", "upgrades", "logs", "offline", "store", "failover", "slow", "crowd", "series", *BACKENDS)
 GROUPS = {"backends": BACKENDS}
 
 
@@ -56,6 +57,6 @@ def scenario(name):
 def parser():
     made = argparse.ArgumentParser(prog="chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("names", nargs="*", metavar="NAME", type=scenario, help="a scenario, or a group of them")
-    made.add_argument("--short", action="store_true", help="a tenth of the time and of the numbers, where a scenario of backends can")
+    made.add_argument("--short", action="store_true", help="a tenth of the time and of the numbers, where a scenario can")
     entry.add_options(made)
     return made

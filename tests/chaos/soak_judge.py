@@ -11,6 +11,7 @@ from soak_world import LIMIT, PLAIN
 EXPLAINED = {"502", "cut"}          # what a killed server costs
 GROWTH_MAX = 1.05
 SLOPE_MAX_KIB_PER_H, WARM_S, LONG_S = 1024, 600, 300
+CURVE_POINTS = 10
 SAMPLES_LEAST = 12                  # a program that served for less time is not judged alone
 
 
@@ -128,6 +129,8 @@ def judge_sizes(sizes, before, after, judge):
 def judge_memory(what, samples, judge):
     quarter = len(samples) // 4
     rss = [kib for _, kib, _ in samples]
+    curve = [samples[(len(samples) - 1) * n // (CURVE_POINTS - 1)] for n in range(CURVE_POINTS)]
+    judge.tell(f"VmRSS of {what}: curve", ", ".join(f"{at - samples[0][0]:,.0f} s: {kib:,}" for at, kib, _ in curve) + " KiB")
     early, late = statistics.median(rss[quarter:2 * quarter]), statistics.median(rss[-quarter:])
     judge.check(f"VmRSS of {what}: second quarter, last quarter", f"{early:,.0f} KiB, {late:,.0f} KiB", f"≤ +{(GROWTH_MAX - 1) * 100:.0f} %", late <= early * GROWTH_MAX)
     warm = [(at / 3600, kib) for at, kib, _ in samples if at >= samples[0][0] + WARM_S]

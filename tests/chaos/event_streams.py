@@ -43,6 +43,11 @@ class Reader:
         return json.loads(out)
 
 
+def ms(delays):
+    return (f"{delays['count']:,}: " + ", ".join(f"{delays[name] / 1000:.2f}" for name in ("p50", "p99", "p999", "max")) + f" ms; {delays['over']} above "
+            f"{DELAY_MAX_MS} ms")
+
+
 def judge_streams(judge, said, what, expected):
     """In order and complete; late by no more than the machine itself was."""
     through = said["groups"][0]

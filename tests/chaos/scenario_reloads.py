@@ -88,7 +88,7 @@ def run(world, judge):
     stream_s = int(count * PERIOD_S) + 5
     events_port = event_streams.serve(world, EVENTS_PER_S)
     config = forward(world.backend(), world.backend(), quotas={"user": {"key": ["user"], "limits": {"day": LIMIT}}}, **rig.USERS,
-                     admin={"address": "unix:admin.sock", "metrics": f"127.0.0.1:{take_port()}"})
+                     limits={"requests_per_connection": "unlimited"}, admin={"address": "unix:admin.sock", "metrics": f"127.0.0.1:{take_port()}"})
     config["upstreams"]["events"] = {"servers": [f"127.0.0.1:{events_port}"]}
     config["routes"].insert(0, {"name": "events", "path": "/events", "upstream": "events"})
     proxy = world.proxy(config)
@@ -115,6 +115,8 @@ def run(world, judge):
         judge.at_least(f"requests sent, {name}", total["sent"], int(0.95 * rate * seconds))
     judge.equal("counted", limit - remaining - 1, sum(found["200"] for found in statuses))
     event_streams.judge_streams(judge, said, f"{STREAMS} streams, {stream_s} s", STREAMS * EVENTS_PER_S * stream_s)
+    judge.tell("events: p50, p99, p99.9, slowest", event_streams.ms(said["groups"][0]["delays"]))
+    judge.tell(f"the same of {DIRECT} streams straight from the server", event_streams.ms(said["groups"][1]["delays"]))
     judge_log(proxy, count, judge)
     judge_sizes(sizes, before, after, judge)
     judge.note(f"A reload every {PERIOD_S} s, by SIGHUP and by `sluice reload` in turn; the load: {KEPT_PER_S:,} requests a second on {CONNECTIONS} kept connections, {FRESH_PER_S} a second "

@@ -12,11 +12,6 @@ RATE_PER_S = 200  # of plain requests meanwhile
 SEED = 20261204
 
 
-def ms(delays):
-    return (f"{delays['count']:,}: " + ", ".join(f"{delays[name] / 1000:.2f}" for name in ("p50", "p99", "p999", "max")) + f" ms; {delays['over']} above "
-            f"{event_streams.DELAY_MAX_MS} ms")
-
-
 def run(world, judge):
     seconds, port = world.scaled(SECONDS), event_streams.serve(world, EVENTS_PER_S)
     config = forward(f"127.0.0.1:{port}")
@@ -28,9 +23,9 @@ def run(world, judge):
     load.wait(30)
     through, direct = said["groups"]
     event_streams.judge_streams(judge, said, f"{STREAMS} streams through the proxy, {seconds} s", STREAMS * EVENTS_PER_S * seconds)
-    judge.tell("events: p50, p99, p99.9, slowest", ms(through["delays"]))
-    judge.tell(f"the same of {DIRECT} streams straight from the server", ms(direct["delays"]))
-    judge.tell("how late the reader woke from its timer: the same", ms(said["own"]))
+    judge.tell("events: p50, p99, p99.9, slowest", event_streams.ms(through["delays"]))
+    judge.tell(f"the same of {DIRECT} streams straight from the server", event_streams.ms(direct["delays"]))
+    judge.tell("how late the reader woke from its timer: the same", event_streams.ms(said["own"]))
     judge.equal("plain requests beside that were not answered 200", sum(row.status not in ("200", "end") for row in load.rows()), 0)
     proxy.stop()
     judge.note(f"{EVENTS_PER_S} events a second in each stream, spread evenly; {RATE_PER_S} plain requests a second beside them.  An event says when it was sent; server and reader "

@@ -22,7 +22,7 @@ class Faults:
     def __init__(self, place, minutes):
         self.place, self.proxy = place, place.proxy
         self.count = collections.Counter()
-        self.outages, self.redis_away, self.forgotten = [], [], 0
+        self.outages, self.redis_away = [], []
         self.upgraded_at = []
         total_s, squeeze = minutes * 60, min(1, minutes / LONG_MINUTES)
         self.every = {"reload": RELOAD_S, "rotate": ROTATE_S * max(squeeze, 0.5), "redis": REDIS_S * squeeze, "upstream": UPSTREAM_S * squeeze,
@@ -49,12 +49,11 @@ class Faults:
 
     def do_redis(self, turn):
         """Killed; every second time it stays away for a while.  What it had counted is there again."""
-        begin, used = time.time(), self.place.used_today()
+        begin = time.time()
         self.place.redis.kill()
         time.sleep(AWAY_S * (turn % 2 == 0))
         self.place.redis.start()
         self.redis_away.append((begin, time.time()))
-        self.forgotten += max(0, used - self.place.used_today())
 
     def do_upstream(self, _):
         """One server is killed, then both."""

@@ -5,6 +5,7 @@
 #include "admin/admin.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -67,10 +68,10 @@ static void conn_on_deadline(void *arg)
         return;
     }
     conn->ticket = 0;
-    admin_send_problem(conn, 504,
-                       conn->job != NULL
-                           ? "the store has not answered in time"
-                           : "the reload has not ended in time; `sluice status` will tell");
+    char late[96];
+    snprintf(late, sizeof(late), "%s has not ended in time; `sluice status` will tell",
+             conn->awaited);
+    admin_send_problem(conn, 504, conn->job != NULL ? "the store has not answered in time" : late);
     admin_job_free(conn->job);
     conn->job = NULL;
     loop_timer_set(conn->admin->env.loop, &conn->deadline,

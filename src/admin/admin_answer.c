@@ -86,6 +86,12 @@ void admin_send_problem(struct admin_conn *conn, unsigned status, const char *de
     send_problem(conn, status, "", detail, SPAN_NONE);
 }
 
+void admin_send_report(struct admin_conn *conn, unsigned status, const char *detail,
+                       struct span report)
+{
+    send_problem(conn, status, "", detail, report);
+}
+
 void admin_send_unauthorized(struct admin_conn *conn)
 {
     send_problem(conn, 401, "WWW-Authenticate: Bearer\r\n",
@@ -146,12 +152,13 @@ static void answer_readyz(struct admin_conn *conn, struct span query)
         send_text(conn, 200, "ready\n");
 }
 
-void admin_conn_wait(struct admin_conn *conn)
+void admin_conn_wait(struct admin_conn *conn, const char *what)
 {
     struct admin *admin = conn->admin;
     conn->state = ADMIN_CONN_WAITING;
+    conn->awaited = what;
     conn->ticket = ++admin->last_ticket == 0 ? ++admin->last_ticket : admin->last_ticket;
-    loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_RELOAD_US);
+    loop_timer_set(admin->env.loop, &conn->deadline, admin->env.loop->mono_us + ADMIN_WAIT_US);
 }
 
 static void answer_reload(struct admin_conn *conn, struct span query)
@@ -162,7 +169,7 @@ static void answer_reload(struct admin_conn *conn, struct span query)
     admin->env.hooks.facts(admin->env.hooks.arg, &facts);
     admin_audit_change(conn, "reload", facts.config_path,
                        json_pack("{s:I}", "gen", (json_int_t)facts.plan->generation), NULL);
-    admin_conn_wait(conn);
+    admin_conn_wait(conn, "the reload");
     if (admin->env.hooks.reload(admin->env.hooks.arg, conn->ticket))
         return;
     conn->ticket = 0;
@@ -188,31 +195,32 @@ struct endpoint {
     const char *path; /* with a slash at its end: and what stands below it */
     enum http_method method;
     bool is_for_machines; /* the metrics port has it too: it changes nothing and needs no right */
+    bool takes_body;
     void (*answer)(struct admin_conn *conn, struct span query);
 };
 
 static const struct endpoint ENDPOINTS[] = {
-    {"/v1/status", HTTP_METHOD_GET, false, answer_status},
-    {"/v1/reload", HTTP_METHOD_POST, false, answer_reload},
-    {"/v1/upgrade", HTTP_METHOD_POST, false, admin_upgrade_ask},
-    {"/v1/drain", HTTP_METHOD_POST, false, admin_drain_ask},
-    {"/v1/config:diff", HTTP_METHOD_POST, false, admin_diff_ask},
-    {"/v1/log:reopen", HTTP_METHOD_POST, false, admin_log_reopen},
-    {"/v1/log:level", HTTP_METHOD_POST, false, admin_log_level},
-    {"/v1/tail", HTTP_METHOD_GET, false, admin_tail_answer},
-    {"/v1/subject", HTTP_METHOD_GET, false, answer_show},
-    {"/v1/subject:reset", HTTP_METHOD_POST, false, answer_reset},
-    {"/v1/subject:grant", HTTP_METHOD_POST, false, answer_grant},
-    {"/v1/top", HTTP_METHOD_GET, false, admin_top_answer},
-    {"/v1/errors", HTTP_METHOD_GET, false, admin_errors_answer},
-    {"/v1/upstreams", HTTP_METHOD_GET, false, admin_upstreams_answer},
-    {ADMIN_UPSTREAMS_PATH, HTTP_METHOD_POST, false, admin_upstreams_order},
-    {"/v1/explain", HTTP_METHOD_POST, false, admin_explain_answer},
-    {"/v1/live", HTTP_METHOD_GET, false, admin_live_answer},
-    {"/dashboard", HTTP_METHOD_GET, false, admin_dashboard_answer},
-    {"/metrics", HTTP_METHOD_GET, true, answer_metrics},
-    {"/healthz", HTTP_METHOD_GET, true, answer_healthz},
-    {"/readyz", HTTP_METHOD_GET, true, answer_readyz},
+    {"/v1/status", HTTP_METHOD_GET, false, false, answer_status},
+    {"/v1/reload", HTTP_METHOD_POST, false, false, answer_reload},
+    {"/v1/upgrade", HTTP_METHOD_POST, false, false, admin_upgrade_ask},
+    {"/v1/drain", HTTP_METHOD_POST, false, false, admin_drain_ask},
+    {"/v1/config:diff", HTTP_METHOD_POST, false, true, admin_diff_ask},
+    {"/v1/log:reopen", HTTP_METHOD_POST, false, false, admin_log_reopen},
+    {"/v1/log:level", HTTP_METHOD_POST, false, false, admin_log_level},
+    {"/v1/tail", HTTP_METHOD_GET, false, false, admin_tail_answer},
+    {"/v1/subject", HTTP_METHOD_GET, false, false, answer_show},
+    {"/v1/subject:reset", HTTP_METHOD_POST, false, false, answer_reset},
+    {"/v1/subject:grant", HTTP_METHOD_POST, false, false, answer_grant},
+    {"/v1/top", HTTP_METHOD_GET, false, false, admin_top_answer},
+    {"/v1/errors", HTTP_METHOD_GET, false, false, admin_errors_answer},
+    {"/v1/upstreams", HTTP_METHOD_GET, false, false, admin_upstreams_answer},
+    {ADMIN_UPSTREAMS_PATH, HTTP_METHOD_POST, false, false, admin_upstreams_order},
+    {"/v1/explain", HTTP_METHOD_POST, false, true, admin_explain_answer},
+    {"/v1/live", HTTP_METHOD_GET, false, false, admin_live_answer},
+    {"/dashboard", HTTP_METHOD_GET, false, false, admin_dashboard_answer},
+    {"/metrics", HTTP_METHOD_GET, true, false, answer_metrics},
+    {"/healthz", HTTP_METHOD_GET, true, false, answer_healthz},
+    {"/readyz", HTTP_METHOD_GET, true, false, answer_readyz},
 };
 
 static bool endpoint_has(const struct endpoint *endpoint, struct span path)
@@ -227,11 +235,6 @@ static const struct endpoint *endpoint_of(struct span path, bool is_metrics_only
         if (endpoint_has(&ENDPOINTS[i], path) && (!is_metrics_only || ENDPOINTS[i].is_for_machines))
             return &ENDPOINTS[i];
     return NULL;
-}
-
-static bool takes_body(const struct endpoint *endpoint)
-{
-    return endpoint->answer == admin_explain_answer || endpoint->answer == admin_diff_ask;
 }
 
 void admin_answer(struct admin_conn *conn, const struct http_head *head)
@@ -259,7 +262,7 @@ void admin_answer(struct admin_conn *conn, const struct http_head *head)
                      endpoint->method == HTTP_METHOD_GET ? "Allow: GET, HEAD\r\n"
                                                          : "Allow: POST\r\n",
                      "this path does not take this method", SPAN_NONE);
-    else if (framing.kind == HTTP_BODY_LENGTH && takes_body(endpoint))
+    else if (framing.kind == HTTP_BODY_LENGTH && endpoint->takes_body)
         admin_body_begin(conn, head, framing.length_bytes, target.query, endpoint->answer);
     else if (framing.kind == HTTP_BODY_CHUNKED ||
              (framing.kind == HTTP_BODY_LENGTH && framing.length_bytes > 0))

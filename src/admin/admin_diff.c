@@ -15,7 +15,7 @@ void admin_diff_ask(struct admin_conn *conn, struct span query)
     }
     const struct span called = len == 0 ? SPAN("the request") : (struct span){name, len};
     const struct span text = {conn->body.bytes, conn->body.len};
-    admin_conn_wait(conn);
+    admin_conn_wait(conn, "the comparison");
     if (hooks->diff(hooks->arg, conn->ticket, called, text))
         return;
     conn->ticket = 0;
@@ -28,12 +28,11 @@ void admin_diff_answer(struct admin *admin, uint32_t ticket, unsigned status, st
     if (conn == NULL)
         return;
     conn->ticket = 0;
-    json_t *json = status == 200
-                       ? json_loadb(text.ptr, text.len, 0, NULL)
-                       : json_pack("{s:s, s:s, s:i, s:s, s:s%}", "type", "about:blank", "title",
-                                   "Unprocessable Content", "status", (int)status, "detail",
-                                   "this configuration is not valid", "report",
-                                   text.len == 0 ? "" : text.ptr, text.len);
-    admin_send_json(conn, status, json);
+    if (status == 200)
+        admin_send_json(conn, status, json_loadb(text.ptr, text.len, 0, NULL));
+    else if (status == 422)
+        admin_send_report(conn, status, "this configuration is not valid", text);
+    else
+        admin_send_problem(conn, status, "there is no memory to compare");
     admin_conn_go(conn);
 }

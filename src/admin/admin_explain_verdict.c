@@ -187,7 +187,7 @@ static json_t *notes_json(const struct admin_explanation *explanation,
     json_t *list = json_array();
     const uint32_t proxies = lease_foresee_others(moment->lease);
     if (moment->is_draining)
-        config_json_append(&list, json_string("this instance drains: it takes no new connections"));
+        config_json_append(&list, json_string("this instance is about to end, and is not ready"));
     if (judgement->is_away)
         config_json_append(&list,
                            json_string("the store has not answered: every quota's on_failure "

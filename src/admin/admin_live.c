@@ -294,7 +294,8 @@ static json_t *live_json(const struct live *live)
         {"boot", json_string(log.boot)},
         {"generation", number(facts->plan->generation)},
         {"state", json_string(facts->is_draining ? "draining" : "serving")},
-        {"stale", json_boolean(facts->reload == ADMIN_RELOAD_REFUSED)},
+        {"stale", json_boolean(facts->is_stale)},
+        {"reload_refused", json_boolean(facts->reload == ADMIN_RELOAD_REFUSED)},
         {"uptime_s", number(now_us > began_us ? (now_us - began_us) / 1000000 : 0)},
         {"restarts", number(facts->restarts)},
         {"pid", number((uint64_t)getppid())}, /* the one that takes signals */

@@ -24,7 +24,7 @@ struct admin_tail;
 #define ADMIN_BODY_MAX        ((size_t)4 << 20)
 #define ADMIN_BODIES_MAX      4 /* at the same time */
 #define ADMIN_DEADLINE_US     10000000
-#define ADMIN_RELOAD_US       60000000
+#define ADMIN_WAIT_US         60000000
 
 /* One listening socket.  Owner: struct admin.  Freed by: admin_free.  Thread: the main loop's. */
 struct admin_port {
@@ -41,7 +41,7 @@ struct admin_port {
 enum admin_conn_state {
     ADMIN_CONN_READING, /* the head of the one request */
     ADMIN_CONN_BODY,    /* its body, where the endpoint takes one */
-    ADMIN_CONN_WAITING, /* for the outcome of a reload, or for the store */
+    ADMIN_CONN_WAITING, /* for the parent, for a worker, or for the store */
     ADMIN_CONN_WRITING,
     ADMIN_CONN_TAILING,   /* lines as they come: no deadline */
     ADMIN_CONN_LINGERING, /* everything is sent; for the peer to close */
@@ -65,6 +65,7 @@ struct admin_conn {
     enum admin_conn_state state;
     bool is_head;
     uint32_t ticket;
+    const char *awaited;     /* what the ticket is for, in words */
     struct span path;        /* of the request; inside `in` */
     struct admin_job *job;   /* admin_subject.c's, while it waits for the store */
     struct admin_tail *tail; /* admin_tail.c's */
@@ -92,6 +93,9 @@ struct admin {
 void admin_answer(struct admin_conn *conn, const struct http_head *head);
 /* An error as RFC 9457 says; title is the reason phrase. */
 void admin_send_problem(struct admin_conn *conn, unsigned status, const char *detail);
+/* The same with what a configuration's check says. */
+void admin_send_report(struct admin_conn *conn, unsigned status, const char *detail,
+                       struct span report);
 void admin_send_unauthorized(struct admin_conn *conn); /* 401 */
 /* {"applied":...} or, without a difference, a problem with the text as report. */
 void admin_send_reload(struct admin_conn *conn, uint32_t generation, struct span text,
@@ -148,8 +152,8 @@ void admin_explain_job_free(struct admin_explain_job *job);
 void admin_upgrade_ask(struct admin_conn *conn, struct span query);
 /* admin_drain.c: let another process answer. */
 void admin_drain_ask(struct admin_conn *conn, struct span query);
-/* admin_answer.c: wait with a ticket of its own. */
-void admin_conn_wait(struct admin_conn *conn);
+/* admin_answer.c: wait with a ticket of its own for the end of "the reload"; text of the program. */
+void admin_conn_wait(struct admin_conn *conn, const char *what);
 
 /* admin_status.c: malloc'ed JSON, NULL when out of memory; and parts of it that are told elsewhere too. */
 char *admin_status_json(struct admin *admin);

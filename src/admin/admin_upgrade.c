@@ -23,7 +23,7 @@ void admin_upgrade_ask(struct admin_conn *conn, struct span query)
         return;
     }
     admin_audit(conn, "upgrade");
-    admin_conn_wait(conn);
+    admin_conn_wait(conn, "the upgrade");
     if (admin->env.hooks.upgrade(admin->env.hooks.arg, conn->ticket, (uint32_t)deadline_s))
         return;
     conn->ticket = 0;

@@ -233,7 +233,7 @@ static void record_count(struct exchange *x)
     }
     if (x->is_decided)
         metrics_observe_us(metrics, x->env->slot_store, x->store_us);
-    if (x->tries != 0 && x->first_us > x->sent_us) {
+    if (x->route != NULL && x->tries != 0 && x->first_us > x->sent_us) {
         metrics_observe_us(metrics, x->env->slot_first, x->first_us - x->sent_us);
         metrics_observe_us(metrics, x->snapshot->pools[x->route->upstream]->conf->slot_response,
                            x->first_us - x->sent_us);

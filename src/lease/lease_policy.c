@@ -2,7 +2,6 @@
 /* lease_policy.c - see lease_policy.h. */
 #include "lease/lease_policy.h"
 
-#define US_PER_S     UINT64_C(1000000)
 #define HORIZON_S    2.0
 #define YOUNG_S      1.0   /* a window this young may be leased by parts, whatever its rate */
 #define PLENTY       2.0   /* times what the fleet would use by the window's end */

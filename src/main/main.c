@@ -100,7 +100,10 @@ static const struct main_verb VERBS[] = {
      "progress has limits.drain_timeout, or --deadline TIME.  Waits until the instance is gone.  "
      "Exit code "
      "0: all\n"
-     "requests were finished; 9: the deadline passed; 6: none is running.\n"},
+     "requests were finished; 9: the deadline passed; 8: another process has taken over, or 16 "
+     "wait already; "
+     "6: none\n"
+     "is running; 10: it failed while it ended.\n"},
     {"status", main_verb_status, MAIN_OPTION_FILE | MAIN_OPTION_SOCKET | MAIN_OPTION_JSON,
      "show how the running instance is", ""},
     {"top", main_verb_top,
@@ -253,8 +256,10 @@ static void print_usage(FILE *out)
         fprintf(out, "  %-10s %s\n", VERBS[i].name, VERBS[i].summary);
     fputs("\n`sluice VERB --help` tells more.  Exit codes: 0 good, 2 usage, 3 configuration "
           "invalid,\n"
-          "4 cannot listen, 5 a secret, log or state file cannot be had, 6 no running instance,\n"
-          "7 permission, 8 reload or upgrade refused, 9 deadline, 10 internal, 1 it ran and the "
+          "4 cannot listen, 5 a secret, log, state file or the store cannot be had, 6 no running "
+          "instance,\n"
+          "7 permission, 8 reload, upgrade or drain refused, 9 deadline, 10 internal, 1 it ran and "
+          "the "
           "answer is no.\n",
           out);
 }

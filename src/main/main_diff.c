@@ -11,9 +11,15 @@
 
 #define STATUS_OK      200
 #define STATUS_INVALID 422
-#define DIFF_TEXT_MAX                                                                              \
-    20480 /* of one string: all of them fit into a message, with a difference's JSON */
+#define STATUS_BROKEN  500
+/* Of one string: all of them fit into a message, with a difference's JSON. */
+#define DIFF_TEXT_MAX  20000
 #define DIFF_FAULT_MAX 2048
+#define DIFF_WORDS_MAX 256 /* braces, names of members, numbers */
+
+_Static_assert(DIFF_TEXT_MAX + PLAN_DIFFERENCE_JSON_MAX + 2 * DIFF_FAULT_MAX + DIFF_WORDS_MAX <=
+                   MAIN_CHANNEL_TEXT_MAX,
+               "the answer is a message");
 
 /* A JSON string. */
 static void diff_put(FILE *out, const char *member, const char *text, size_t max)
@@ -94,10 +100,9 @@ void main_parent_diff(struct parent *parent, const struct main_message *message)
         report = main_parent_config_read(&next, parent->path, parent->generation, &exit_code);
     if (next.plan != NULL)
         json = diff_json(parent, name, next.plan);
-    answer.value = json != NULL ? STATUS_OK : STATUS_INVALID;
-    answer.text = span_of(json != NULL                          ? json
-                          : next.plan != NULL || report == NULL ? "out of memory"
-                                                                : report);
+    const bool is_invalid = next.plan == NULL && report != NULL;
+    answer.value = json != NULL ? STATUS_OK : is_invalid ? STATUS_INVALID : STATUS_BROKEN;
+    answer.text = span_of(json != NULL ? json : is_invalid ? report : "out of memory");
     (void)main_parent_tell(parent, &answer);
     main_parent_config_fini(&next);
     free(report);

@@ -46,7 +46,7 @@ enum main_option {
 struct main_options {
     char *const *line; /* all words, from the program on */
     unsigned given;    /* MAIN_OPTION bits */
-    const char *file;  /* borrowed from argv, like the next two */
+    const char *file;  /* borrowed from argv, as all that follow but for what is counted */
     const char *socket;
     const char *ip;
     const char *listener;

@@ -63,19 +63,12 @@ fail:
     return -1;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool takeover_tickets(struct main_takeover *takeover, struct span rest)
 {
     if (rest.len != 1 + 2 * sizeof(takeover->tickets))
         return false;
     for (size_t i = 0; i < sizeof(takeover->tickets); i++) {
-        int high = hex_digit(rest.ptr[1 + 2 * i]), low = hex_digit(rest.ptr[2 + 2 * i]);
+        int high = parse_hex_digit(rest.ptr[1 + 2 * i]), low = parse_hex_digit(rest.ptr[2 + 2 * i]);
         if (high < 0 || low < 0)
             return false;
         takeover->tickets[i] = (unsigned char)(high * 16 + low);

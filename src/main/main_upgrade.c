@@ -187,6 +187,7 @@ void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadlin
         upgrade_refuse(parent, ticket, STATUS_CONFLICT, fault);
         return;
     }
+    errno = ENOMEM; /* not each of them says why */
     if (!upgrade_describe(parent, &takeover) || !upgrade_fork(parent, &takeover)) {
         upgrade_refuse(parent, ticket, STATUS_CONFLICT, strerror(errno));
     } else {

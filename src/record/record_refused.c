@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-bool record_refused_begin(struct record_refused *refused, uint64_t mono_us)
+void record_refused_begin(struct record_refused *refused, uint64_t mono_us)
 {
     if (mono_us >= refused->second_end_us) {
         refused->second_end_us = mono_us + 1000000;
@@ -12,7 +12,6 @@ bool record_refused_begin(struct record_refused *refused, uint64_t mono_us)
     }
     if (++refused->in_second == RECORD_REFUSED_PER_S)
         refused->full_until_us = refused->second_end_us;
-    return true;
 }
 
 /* The row of this subject and window, else the one that may be taken for it. */

@@ -57,7 +57,7 @@ struct record_refused_by {
 };
 
 /* The rest of record_refused_may. */
-bool record_refused_begin(struct record_refused *refused, uint64_t mono_us);
+void record_refused_begin(struct record_refused *refused, uint64_t mono_us);
 
 /* May one more be kept now?  False: it was counted as passed over. */
 static inline bool record_refused_may(struct record_refused *refused, uint64_t mono_us)
@@ -66,7 +66,8 @@ static inline bool record_refused_may(struct record_refused *refused, uint64_t m
         refused->skipped++;
         return false;
     }
-    return record_refused_begin(refused, mono_us);
+    record_refused_begin(refused, mono_us);
+    return true;
 }
 
 void record_refused_add(struct record_refused *refused, uint64_t wall_us,

@@ -87,8 +87,11 @@ def test_last_refusals_are_of_all_workers_and_outlive_a_reload(served, verb):
     del config["quotas"]["per-user"], config["identities"]
     config["routes"][1]["quotas"] = ["per-address"]
     proxy.write_config(config)
+    wait_for(lambda: live_of(socket)["stale"], "the file is another one")
+    assert live_of(socket)["reload_refused"] is False
     assert verb("reload", "-s", socket).returncode == 0
     live = live_of(socket)
+    assert live["stale"] is False
     assert [row["quota"] for row in live["refused"]["rows"]] == ["per-user"] * 2 and [row["quota"] for row in live["quotas"]] == ["per-address"]
 
 

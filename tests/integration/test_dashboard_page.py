@@ -135,7 +135,7 @@ def test_it_says_in_words_what_is_wrong(start, upstream, redis, verb, tmp_path, 
     proxy.file.write_text("{")
     assert verb("reload", "-s", tmp_path / "admin.sock").returncode == 8
     ask_as(proxy, "alice", 1)
-    wanted = ["The last reload was refused: generation 1 stays in force, the file is another one. `sluice check` says what is wrong with it.",
+    wanted = ["The last reload was refused: generation 1 stays in force. `sluice check` says what is wrong with the file.",
               "Redis answers no worker: every quota does what its on_failure says."]
     wait_for(lambda: page.texts("#said li") == wanted, "both are told")
     assert page.value("document.querySelector('#said').className") == "said bad" and "stateaway" in page.text("#store")

@@ -135,7 +135,8 @@ def test_a_fleet_is_proved(fleet, verb, tmp_path):
     planted = next(line for line in map(json.loads, lines_of(fleet[0]) + lines)
                    if line.get("subjects", {}).get("user") == user and line["decision"] == "allow" and line["quotas"][0]["start"] == begin)
     for n in range(LIMIT - most + 1):
-        lines.append(json.dumps({**planted, "boot": last["boot"], "seq": last["seq"] + 1 + n}) + "\n")
+        # Of this quota alone: another may be at its limit already.
+        lines.append(json.dumps({**planted, "quotas": planted["quotas"][:1], "boot": last["boot"], "seq": last["seq"] + 1 + n}) + "\n")
     (tmp_path / "planted").write_text("".join(lines))
     told = judged(verb, "-c", fleet[0].file, logs[0], tmp_path / "planted", exit_code=1)
     assert told["verdict"] == "excess" and told["excess"] == [

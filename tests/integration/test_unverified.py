@@ -526,7 +526,7 @@ def test_acceptances_survive_reloads_and_not_the_child(start, upstream, connect,
     proxy.config["quotas"]["per-user"]["limits"]["hour"] = 999
     proxy.write_config(proxy.config)
     done = verb("reload", "-c", proxy.file)
-    assert done.returncode == 0 and "identity user: unverified hour 20 -> 6\n" in done.stdout, done
+    assert done.returncode == 0 and "identity user gives less: unverified hour 20 -> 6\n" in done.stdout, done
     client = connect(proxy)
     assert set(entries(proxy, client.ask(**token("good-1")))) == {"per-user"}
     assert client.ask(**token("bad")).status == 401

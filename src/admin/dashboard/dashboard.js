@@ -248,9 +248,11 @@
   function wrongs(doc) {
     const list = [], store = doc.store, log = doc.log;
     if (doc.state === "draining")
-      list.push("This process is draining: it accepts nobody any more.");
-    if (doc.stale)
-      list.push(`The last reload was refused: generation ${doc.generation} stays in force, the file is another one. \`sluice check\` says what is wrong with it.`);
+      list.push("This process is about to end, and is not ready.");
+    if (doc.reload_refused)
+      list.push(`The last reload was refused: generation ${doc.generation} stays in force. \`sluice check\` says what is wrong with the file.`);
+    else if (doc.stale)
+      list.push(`The file on disk is not what runs, which is generation ${doc.generation}. \`sluice diff\` says how they differ.`);
     if (store.state === "away")
       list.push("Redis answers no worker: every quota does what its on_failure says.");
     else if (store.state === "degraded")

@@ -76,8 +76,11 @@ static void send_problem(struct admin_conn *conn, unsigned status, const char *e
     struct span title = http_status_reason(status);
     json_t *json = json_pack("{s:s, s:s%, s:i, s:s}", "type", "about:blank", "title", title.ptr,
                              title.len, "status", (int)status, "detail", detail);
-    if (report.len > 0)
-        config_json_set(&json, "report", json_stringn(report.ptr, report.len));
+    if (report.len > 0) {
+        json_t *text = json_stringn(report.ptr, report.len);
+        config_json_set(&json, "report",
+                        text != NULL ? text : json_string("(bytes that are no text)"));
+    }
     send_json(conn, status, TYPE_PROBLEM, extra, json);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base_rng.h"
 #include "config/config_json.h"
 
 #define LABEL_BYTES_MAX 512
@@ -74,13 +75,19 @@ static void emit_event(struct diff *diff, const struct place *place, enum config
     emit(diff, place, (struct config_change){.kind = kind});
 }
 
+static bool is_private(const struct config_directive *row)
+{
+    return row->type == CONFIG_SECRET || row->type == CONFIG_FILE ||
+           (row->flags & CONFIG_PRIVATE) != 0;
+}
+
 static void diff_value(struct diff *diff, const struct config_directive *row,
                        const struct place *place, json_t *old, json_t *next)
 {
     struct config_change change = {.kind = CONFIG_CHANGE_VALUE};
     if (old == next || (old != NULL && next != NULL && json_equal(old, next)))
         return;
-    if (row->type == CONFIG_SECRET || row->type == CONFIG_FILE)
+    if (is_private(row))
         emit_event(diff, place, CONFIG_CHANGE_HIDDEN);
     else
         emit_values(diff, place, change, old, next);
@@ -134,6 +141,8 @@ static void diff_key(struct diff *diff, const struct config_directive *row,
         count_texts(diff, old, next, &change);
     if (change.added + change.removed == 0)
         diff_value(diff, row, place, old, next); /* of a list the order may count */
+    else if (!diff->is_out_of_memory && is_private(row))
+        emit(diff, place, change);
     else if (!diff->is_out_of_memory)
         emit_values(diff, place, change, old, next);
 }
@@ -189,6 +198,43 @@ static void diff_named(struct diff *diff, const struct config_directive *row,
     }
 }
 
+/* Takes out what is not told. */
+static void strip(const struct config_table *table, json_t *item)
+{
+    struct config_rows rows = config_rows_of(table);
+    for (const struct config_directive *row; (row = config_rows_next(&rows)) != NULL;) {
+        if (is_private(row))
+            (void)json_object_del(item, row->key);
+        else if (row->type == CONFIG_OBJECT)
+            strip(row->nested, json_object_get(item, row->key));
+    }
+}
+
+/* What an item without a name says; of those that say the same but for what is not told, each after the first with its number.
+ * Malloc'ed; NULL: no memory. */
+static char *describe(const struct config_table *table, const json_t *item, const json_t *named)
+{
+    json_t *open = json_deep_copy(item);
+    char *whole = NULL, *numbered = NULL;
+    if (open != NULL && table->item == NULL)
+        strip(table, open);
+    whole = config_json_text(open, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(open);
+    for (unsigned n = 2;
+         whole != NULL && json_object_get(named, numbered != NULL ? numbered : whole) != NULL;
+         n++) {
+        free(numbered);
+        if (asprintf(&numbered, "%s (%u)", whole, n) < 0) {
+            free(whole);
+            return NULL;
+        }
+    }
+    if (numbered == NULL)
+        return whole;
+    free(whole);
+    return numbered;
+}
+
 /* What an item of a list is known by: its name, else what it says. */
 static json_t *by_name(struct diff *diff, const struct config_table *table, const json_t *list)
 {
@@ -200,7 +246,7 @@ static json_t *by_name(struct diff *diff, const struct config_table *table, cons
         const char *name = table->name_key == NULL
                                ? NULL
                                : json_string_value(json_object_get(item, table->name_key));
-        char *whole = name != NULL ? NULL : config_json_text(item, JSON_COMPACT);
+        char *whole = name != NULL ? NULL : describe(table, item, named);
         if (name == NULL)
             name = whole;
         if (name == NULL || named == NULL || json_object_set(named, name, item) != 0)
@@ -275,8 +321,10 @@ bool config_compare(const struct config_table *table, const struct config_versio
 {
     struct place place = {{0}, {0}};
     struct diff diff = {.on_change = on_change, .arg = arg};
-    json_t *before = config_json_effective(table, old, true);
-    json_t *after = config_json_effective(table, next, true);
+    struct hash_key key;
+    rng_secret(&key, sizeof(key)); /* nobody can try guesses of a secret */
+    json_t *before = config_json_effective(table, old, &key);
+    json_t *after = config_json_effective(table, next, &key);
     if (before == NULL || after == NULL)
         diff.is_out_of_memory = true;
     else

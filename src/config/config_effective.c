@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base_rng.h"
 #include "config/config_json.h"
 
 char *config_dump(const struct config_table *table, const struct config_version *version)
 {
-    json_t *json = config_json_effective(table, version, false);
+    json_t *json = config_json_effective(table, version, NULL);
     char *text = config_json_text(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(json);
     return text;
@@ -84,8 +85,10 @@ const char *config_restart_fault(const struct config_table *table, const struct 
                                  const struct config_version *next, char why[CONFIG_RESTART_MAX])
 {
     struct restart restart = {0};
-    json_t *before = config_json_effective(table, old, true);
-    json_t *after = config_json_effective(table, next, true);
+    struct hash_key key;
+    rng_secret(&key, sizeof(key)); /* nobody can try guesses of a secret */
+    json_t *before = config_json_effective(table, old, &key);
+    json_t *after = config_json_effective(table, next, &key);
     bool is_made = before != NULL && after != NULL;
     if (is_made)
         restart_tables(&restart, table, "", NULL, before, after);

@@ -60,6 +60,9 @@ void config_hide_secrets(struct config_report *report, const struct config_table
         /* A forgotten colon does not show the secret either. */
         if (value < text.len && text.ptr[value] == ':')
             value = skip_space(text, value + 1);
+        struct span string = {text.ptr + at + 1, key_end - at - 1};
+        if (config_credentials(string) != 0)
+            config_report_hide(report, at + 1, config_credentials(string));
         bool is_pair = key_end - at >= 2 && value < text.len && text.ptr[value] == '"';
         if (is_pair && is_secret(&keys, (struct span){text.ptr + at + 1, key_end - at - 2})) {
             key_end = skip_string(text, value);

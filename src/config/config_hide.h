@@ -8,7 +8,7 @@
 #include "config/config_table.h"
 
 /* Every string behind a key that is that of a secret, or nearly so (a mistyped one is shown as unknown),
- * wherever it stands: the text need not be sound JSON. */
+ * wherever it stands, and what stands before an "@" as credentials do: the text need not be sound JSON. */
 void config_hide_secrets(struct config_report *report, const struct config_table *table,
                          struct span text);
 

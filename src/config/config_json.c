@@ -9,7 +9,7 @@
 
 struct effective {
     const struct config_version *version;
-    bool shows_secrets;
+    const struct hash_key *secret_key; /* NULL: secrets are "***" */
 };
 
 static json_t *effective_table(const struct effective *effective, const struct config_table *table,
@@ -53,11 +53,10 @@ char *config_json_text(const json_t *json, size_t flags)
     return text;
 }
 
-/* Two equal secrets look the same, and nothing can be read from it in a list of changes. */
+/* Two equal secrets look the same under one key. */
 static json_t *secret(const struct effective *effective, const struct config_node *node)
 {
-    static const struct hash_key key = {UINT64_C(0x736c75696365), UINT64_C(0x736563726574)};
-    if (!effective->shows_secrets)
+    if (effective->secret_key == NULL)
         return json_string("***");
     size_t off = (size_t)(node->token.ptr - effective->version->doc->text.ptr);
     const struct config_secret *seen = effective->version->secrets;
@@ -65,7 +64,7 @@ static json_t *secret(const struct effective *effective, const struct config_nod
         seen = seen->next;
     if (seen == NULL)
         return json_string("");
-    struct hash128 hash = hash_sip128(key, seen->value.ptr, seen->value.len);
+    struct hash128 hash = hash_sip128(*effective->secret_key, seen->value.ptr, seen->value.len);
     char text[40];
     snprintf(text, sizeof(text), "%016llx%016llx", (unsigned long long)hash.hi,
              (unsigned long long)hash.lo);
@@ -109,7 +108,7 @@ static json_t *effective_value(const struct effective *effective,
     if ((row->type == CONFIG_LIST || row->type == CONFIG_MAP) && !config_is_word(row, node))
         return effective_items(effective, row, node);
     /* In a list of changes a file is what it holds. */
-    if (row->type == CONFIG_SECRET || (row->type == CONFIG_FILE && effective->shows_secrets))
+    if (row->type == CONFIG_SECRET || (row->type == CONFIG_FILE && effective->secret_key != NULL))
         return secret(effective, node);
     return json_loadb(node->token.ptr, node->token.len, JSON_DECODE_ANY, NULL);
 }
@@ -166,8 +165,9 @@ static json_t *effective_table(const struct effective *effective, const struct c
 }
 
 json_t *config_json_effective(const struct config_table *table,
-                              const struct config_version *version, bool shows_secrets)
+                              const struct config_version *version,
+                              const struct hash_key *secret_key)
 {
-    struct effective effective = {version, shows_secrets};
+    struct effective effective = {version, secret_key};
     return effective_table(&effective, table, version->doc->root, NULL, false);
 }

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
+#include "base/base_hash.h"
 #include "config/config_effective.h"
 
 /* Put a value (taken, may be NULL) into *holder; on failure *holder becomes NULL. */
@@ -17,9 +18,10 @@ void config_json_append(json_t **holder, json_t *value);
 /* As text, malloc'ed; NULL when out of memory or json is NULL. */
 char *config_json_text(const json_t *json, size_t flags);
 
-/* The effective object of a table: see config_effective.h.  With secrets, a secret's value is a
- * fingerprint of it instead of "***". */
+/* The effective object of a table: see config_effective.h.  secret_key: a random one, under which a secret is a fingerprint of it,
+ * to compare two objects that are made with it and forgotten; NULL: secrets are "***". */
 json_t *config_json_effective(const struct config_table *table,
-                              const struct config_version *version, bool shows_secrets);
+                              const struct config_version *version,
+                              const struct hash_key *secret_key);
 
 #endif

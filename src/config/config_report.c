@@ -261,13 +261,22 @@ char *config_report_json(struct config_report *report, struct span file_name, st
     return render(report, file_name, file_text, put_json);
 }
 
+size_t config_credentials(struct span text)
+{
+    const char *at = text.len == 0 ? NULL : memrchr(text.ptr, '@', text.len);
+    const size_t len = at == NULL ? 0 : (size_t)(at - text.ptr);
+    return len != 0 && memchr(text.ptr, ':', len) != NULL ? len : 0;
+}
+
 struct config_quoted config_quote(struct span text)
 {
     struct config_quoted quoted;
     char *out = quoted.text;
     const char *end = quoted.text + sizeof(quoted.text) - 8;
-    size_t i = 0;
+    size_t i = config_credentials(text);
     *out++ = '"';
+    if (i != 0)
+        out = FMT_LIT(out, "***");
     while (i < text.len) {
         struct span rest = {text.ptr + i, text.len - i};
         size_t step = config_utf8_step(rest);

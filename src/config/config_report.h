@@ -62,5 +62,7 @@ struct config_quoted {
     char text[96];
 };
 struct config_quoted config_quote(struct span text);
+/* How many bytes at the beginning of a text may be a user and a password ("redis://user:password@host"); they are not quoted. */
+size_t config_credentials(struct span text);
 
 #endif

@@ -68,16 +68,36 @@ static char *diff_json(const struct parent *parent, const char *name, const stru
     return text;
 }
 
-/* As main_parent_config_read, of a text that came with the question. */
-static char *diff_build(struct parent_config *config, int fd, const char *name)
+struct diff_files {
+    const struct main_bundle *running;
+    struct main_bundle *own;
+};
+
+/* Whoever may ask is not who may read what this process can: no other file than the service reads anyway. */
+static bool diff_fetch(void *arg, struct span name, struct span *text, char why[256])
+{
+    struct diff_files *files = arg;
+    for (unsigned i = 1; i < files->running->count; i++) {
+        if (span_eq(files->running->files[i].name, name))
+            return main_bundle_fetch(files->own, name, text, why);
+    }
+    snprintf(why, 256, "only files that the running configuration names are read to compare");
+    return false;
+}
+
+/* As main_parent_config_read, of a text that came with the question, which has to live as long as the plan. */
+static char *diff_build(const struct parent *parent, struct parent_config *config,
+                        struct main_bundle *posted, int fd, const char *name)
 {
     struct plan_report report = {0};
-    char *text = NULL;
-    if (main_bundle_unpack(&config->bundle, fd) != ERR_OK)
+    struct diff_files files = {&parent->config.bundle, &config->bundle};
+    char *text = NULL, why[256];
+    if (main_bundle_unpack(posted, fd) != ERR_OK)
         return strdup("out of memory");
-    config->bundle.is_sealed = false;
-    struct plan_file file = {span_of(name), config->bundle.files[0].text};
-    config->plan = plan_build(&file, main_bundle_fetch, &config->bundle, NULL, 1, &report);
+    if (!main_bundle_read(&config->bundle, parent->path, why))
+        return strdup(why);
+    struct plan_file file = {span_of(name), posted->files[0].text};
+    config->plan = plan_build(&file, diff_fetch, &files, NULL, 1, &report);
     if (config->plan == NULL) {
         text = report.text;
         report.text = NULL;
@@ -93,9 +113,10 @@ void main_parent_diff(struct parent *parent, const struct main_message *message)
     int exit_code;
     char *name = message->fd_count > 0 ? strndup(message->text.ptr, message->text.len)
                                        : strdup(parent->path);
+    struct main_bundle posted = {0};
     char *report = NULL, *json = NULL;
     if (name != NULL && message->fd_count > 0)
-        report = diff_build(&next, message->fds[0], name);
+        report = diff_build(parent, &next, &posted, message->fds[0], name);
     else if (name != NULL)
         report = main_parent_config_read(&next, parent->path, parent->generation, &exit_code);
     if (next.plan != NULL)
@@ -105,6 +126,7 @@ void main_parent_diff(struct parent *parent, const struct main_message *message)
     answer.text = span_of(json != NULL ? json : is_invalid ? report : "out of memory");
     (void)main_parent_tell(parent, &answer);
     main_parent_config_fini(&next);
+    main_bundle_fini(&posted);
     free(report);
     free(json);
     free(name);

@@ -61,6 +61,8 @@ static bool address_is_name(struct span host)
 static const char *address_split(struct span text, struct span *host, uint64_t *port)
 {
     size_t colon = text.len;
+    if (text.len > 0 && memchr(text.ptr, '@', text.len) != NULL)
+        return "an address is host:port alone: users and passwords have keys of their own";
     while (colon > 0 && text.ptr[colon - 1] != ':')
         colon--;
     if (colon == 0)

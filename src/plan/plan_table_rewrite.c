@@ -5,8 +5,10 @@
 #include "http/http_head.h"
 #include "plan/plan_rewrite.h"
 
+/* Credentials for servers stand here. */
 static const struct config_directive header_row = {
     .type = CONFIG_TEXT,
+    .flags = CONFIG_PRIVATE,
     CONFIG_AT(struct plan_rewrite_header, text),
     .min = 0,
     .max = PLAN_REWRITE_TEXT_MAX,

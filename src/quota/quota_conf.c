@@ -104,6 +104,7 @@ static const struct config_directive exempt_rows[] = {
      .doc = "Networks and addresses of clients that this quota does not count."},
     {.key = "subjects",
      .type = CONFIG_TEXTS,
+     .flags = CONFIG_PRIVATE, /* it names people */
      .max = 10000,
      .absent = "none",
      .take = take_member,

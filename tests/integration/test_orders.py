@@ -4,6 +4,7 @@
 import copy
 import json
 import os
+import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -265,6 +266,40 @@ def test_bodies_are_bounded(start, connect, tmp_path):
         client.close()
     wait_for(lambda: connect(socket).ask("POST", "/v1/config:diff", body=b"{").status == 422, "there is room again")
     assert connect(proxy).ask().status == 200
+
+
+def test_no_secret_stands_in_a_difference(start, upstream, verb, tmp_path):
+    """Neither it nor what it could be tried against, and no file is read for a comparison that the service would not read."""
+    config = limited(upstream(), tmp_path)
+    key = {"algorithm": "HS256", "key": "first-secret-of-thirty-two-bytes"}
+    config["identities"] = {"who": {"from": ["jwt:sub"], "keys": [key]}, "user": {"from": ["basic_user"]}}
+    config["routes"][0]["request_headers"] = {"set": {"X-Backend": "Bearer first-token"}}
+    config["quotas"]["caller"] = {"key": ["user"], "limits": {"hour": 9}, "exempt": {"subjects": ["alice"]}}
+    config["routes"][0]["quotas"] = ["ip", "caller"]
+    proxy = start(config)
+    socket = tmp_path / "admin.sock"
+    config = copy.deepcopy(proxy.config)
+    config["identities"]["who"]["keys"] = [{**key, "key": "second-secret-of-thirty-two-byte"}]
+    config["routes"][0]["request_headers"]["set"]["X-Backend"] = "Bearer second-token"
+    config["quotas"]["caller"]["exempt"]["subjects"] += ["bob"]
+    proxy.write_config(config)
+    told = [verb("diff", "-s", socket), verb("diff", "-s", socket, "--json"), verb("reload", "-s", socket)]
+    assert [done.returncode for done in told] == [1, 1, 0], told
+    log = json.dumps(proxy.wait_for_event("reload", 1))
+    for text in [done.stdout for done in told] + [log]:
+        assert "key is changed" in text and "X-Backend is changed" in text and "1 added, 0 removed" in text, text
+        assert not any(word in text for word in ("secret-of", "token", "alice", "bob")) and not re.search("[0-9a-f]{32}", text), text
+    (tmp_path / "hidden").write_text("s" * 32)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**config, "subject_secret": {"file": str(tmp_path / "hidden")}}))
+    done = verb("diff", "-s", socket, other)
+    assert done.returncode == 3 and "only files that the running configuration names" in done.stderr
+    config["store"] = {"type": "redis", "servers": ["redis://user:password@127.0.0.1:6379"]}
+    proxy.write_config(config)
+    done = verb("reload", "-s", socket)
+    assert done.returncode == 8 and "an address is host:port alone" in done.stdout + done.stderr
+    refused = proxy.wait_for_event("reload_refused", 1)
+    assert "user:password" not in done.stdout + done.stderr + json.dumps(refused) + proxy.stderr()
 
 
 def test_keys_that_only_another_process_takes_over(start, upstream, verb, tmp_path):

@@ -400,7 +400,7 @@
       put(refused, count(subject.refused));
       putBar(part, subject.admitted + subject.refused, quota.decisions, false);
       if (order.firstChild !== null) {
-        const words = `sluice reset ${quoted(subject.subject)} --quota ${quoted(quota.quota)}`;
+        const words = `sluice reset --quota ${quoted(quota.quota)} -- ${quoted(subject.subject)}`;
         order.firstChild.dataset.order = words;
         order.firstChild.setAttribute("aria-label", "copy: " + words);
         order.firstChild.hidden = subject.cut === true;

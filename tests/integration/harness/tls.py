@@ -246,6 +246,8 @@ def key_updates(port, most, then=b""):
             client.stdin.flush()
         except BrokenPipeError:
             pass
+        with contextlib.suppress(BrokenPipeError):
+            client.stdin.close()
         if not then:
             client.kill()
         return count, _heard(client, said, lambda _: False)

@@ -11,6 +11,8 @@
 #include "base/base_span.h"
 
 #define CONFIG_NOTES_MAX 1000 /* further ones are only counted */
+/* So many faults get a suggestion from among names of the file: a file of thousands must not take seconds to refuse. */
+#define CONFIG_NEAR_MAX  50
 
 enum config_severity {
     CONFIG_ERROR,

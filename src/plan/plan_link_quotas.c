@@ -20,8 +20,8 @@ static void fault_key(struct plan_work *work, const struct config_node *node, st
         is_source = is_source || span_eq(head, span_of(*kind));
         config_near_try(&near, span_of(*kind), false);
     }
-    for (unsigned i = 0;
-         i < work->draft->identities.count && doc->report->errors < CONFIG_NOTES_MAX; i++)
+    for (unsigned i = 0; i < work->draft->identities.count && doc->report->errors < CONFIG_NEAR_MAX;
+         i++)
         config_near_try(&near, plan->identities[i].name, false);
     if (is_source)
         config_error(doc, node, "%s: %s", config_quote(text).text, sentence);

@@ -23,7 +23,7 @@ static int find_name(struct plan_work *work, const struct map *map, const struct
     if (index >= 0)
         return index;
     struct config_near near = config_near_to(name);
-    for (unsigned i = 0; i < all.count && doc->report->errors < CONFIG_NOTES_MAX; i++) {
+    for (unsigned i = 0; i < all.count && doc->report->errors < CONFIG_NEAR_MAX; i++) {
         const struct span *candidate =
             (const struct span *)(const void *)((const char *)all.structs + i * all.stride +
                                                 all.offset);

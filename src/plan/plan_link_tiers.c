@@ -29,7 +29,8 @@ static int find_tier(struct plan_work *work, struct span name, const struct conf
     const struct quota_tier_draft *tiers = work->draft->tiers.items;
     int index = plan_name_find(&work->names.tiers, name);
     struct config_near near = config_near_to(name);
-    for (unsigned i = 0; index < 0 && i < work->draft->tiers.count; i++)
+    const bool is_sought = index < 0 && work->load->doc->report->errors < CONFIG_NEAR_MAX;
+    for (unsigned i = 0; is_sought && i < work->draft->tiers.count; i++)
         config_near_try(&near, tiers[i].name, false);
     if (index < 0)
         config_error(work->load->doc, at, "no tier has the name %s%s", config_quote(name).text,

@@ -170,18 +170,20 @@ static json_t *live_requests(const struct live *live)
     return json;
 }
 
-/* Without those whose numbers are of many. */
+/* Of those that have their numbers together one row. */
 static json_t *live_routes(const struct live *live)
 {
     static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
     const struct plan *plan = live->facts->plan;
     json_t *list = json_array();
+    bool has_other = false;
     for (unsigned i = 0; i < plan->route_count; i++) {
         const struct plan_route *route = &plan->routes[i];
-        if (route->is_folded)
+        if (route->is_folded && has_other)
             continue;
+        has_other |= route->is_folded;
         json_t *json = json_object();
-        config_json_set(&json, "route", text(route->rule->name));
+        config_json_set(&json, "route", text(route->is_folded ? METRICS_OTHER : route->rule->name));
         config_json_set(&json, "requests", sum(live, route->slot_requests));
         for (unsigned k = 1; k <= 5; k++)
             config_json_set(&json, classes[k], sum(live, route->slot_class[k]));
@@ -193,26 +195,29 @@ static json_t *live_routes(const struct live *live)
 static json_t *live_quota(const struct live *live, const struct quota *quota)
 {
     json_t *json = json_object();
-    config_json_set(&json, "quota", text(quota->name));
-    config_json_set(&json, "shadow", json_boolean(quota->mode == QUOTA_SHADOW));
+    config_json_set(&json, "quota", text(quota->is_folded ? METRICS_OTHER : quota->name));
+    config_json_set(&json, "shadow",
+                    json_boolean(!quota->is_folded && quota->mode == QUOTA_SHADOW));
     config_json_set(&json, "admitted", sum(live, quota->slot_allow));
     config_json_set(&json, "refused", sum(live, quota->slot_refuse));
     config_json_set(&json, "degraded", sum(live, quota->slot_degraded));
     return json;
 }
 
-/* Those of the file, then the buckets of identities; without those whose numbers are of many. */
+/* Those of the file, then the buckets of identities; of those that have their numbers together one row. */
 static json_t *live_quotas(const struct live *live)
 {
     const struct plan *plan = live->facts->plan;
     json_t *list = json_array();
-    for (unsigned i = 0; i < plan->quota_count; i++) {
-        if (!plan->quotas[i].is_folded)
-            config_json_append(&list, live_quota(live, &plan->quotas[i]));
-    }
-    for (unsigned i = 0; plan->buckets != NULL && i < plan->identity_count; i++) {
-        if (plan->buckets[i] != NULL && !plan->buckets[i]->is_folded)
-            config_json_append(&list, live_quota(live, plan->buckets[i]));
+    bool has_other = false;
+    for (unsigned i = 0; i < plan->quota_count + plan->identity_count; i++) {
+        const struct quota *quota = i < plan->quota_count   ? &plan->quotas[i]
+                                    : plan->buckets == NULL ? NULL
+                                                            : plan->buckets[i - plan->quota_count];
+        if (quota == NULL || (quota->is_folded && has_other))
+            continue;
+        has_other |= quota->is_folded;
+        config_json_append(&list, live_quota(live, quota));
     }
     return list;
 }

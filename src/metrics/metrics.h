@@ -69,6 +69,7 @@ struct metrics_block *metrics_registry_add_block(struct metrics_registry *regist
  * from 100 us to 10 s in steps of 1, 2.5, 5, and are shown in seconds. */
 metrics_slot metrics_registry_slot(struct metrics_registry *registry, enum metrics_family family,
                                    struct span value1, struct span value2);
+#define METRICS_OTHER SPAN("_other") /* the label of all names that have no series of their own */
 /* The slot of a family that has no labels. */
 metrics_slot metrics_registry_only(struct metrics_registry *registry, enum metrics_family family);
 /* Does it stand for others too, or for nothing? */

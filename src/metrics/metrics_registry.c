@@ -16,7 +16,6 @@
 #include "metrics/metrics_table.h"
 
 #define LABELS_MAX 1024 /* rendered labels of one series; longer values are cut */
-#define OTHER      SPAN("_other")
 
 /* All series of one name stand together on the page, whenever they were made. */
 struct family {
@@ -257,8 +256,8 @@ static metrics_slot fold_series(struct metrics_registry *registry, struct family
     registry->folded++;
     if (row->fold == METRICS_FOLD_DROP)
         return METRICS_SLOT_NONE;
-    size_t len = put_label(labels, 0, row->label1, OTHER);
-    put_label(labels, len, row->label2, is_pair(row) ? OTHER : value2);
+    size_t len = put_label(labels, 0, row->label1, METRICS_OTHER);
+    put_label(labels, len, row->label2, is_pair(row) ? METRICS_OTHER : value2);
     metrics_slot known = find_series(registry, row->name, labels);
     metrics_slot slot =
         known != 0 ? known - 1 : make_series(registry, family, labels, slots_of(row->type));

@@ -95,6 +95,20 @@ def test_last_refusals_are_of_all_workers_and_outlive_a_reload(served, verb):
     assert [row["quota"] for row in live["refused"]["rows"]] == ["per-user"] * 2 and [row["quota"] for row in live["quotas"]] == ["per-address"]
 
 
+def test_numbers_of_names_without_series_are_told_together(start, tmp_path):
+    """More routes and quotas than have series of their own: their failures and refusals are seen nevertheless."""
+    quotas = {f"q{n}": {"key": ["route"], "limits": {"day": 1}} for n in range(250)}
+    routes = [{"name": f"r{n}", "prefix": f"/r{n}/", "upstream": "dead", "quotas": [f"q{n}"]} for n in range(250)]
+    config = {"upstreams": {"dead": {"servers": [f"127.0.0.1:{take_port()}"]}}, "quotas": quotas, "routes": routes}
+    proxy = start({**config, "admin": {"address": f"unix:{tmp_path}/admin.sock"}})
+    with Client(proxy.address) as client:
+        assert [client.ask("GET", "/r249/").status, client.ask("GET", "/r239/").status, client.ask("GET", "/r239/").status] == [502, 502, 429]
+    live = wait_for(lambda: (got := live_of(tmp_path / "admin.sock"))["requests"]["ended"] == 3 and got, "all are counted")
+    assert sum(row["5xx"] for row in live["routes"]) == 2 and named(live["routes"], "route", "_other")["requests"] == 3
+    assert len(live["routes"]) < 250 and [row["route"] for row in live["routes"]].count("_other") == 1
+    assert sum(row["refused"] for row in live["quotas"]) == 1 and named(live["quotas"], "quota", "_other")["refused"] == 1
+
+
 def test_a_flood_of_refusals_is_counted_not_kept(served):
     proxy, socket = served
     ask_as(proxy, "alice", 400)

@@ -13,7 +13,9 @@
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #define FILTER_ARCH AUDIT_ARCH_X86_64
@@ -61,7 +63,7 @@ static const struct sock_filter FILTER[] = {
     FILTER_RETURN(SECCOMP_RET_ALLOW),
     FILTER_RETURN(FILTER_DENY),
     /* Limits are read, not set; those of no other process. */
-    FILTER_UNLESS(SCMP_SYS(prlimit64), 9),
+    FILTER_UNLESS(SCMP_SYS(prlimit64), 10),
     FILTER_LOAD(FILTER_ARG(0) + FILTER_LOW),
     FILTER_UNLESS(0, 7),
     FILTER_LOAD(FILTER_ARG(0) + FILTER_HIGH),
@@ -72,13 +74,21 @@ static const struct sock_filter FILTER[] = {
     FILTER_UNLESS(0, 1),
     FILTER_RETURN(SECCOMP_RET_ALLOW),
     FILTER_RETURN(FILTER_DENY),
+    /* Signals to its own threads alone, as raise(3) sends one. */
+    FILTER_UNLESS(SCMP_SYS(tgkill), 3),
+    FILTER_LOAD(FILTER_ARG(0) + FILTER_LOW),
+    FILTER_UNLESS(0, 1), /* FILTER_PID_ROW */
+    FILTER_RETURN(SECCOMP_RET_ALLOW),
+    FILTER_RETURN(FILTER_DENY),
 };
+#define FILTER_ROWS    (sizeof(FILTER) / sizeof(FILTER[0]))
+#define FILTER_PID_ROW (FILTER_ROWS - 3)
 
 int main_sandbox_filter_load(void)
 {
-    const struct sock_fprog program = {
-        .len = sizeof(FILTER) / sizeof(FILTER[0]),
-        .filter = (struct sock_filter *)(uintptr_t)FILTER, /* which the kernel copies */
-    };
+    struct sock_filter filter[FILTER_ROWS]; /* which the kernel copies */
+    memcpy(filter, FILTER, sizeof(FILTER));
+    filter[FILTER_PID_ROW].k = (uint32_t)getpid();
+    const struct sock_fprog program = {.len = FILTER_ROWS, .filter = filter};
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0 ? 0 : -errno;
 }

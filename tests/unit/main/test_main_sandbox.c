@@ -81,6 +81,14 @@ static int try_kill(void)
 {
     return told(kill(getppid(), 0));
 }
+static int try_tgkill(void)
+{
+    return told(syscall(SYS_tgkill, getppid(), getppid(), 0));
+}
+static int try_raise(void)
+{
+    return told(raise(SIGURG)); /* which is ignored */
+}
 static int try_setuid(void)
 {
     return told(syscall(SYS_setuid, 0));
@@ -182,6 +190,7 @@ static const struct sandbox_case CASES[] = {
     {"clone3", try_clone3, ENOSYS, 0},   {"a thread", try_thread, 0, 0},
     {"the resolver", try_resolve, 0, 0}, {"a listener", try_socket, 0, 0},
     {"a log file", try_log, 0, 0},       {"/proc/self/status", try_status, 0, 0},
+    {"tgkill", try_tgkill, EPERM, 0},    {"raise", try_raise, 0, 0},
 };
 
 static int run_case(const struct sandbox_case *row)

@@ -3,13 +3,27 @@
  * for the file on disk, and the outcome.  Gives: the answer.  The parent, who may read files, does the rest.  Changes nothing. */
 #include "admin/admin_private.h"
 #include "admin/admin_query.h"
+#include "config/config_utf8.h"
+
+/* It stands in sentences on terminals and in logs. */
+static bool is_printable(struct span text)
+{
+    for (size_t at = 0, step; at < text.len; at += step) {
+        const struct span rest = {text.ptr + at, text.len - at};
+        const unsigned char c = (unsigned char)rest.ptr[0];
+        step = config_utf8_len(rest);
+        if (step == 0 || c < 0x20 || c == 0x7f || c == 0xc2)
+            return false;
+    }
+    return true;
+}
 
 void admin_diff_ask(struct admin_conn *conn, struct span query)
 {
     const struct admin_hooks *hooks = &conn->admin->env.hooks;
     char name[ADMIN_QUERY_VALUE_MAX];
     size_t len;
-    if (!admin_query_find(query, "name", name, &len)) {
+    if (!admin_query_find(query, "name", name, &len) || !is_printable((struct span){name, len})) {
         admin_send_problem(conn, 400, "\"name\" is what the configuration is called in messages");
         return;
     }

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from harness import http
 from harness.client import is_refused
 from harness.configs import forward, respond
+from harness.dashboard import get
 from harness.metrics import scrape
 from harness.ports import take_port
 from harness.waiting import wait_for
@@ -289,6 +290,8 @@ def test_no_secret_stands_in_a_difference(start, upstream, verb, tmp_path):
     for text in [done.stdout for done in told] + [log]:
         assert "key is changed" in text and "X-Backend is changed" in text and "1 added, 0 removed" in text, text
         assert not any(word in text for word in ("secret-of", "token", "alice", "bob")) and not re.search("[0-9a-f]{32}", text), text
+    for name in ("%ff", "%0a", "%1b[31m"):
+        assert get(str(socket), "/v1/config:diff?name=" + name, [("Host", "sluice")], "POST").status == 400
     (tmp_path / "hidden").write_text("s" * 32)
     other = tmp_path / "other.json"
     other.write_text(json.dumps({**config, "subject_secret": {"file": str(tmp_path / "hidden")}}))

@@ -59,18 +59,6 @@ const char *main_succeed_memory(struct parent *parent, char why[512])
     return NULL;
 }
 
-/* The one before is gone, with its child. */
-static void succeed_alone(struct parent *parent)
-{
-    close(parent->takeover_channel);
-    parent->takeover_channel = -1;
-    parent->memory_beside = 0;
-    if (parent->memory != NULL && parent->memory_life != 0)
-        store_memory_outlive(parent->memory, parent->memory_life);
-    if (parent->is_in_charge)
-        log_info("the process before this one has ended");
-}
-
 static void succeed_take_charge(struct parent *parent)
 {
     char event[128];
@@ -85,6 +73,21 @@ static void succeed_take_charge(struct parent *parent)
     log_info("took over from pid %d", parent->takeover.pid);
     if (parent->is_ready)
         main_notify_ready(parent->generation);
+}
+
+/* The one before is gone, with its child. */
+static void succeed_alone(struct parent *parent)
+{
+    if (!parent->is_in_charge) { /* it was killed: somebody has to serve */
+        log_warn("the process before this one is gone before it handed over");
+        succeed_take_charge(parent);
+    }
+    close(parent->takeover_channel);
+    parent->takeover_channel = -1;
+    parent->memory_beside = 0;
+    if (parent->memory != NULL && parent->memory_life != 0)
+        store_memory_outlive(parent->memory, parent->memory_life);
+    log_info("the process before this one has ended");
 }
 
 void main_succeed_on_ready(struct parent *parent)
@@ -104,12 +107,7 @@ void main_succeed_on_channel(struct parent *parent)
             close(message.fds[--message.fd_count]);
         if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_DONE && !parent->is_in_charge)
             succeed_take_charge(parent);
-        if (err == ERR_OK)
-            continue;
-        if (!parent->is_in_charge) { /* it was killed: somebody has to serve */
-            log_warn("the process before this one is gone before it handed over");
-            succeed_take_charge(parent);
-        }
-        succeed_alone(parent);
+        if (err != ERR_OK)
+            succeed_alone(parent);
     }
 }

@@ -246,8 +246,9 @@ def key_updates(port, most, then=b""):
             client.stdin.flush()
         except BrokenPipeError:
             pass
-        with contextlib.suppress(BrokenPipeError):
-            client.stdin.close()
         if not then:
             client.kill()
-        return count, _heard(client, said, lambda _: False)
+        said = _heard(client, said, lambda _: False)
+        with contextlib.suppress(BrokenPipeError):
+            client.stdin.close()  # not before: it ends with its input, whatever is still to come
+        return count, said

@@ -12,17 +12,6 @@
 #define DRAIN_DEADLINE_MAX_US UINT64_C(86400000000)
 #define DRAIN_TIMEOUT_US      UINT64_C(93600000000) /* announced, drained and killed, at the longest */
 
-static int drain_exit(unsigned status)
-{
-    if (status == 200)
-        return MAIN_EXIT_OK;
-    if (status == 409)
-        return MAIN_EXIT_REFUSED;
-    if (status == 504)
-        return MAIN_EXIT_DEADLINE;
-    return status == 400 ? MAIN_EXIT_USAGE : MAIN_EXIT_INTERNAL;
-}
-
 int main_verb_drain(const struct main_options *options)
 {
     struct admin_client_reply reply;
@@ -42,7 +31,8 @@ int main_verb_drain(const struct main_options *options)
     int exit_code = main_verb_ask(options, "POST", path, DRAIN_TIMEOUT_US, &reply, &file_hash);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
-    exit_code = main_verb_tell(options, &reply, admin_summary_drain, drain_exit(reply.status));
+    exit_code =
+        main_verb_tell(options, &reply, admin_summary_drain, main_verb_order_exit(reply.status));
     admin_client_reply_fini(&reply);
     return exit_code;
 }

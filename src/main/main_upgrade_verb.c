@@ -12,17 +12,6 @@
 #define UPGRADE_TIMEOUT_US     70000000
 #define UPGRADE_DEADLINE_MAX_S 50 /* of the endpoint */
 
-static int upgrade_exit(unsigned status)
-{
-    if (status == 200)
-        return MAIN_EXIT_OK;
-    if (status == 409)
-        return MAIN_EXIT_REFUSED;
-    if (status == 504)
-        return MAIN_EXIT_DEADLINE;
-    return status == 400 ? MAIN_EXIT_USAGE : MAIN_EXIT_INTERNAL;
-}
-
 int main_verb_upgrade(const struct main_options *options)
 {
     struct admin_client_reply reply;
@@ -41,7 +30,7 @@ int main_verb_upgrade(const struct main_options *options)
         return exit_code;
     char *text = (options->given & MAIN_OPTION_JSON) != 0 ? main_verb_line(&reply)
                                                           : admin_summary_upgrade(reply.body);
-    exit_code = main_verb_print(text, upgrade_exit(reply.status));
+    exit_code = main_verb_print(text, main_verb_order_exit(reply.status));
     free(text);
     admin_client_reply_fini(&reply);
     return exit_code;

@@ -331,3 +331,14 @@ int main_verb_reload(const struct main_options *options)
     admin_client_reply_fini(&reply);
     return exit_code;
 }
+
+int main_verb_order_exit(unsigned status)
+{
+    if (status == 200)
+        return MAIN_EXIT_OK;
+    if (status == 409)
+        return MAIN_EXIT_REFUSED;
+    if (status == 504)
+        return MAIN_EXIT_DEADLINE;
+    return status == 400 ? MAIN_EXIT_USAGE : MAIN_EXIT_INTERNAL;
+}

@@ -73,4 +73,7 @@ struct main_verb_plan {
 int main_verb_plan_open(struct main_verb_plan *file, const struct main_options *options);
 void main_verb_plan_close(struct main_verb_plan *file);
 
+/* What a verb that ends or replaces the instance ends with, of the answer's status. */
+int main_verb_order_exit(unsigned status);
+
 #endif

@@ -487,9 +487,9 @@ def test_a_name_that_moves_is_followed(start, upstream, connect, world):
     wait_for(lambda: "the last good addresses are kept" in proxy.stderr(), "the name is gone")
     assert who_answers(client, 3) == {"old"}
     names.set(app="127.0.0.3")
-    wait_for(lambda: who_answers(client, 1) == {"new"}, "the name is followed", seconds=3)
+    wait_for(lambda: who_answers(client, 1) == {"new"}, "the name is followed")
     # Both workers: new connections of clients meet either.
-    wait_for(lambda: who_answers(connect(proxy), 1) == {"new"} and not old.links, "no connection is left", seconds=3)
+    wait_for(lambda: who_answers(connect(proxy), 1) == {"new"} and not old.links, "no connection is left")
     wait_for(lambda: metrics_of(proxy)["sluice_upstream_names_changed_total"] == 2, "both workers have seen it")
     assert new.requests
 
@@ -519,8 +519,8 @@ def test_a_resolver_that_is_slow_delays_nobody(start, upstream, connect, world):
         config["routes"].insert(0, {"path": f"/slow{n}", "upstream": f"slow{n}"})
     proxy = start({**config, "workers": 1}, env=names.env(BINARY))
     client = connect(proxy)
-    wait_for(lambda: client.ask("GET", "/").status == 200, "the name is known", seconds=4)
+    wait_for(lambda: client.ask("GET", "/").status == 200, "the name is known")
     assert who_answers(client, 5) == {"old"}
     assert client.ask("GET", "/slow1").status == 502
     names.set(app="127.0.0.3")
-    wait_for(lambda: who_answers(client, 1) == {"new"}, "the name is followed", seconds=2.25)
+    wait_for(lambda: who_answers(client, 1) == {"new"}, "the name is followed", seconds=4)

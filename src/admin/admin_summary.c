@@ -267,9 +267,25 @@ char *admin_summary_problem(struct span answer)
     return admin_words_of(answer, put_detail, NULL);
 }
 
+static void put_reopen(FILE *out, const json_t *json, const void *arg)
+{
+    if (json_object_get(json, "detail") != NULL)
+        put_detail(out, json, arg);
+    else
+        fputs("the log files are open again\n", out);
+}
+
+char *admin_summary_reopen(struct span answer)
+{
+    return admin_words_of(answer, put_reopen, NULL);
+}
+
 static void put_level(FILE *out, const json_t *json, const void *arg)
 {
-    (void)arg;
+    if (json_object_get(json, "detail") != NULL) {
+        put_detail(out, json, arg);
+        return;
+    }
     fprintf(out, "level %s -> %s", admin_words_text(json, "was"), admin_words_text(json, "level"));
     if (admin_words_number(json, "for_s") > 0) {
         fputs(" for ", out);

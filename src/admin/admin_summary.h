@@ -16,6 +16,7 @@ char *admin_summary_reload(struct span answer);
 /* Of an error: what is wrong.  And of a level: until when. */
 char *admin_summary_problem(struct span answer);
 char *admin_summary_level(struct span answer);
+char *admin_summary_reopen(struct span answer);
 char *admin_summary_upgrade(struct span answer);
 char *admin_summary_drain(struct span answer);
 char *admin_summary_diff(struct span answer);

@@ -13,6 +13,7 @@
 #include "base/base_parse.h"
 #include "base/base_rng.h"
 #include "main/main_exit.h"
+#include "main/main_instance.h"
 #include "main/main_relay.h"
 #include "main/main_verbs.h"
 
@@ -37,11 +38,11 @@ static int try_instance(const struct main_options *options)
     struct admin_client_reply reply;
     uint64_t file_hash;
     int exit_code =
-        main_verb_ask(options, "GET", "/v1/live", DASHBOARD_TIMEOUT_US, &reply, &file_hash);
+        main_instance_ask(options, "GET", "/v1/live", DASHBOARD_TIMEOUT_US, &reply, &file_hash);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
     if (reply.status != 200)
-        exit_code = main_verb_problem(&reply, MAIN_EXIT_INTERNAL);
+        exit_code = main_instance_problem(&reply, main_instance_exit(reply.status));
     admin_client_reply_fini(&reply);
     return exit_code;
 }
@@ -64,7 +65,7 @@ static int serve(const struct main_options *options, int listener, uint16_t port
     struct admin_relay relay;
     uint64_t file_hash;
     const int end_fd = open_end();
-    char *address = end_fd < 0 ? NULL : main_verb_socket(options, &file_hash);
+    char *address = end_fd < 0 ? NULL : main_instance_socket(options, &file_hash);
     int exit_code = MAIN_EXIT_INTERNAL;
     if (address == NULL) {
         fprintf(stderr, "sluice: %s\n", strerror(end_fd < 0 ? errno : ENOMEM));

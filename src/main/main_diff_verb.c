@@ -7,19 +7,19 @@
 #include "admin/admin_query.h"
 #include "admin/admin_summary.h"
 #include "main/main_exit.h"
+#include "main/main_instance.h"
 #include "main/main_verbs.h"
 
 #define DIFF_TIMEOUT_US 70000000
 #define DIFF_NAME_MAX   256
 #define DIFF_PATH       "/v1/config:diff?name="
 
+/* A file that is too long is no configuration. */
 static int diff_exit(const struct admin_client_reply *reply)
 {
     if (reply->status == 200)
         return admin_summary_is_same(reply->body) ? MAIN_EXIT_OK : MAIN_EXIT_NO;
-    if (reply->status == 422 || reply->status == 413)
-        return MAIN_EXIT_CONFIG;
-    return reply->status == 504 ? MAIN_EXIT_DEADLINE : MAIN_EXIT_INTERNAL;
+    return reply->status == 413 ? MAIN_EXIT_CONFIG : main_instance_exit(reply->status);
 }
 
 /* The end of a long name says more than its beginning. */
@@ -36,8 +36,8 @@ static int diff_ask(const struct main_options *options, struct admin_client_repl
     struct main_bundle bundle;
     uint64_t file_hash;
     if (options->word == NULL)
-        return main_verb_ask(options, "POST", "/v1/config:diff", DIFF_TIMEOUT_US, reply,
-                             &file_hash);
+        return main_instance_ask(options, "POST", "/v1/config:diff", DIFF_TIMEOUT_US, reply,
+                                 &file_hash);
     if (!main_bundle_read(&bundle, options->word, why)) {
         fprintf(stderr, "sluice: %s\n", why);
         return MAIN_EXIT_CONFIG;
@@ -46,7 +46,7 @@ static int diff_ask(const struct main_options *options, struct admin_client_repl
     struct span text = bundle.files[0].text;
     if (text.len == 0) /* nothing at all stands for the file on disk */
         text = SPAN("\n");
-    int exit_code = main_verb_send(options, path, text, DIFF_TIMEOUT_US, reply);
+    int exit_code = main_instance_send(options, path, text, DIFF_TIMEOUT_US, reply);
     main_bundle_fini(&bundle);
     return exit_code;
 }
@@ -57,7 +57,7 @@ int main_verb_diff(const struct main_options *options)
     int exit_code = diff_ask(options, &reply);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
-    exit_code = main_verb_tell(options, &reply, admin_summary_diff, diff_exit(&reply));
+    exit_code = main_instance_tell(options, &reply, admin_summary_diff, diff_exit(&reply));
     admin_client_reply_fini(&reply);
     return exit_code;
 }

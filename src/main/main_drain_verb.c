@@ -7,6 +7,7 @@
 #include "admin/admin_summary.h"
 #include "base/base_parse.h"
 #include "main/main_exit.h"
+#include "main/main_instance.h"
 #include "main/main_verbs.h"
 
 #define DRAIN_DEADLINE_MAX_US UINT64_C(86400000000)
@@ -14,9 +15,8 @@
 
 int main_verb_drain(const struct main_options *options)
 {
-    struct admin_client_reply reply;
     char path[64] = "/v1/drain";
-    uint64_t file_hash, deadline_us = 0;
+    uint64_t deadline_us = 0;
     if (options->deadline != NULL) {
         if (!parse_duration_us(span_of(options->deadline), &deadline_us) ||
             deadline_us > DRAIN_DEADLINE_MAX_US) {
@@ -28,11 +28,6 @@ int main_verb_drain(const struct main_options *options)
     if (isatty(STDERR_FILENO))
         fputs("sluice: waiting for the end of the service (Ctrl-C ends the waiting alone)\n",
               stderr);
-    int exit_code = main_verb_ask(options, "POST", path, DRAIN_TIMEOUT_US, &reply, &file_hash);
-    if (exit_code != MAIN_EXIT_OK)
-        return exit_code;
-    exit_code =
-        main_verb_tell(options, &reply, admin_summary_drain, main_verb_order_exit(reply.status));
-    admin_client_reply_fini(&reply);
-    return exit_code;
+    return main_instance_run(options, "POST", path, DRAIN_TIMEOUT_US, admin_summary_drain,
+                             main_instance_order_exit);
 }

@@ -8,6 +8,7 @@
 #include "admin/admin_explain.h"
 #include "admin/admin_explain_told.h"
 #include "main/main_exit.h"
+#include "main/main_instance.h"
 #include "main/main_verbs.h"
 
 #define LIVE_TIMEOUT_US 12000000
@@ -77,7 +78,7 @@ static int exit_of(const struct admin_client_reply *reply)
 {
     if (reply->status == 200)
         return admin_explain_is_admitted(reply->body) ? MAIN_EXIT_OK : MAIN_EXIT_NO;
-    return reply->status == 400 || reply->status == 413 ? MAIN_EXIT_USAGE : MAIN_EXIT_INTERNAL;
+    return main_instance_exit(reply->status);
 }
 
 static int explain_live(const struct main_options *options)
@@ -91,11 +92,12 @@ static int explain_live(const struct main_options *options)
               stderr);
         return MAIN_EXIT_USAGE;
     }
-    int exit_code = main_verb_send(options, "/v1/explain", span_of(body), LIVE_TIMEOUT_US, &reply);
+    int exit_code =
+        main_instance_send(options, "/v1/explain", span_of(body), LIVE_TIMEOUT_US, &reply);
     free(body);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
-    exit_code = main_verb_tell(options, &reply, admin_explain_told, exit_of(&reply));
+    exit_code = main_instance_tell(options, &reply, admin_explain_told, exit_of(&reply));
     admin_client_reply_fini(&reply);
     return exit_code;
 }

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin/admin_client.h"
 #include "admin/admin_query.h"
 #include "admin/admin_subject_text.h"
 #include "base/base_parse.h"
 #include "main/main_exit.h"
+#include "main/main_instance.h"
 #include "main/main_verbs.h"
 #include "store/store_subject.h"
 
@@ -18,39 +18,10 @@
 #define PATH_BYTES 3800
 #define WORD_MAX   512 /* of a subject or a quota; each byte may become three */
 
-static const struct {
-    unsigned status;
-    int exit_code;
-} EXITS[] = {
-    {200, MAIN_EXIT_OK}, {400, MAIN_EXIT_USAGE},       {404, MAIN_EXIT_NO},
-    {409, MAIN_EXIT_NO}, {503, MAIN_EXIT_UNAVAILABLE}, {504, MAIN_EXIT_DEADLINE},
-};
-
-static int exit_of(unsigned status)
-{
-    for (size_t i = 0; i < sizeof(EXITS) / sizeof(EXITS[0]); i++) {
-        if (EXITS[i].status == status)
-            return EXITS[i].exit_code;
-    }
-    return MAIN_EXIT_INTERNAL;
-}
-
 static int usage(const char *verb, const char *what)
 {
     fprintf(stderr, "sluice: %s; `sluice %s --help` tells more\n", what, verb);
     return MAIN_EXIT_USAGE;
-}
-
-static int ask(const struct main_options *options, const char *method, const char *path)
-{
-    struct admin_client_reply reply;
-    uint64_t file_hash;
-    int exit_code = main_verb_ask(options, method, path, TIMEOUT_US, &reply, &file_hash);
-    if (exit_code != MAIN_EXIT_OK)
-        return exit_code;
-    exit_code = main_verb_tell(options, &reply, admin_subject_text, exit_of(reply.status));
-    admin_client_reply_fini(&reply);
-    return exit_code;
 }
 
 /* "verb?name=...&quota=..."; false: a word is too long. */
@@ -79,7 +50,8 @@ static int run(const struct main_options *options, const char *verb, const char 
     if (!write_path(path, options, suffix))
         return usage(verb, "a name is longer than 512 bytes");
     strncat(path, tail, sizeof(path) - strlen(path) - 1);
-    return ask(options, method, path);
+    return main_instance_run(options, method, path, TIMEOUT_US, admin_subject_text,
+                             main_instance_exit);
 }
 
 int main_verb_show(const struct main_options *options)

@@ -10,6 +10,7 @@
 #include "admin/admin_query.h"
 #include "admin/admin_tail_text.h"
 #include "main/main_exit.h"
+#include "main/main_instance.h"
 #include "main/main_verbs.h"
 
 #define TIMEOUT_US 5000000
@@ -33,11 +34,11 @@ static int ask(const struct main_options *options, const char *path)
 {
     struct tail_output output = {.is_json = (options->given & MAIN_OPTION_JSON) != 0};
     struct admin_client_reply reply;
-    int exit_code = main_verb_follow(options, path, TIMEOUT_US, on_line, &output, &reply);
+    int exit_code = main_instance_follow(options, path, TIMEOUT_US, on_line, &output, &reply);
     if (exit_code != MAIN_EXIT_OK)
         return exit_code;
     if (reply.status != 200) {
-        exit_code = main_verb_problem(&reply, reply.status == 400 ? MAIN_EXIT_USAGE : MAIN_EXIT_NO);
+        exit_code = main_instance_problem(&reply, main_instance_exit(reply.status));
     } else if (output.failed) {
         exit_code = MAIN_EXIT_INTERNAL;
     } else {

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "admin/admin_client.h"
 #include "admin/admin_query.h"
 #include "admin/admin_upstreams_text.h"
 #include "main/main_exit.h"
+#include "main/main_instance.h"
 #include "main/main_verbs.h"
 
 #define TIMEOUT_US 12000000
@@ -22,25 +22,10 @@ static int usage(const char *what)
     return MAIN_EXIT_USAGE;
 }
 
-static int exit_of(unsigned status)
-{
-    if (status == 200)
-        return MAIN_EXIT_OK;
-    if (status == 404 || status == 409)
-        return MAIN_EXIT_NO;
-    return status == 400 ? MAIN_EXIT_USAGE : MAIN_EXIT_INTERNAL;
-}
-
 static int ask(const struct main_options *options, const char *method, const char *path)
 {
-    struct admin_client_reply reply;
-    uint64_t file_hash;
-    int exit_code = main_verb_ask(options, method, path, TIMEOUT_US, &reply, &file_hash);
-    if (exit_code != MAIN_EXIT_OK)
-        return exit_code;
-    exit_code = main_verb_tell(options, &reply, admin_upstreams_text, exit_of(reply.status));
-    admin_client_reply_fini(&reply);
-    return exit_code;
+    return main_instance_run(options, method, path, TIMEOUT_US, admin_upstreams_text,
+                             main_instance_exit);
 }
 
 static int show(const struct main_options *options)

@@ -3,7 +3,6 @@
 #ifndef SLUICE_MAIN_VERBS_H
 #define SLUICE_MAIN_VERBS_H
 
-#include "admin/admin_client.h"
 #include "main/main_bundle.h"
 #include "main/main_options.h"
 
@@ -42,26 +41,6 @@ const char *main_verb_path(const struct main_options *options);
  * memory for it. */
 int main_verb_print(const char *text, int exit_code);
 
-/* The admin address of the file, also when the file has errors: that is when `reload` and `status` are
- * needed.  malloc'ed. */
-char *main_verb_socket(const struct main_options *options, uint64_t *file_hash);
-/* Ask the running instance.  The exit code; OK: there is a reply, whatever its status. */
-int main_verb_ask(const struct main_options *options, const char *method, const char *path,
-                  uint64_t timeout_us, struct admin_client_reply *reply, uint64_t *file_hash);
-/* The same with POST and a body. */
-int main_verb_send(const struct main_options *options, const char *path, struct span body,
-                   uint64_t timeout_us, struct admin_client_reply *reply);
-/* The same for an answer without an end. */
-int main_verb_follow(const struct main_options *options, const char *path, uint64_t timeout_us,
-                     admin_client_line_fn on_line, void *arg, struct admin_client_reply *reply);
-/* What a problem document says, on stderr. */
-int main_verb_problem(const struct admin_client_reply *reply, int exit_code);
-/* The reply for people, by text_of (malloc'ed; what is no answer goes to stderr), or as JSON where that was asked for. */
-int main_verb_tell(const struct main_options *options, const struct admin_client_reply *reply,
-                   char *(*text_of)(struct span body), int exit_code);
-/* The reply as it came, for who wants JSON: a line.  Malloc'ed; NULL: no memory. */
-char *main_verb_line(const struct admin_client_reply *reply);
-
 /* A configuration, read for a verb that serves nothing. */
 struct main_verb_plan {
     struct main_bundle bundle; /* no files: it could not be read, which has been said */
@@ -72,8 +51,5 @@ struct main_verb_plan {
 /* The exit code.  Close it in any case. */
 int main_verb_plan_open(struct main_verb_plan *file, const struct main_options *options);
 void main_verb_plan_close(struct main_verb_plan *file);
-
-/* What a verb that ends or replaces the instance ends with, of the answer's status. */
-int main_verb_order_exit(unsigned status);
 
 #endif

@@ -110,6 +110,8 @@ static json_t *effective_value(const struct effective *effective,
     /* In a list of changes a file is what it holds. */
     if (row->type == CONFIG_SECRET || (row->type == CONFIG_FILE && effective->secret_key != NULL))
         return secret(effective, node);
+    if ((row->flags & CONFIG_PRIVATE) != 0 && effective->secret_key == NULL)
+        return json_string("***");
     return json_loadb(node->token.ptr, node->token.len, JSON_DECODE_ANY, NULL);
 }
 

@@ -19,7 +19,7 @@ void config_json_append(json_t **holder, json_t *value);
 char *config_json_text(const json_t *json, size_t flags);
 
 /* The effective object of a table: see config_effective.h.  secret_key: a random one, under which a secret is a fingerprint of it,
- * to compare two objects that are made with it and forgotten; NULL: secrets are "***". */
+ * to compare two objects that are made with it and forgotten; NULL: secrets and private values are "***". */
 json_t *config_json_effective(const struct config_table *table,
                               const struct config_version *version,
                               const struct hash_key *secret_key);

@@ -42,7 +42,7 @@ enum {
     CONFIG_OPTIONAL = 2,   /* an absent object stays absent: its rows get no defaults */
     CONFIG_INHERITED = 4,  /* the same, and what is absent within it is inherited, not a default */
     CONFIG_RELOADABLE = 8, /* though the object that it stands in is not */
-    CONFIG_PRIVATE = 16,   /* that it has changed is told, but not from what to what */
+    CONFIG_PRIVATE = 16,   /* "***" in dumps; that it has changed is told, not from what to what */
 };
 
 /* Two keys that exclude each other, unless they may stand together. */

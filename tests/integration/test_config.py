@@ -256,6 +256,14 @@ def test_dump_is_the_effective_configuration(verb, tmp_path):
     assert "hush-hush" not in done.stdout + done.stderr
 
 
+def test_dump_hides_what_header_rules_say(verb, tmp_path):
+    """Credentials for servers stand there, and a dump is what somebody shows to others."""
+    rules = {"request_headers": {"set": {"Authorization": "Bearer hush-hush"}, "remove": ["X-Debug"]}}
+    done = check(verb, tmp_path, json.dumps(forward("127.0.0.1:9", route=rules, listen=[{"address": "127.0.0.1:1"}])), "--dump")
+    assert done.returncode == 0 and "hush-hush" not in done.stdout + done.stderr, done
+    assert json.loads(done.stdout)["routes"][0]["request_headers"] == {"set": {"Authorization": "***"}, "remove": ["X-Debug"]}
+
+
 def test_dump_is_itself_a_configuration(verb, tmp_path):
     first = check(verb, tmp_path, GOOD, "--dump")
     second = check(verb, tmp_path, first.stdout, "--dump")

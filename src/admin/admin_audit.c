@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "admin/admin_json.h"
 #include "base/base_log.h"
 #include "config/config_json.h"
 
@@ -46,7 +47,7 @@ void admin_audit_change(const struct admin_conn *conn, const char *verb, const c
                  name[0] == '\0' ? "" : " ", name, peer.uid, peer.pid);
     json_t *json = json_pack("{s:s, s:s}", "event", "admin", "verb", verb);
     if (name[0] != '\0')
-        config_json_set(&json, "target", json_string(name));
+        config_json_set(&json, "target", admin_json_text(span_of(name)));
     if (before != NULL)
         config_json_set(&json, "before", before);
     if (after != NULL)

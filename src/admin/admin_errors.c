@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/admin_json.h"
 #include "admin/admin_private.h"
-#include "base/base_fmt.h"
 #include "config/config_json.h"
 #include "exchange/exchange_env.h"
 #include "worker/worker.h"
@@ -61,14 +61,11 @@ static json_t *text_json(const struct record_faults_row *row)
 
 static json_t *row_json(const struct record_faults_row *row)
 {
-    char at[FMT_RFC3339_MAX];
     const enum http_fault_id fault = (enum http_fault_id)row->fault;
-    const size_t at_len = (size_t)(fmt_rfc3339_ms(at, row->wall_us) - at);
-    json_t *sender = json_stringn(row->sender, row->sender_len);
     json_t *json = json_object();
-    config_json_set(&json, "at", json_stringn(at, at_len));
+    config_json_set(&json, "at", admin_json_instant(row->wall_us));
     config_json_set(&json, "from", json_string(row->is_response ? "server" : "client"));
-    config_json_set(&json, "sender", sender != NULL ? sender : json_string("(bytes)"));
+    config_json_set(&json, "sender", admin_json_text((struct span){row->sender, row->sender_len}));
     config_json_set(&json, "id", json_stringn(row->id, sizeof(row->id)));
     config_json_set(&json, "fault", json_string(http_fault_name(fault)));
     config_json_set(&json, "reason", json_string(http_fault_sentence(fault)));

@@ -2,72 +2,17 @@
 /* admin_gauges.c - see admin_gauges.h. */
 #include "admin/admin_gauges.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include "admin/admin_private.h"
-#include "base/base_parse.h"
-
-static uint64_t time_us(const struct timeval *time)
-{
-    return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
-}
-
-/* /proc/self/statm: "size resident ...", in pages. */
-static bool read_resident(uint64_t *bytes)
-{
-    char text[256];
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text));
-    if (fd >= 0)
-        close(fd);
-    struct span rest = {text, len < 0 ? 0 : (size_t)len};
-    size_t skip = span_find(rest, ' ');
-    if (skip >= rest.len)
-        return false;
-    rest = (struct span){rest.ptr + skip + 1, rest.len - skip - 1};
-    rest.len = span_find(rest, ' ');
-    uint64_t pages;
-    if (!parse_u64(rest, &pages))
-        return false;
-    *bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-    return true;
-}
-
-/* Without one left they are all taken. */
-static bool count_descriptors(uint64_t *count, uint64_t max)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    if (folder == NULL) {
-        *count = max;
-        return errno == EMFILE;
-    }
-    *count = 0;
-    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        *count += entry->d_name[0] != '.';
-    *count -= 1; /* the folder's own */
-    closedir(folder);
-    return true;
-}
+#include "admin/admin_process.h"
 
 static void set_process(struct metrics_block *metrics)
 {
-    struct rusage used;
-    struct rlimit limit;
-    uint64_t value;
-    if (getrusage(RUSAGE_SELF, &used) == 0)
-        metrics_set(metrics, METRICS_CPU, time_us(&used.ru_utime) + time_us(&used.ru_stime));
-    if (read_resident(&value))
-        metrics_set(metrics, METRICS_RESIDENT, value);
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    metrics_set(metrics, METRICS_DESCRIPTORS_MAX, limit.rlim_cur);
-    if (count_descriptors(&value, limit.rlim_cur))
-        metrics_set(metrics, METRICS_DESCRIPTORS, value);
+    struct admin_process process;
+    admin_process_read(&process);
+    metrics_set(metrics, METRICS_CPU, process.cpu_us);
+    metrics_set(metrics, METRICS_RESIDENT, process.rss_bytes);
+    metrics_set(metrics, METRICS_DESCRIPTORS, process.fds);
+    metrics_set(metrics, METRICS_DESCRIPTORS_MAX, process.fds_max);
 }
 
 static void set_store(const struct admin *admin, struct metrics_block *metrics)

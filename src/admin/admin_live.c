@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admin/admin_json.h"
 #include "admin/admin_private.h"
 #include "admin/admin_process.h"
 #include "base/base_clock.h"
@@ -35,27 +36,9 @@ struct live {
     metrics_slot slot_duration, slot_first, slot_store;
 };
 
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
-static json_t *text(struct span span)
-{
-    json_t *json = json_stringn(span.ptr == NULL ? "" : span.ptr, span.len);
-    return json != NULL ? json : json_string("(bytes)");
-}
-
-static json_t *instant(uint64_t wall_us)
-{
-    char out[FMT_RFC3339_MAX];
-    return json_stringn(out, (size_t)(fmt_rfc3339_ms(out, wall_us) - out));
-}
-
 static json_t *sum(const struct live *live, metrics_slot slot)
 {
-    return number(slot == METRICS_SLOT_LOST ? 0
-                                            : metrics_registry_sum(live->admin->env.metrics, slot));
+    return admin_json_sum(live->admin->env.metrics, slot);
 }
 
 /* ---- who was refused ---- */
@@ -79,17 +62,19 @@ static json_t *refused_json(const struct record_refused_row *row)
     const struct span kind = identity_source_spelling((enum identity_kind)row->kind);
     const struct span window = {row->window, row->window_len};
     json_t *json = json_object();
-    config_json_set(&json, "at", instant(row->wall_us));
-    config_json_set(&json, "subject", text((struct span){row->subject, row->subject_len}));
+    config_json_set(&json, "at", admin_json_instant(row->wall_us));
+    config_json_set(&json, "subject",
+                    admin_json_text((struct span){row->subject, row->subject_len}));
     if (row->is_cut)
         config_json_set(&json, "cut", json_true());
-    config_json_set(&json, "kind", text(kind));
-    config_json_set(&json, "quota", text((struct span){row->quota, row->quota_len}));
-    config_json_set(&json, "window", row->period_s == 0 ? json_string("in_flight") : text(window));
-    config_json_set(&json, "used", number(row->used));
-    config_json_set(&json, "limit", number(row->limit));
-    config_json_set(&json, "route", text((struct span){row->route, row->route_len}));
-    config_json_set(&json, "retry_after_s", number(row->retry_after_s));
+    config_json_set(&json, "kind", admin_json_text(kind));
+    config_json_set(&json, "quota", admin_json_text((struct span){row->quota, row->quota_len}));
+    config_json_set(&json, "window",
+                    row->period_s == 0 ? json_string("in_flight") : admin_json_text(window));
+    config_json_set(&json, "used", admin_json_number(row->used));
+    config_json_set(&json, "limit", admin_json_number(row->limit));
+    config_json_set(&json, "route", admin_json_text((struct span){row->route, row->route_len}));
+    config_json_set(&json, "retry_after_s", admin_json_number(row->retry_after_s));
     config_json_set(&json, "degraded", json_boolean(row->is_degraded));
     return json;
 }
@@ -119,7 +104,8 @@ static void live_look(const struct exchange_env *exchanges, void *arg)
     struct live *live = arg;
     const struct record_refused *refused = exchanges->refused;
     const uint64_t now_us = clock_mono_us();
-    config_json_append(&live->loops, number(now_us > live->asked_us ? now_us - live->asked_us : 0));
+    config_json_append(&live->loops,
+                       admin_json_number(now_us > live->asked_us ? now_us - live->asked_us : 0));
     for (unsigned i = 0; i < RECORD_REFUSED; i++) {
         if (refused->rows[i].wall_us != 0)
             live->rows[live->row_count++] = refused->rows[i];
@@ -159,10 +145,11 @@ static json_t *live_requests(const struct live *live)
                 : metrics_registry_sum(live->admin->env.metrics, live->slot_end[i]);
         all += ended;
         if (ended != 0)
-            config_json_set(&ends, exchange_ending((enum exchange_end)i)->name.ptr, number(ended));
+            config_json_set(&ends, exchange_ending((enum exchange_end)i)->name.ptr,
+                            admin_json_number(ended));
     }
     json_t *json = json_object();
-    config_json_set(&json, "ended", number(all));
+    config_json_set(&json, "ended", admin_json_number(all));
     config_json_set(&json, "open", sum(live, METRICS_EXCHANGES_OPEN));
     config_json_set(&json, "limited", sum(live, live->slot_end[END_LIMITED]));
     config_json_set(&json, "near", sum(live, METRICS_DECISION_NEAR));
@@ -183,7 +170,8 @@ static json_t *live_routes(const struct live *live)
             continue;
         has_other |= route->is_folded;
         json_t *json = json_object();
-        config_json_set(&json, "route", text(route->is_folded ? METRICS_OTHER : route->rule->name));
+        config_json_set(&json, "route",
+                        admin_json_text(route->is_folded ? METRICS_OTHER : route->rule->name));
         config_json_set(&json, "requests", sum(live, route->slot_requests));
         for (unsigned k = 1; k <= 5; k++)
             config_json_set(&json, classes[k], sum(live, route->slot_class[k]));
@@ -195,7 +183,8 @@ static json_t *live_routes(const struct live *live)
 static json_t *live_quota(const struct live *live, const struct quota *quota)
 {
     json_t *json = json_object();
-    config_json_set(&json, "quota", text(quota->is_folded ? METRICS_OTHER : quota->name));
+    config_json_set(&json, "quota",
+                    admin_json_text(quota->is_folded ? METRICS_OTHER : quota->name));
     config_json_set(&json, "shadow",
                     json_boolean(!quota->is_folded && quota->mode == QUOTA_SHADOW));
     config_json_set(&json, "admitted", sum(live, quota->slot_allow));
@@ -227,11 +216,13 @@ static json_t *live_histogram(const struct live *live, metrics_slot slot)
 {
     json_t *counts = json_array();
     for (unsigned i = 0; i <= METRICS_BUCKETS; i++)
-        config_json_append(&counts, slot == METRICS_SLOT_LOST ? number(0) : sum(live, slot + i));
+        config_json_append(&counts,
+                           slot == METRICS_SLOT_LOST ? admin_json_number(0) : sum(live, slot + i));
     json_t *json = json_object();
     config_json_set(&json, "counts", counts);
     config_json_set(&json, "sum_us",
-                    slot == METRICS_SLOT_LOST ? number(0) : sum(live, slot + METRICS_SUM));
+                    slot == METRICS_SLOT_LOST ? admin_json_number(0)
+                                              : sum(live, slot + METRICS_SUM));
     return json;
 }
 
@@ -239,7 +230,7 @@ static json_t *live_latency(const struct live *live)
 {
     json_t *bounds = json_array();
     for (unsigned i = 0; i < METRICS_BUCKETS; i++)
-        config_json_append(&bounds, number(metrics_bucket_us[i]));
+        config_json_append(&bounds, admin_json_number(metrics_bucket_us[i]));
     json_t *json = json_object();
     config_json_set(&json, "bounds_us", bounds);
     config_json_set(&json, "total", live_histogram(live, live->slot_duration));
@@ -253,28 +244,28 @@ static json_t *live_process(void)
     struct admin_process process;
     admin_process_read(&process);
     json_t *json = json_object();
-    config_json_set(&json, "rss_bytes", number(process.rss_bytes));
-    config_json_set(&json, "cpu_us", number(process.cpu_us));
-    config_json_set(&json, "fds", number(process.fds));
-    config_json_set(&json, "fds_max", number(process.fds_max));
+    config_json_set(&json, "rss_bytes", admin_json_number(process.rss_bytes));
+    config_json_set(&json, "cpu_us", admin_json_number(process.cpu_us));
+    config_json_set(&json, "fds", admin_json_number(process.fds));
+    config_json_set(&json, "fds_max", admin_json_number(process.fds_max));
     return json;
 }
 
 static json_t *live_log(const struct loop_log_status *log)
 {
     json_t *json = json_object();
-    config_json_set(&json, "seq", number(log->seq));
-    config_json_set(&json, "lines", number(log->lines));
-    config_json_set(&json, "dropped", number(log->dropped));
-    config_json_set(&json, "write_errors", number(log->write_errors));
+    config_json_set(&json, "seq", admin_json_number(log->seq));
+    config_json_set(&json, "lines", admin_json_number(log->lines));
+    config_json_set(&json, "dropped", admin_json_number(log->dropped));
+    config_json_set(&json, "write_errors", admin_json_number(log->write_errors));
     return json;
 }
 
 static json_t *live_refused(const struct live *live)
 {
     json_t *json = json_object();
-    config_json_set(&json, "kept", number(live->kept));
-    config_json_set(&json, "passed_over", number(live->skipped));
+    config_json_set(&json, "kept", admin_json_number(live->kept));
+    config_json_set(&json, "passed_over", admin_json_number(live->skipped));
     config_json_set(&json, "rows", admin_live_refused(live->rows, live->row_count, LIVE_REFUSED));
     return json;
 }
@@ -293,17 +284,17 @@ static json_t *live_json(const struct live *live)
         const char *key;
         json_t *value;
     } members[] = {
-        {"at", instant(now_us)},
-        {"mono_us", number(clock_mono_us())},
+        {"at", admin_json_instant(now_us)},
+        {"mono_us", admin_json_number(clock_mono_us())},
         {"version", json_string(SLUICE_VERSION)},
         {"boot", json_string(log.boot)},
-        {"generation", number(facts->plan->generation)},
+        {"generation", admin_json_number(facts->plan->generation)},
         {"state", json_string(facts->is_draining ? "draining" : "serving")},
         {"stale", json_boolean(facts->is_stale)},
         {"reload_refused", json_boolean(facts->reload == ADMIN_RELOAD_REFUSED)},
-        {"uptime_s", number(now_us > began_us ? (now_us - began_us) / 1000000 : 0)},
-        {"restarts", number(facts->restarts)},
-        {"pid", number((uint64_t)getppid())}, /* the one that takes signals */
+        {"uptime_s", admin_json_number(now_us > began_us ? (now_us - began_us) / 1000000 : 0)},
+        {"restarts", admin_json_number(facts->restarts)},
+        {"pid", admin_json_number((uint64_t)getppid())}, /* the one that takes signals */
         {"requests", live_requests(live)},
         {"latency", live_latency(live)},
         {"routes", live_routes(live)},

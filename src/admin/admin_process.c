@@ -3,6 +3,7 @@
 #include "admin/admin_process.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,13 +37,13 @@ static uint64_t read_rss(void)
     return is_read ? admin_process_rss(text, (uint64_t)sysconf(_SC_PAGESIZE)) : 0;
 }
 
-/* Without the one that counts them. */
-static uint64_t count_fds(void)
+/* Without the one that counts them; without one left for it they are all taken. */
+static uint64_t count_fds(uint64_t max)
 {
     DIR *folder = opendir("/proc/self/fd");
     uint64_t count = 0;
     if (folder == NULL)
-        return 0;
+        return errno == EMFILE ? max : 0;
     while (readdir(folder) != NULL)
         count++;
     closedir(folder);
@@ -53,9 +54,10 @@ void admin_process_read(struct admin_process *process)
 {
     struct rusage usage;
     struct rlimit limit;
-    *process = (struct admin_process){.rss_bytes = read_rss(), .fds = count_fds()};
+    *process = (struct admin_process){.rss_bytes = read_rss()};
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         process->cpu_us = time_us(usage.ru_utime) + time_us(usage.ru_stime);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
         process->fds_max = limit.rlim_cur;
+    process->fds = count_fds(process->fds_max);
 }

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <unistd.h>
 
+#include "admin/admin_json.h"
 #include "admin/admin_upstreams.h"
 #include "base/base_clock.h"
 #include "base/base_fmt.h"
@@ -11,25 +12,9 @@
 #include "store/store_redis_directives.h"
 #include "upstream/upstream_standing.h"
 
-static json_t *text(struct span span)
-{
-    return json_stringn(span.ptr == NULL ? "" : span.ptr, span.len);
-}
-
-static json_t *instant(uint64_t wall_us)
-{
-    char out[FMT_RFC3339_MAX];
-    return json_stringn(out, (size_t)(fmt_rfc3339_ms(out, wall_us) - out));
-}
-
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 static json_t *sum(const struct admin *admin, metrics_slot slot)
 {
-    return number(slot == METRICS_SLOT_LOST ? 0 : metrics_registry_sum(admin->env.metrics, slot));
+    return admin_json_sum(admin->env.metrics, slot);
 }
 
 static json_t *status_config(const struct admin_facts *facts)
@@ -47,7 +32,7 @@ static json_t *status_config(const struct admin_facts *facts)
         results[facts->reload], "text", facts->reload_text == NULL ? "" : facts->reload_text);
     if (json == NULL || facts->reload == ADMIN_RELOAD_NONE ||
         json_object_set_new(json_object_get(json, "last_reload"), "at",
-                            instant(facts->reload_at_us)) == 0)
+                            admin_json_instant(facts->reload_at_us)) == 0)
         return json;
     json_decref(json);
     return NULL;
@@ -58,8 +43,8 @@ static json_t *status_listen(const struct plan *plan)
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->listener_count; i++) {
         const struct plan_listener *listener = &plan->listeners[i];
-        config_json_append(&list, json_pack("{s:o, s:o}", "name", text(listener->name), "address",
-                                            text(listener->address_text)));
+        config_json_append(&list, json_pack("{s:o, s:o}", "name", admin_json_text(listener->name),
+                                            "address", admin_json_text(listener->address_text)));
     }
     return list;
 }
@@ -68,7 +53,7 @@ static json_t *status_servers(const struct plan *plan)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->redis.server_count; i++)
-        config_json_append(&list, text(plan->redis.servers[i].text));
+        config_json_append(&list, admin_json_text(plan->redis.servers[i].text));
     return list;
 }
 
@@ -82,16 +67,16 @@ json_t *admin_status_store(const struct admin *admin, const struct plan *plan)
     if (!plan->store_is_memory) {
         config_json_set(&json, "topology",
                         json_string(STORE_REDIS_TOPOLOGIES[plan->redis.topology]));
-        config_json_set(&json, "address", text(plan->redis.servers[0].text));
+        config_json_set(&json, "address", admin_json_text(plan->redis.servers[0].text));
         config_json_set(&json, "servers", status_servers(plan));
         config_json_set(&json, "state",
                         json_string(lease.workers_up == lease.workers ? "up"
                                     : lease.workers_up == 0           ? "away"
                                                                       : "degraded"));
-        config_json_set(&json, "workers_up", number(lease.workers_up));
-        config_json_set(&json, "fleet", number(lease.fleet));
-        config_json_set(&json, "leases", number(lease.leases));
-        config_json_set(&json, "leased", number(lease.leased));
+        config_json_set(&json, "workers_up", admin_json_number(lease.workers_up));
+        config_json_set(&json, "fleet", admin_json_number(lease.fleet));
+        config_json_set(&json, "leases", admin_json_number(lease.leases));
+        config_json_set(&json, "leased", admin_json_number(lease.leased));
         config_json_set(&json, "nodes", sum(admin, METRICS_STORE_NODES));
         config_json_set(&json, "nodes_up", sum(admin, METRICS_STORE_NODES_UP));
         config_json_set(&json, "failovers", sum(admin, METRICS_STORE_FAILOVERS));
@@ -99,10 +84,10 @@ json_t *admin_status_store(const struct admin *admin, const struct plan *plan)
         config_json_set(&json, "errors", sum(admin, METRICS_STORE_ERRORS));
     } else {
         config_json_set(&json, "state", json_string("up"));
-        config_json_set(&json, "state_file", text(plan->store_state_file));
+        config_json_set(&json, "state_file", admin_json_text(plan->store_state_file));
     }
-    config_json_set(&json, "subjects", number(lease.subjects));
-    config_json_set(&json, "subjects_max", number(lease.subjects_max));
+    config_json_set(&json, "subjects", admin_json_number(lease.subjects));
+    config_json_set(&json, "subjects_max", admin_json_number(lease.subjects_max));
     config_json_set(&json, "overflowed", sum(admin, METRICS_STORE_OVERFLOW));
     return json;
 }
@@ -124,7 +109,7 @@ static json_t *status_routes(const struct admin *admin, const struct plan *plan)
     json_t *list = json_array();
     for (unsigned i = 0; i < plan->route_count; i++) {
         const struct plan_route *route = &plan->routes[i];
-        json_t *json = json_pack("{s:o}", "route", text(route->rule->name));
+        json_t *json = json_pack("{s:o}", "route", admin_json_text(route->rule->name));
         if (!route->is_folded) /* else the numbers are of many routes */
             config_json_set(&json, "requests", sum(admin, route->slot_requests));
         for (unsigned k = 1; k <= 5 && !route->is_folded; k++)
@@ -139,7 +124,7 @@ static json_t *status_server(const struct admin *admin, const struct upstream_co
                              const struct upstream_server_conf *server)
 {
     struct upstream_standing standing;
-    json_t *json = json_pack("{s:o}", "server", text(server->address_text));
+    json_t *json = json_pack("{s:o}", "server", admin_json_text(server->address_text));
     if (!server->is_folded) { /* else the numbers are of many servers */
         config_json_set(&json, "ok", sum(admin, server->slot_ok));
         config_json_set(&json, "failed", sum(admin, server->slot_failed));
@@ -158,8 +143,8 @@ json_t *admin_status_upstreams(const struct admin *admin, const struct plan *pla
         json_t *servers = json_array();
         for (unsigned k = 0; k < upstream->server_count; k++)
             config_json_append(&servers, status_server(admin, upstream, &upstream->servers[k]));
-        json_t *json =
-            json_pack("{s:o, s:o}", "upstream", text(upstream->name), "servers", servers);
+        json_t *json = json_pack("{s:o, s:o}", "upstream", admin_json_text(upstream->name),
+                                 "servers", servers);
         struct upstream_group_standing standing;
         if (upstream_standing_of_group(admin->env.health, upstream->name, &standing))
             config_json_set(&json, "panic", json_boolean(standing.is_panic));
@@ -172,10 +157,11 @@ static json_t *status_log(const struct admin *admin, const struct plan *plan)
 {
     struct loop_log_status log;
     loop_log_get_status(admin->env.log, &log);
-    return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "access", text(plan->log.access),
-                     "error", text(plan->log.error), "boot", log.boot, "seq", number(log.seq),
-                     "lines", number(log.lines), "dropped", number(log.dropped), "write_errors",
-                     number(log.write_errors));
+    return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "access",
+                     admin_json_text(plan->log.access), "error", admin_json_text(plan->log.error),
+                     "boot", log.boot, "seq", admin_json_number(log.seq), "lines",
+                     admin_json_number(log.lines), "dropped", admin_json_number(log.dropped),
+                     "write_errors", admin_json_number(log.write_errors));
 }
 
 json_t *admin_status_connections(const struct admin *admin, const struct admin_facts *facts)
@@ -183,9 +169,10 @@ json_t *admin_status_connections(const struct admin *admin, const struct admin_f
     uint64_t refused =
         metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_LIMIT) +
         metrics_registry_sum(admin->env.metrics, METRICS_CONNECTIONS_REFUSED_ADDRESS);
-    return json_pack("{s:o, s:o, s:o, s:o}", "open", number(facts->connections_open), "max",
-                     number(facts->plan->limits.connections_max), "accepted",
-                     sum(admin, METRICS_CONNECTIONS_ACCEPTED), "refused", number(refused));
+    return json_pack("{s:o, s:o, s:o, s:o}", "open", admin_json_number(facts->connections_open),
+                     "max", admin_json_number(facts->plan->limits.connections_max), "accepted",
+                     sum(admin, METRICS_CONNECTIONS_ACCEPTED), "refused",
+                     admin_json_number(refused));
 }
 
 char *admin_status_json(struct admin *admin)
@@ -203,13 +190,13 @@ char *admin_status_json(struct admin *admin)
     } members[] = {
         {"version", json_string(SLUICE_VERSION)},
         {"state", json_string(facts.is_draining ? "draining" : "serving")},
-        {"pid", number((uint64_t)getppid())}, /* the one that takes signals */
-        {"serving_pid", number((uint64_t)getpid())},
-        {"started", instant(facts.started_at_us)},
-        {"uptime_s", number(up_us / 1000000)},
-        {"service_uptime_s", number(service_us / 1000000)},
-        {"restarts", number(facts.restarts)},
-        {"workers", number(facts.workers)},
+        {"pid", admin_json_number((uint64_t)getppid())}, /* the one that takes signals */
+        {"serving_pid", admin_json_number((uint64_t)getpid())},
+        {"started", admin_json_instant(facts.started_at_us)},
+        {"uptime_s", admin_json_number(up_us / 1000000)},
+        {"service_uptime_s", admin_json_number(service_us / 1000000)},
+        {"restarts", admin_json_number(facts.restarts)},
+        {"workers", admin_json_number(facts.workers)},
         {"config", status_config(&facts)},
         {"listen", status_listen(facts.plan)},
         {"connections", admin_status_connections(admin, &facts)},

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/admin_json.h"
 #include "admin/admin_private.h"
 #include "admin/admin_query.h"
 #include "base/base_clock.h"
@@ -172,17 +173,16 @@ static struct top_sum *tops_add_up(const struct tops *tops, size_t *count)
 static json_t *subject_json(const struct top_sum *sum, const struct quota *quota, uint64_t seen)
 {
     const struct metrics_top_row *row = sum->row;
-    json_t *name = json_stringn(row->text, row->text_len);
     json_t *json = json_object();
     const struct span kind = identity_source_spelling((enum identity_kind)row->tag);
-    config_json_set(&json, "subject", name != NULL ? name : json_string("(bytes)"));
+    config_json_set(&json, "subject", admin_json_text((struct span){row->text, row->text_len}));
     if (row->is_cut)
         config_json_set(&json, "cut", json_true());
     if (quota->key_count == 1)
-        config_json_set(&json, "kind", json_stringn(kind.ptr, kind.len));
-    config_json_set(&json, "admitted", json_integer((json_int_t)sum->admitted));
-    config_json_set(&json, "refused", json_integer((json_int_t)sum->refused));
-    config_json_set(&json, "missing_at_most", json_integer((json_int_t)sum->missing));
+        config_json_set(&json, "kind", admin_json_text(kind));
+    config_json_set(&json, "admitted", admin_json_number(sum->admitted));
+    config_json_set(&json, "refused", admin_json_number(sum->refused));
+    config_json_set(&json, "missing_at_most", admin_json_number(sum->missing));
     config_json_set(
         &json, "share",
         json_real(seen == 0 ? 0 : (double)(sum->admitted + sum->refused) / (double)seen));
@@ -194,7 +194,7 @@ static json_t *identities_json(const struct plan *plan, const struct quota *quot
     json_t *list = json_array();
     for (unsigned i = 0; i < quota->key_count; i++) {
         const struct span name = plan->identities[quota->key[i]].name;
-        config_json_append(&list, json_stringn(name.ptr, name.len));
+        config_json_append(&list, admin_json_text(name));
     }
     return list;
 }
@@ -227,7 +227,7 @@ static json_t *tops_json(const struct admin_facts *facts, const struct quota *qu
     free(sums);
     const uint64_t now_us = clock_mono_us();
     json_t *json = json_object();
-    config_json_set(&json, "quota", json_stringn(quota->name.ptr, quota->name.len));
+    config_json_set(&json, "quota", admin_json_text(quota->name));
     config_json_set(&json, "identities", identities_json(facts->plan, quota));
     config_json_set(&json, "shadow", json_boolean(quota->mode == QUOTA_SHADOW));
     config_json_set(&json, "over_s",

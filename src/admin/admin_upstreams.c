@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "admin/admin_audit.h"
+#include "admin/admin_json.h"
 #include "admin/admin_query.h"
 #include "base/base_clock.h"
 #include "base/base_fmt.h"
@@ -22,24 +23,14 @@
 #define DETAIL_MAX 1024
 #define NAME_SHOWN 200 /* bytes of a name in a sentence */
 
-static json_t *text(struct span span)
-{
-    return json_stringn(span.ptr == NULL ? "" : span.ptr, span.len);
-}
-
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 static json_t *sum(const struct admin *admin, metrics_slot slot)
 {
-    return number(slot == METRICS_SLOT_LOST ? 0 : metrics_registry_sum(admin->env.metrics, slot));
+    return admin_json_sum(admin->env.metrics, slot);
 }
 
 static json_t *ago(uint64_t at_us, uint64_t now_us)
 {
-    return number(now_us > at_us ? (now_us - at_us) / 1000000 : 0);
+    return admin_json_number(now_us > at_us ? (now_us - at_us) / 1000000 : 0);
 }
 
 /* ---- what is told ---- */
@@ -70,7 +61,7 @@ static void put_times(json_t **json, const struct upstream_standing *standing, u
     char at[FMT_RFC3339_MAX];
     if (standing->state == UPSTREAM_STATE_EJECTED) {
         const uint64_t left_us = standing->until_us > now_us ? standing->until_us - now_us : 0;
-        config_json_set(json, "tried_again_in_s", number((left_us + 999999) / 1000000));
+        config_json_set(json, "tried_again_in_s", admin_json_number((left_us + 999999) / 1000000));
     }
     if (standing->ordered_at_us == 0)
         return;
@@ -84,7 +75,8 @@ static json_t *check_json(const struct upstream_checked *check, uint64_t now_us)
     if (check->at_us == 0)
         return json_null();
     json_t *json = json_pack("{s:b}", "good", check->is_good ? 1 : 0);
-    config_json_set(&json, "status", check->status == 0 ? json_null() : number(check->status));
+    config_json_set(&json, "status",
+                    check->status == 0 ? json_null() : admin_json_number(check->status));
     config_json_set(&json, "reason",
                     check->reason == NULL || check->is_good ? json_null()
                                                             : json_string(check->reason));
@@ -120,20 +112,21 @@ static json_t *server_json(const struct admin *admin, const struct upstream_serv
     const unsigned in_progress = seen->open > seen->idle ? seen->open - seen->idle : 0;
     json_t *json = json_object();
     (void)upstream_standing_of(admin->env.health, seen->upstream, seen->server, &standing);
-    config_json_set(&json, "server", text(conf->address_text));
+    config_json_set(&json, "server", admin_json_text(conf->address_text));
     put_state(&json, &standing, seen, in_progress);
     put_times(&json, &standing, now_us);
     config_json_set(&json, "used", json_boolean(standing.is_used && seen->address_count != 0));
     config_json_set(&json, "addresses", addresses_json(seen));
-    config_json_set(&json, "weight", number(conf->weight));
+    config_json_set(&json, "weight", admin_json_number(conf->weight));
     config_json_set(&json, "backup", json_boolean(conf->is_backup));
-    config_json_set(&json, "in_progress", number(in_progress));
-    config_json_set(&json, "idle", number(seen->idle));
+    config_json_set(&json, "in_progress", admin_json_number(in_progress));
+    config_json_set(&json, "idle", admin_json_number(seen->idle));
     config_json_set(&json, "max_connections",
-                    conf->max_connections == 0 ? json_null() : number(conf->max_connections));
+                    conf->max_connections == 0 ? json_null()
+                                               : admin_json_number(conf->max_connections));
     config_json_set(&json, "ok", conf->is_folded ? json_null() : sum(admin, conf->slot_ok));
     config_json_set(&json, "failed", conf->is_folded ? json_null() : sum(admin, conf->slot_failed));
-    config_json_set(&json, "failures_in_a_row", number(standing.failed_run));
+    config_json_set(&json, "failures_in_a_row", admin_json_number(standing.failed_run));
     config_json_set(&json, "last_error", failure_json(&standing, now_us));
     config_json_set(&json, "check", check_json(&standing.check, now_us));
     return json;
@@ -148,8 +141,8 @@ static json_t *upstream_json(const struct admin *admin, const struct upstream_co
     for (unsigned i = 0; i < conf->server_count; i++)
         config_json_append(&servers, server_json(admin, &conf->servers[i], &seen[i]));
     json_t *json = json_object();
-    config_json_set(&json, "upstream", text(conf->name));
-    config_json_set(&json, "usable", number(standing.usable));
+    config_json_set(&json, "upstream", admin_json_text(conf->name));
+    config_json_set(&json, "usable", admin_json_number(standing.usable));
     config_json_set(&json, "panic", json_boolean(standing.is_panic));
     config_json_set(&json, "empty", json_boolean(standing.is_empty));
     config_json_set(&json, "servers", servers);
@@ -402,10 +395,10 @@ static json_t *order_json(const struct admin *admin, const struct order *order,
     (void)upstream_standing_of_group(admin->env.health, upstream->name, &group);
     json_t *json = json_object();
     config_json_set(&json, "done", json_string(UPSTREAM_ORDER_WORDS[order->order]));
-    config_json_set(&json, "upstream", text(upstream->name));
+    config_json_set(&json, "upstream", admin_json_text(upstream->name));
     config_json_set(&json, "was", json_string(UPSTREAM_STATE_WORDS[before->state]));
-    config_json_set(&json, "usable", number(group.usable));
-    config_json_set(&json, "servers", number(group.servers));
+    config_json_set(&json, "usable", admin_json_number(group.usable));
+    config_json_set(&json, "servers", admin_json_number(group.servers));
     config_json_set(&json, "now", server_json(admin, server, seen));
     return json;
 }

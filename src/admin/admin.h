@@ -49,8 +49,8 @@ struct admin_hooks {
     void (*facts)(void *arg, struct admin_facts *facts);
     /* To be answered later with admin_reload_answer, never from within; false: it never will be. */
     bool (*reload)(void *arg, uint32_t ticket);
-    /* The same, with admin_upgrade_answer.  deadline_s 0: as usual. */
-    bool (*upgrade)(void *arg, uint32_t ticket, uint32_t deadline_s);
+    /* The same, with admin_upgrade_answer.  deadline_ms 0: as usual. */
+    bool (*upgrade)(void *arg, uint32_t ticket, uint32_t deadline_ms);
     /* False: `why` says which file cannot be opened; the others are. */
     bool (*reopen)(void *arg, char why[ADMIN_WHY_MAX]);
     /* enum log_level, and for how long; 0 s: until it is changed.  False: the parent cannot be told. */

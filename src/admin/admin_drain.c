@@ -4,26 +4,21 @@
 #include "admin/admin_audit.h"
 #include "admin/admin_private.h"
 #include "admin/admin_query.h"
-#include "base/base_parse.h"
 
 #define DRAIN_DEADLINE_MAX_US UINT64_C(86400000000)
 
 void admin_drain_ask(struct admin_conn *conn, struct span query)
 {
     const struct admin_hooks *hooks = &conn->admin->env.hooks;
-    char text[ADMIN_QUERY_VALUE_MAX];
-    uint64_t deadline_us = 0;
-    size_t len;
-    if (!admin_query_find(query, "deadline", text, &len) ||
-        (len > 0 && (!parse_duration_us((struct span){text, len}, &deadline_us) ||
-                     deadline_us > DRAIN_DEADLINE_MAX_US))) {
+    uint64_t deadline_us = UINT64_MAX;
+    if (!admin_query_duration(query, "deadline", 0, DRAIN_DEADLINE_MAX_US, &deadline_us)) {
         admin_send_problem(conn, 400, "\"deadline\" must be a time such as 30s, up to 24h");
         return;
     }
-    const int64_t deadline_ms = len == 0 ? -1 : (int64_t)(deadline_us / 1000);
-    admin_audit_change(conn, "drain", NULL, NULL,
-                       len == 0 ? NULL
-                                : json_pack("{s:I}", "deadline_ms", (json_int_t)deadline_ms));
+    const int64_t deadline_ms = deadline_us == UINT64_MAX ? -1 : (int64_t)(deadline_us / 1000);
+    admin_audit_change(
+        conn, "drain", NULL, NULL,
+        deadline_ms < 0 ? NULL : json_pack("{s:I}", "deadline_ms", (json_int_t)deadline_ms));
     if (!hooks->drain(hooks->arg, conn->stream.fd, deadline_ms)) {
         admin_send_problem(conn, 503, "the parent process cannot be asked: try again");
         return;

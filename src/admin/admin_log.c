@@ -5,7 +5,6 @@
 #include "admin/admin_audit.h"
 #include "admin/admin_query.h"
 #include "base/base_log.h"
-#include "base/base_parse.h"
 
 #define FOR_DEFAULT_US UINT64_C(600000000)
 #define FOR_MAX_US     UINT64_C(86400000000)
@@ -60,10 +59,7 @@ static const char *read_order(struct span query, unsigned configured, unsigned *
     }
     if (!is_found)
         return "\"level\" must be debug, info, warn, error or configured";
-    if (!admin_query_find(query, "for", text, &len))
-        return "\"for\" must be given once";
-    if (len != 0 && (!parse_duration_us((struct span){text, len}, for_us) || *for_us < 1000000 ||
-                     *for_us > FOR_MAX_US))
+    if (!admin_query_duration(query, "for", 1000000, FOR_MAX_US, for_us))
         return "\"for\" must be a time such as 10m, from 1s to 24h";
     return NULL;
 }

@@ -49,6 +49,23 @@ bool admin_query_find(struct span query, const char *name, char out[ADMIN_QUERY_
     return true;
 }
 
+bool admin_query_duration(struct span query, const char *name, uint64_t min_us, uint64_t max_us,
+                          uint64_t *us)
+{
+    char text[ADMIN_QUERY_VALUE_MAX];
+    uint64_t found_us;
+    size_t len;
+    if (!admin_query_find(query, name, text, &len))
+        return false;
+    if (len == 0)
+        return true;
+    if (!parse_duration_us((struct span){text, len}, &found_us) || found_us < min_us ||
+        found_us > max_us)
+        return false;
+    *us = found_us;
+    return true;
+}
+
 char *admin_query_escape(char *out, struct span text)
 {
     static const char digits[] = "0123456789ABCDEF";

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/base_span.h"
 
@@ -14,6 +15,11 @@
  * or its percent-escapes are broken. */
 bool admin_query_find(struct span query, const char *name, char out[ADMIN_QUERY_VALUE_MAX],
                       size_t *len);
+
+/* A time such as 1500ms or 2h, from min_us to max_us; *us stays as it is when the parameter is empty or not there.  False: as
+ * above, or it is no such time. */
+bool admin_query_duration(struct span query, const char *name, uint64_t min_us, uint64_t max_us,
+                          uint64_t *us);
 
 /* Percent-escapes as the bytes that they mean, NUL-terminated.  False: they are broken, or it is too long. */
 bool admin_query_decode(struct span text, char out[ADMIN_QUERY_VALUE_MAX], size_t *len);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/admin_json.h"
 #include "admin/admin_private.h"
 #include "admin/admin_query.h"
 #include "base/base_parse.h"
@@ -47,13 +48,6 @@ void admin_job_free(struct admin_job *job)
 }
 
 /* ---- what is told ---- */
-
-/* Some values are not UTF-8. */
-static json_t *text_json(struct span text)
-{
-    json_t *json = json_stringn(text.len == 0 ? "" : text.ptr, text.len);
-    return json != NULL ? json : json_string("(bytes)");
-}
 
 static const struct quota_tier *tier_of(const struct admin_job *job, unsigned i)
 {
@@ -100,10 +94,10 @@ static json_t *grant_json(const struct store_subject *stored)
 static json_t *name_json(const struct plan_subject *subject)
 {
     json_t *json = json_object();
-    config_json_set(&json, "subject", text_json(subject->shown));
-    config_json_set(&json, "identity", text_json(subject->identity->name));
-    config_json_set(&json, "source", text_json(subject->source));
-    config_json_set(&json, "quota", text_json(subject->quota->name));
+    config_json_set(&json, "subject", admin_json_text(subject->shown));
+    config_json_set(&json, "identity", admin_json_text(subject->identity->name));
+    config_json_set(&json, "source", admin_json_text(subject->source));
+    config_json_set(&json, "quota", admin_json_text(subject->quota->name));
     return json;
 }
 
@@ -120,7 +114,7 @@ static json_t *row_json(const struct admin_job *job, unsigned i)
         store_subject_apply(&stored, &job->order);
     }
     config_json_set(&json, "store", json_string(job->plan->store_is_memory ? "memory" : "redis"));
-    config_json_set(&json, "tier", tier == NULL ? json_null() : text_json(tier->name));
+    config_json_set(&json, "tier", tier == NULL ? json_null() : admin_json_text(tier->name));
     config_json_set(&json, "unlimited", json_boolean(quota == NULL));
     config_json_set(&json, "generation", json_integer((json_int_t)stored.generation));
     config_json_set(&json, "grant", grant_json(&stored));
@@ -310,17 +304,18 @@ static const char *read_order(struct span query, struct store_order *order)
 {
     char text[ADMIN_QUERY_VALUE_MAX];
     size_t len;
-    uint64_t extra, for_s = 0;
+    uint64_t extra, for_us = 0;
     if (order->verb != STORE_ORDER_GRANT)
         return NULL;
     if (!admin_query_find(query, "extra", text, &len) ||
         !parse_u64((struct span){text, len}, &extra) || extra > INT32_MAX)
         return "\"extra\" must be a number from 0 to 2147483647";
-    if (!admin_query_find(query, "for", text, &len) ||
-        !parse_u64((struct span){text, len}, &for_s) || for_s == 0 || for_s > STORE_GRANT_S_MAX)
-        return "\"for\" must be a number of seconds, 366 days at most";
+    if (!admin_query_duration(query, "for", 1000000, STORE_GRANT_S_MAX * UINT64_C(1000000),
+                              &for_us) ||
+        for_us == 0 || for_us % 1000000 != 0)
+        return "\"for\" must be a time of whole seconds such as 2h, from 1s to 8784h";
     order->extra = (uint32_t)extra;
-    order->for_s = (uint32_t)for_s;
+    order->for_s = (uint32_t)(for_us / 1000000);
     return NULL;
 }
 

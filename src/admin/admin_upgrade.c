@@ -6,25 +6,23 @@
 
 #include "admin/admin_private.h"
 #include "admin/admin_query.h"
-#include "base/base_parse.h"
 
-#define UPGRADE_DEADLINE_MAX_S 50 /* less than the answer is waited for */
+#define UPGRADE_DEADLINE_MIN_US 1000000
+#define UPGRADE_DEADLINE_MAX_US 50000000 /* less than the answer is waited for */
 
 void admin_upgrade_ask(struct admin_conn *conn, struct span query)
 {
     struct admin *admin = conn->admin;
-    char text[ADMIN_QUERY_VALUE_MAX];
-    uint64_t deadline_s = 0;
-    size_t len;
-    if (!admin_query_find(query, "deadline", text, &len) ||
-        (len > 0 && (!parse_u64((struct span){text, len}, &deadline_s) || deadline_s == 0 ||
-                     deadline_s > UPGRADE_DEADLINE_MAX_S))) {
-        admin_send_problem(conn, 400, "\"deadline\" is a number of seconds from 1 to 50");
+    uint64_t deadline_us = 0;
+    if (!admin_query_duration(query, "deadline", UPGRADE_DEADLINE_MIN_US, UPGRADE_DEADLINE_MAX_US,
+                              &deadline_us)) {
+        admin_send_problem(conn, 400, "\"deadline\" must be a time such as 30s, from 1s to 50s");
         return;
     }
     admin_audit(conn, "upgrade");
     admin_conn_wait(conn, "the upgrade");
-    if (admin->env.hooks.upgrade(admin->env.hooks.arg, conn->ticket, (uint32_t)deadline_s))
+    if (admin->env.hooks.upgrade(admin->env.hooks.arg, conn->ticket,
+                                 (uint32_t)(deadline_us / 1000)))
         return;
     conn->ticket = 0;
     admin_send_problem(conn, 503, "the parent process cannot be asked: try again");

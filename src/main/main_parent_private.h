@@ -133,7 +133,7 @@ void main_farewell_on_ask(struct parent *parent, struct main_message *message);
 /* main_upgrade.c: we are the one that leaves. */
 bool main_upgrade_learn(struct parent *parent, char *const *words); /* at start */
 void main_upgrade_fini(struct parent *parent);
-void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadline_s); /* 0: 30 s */
+void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadline_ms); /* 0: 30 s */
 /* Why nothing else may be changed just now; NULL: it may. */
 const char *main_upgrade_obstacle(const struct parent *parent);
 /* One that is under way ends without effect. */

@@ -76,8 +76,8 @@ int main_verb_grant(const struct main_options *options)
     if (number[0] != '+' || !parse_u64(span_of(number + 1), &extra) || extra > INT32_MAX)
         return usage("grant", "SUBJECT and +N are needed, N at most 2147483647");
     if (options->for_text == NULL || !parse_duration_us(span_of(options->for_text), &for_us) ||
-        for_us < 1000000 || for_us / 1000000 > STORE_GRANT_S_MAX)
-        return usage("grant", "--for needs a time such as 2h, from 1s to 8784h");
-    snprintf(tail, sizeof(tail), "&extra=%" PRIu64 "&for=%" PRIu64, extra, for_us / 1000000);
+        for_us < 1000000 || for_us % 1000000 != 0 || for_us / 1000000 > STORE_GRANT_S_MAX)
+        return usage("grant", "--for needs a time of whole seconds such as 2h, from 1s to 8784h");
+    snprintf(tail, sizeof(tail), "&extra=%" PRIu64 "&for=%" PRIu64 "s", extra, for_us / 1000000);
     return run(options, "grant", "POST", tail);
 }

@@ -179,7 +179,7 @@ static bool upgrade_fork(struct parent *parent, struct main_takeover *takeover)
     return pid > 0;
 }
 
-void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadline_s)
+void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadline_ms)
 {
     struct main_takeover takeover;
     const char *fault = upgrade_fault(parent);
@@ -193,7 +193,7 @@ void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadlin
     } else {
         parent->upgrade.ticket = ticket;
         parent->upgrade.deadline_us =
-            clock_mono_us() + (deadline_s != 0 ? deadline_s * 1000000ULL : UPGRADE_DEADLINE_US);
+            clock_mono_us() + (deadline_ms != 0 ? deadline_ms * 1000ULL : UPGRADE_DEADLINE_US);
         log_info("upgrade: %s begins as pid %d", parent->upgrade.program, (int)parent->upgrade.pid);
     }
     explicit_bzero(takeover.tickets, sizeof(takeover.tickets));

@@ -16,7 +16,7 @@ from harness.proxy import BINARY, environment, listening_ports
 from harness.waiting import wait_for
 
 TOKEN = "0123456789abcdef-token"
-CHANGES = ["/v1/reload", "/v1/log:reopen", "/v1/log:level?level=debug", "/v1/subject:reset?name=127.0.0.1", "/v1/subject:grant?name=127.0.0.1&extra=5&for=60",
+CHANGES = ["/v1/reload", "/v1/log:reopen", "/v1/log:level?level=debug", "/v1/subject:reset?name=127.0.0.1", "/v1/subject:grant?name=127.0.0.1&extra=5&for=60s",
            "/v1/upstreams/app/127.0.0.1:9000:down?force=1"]
 
 

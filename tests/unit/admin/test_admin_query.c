@@ -59,6 +59,37 @@ static void test_too_long(void **state)
     assert_false(admin_query_find(span_of(query), "name", value, &len));
 }
 
+static void test_duration(void **state)
+{
+    static const struct {
+        const char *query;
+        uint64_t us; /* 7: as it was; 0: refused */
+    } rows[] = {
+        {"for=1500ms", 1500000},
+        {"for=1h", 3600000000},
+        {"for=1s", 1000000},
+        {"for=", 7},
+        {"by=1s", 7},
+        {"for=999ms", 0},
+        {"for=61m", 0},
+        {"for=60", 0},
+        {"for=1s&for=1s", 0},
+        {"for=-1s", 0},
+        {"for=%31s", 1000000},
+        {"for=1s%00", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t us = 7;
+        bool is_good =
+            admin_query_duration(span_of(rows[i].query), "for", 1000000, 3600000000, &us);
+        if (is_good != (rows[i].us != 0))
+            print_error("%s\n", rows[i].query);
+        assert_int_equal(is_good, rows[i].us != 0);
+        assert_int_equal(us, is_good ? rows[i].us : 7);
+    }
+}
+
 static void test_every_byte_comes_back(void **state)
 {
     char bytes[256], query[1024] = "name=", value[ADMIN_QUERY_VALUE_MAX];
@@ -77,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_duration),
         cmocka_unit_test(test_every_byte_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

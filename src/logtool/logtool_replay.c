@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "logtool/logtool_replay_order.h"
 #include "store/store_memory.h"
 
 enum step {
@@ -349,7 +350,9 @@ static void spread_times(struct logtool_replay *replay)
 enum err logtool_replay_run(struct logtool_replay *replay)
 {
     spread_times(replay);
-    enum err err = run_side(replay, LOGTOOL_OLD);
+    enum err err = logtool_replay_order(replay);
+    if (err == ERR_OK)
+        err = run_side(replay, LOGTOOL_OLD);
     if (err == ERR_OK)
         err = run_side(replay, LOGTOOL_NEW);
     for (uint32_t i = 0; i < replay->request_count && err == ERR_OK; i++)

@@ -39,6 +39,9 @@ struct logtool_request {
     uint32_t cost[LOGTOOL_SIDES];
     uint8_t item_count[LOGTOOL_SIDES];
     bool is_logged_refused, is_skipped[LOGTOOL_SIDES], is_refused[LOGTOOL_SIDES];
+    bool has_place; /* of a window of the old side it is known what had been used: */
+    uint8_t place_item;
+    uint32_t place_start_s, place_used;
 };
 
 /* Why the new side does not judge a request. */

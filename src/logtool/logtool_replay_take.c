@@ -5,6 +5,7 @@
 #include "base/base_parse.h"
 #include "base/base_rng.h"
 #include "logtool/logtool_replay.h"
+#include "logtool/logtool_replay_order.h"
 #include "quota/quota_tier.h"
 #include "route/route.h"
 
@@ -264,6 +265,7 @@ static enum err take_old(struct logtool_replay *replay, const struct logtool_lin
             item->tier = tier_of(replay, plan, counted.quota, line, line->route);
         replay->item_count++;
         request->item_count[LOGTOOL_OLD]++;
+        logtool_replay_order_note(request, logtool_replay_quota(plan, item), window);
         err = note_bases(replay, line, item);
         if (err != ERR_OK)
             return err;

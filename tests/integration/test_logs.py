@@ -371,6 +371,23 @@ def test_a_replay_gives_back_what_responses_did(start, upstream, connect, verb):
     assert told["compared"] == told["as_logged"] == 40 and told["new"]["refused"] == statuses.count(429)
 
 
+def test_what_had_been_used_tells_which_was_first(start, upstream, connect, verb, tmp_path):
+    """Two proxies' clocks differ by milliseconds: the refused one seems to have come before the one that filled the window."""
+    wait_for_room(60, 10)
+    proxy = start(forward(upstream(), quotas={"ip": {"key": ["ip"], "limits": {"minute": 5}}}))
+    client = connect(proxy)
+    assert [client.ask().status for _ in range(7)] == [200] * 5 + [429] * 2
+    proxy.stop()
+    lines = [json.loads(text) for text in proxy.access_log.read_text().splitlines()]
+    asked = [line for line in lines if "method" in line]
+    second = asked[0]["ts"][:20]
+    for line, ms in zip(asked, (100, 101, 103, 105, 104, 102, 102)):
+        line.update(ts=f"{second}{ms}Z", t_header=0, t_store=0, t_total=100)
+    (tmp_path / "log").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = replayed(verb, proxy.file, proxy.file, tmp_path / "log")
+    assert (told["compared"], told["as_logged"]) == (7, 7), told
+
+
 def test_a_replay_tries_the_first_quota_of_a_route(start, upstream, connect, verb, tmp_path):
     """What a server answered was past all quotas, whatever its status, and is judged by those of the other policy."""
     def serve(link):

@@ -104,7 +104,8 @@ static bool parent_start_config(struct parent *parent)
 static bool parent_start_user(struct parent *parent)
 {
     char why[512];
-    const char *fault = main_user_find(&parent->user, parent->config.plan->user, why);
+    const char *fault =
+        main_user_find(&parent->user, parent->config.plan->user, parent->is_sandboxed, why);
     if (fault != NULL)
         return parent_fail(parent, MAIN_EXIT_CONFIG, fault);
     fault = main_user_prepare(&parent->user, why);
@@ -115,16 +116,19 @@ const char *main_parent_log_fault(const struct parent *parent, const struct plan
                                   char why[MAIN_PARENT_WHY_BYTES])
 {
     char told[256];
-    main_user_assume(&parent->user);
+    main_user_assume_child(&parent->user);
     const char *fault = loop_log_target_fault(plan->log.access, told);
     if (fault == NULL)
         fault = loop_log_target_fault(plan->log.error, told);
-    main_user_resume(&parent->user);
+    main_user_resume_child(&parent->user);
     if (fault == NULL)
         return NULL;
-    bool is_other = parent->user.is_other;
-    snprintf(why, MAIN_PARENT_WHY_BYTES, "%s%s%s", fault, is_other ? ", as user " : "",
-             is_other ? parent->user.name : "");
+    const struct main_user *user = &parent->user;
+    snprintf(why, MAIN_PARENT_WHY_BYTES, "%s%s%s", fault,
+             user->is_other  ? ", as user "
+             : user->is_bare ? ", as root without its capabilities"
+                             : "",
+             user->is_other ? user->name : "");
     return why;
 }
 

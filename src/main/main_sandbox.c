@@ -34,6 +34,17 @@ bool main_sandbox_drop_capabilities(void)
     return syscall(SYS_capset, &head, none) == 0;
 }
 
+bool main_sandbox_lend_capabilities(bool is_in_effect)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &head, sets) != 0)
+        return false;
+    for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        sets[i].effective = is_in_effect ? sets[i].permitted : 0;
+    return syscall(SYS_capset, &head, sets) == 0;
+}
+
 const char *main_sandbox_enter(void)
 {
     const char *fault = NULL;

@@ -12,6 +12,9 @@ bool main_sandbox_is_possible(void);
 /* Every capability in every set, so that not even root keeps one.  False: errno. */
 bool main_sandbox_drop_capabilities(void);
 
+/* For a while, in a process with one thread: no capability is in effect, or again all that there are.  False: errno. */
+bool main_sandbox_lend_capabilities(bool is_in_effect);
+
 /* In the child, before its first thread and the first byte of traffic.  No new privileges, no capabilities, no core
  * and no tracer, and only the calls of MAIN_SANDBOX_CALLS: others fail with EPERM; another program, or a look into another process,
  * kills this one.  NULL, or what could not be had (errno says why); the rest is in force. */

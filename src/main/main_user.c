@@ -47,11 +47,12 @@ static const char *user_find_group(struct main_user *user, const char *name, cha
     return NULL;
 }
 
-const char *main_user_find(struct main_user *user, struct span text, char why[512])
+const char *main_user_find(struct main_user *user, struct span text, bool is_sandboxed,
+                           char why[512])
 {
     char name[MAIN_USER_NAME_BYTES];
     uint32_t number = 0;
-    *user = (struct main_user){0};
+    *user = (struct main_user){.is_bare = is_sandboxed && geteuid() == 0};
     if (text.len == 0 || text.len >= sizeof(name))
         return NULL;
     memcpy(name, text.ptr, text.len);
@@ -76,6 +77,7 @@ const char *main_user_find(struct main_user *user, struct span text, char why[51
     user->uid = passwd == NULL ? number : passwd->pw_uid;
     user->gid = passwd == NULL ? 0 : passwd->pw_gid;
     user->is_other = geteuid() == 0 && user->uid != 0;
+    user->is_bare = user->is_bare && !user->is_other;
     return group == NULL ? NULL : user_find_group(user, group, why);
 }
 
@@ -135,6 +137,22 @@ void main_user_resume(const struct main_user *user)
         abort();
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the kernel has taken that away meanwhile */
     errno = error;
+}
+
+void main_user_assume_child(const struct main_user *user)
+{
+    main_user_assume(user);
+    if (user->is_bare)
+        (void)main_sandbox_lend_capabilities(false); /* then the child finds out */
+}
+
+void main_user_resume_child(const struct main_user *user)
+{
+    int error = errno;
+    if (user->is_bare && !main_sandbox_lend_capabilities(true))
+        abort();
+    errno = error;
+    main_user_resume(user);
 }
 
 /* The folder may be writable for others: the file is looked at before it is given, and cannot be exchanged in between. */

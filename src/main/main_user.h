@@ -20,10 +20,12 @@ struct main_user {
     gid_t gid;
     bool has_group; /* in the name */
     bool is_other;  /* we are root, and it is not */
+    bool is_bare;   /* we are root, it is too, and the sandbox will take its capabilities */
 };
 
 /* Who is meant; text may be empty.  NULL, or a sentence: there is no such user. */
-const char *main_user_find(struct main_user *user, struct span text, char why[512]);
+const char *main_user_find(struct main_user *user, struct span text, bool is_sandboxed,
+                           char why[512]);
 
 /* Root would serve, and nobody has said that it shall. */
 bool main_user_is_missing(const struct main_user *user);
@@ -37,6 +39,11 @@ const char *main_user_prepare(const struct main_user *user, char why[512]);
 /* Parent, around opening what the service writes: with the rights of that user. */
 void main_user_assume(const struct main_user *user);
 void main_user_resume(const struct main_user *user);
+
+/* Parent, around trying what the child will open by itself: with no more rights than the child has, which is root without
+ * its capabilities where root serves. */
+void main_user_assume_child(const struct main_user *user);
+void main_user_resume_child(const struct main_user *user);
 
 /* Parent: socket files that were made just now are that user's, as if it had made them. */
 void main_user_own_sockets(const struct main_user *user, const struct main_sockets *sockets);

@@ -11,6 +11,7 @@
 #include "main/main_doctor.h"
 #include "main/main_exit.h"
 #include "main/main_parent.h"
+#include "main/main_sandbox.h"
 #include "main/main_user.h"
 #include "plan/plan.h"
 
@@ -125,18 +126,18 @@ static void check_machine(const struct plan *plan)
 {
     struct main_user user;
     char why[512];
-    const char *fault = main_user_find(&user, plan->user, why);
+    const char *fault = main_user_find(&user, plan->user, main_sandbox_is_possible(), why);
     if (fault == NULL && user.is_other)
         fault = main_user_prepare(&user, why);
     if (fault != NULL) {
         fprintf(stderr, "warning: /user: %s\n", fault);
-        user.is_other = false;
+        user.is_other = user.is_bare = false;
     } else if (main_user_is_missing(&user)) {
         fputs("note: " MAIN_USER_MISSING "\n", stderr);
     }
-    main_user_assume(&user);
+    main_user_assume_child(&user);
     check_logs(plan);
-    main_user_resume(&user);
+    main_user_resume_child(&user);
 }
 
 int main_verb_check(const struct main_options *options)

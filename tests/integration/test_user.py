@@ -209,6 +209,19 @@ def test_files_that_it_cannot_write(tmp_path):
     assert not list(folder.iterdir())
 
 
+@pytest.mark.skipif(IS_SANITIZED, reason="programs with a sanitizer have no sandbox")
+def test_root_in_the_sandbox_is_no_stronger_than_its_files(tmp_path):
+    """Root has no capabilities there: a folder of somebody else is not writable, which is told at the start and not by a log without lines."""
+    folder = tmp_path / "daemons"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, UID, GID)
+    code, said = fail_to_run(tmp_path, respond(log={"access": "daemons/access.log"}))
+    assert code == 5 and "log: no file can be made in daemons: Permission denied, as root without its capabilities (change " in said
+    done = run_verb(tmp_path, "check", "-c", "bad.json")
+    assert done.returncode == 0 and "warning: /log/access: no file can be made in daemons: Permission denied" in done.stderr
+    assert not list(folder.iterdir())
+
+
 def can_be_started(before):
     try:
         return subprocess.run([BINARY, "version"], preexec_fn=before, capture_output=True, check=False).returncode == 0

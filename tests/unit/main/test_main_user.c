@@ -42,7 +42,7 @@ static void test_find(void **state)
     for (size_t i = 0; i < sizeof(FOUND) / sizeof(FOUND[0]); i++) {
         struct main_user user;
         char why[512] = "";
-        const char *fault = main_user_find(&user, span_of(FOUND[i].text), why);
+        const char *fault = main_user_find(&user, span_of(FOUND[i].text), true, why);
         if (FOUND[i].fault != NULL) {
             assert_non_null(fault);
             assert_memory_equal(fault, FOUND[i].fault, strlen(FOUND[i].fault));
@@ -61,7 +61,7 @@ static int become(void)
 {
     struct main_user user;
     char why[512];
-    if (main_user_find(&user, SPAN("daemon:root"), why) != NULL ||
+    if (main_user_find(&user, SPAN("daemon:root"), true, why) != NULL ||
         main_user_prepare(&user, why) != NULL)
         return 1;
     main_user_assume(&user);

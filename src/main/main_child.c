@@ -452,11 +452,11 @@ static bool child_ask_reload(void *arg, uint32_t ticket)
     return child_say(arg, MAIN_MESSAGE_RELOAD_ASK, ticket, SPAN_NONE);
 }
 
-static bool child_ask_upgrade(void *arg, uint32_t ticket, uint32_t deadline_s)
+static bool child_ask_upgrade(void *arg, uint32_t ticket, uint32_t deadline_ms)
 {
     struct child *child = arg;
     const struct main_message message = {
-        .kind = MAIN_MESSAGE_UPGRADE_ASK, .ticket = ticket, .value = deadline_s};
+        .kind = MAIN_MESSAGE_UPGRADE_ASK, .ticket = ticket, .value = deadline_ms};
     return main_channel_send(child->env->channel, &message) == ERR_OK;
 }
 
@@ -581,9 +581,11 @@ static bool child_start_workers(struct child *child)
 static void child_on_fold_time(void *arg)
 {
     struct child *child = arg;
+    unsigned living = atomic_load_explicit(&child->plans, memory_order_relaxed);
     log_flush_folded();
     main_memory_look(&child->memory,
-                     atomic_load_explicit(&child->connections, memory_order_relaxed));
+                     atomic_load_explicit(&child->connections, memory_order_relaxed),
+                     child->plan == NULL ? 0 : child->plan->generation - living);
     loop_timer_set(child->loop, &child->fold_timer, child->loop->mono_us + LOG_FOLD_US);
 }
 

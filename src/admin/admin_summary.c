@@ -167,6 +167,14 @@ static void put_report(FILE *out, const json_t *json)
     fprintf(out, "%s%s%s\n", report, is_open ? "\n" : "", admin_words_text(json, "detail"));
 }
 
+bool admin_summary_has_report(struct span answer)
+{
+    json_t *json = json_loadb(answer.ptr, answer.len, 0, NULL);
+    bool has_one = admin_words_text(json, "report")[0] != '\0';
+    json_decref(json);
+    return has_one;
+}
+
 static void put_reload(FILE *out, const json_t *json, const void *arg)
 {
     (void)arg;

@@ -15,6 +15,8 @@ char *admin_summary_status(struct span answer, uint64_t file_hash);
 char *admin_summary_reload(struct span answer);
 /* Of an error: what is wrong.  And of a level: until when. */
 char *admin_summary_problem(struct span answer);
+/* Is it about lines of a file, which are named as compilers name them? */
+bool admin_summary_has_report(struct span answer);
 char *admin_summary_level(struct span answer);
 char *admin_summary_reopen(struct span answer);
 char *admin_summary_upgrade(struct span answer);

@@ -75,9 +75,7 @@ int main_instance_tell(const struct main_options *options, const struct admin_cl
     bool is_json = (options->given & MAIN_OPTION_JSON) != 0;
     char *text = is_json ? instance_line(reply) : text_of(reply->body);
     if (text != NULL && !is_json && reply->status != 200) {
-        /* A report of many lines names file, line and column, as compilers do. */
-        bool is_report = strchr(text, '\n') != NULL && strchr(text, '\n')[1] != '\0';
-        fprintf(stderr, "%s%s", is_report ? "" : "sluice: ", text);
+        fprintf(stderr, "%s%s", admin_summary_has_report(reply->body) ? "" : "sluice: ", text);
         exit_code = main_verb_print("", exit_code);
     } else {
         exit_code = main_verb_print(text, exit_code);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* admin_explain_rewrite.c - what would be changed of a request and of its response, as text and as JSON.  Takes: an
  * explanation of a request that comes through.  Gives: the target that is forwarded, and header lines with the values that are
- * known without serving; others stand as ${name}. */
+ * known without serving; others stand as ${name}.  Never shows what rules for requests say themselves, which may be a credential of a
+ * server, nor values of a query. */
 #include <stdlib.h>
 
 #include "base/base_fmt.h"
@@ -62,16 +63,19 @@ static void find_values(const struct admin_explanation *explanation,
     }
 }
 
-/* All lines; malloc'ed, ptr NULL: out of memory. */
+/* Any client sees what the rules for responses say.  All lines; malloc'ed, ptr NULL: out of memory. */
 static struct span make_lines(const struct admin_explanation *explanation,
                               const struct plan_rewrite_rules *rules)
 {
     struct values found = {0};
-    char *text = malloc(rules->max_bytes + 1);
+    char *text = malloc(rules->max_bytes + 1), *end;
     if (text == NULL)
         return SPAN_NONE;
     find_values(explanation, rules, &found);
-    char *end = plan_rewrite_write(text, rules, found.values);
+    if (rules == explanation->route->response_rules)
+        end = plan_rewrite_write(text, rules, found.values);
+    else
+        end = plan_rewrite_show(text, rules, found.values);
     return (struct span){text, (size_t)(end - text)};
 }
 
@@ -85,6 +89,25 @@ static bool next_line(struct span *lines, struct span *line)
     return true;
 }
 
+/* "name=***" of each parameter.  A text of `len` bytes becomes one of 4 * len at most. */
+static char *put_query(char *out, struct span query)
+{
+    while (query.len != 0) {
+        struct span param = {query.ptr, span_find(query, '&')};
+        size_t name = span_find(param, '=');
+        out = fmt_span(out, (struct span){param.ptr, name});
+        if (name + 1 < param.len)
+            out = FMT_LIT(out, "=***");
+        else if (name < param.len)
+            *out++ = '=';
+        if (param.len < query.len)
+            *out++ = '&';
+        query.ptr += param.len + (param.len < query.len);
+        query.len -= param.len + (param.len < query.len);
+    }
+    return out;
+}
+
 /* Path and query that are forwarded; malloc'ed, ptr NULL: they are the client's, or out of memory. */
 static struct span make_target(const struct admin_explanation *explanation)
 {
@@ -93,13 +116,13 @@ static struct span make_target(const struct admin_explanation *explanation)
     const struct span query = explanation->request->target.query;
     if (rewrite == NULL || (rewrite->prefix.strip.len == 0 && rewrite->prefix.add.len == 0))
         return SPAN_NONE;
-    char *text = malloc(path.len + rewrite->prefix.add.len + query.len + 1);
+    char *text = malloc(path.len + rewrite->prefix.add.len + 4 * query.len + 1);
     if (text == NULL)
         return SPAN_NONE;
     char *end = http_prefix_write(text, &rewrite->prefix, path, explanation->path.judged);
     if (query.ptr != NULL) {
         *end++ = '?';
-        end = fmt_span(end, query);
+        end = put_query(end, query);
     }
     return (struct span){text, (size_t)(end - text)};
 }

@@ -2,6 +2,7 @@
 /* plan_rewrite.c - takes: header rules and the values of one exchange.  Gives: header lines. */
 #include "plan/plan_rewrite.h"
 
+#include "base/base_ascii.h"
 #include "base/base_fmt.h"
 
 static const struct {
@@ -30,13 +31,25 @@ static bool is_good(struct span text, unsigned value)
     return text.len != 0 && text.len <= plan_rewrite_max(value) && http_is_value(text);
 }
 
-static char *put_line(char *out, const struct plan_rewrite_line *line, const struct span *values)
+/* Credentials have letters or digits; what only separates values has none. */
+static char *put_hidden(char *out, struct span text)
+{
+    bool is_telling = false;
+    for (size_t i = 0; i < text.len; i++)
+        is_telling |= ascii_is_word(text.ptr[i]);
+    if (!is_telling)
+        return fmt_span(out, text);
+    return fmt_span(out, (struct span){"***", text.len < 3 ? text.len : 3});
+}
+
+static inline __attribute__((always_inline)) char *
+put_line(char *out, const struct plan_rewrite_line *line, const struct span *values, bool is_hidden)
 {
     bool has_any = line->part_count == 1; /* it names no value */
     char *at = fmt_span(out, line->name);
     for (unsigned i = 0; i < line->part_count; i++) {
         const struct plan_rewrite_part *part = &line->parts[i];
-        at = fmt_span(at, part->before);
+        at = is_hidden ? put_hidden(at, part->before) : fmt_span(at, part->before);
         if (part->value == PLAN_REWRITE_VALUES || !is_good(values[part->value], part->value))
             continue;
         at = fmt_span(at, values[part->value]);
@@ -49,6 +62,14 @@ char *plan_rewrite_write(char *out, const struct plan_rewrite_rules *rules,
                          const struct span values[PLAN_REWRITE_VALUES])
 {
     for (unsigned i = 0; i < rules->line_count; i++)
-        out = put_line(out, &rules->lines[i], values);
+        out = put_line(out, &rules->lines[i], values, false);
+    return out;
+}
+
+char *plan_rewrite_show(char *out, const struct plan_rewrite_rules *rules,
+                        const struct span values[PLAN_REWRITE_VALUES])
+{
+    for (unsigned i = 0; i < rules->line_count; i++)
+        out = put_line(out, &rules->lines[i], values, true);
     return out;
 }

@@ -230,15 +230,31 @@ def rewriting(made):
 def test_what_is_changed_on_the_way(explain):
     words = ["GET", "http://h.example/v1//al%70ha/se%61rch?x=%zz", "--ip", "10.0.0.1", "-H", "X-Forwarded-For: 192.0.2.9"]
     said = explain(*words, change=rewriting)
-    assert said["forwarded"] == "/v2/se%61rch?x=%zz" and said["path"] == "/v1/alpha/search"
+    assert said["forwarded"] == "/v2/se%61rch?x=***" and said["path"] == "/v1/alpha/search"
     assert said["request_headers"] == {"less": ["Cookie", "X-Who", "X-Id", "X-Cert"], "with": [
         "X-Who: 192.0.2.9 10.0.0.1 alpha", "X-Id: ${request_id}", "X-Cert: <${certificate}>", "X-B: http GET h.example /v1/alpha/search in search app"]}
     assert said["response_headers"] == {"less": ["Server", "X-By"], "with": ["X-By: ${server}"]}
     text = explain(*words, change=rewriting, as_json=False)
     assert text[text.index("forwarded"):text.index("errors")] == (
-        "forwarded   /v2/se%61rch?x=%zz\n"
+        "forwarded   /v2/se%61rch?x=***\n"
         "request     less Cookie\nrequest     less X-Who\nrequest     less X-Id\nrequest     less X-Cert\n"
         "request     with X-Who: 192.0.2.9 10.0.0.1 alpha\nrequest     with X-Id: ${request_id}\nrequest     with X-Cert: <${certificate}>\n"
         "request     with X-B: http GET h.example /v1/alpha/search in search app\n"
         "response    less Server\nresponse    less X-By\nresponse    with X-By: ${server}\n")
+    for query, shown in (("", ""), ("a", "a"), ("a=", "a="), ("a=b", "a=***"), ("&&a=b=c&", "&&a=***&"), ("=b&c&d=e", "=***&c&d=***")):
+        assert explain("GET", f"http://h/v1/a/search?{query}", change=rewriting)["forwarded"] == f"/v2/search?{shown}"
     assert "forwarded" not in explain("GET", "/ping", change=rewriting) and "request_headers" not in explain("GET", "http://h/v1/a/search")
+
+
+def test_what_rules_say_themselves_is_hidden(explain):
+    """Credentials for servers stand there; what only separates values does not matter."""
+    def change(made):
+        rewriting(made)
+        made["routes"][0]["request_headers"]["set"] |= {"X-Auth": "Bearer hush-hush", "X-Pin": "7", "X-Dash": "-",
+                                                        "X-Mixed": "by=${client_ip}; key=hush ${scheme}"}
+        made["routes"][0]["response_headers"]["set"]["X-Open"] = "told to all"
+
+    said = explain("GET", "http://h/v1/a/search", "--ip", "10.0.0.1", change=change)
+    assert said["request_headers"]["with"][3:7] == ["X-Auth: ***", "X-Pin: *", "X-Dash: -", "X-Mixed: ***10.0.0.1***http"]
+    assert "X-Open: told to all" in said["response_headers"]["with"]
+    assert "hush" not in explain("GET", "http://h/v1/a/search", change=change, as_json=False)

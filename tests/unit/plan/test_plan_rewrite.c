@@ -171,9 +171,19 @@ static const struct line LINES[] = {
      "X-A: first\r\nX-B: second-first\r\n"},
 };
 
-static void test_lines(void **state)
+/* To be looked at: what stands in the file is hidden where it may be a credential, never longer than it was. */
+static const struct line SHOWN[] = {
+    {"'X-A': 'Bearer hush'", "X-A: ***\r\n"},
+    {"'X-A': '7', 'X-B': 'ab'", "X-A: *\r\nX-B: **\r\n"},
+    {"'X-A': '-', 'X-B': '<${host}>; ${method}'", "X-A: -\r\nX-B: <h.example>; PURGE\r\n"},
+    {"'X-A': 'by=${host}; key=hush ${method}!'", "X-A: ***h.example***PURGE!\r\n"},
+    {"'X-A': 'key=hush ${certificate}'", ""},
+};
+
+static void assert_lines(const struct line *line,
+                         char *(*write)(char *out, const struct plan_rewrite_rules *rules,
+                                        const struct span values[PLAN_REWRITE_VALUES]))
 {
-    (void)state;
     const struct span values[PLAN_REWRITE_VALUES] = {
         [PLAN_REWRITE_HOST] = {"h.example", 9},  [PLAN_REWRITE_METHOD] = {"PURGE", 5},
         [PLAN_REWRITE_CERTIFICATE] = {"", 0},    [PLAN_REWRITE_ROUTE] = {"a\r\nX-Evil: b", 12},
@@ -182,21 +192,28 @@ static void test_lines(void **state)
         [PLAN_REWRITE_PEER_IP] = {"a\t", 2},     [PLAN_REWRITE_REQUEST_ID] = {"\xc3\xa9\t\xff", 4},
         [PLAN_REWRITE_VARIABLES] = {"first", 5}, [PLAN_REWRITE_VARIABLES + 1] = {"second", 6},
     };
-    for (size_t i = 0; i < sizeof(LINES) / sizeof(LINES[0]); i++) {
-        char rules[1024];
-        snprintf(rules, sizeof(rules), "'request_headers': { 'set': { %s } }", LINES[i].rules);
-        struct plan *plan = bench_plan(with_rules(rules));
-        const struct plan_rewrite *rewrite = api_of(plan)->rewrite;
-        assert_non_null(rewrite);
-        char *out = malloc(rewrite->headers.max_bytes + 1);
-        assert_non_null(out);
-        char *end = plan_rewrite_write(out, &rewrite->headers, values);
-        assert_true((size_t)(end - out) <= rewrite->headers.max_bytes);
-        *end = '\0';
-        assert_string_equal(out, LINES[i].lines);
-        free(out);
-        plan_unref(&plan);
-    }
+    char rules[1024];
+    snprintf(rules, sizeof(rules), "'request_headers': { 'set': { %s } }", line->rules);
+    struct plan *plan = bench_plan(with_rules(rules));
+    const struct plan_rewrite *rewrite = api_of(plan)->rewrite;
+    assert_non_null(rewrite);
+    char *out = malloc(rewrite->headers.max_bytes + 1);
+    assert_non_null(out);
+    char *end = write(out, &rewrite->headers, values);
+    assert_true((size_t)(end - out) <= rewrite->headers.max_bytes);
+    *end = '\0';
+    assert_string_equal(out, line->lines);
+    free(out);
+    plan_unref(&plan);
+}
+
+static void test_lines(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(LINES) / sizeof(LINES[0]); i++)
+        assert_lines(&LINES[i], plan_rewrite_write);
+    for (size_t i = 0; i < sizeof(SHOWN) / sizeof(SHOWN[0]); i++)
+        assert_lines(&SHOWN[i], plan_rewrite_show);
 }
 
 static void test_what_is_linked(void **state)

@@ -7,7 +7,7 @@
 
 #include "main/main_options.h"
 
-/* Words of verbs that have some; "@verbs": the names of all verbs. */
+/* Words of verbs that have some; "@verbs": the names of all verbs; "@files": of files. */
 static const struct {
     const char *verb, *words;
 } WORDS[] = {
@@ -16,7 +16,9 @@ static const struct {
     {"completion", "bash"},
     {"explain", "GET HEAD POST PUT DELETE PATCH OPTIONS"},
     {"help", "@verbs"},
+    {"diff", "@files"},
 };
+#define WORD_COUNT (sizeof(WORDS) / sizeof(WORDS[0]))
 
 static void put_names(FILE *out, const struct main_completion_verb *verbs, unsigned count)
 {
@@ -62,19 +64,18 @@ static void put_valued(FILE *out, bool of_files)
 static void put_verb(FILE *out, const struct main_completion_verb *verb,
                      const struct main_completion_verb *verbs, unsigned count)
 {
+    const char *words = "";
+    for (size_t i = 0; i < WORD_COUNT; i++)
+        words = strcmp(WORDS[i].verb, verb->name) == 0 ? WORDS[i].words : words;
+    bool has_files = (verb->options & MAIN_OPTION_FILES) != 0 || strcmp(words, "@files") == 0;
     fprintf(out, "    %s)\n        options='", verb->name);
     put_options(out, verb->options | MAIN_OPTION_HELP);
     fputs("'\n        words='", out);
-    for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
-        if (strcmp(WORDS[i].verb, verb->name) != 0)
-            continue;
-        if (strcmp(WORDS[i].words, "@verbs") == 0)
-            put_names(out, verbs, count);
-        else
-            fputs(WORDS[i].words, out);
-    }
-    fprintf(out, "'\n        files=%d\n        ;;\n",
-            (verb->options & MAIN_OPTION_FILES) != 0 ? 1 : 0);
+    if (strcmp(words, "@verbs") == 0)
+        put_names(out, verbs, count);
+    else if (!has_files)
+        fputs(words, out);
+    fprintf(out, "'\n        files=%d\n        ;;\n", has_files ? 1 : 0);
 }
 
 void main_completion_bash(FILE *out, const struct main_completion_verb *verbs, unsigned count)

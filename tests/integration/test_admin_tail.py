@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import urllib.parse
 
@@ -182,29 +183,51 @@ def test_reopen_says_which_file_cannot_be_opened(start, connect, verb, tmp_path)
 
 COMPLETE = """
 source <("$SLUICE" completion bash)
-COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-_sluice
-printf '%s\\n' "${COMPREPLY[@]}"
+while IFS=$'\\x1f' read -r -a COMP_WORDS; do
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 2))
+    COMP_WORDS=("${COMP_WORDS[@]:0:COMP_CWORD + 1}")
+    _sluice
+    echo "${COMPREPLY[@]}"
+done
 """
 
 
-def complete(tmp_path, *words):
-    done = subprocess.run(["bash", "-c", COMPLETE, "bash", "sluice", *words], cwd=tmp_path, env={**os.environ, "SLUICE": BINARY},
-                          capture_output=True, text=True, check=True)
+def complete(tmp_path, *rows):
+    """What one shell offers for each list of words, of which the last is not finished."""
+    asked = "".join("\x1f".join(("sluice", *words, "end")) + "\n" for words in rows)
+    done = subprocess.run(["bash", "-c", COMPLETE], cwd=tmp_path, env={**os.environ, "SLUICE": BINARY}, input=asked, capture_output=True, text=True, check=True)
     assert not done.stderr, done.stderr
-    return done.stdout.split()
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def helped(*words):
+    return subprocess.run([BINARY, *words], capture_output=True, text=True, check=True).stdout
 
 
 def test_bash_completes_verbs_options_and_files(tmp_path):
-    (tmp_path / "one.json").touch()
-    usage = subprocess.run([BINARY, "help"], capture_output=True, text=True, check=True).stdout
+    """Every verb completes every option that its help names and no other, behind an option with a value what that is, and its words."""
+    files, usage = ["one.json", "two.log"], helped("help")
+    for name in files:
+        (tmp_path / name).touch()
     verbs = [line.split()[0] for line in usage.split("OPTION...]")[1].split("`sluice VERB")[0].splitlines() if line.startswith("  ")]
-    assert sorted(complete(tmp_path, "")) == sorted(verbs) and len(verbs) > 15
-    assert complete(tmp_path, "rep") == ["replay", "report"]
-    assert complete(tmp_path, "check", "-c", "o") == ["one.json"]
-    assert complete(tmp_path, "verify", "o") == ["one.json"]
-    assert complete(tmp_path, "check", "--d") == ["--dump"]
-    assert complete(tmp_path, "log", "re") == ["reopen"]
-    assert "tail" in complete(tmp_path, "help", "t")
+    words = {"log": ["configured", "debug", "error", "info", "reopen", "warn", "level"], "upstreams": ["drain", "ready", "down"],
+             "completion": ["bash"], "help": verbs, "explain": ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]}
+    wanted = {("",): verbs, ("rep",): ["replay", "report"], ("up",): ["upgrade", "upstreams"], ("x",): [], ("diff", "o"): ["one.json"],
+              ("verify", "-c", "one.json", "o"): ["one.json"], ("check", "--d"): ["--dump"], ("log", "re"): ["reopen"]}
+    seen = set()
     for name in verbs:
-        assert {"-h", "--help"} <= set(complete(tmp_path, name, "-"))
+        help_text = helped(name, "--help")
+        rows = re.findall(r"^  (?:-(\w),|   ) --([\w-]+)(?: (\S+))?  ", help_text, re.MULTILINE)
+        long = [f"--{option}" for _, option, _ in rows]
+        wanted[(name, "-")] = [f"-{letter}" for letter, _, _ in rows if letter] + long
+        wanted[(name, "--")] = long
+        takes_files = re.search(r"usage: sluice [^\n]* (LOG\.\.\.|\[FILE\])\n", help_text)
+        wanted[(name, "")] = files if takes_files else words.get(name, [])
+        for letter, option, value in rows:
+            wanted[(name, f"--{option}")] = [one for one in long if one.startswith(f"--{option}")]
+            for given in [f"--{option}", *([f"-{letter}"] if letter else [])] if value else []:
+                wanted[(name, given, "")] = files if value in ("FILE", "SOCKET") else []
+        seen.update(wanted[(name, "-")])
+    assert {"-c", "-s", "-H", "-q", "--policy", "--output", "--sandbox", "--new-key", "--force", "--port", "--deadline", "--help"} <= seen and len(verbs) > 20
+    for asked, found in zip(wanted, complete(tmp_path, *wanted), strict=True):
+        assert sorted(found) == sorted(wanted[asked]), asked

@@ -3,16 +3,17 @@
 traffic does not notice."""
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from harness.client import Client
-from harness.configs import respond
+from harness.client import Client, is_refused
+from harness.configs import forward, respond
 from harness.metrics import scrape
 from harness.ports import take_port
-from harness.proxy import BINARY, environment, listening_ports
+from harness.proxy import listening_ports
 from harness.waiting import wait_for
 
 TOKEN = "0123456789abcdef-token"
@@ -85,6 +86,153 @@ def test_only_the_token_under_our_own_name_changes_anything(guarded, tmp_path):
     said += ask(address, "GET", "/v1/status", [own, bearer]).body.decode()
     assert TOKEN not in said
     assert ask(("127.0.0.1", proxy.metrics), "POST", "/v1/reload", [own, bearer]).status in (404, 405)
+
+
+# ---- every order, attacked in every way
+
+# (what is wrong with it, status of the answer, whether a Unix socket refuses it too, method, fields of our own name and of the token)
+ATTACKS = [
+    ("a foreign Host", 403, False, "POST", lambda own, bearer: [("Host", "evil.test"), bearer]),
+    ("our name without port", 403, False, "POST", lambda own, bearer: [("Host", own[1].rsplit(":", 1)[0]), bearer]),
+    ("no Host", 400, True, "POST", lambda own, bearer: [bearer]),
+    ("two Hosts", 400, True, "POST", lambda own, bearer: [own, own, bearer]),
+    ("a foreign Host beside ours", 400, True, "POST", lambda own, bearer: [own, ("Host", "evil.test"), bearer]),
+    ("Origin", 403, True, "POST", lambda own, bearer: [own, bearer, ("Origin", "http://evil.test")]),
+    ("our own Origin", 403, True, "POST", lambda own, bearer: [own, bearer, ("Origin", "http://" + own[1])]),
+    ("Origin null", 403, True, "POST", lambda own, bearer: [own, bearer, ("Origin", "null")]),
+    ("a page of another site", 403, True, "POST", lambda own, bearer: [own, bearer, ("Sec-Fetch-Site", "cross-site")]),
+    ("a page of the same site", 403, True, "POST", lambda own, bearer: [own, bearer, ("Sec-Fetch-Site", "same-site")]),
+    ("no token", 401, False, "POST", lambda own, bearer: [own]),
+    ("a wrong token", 401, False, "POST", lambda own, bearer: [own, (bearer[0], bearer[1] + "x")]),
+    ("a token by another scheme", 401, False, "POST", lambda own, bearer: [own, (bearer[0], bearer[1].replace("Bearer", "Basic"))]),
+    ("two tokens", 401, False, "POST", lambda own, bearer: [own, bearer, bearer]),
+    *[(f"the method {method}", 405, True, method, lambda own, bearer: [own, bearer])
+      for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "QUERY")],
+]
+
+
+class Attacked:
+    """A proxy that every order would change: its file is another one, its log was renamed, a server is down and a subject has spent."""
+
+    def __init__(self, start, folder, is_tcp):
+        (folder / "token").write_text(TOKEN + "\n")
+        self.folder, self.address = folder, f"127.0.0.1:{take_port()}" if is_tcp else f"unix:{folder}/admin.sock"
+        self.door = ("127.0.0.1", int(self.address.rsplit(":", 1)[1])) if is_tcp else str(folder / "admin.sock")
+        self.own, self.bearer = ("Host", self.address if is_tcp else "sluice"), ("Authorization", f"Bearer {TOKEN}")
+        self.servers = [f"127.0.0.1:{take_port()}" for _ in range(2)]
+        admin = {"address": self.address, "metrics": f"127.0.0.1:{take_port()}", **({"token": {"file": str(folder / "token")}} if is_tcp else {})}
+        config = counted(admin)
+        config["upstreams"] = {"app": {"servers": self.servers}}
+        config["routes"].append({**forward("app")["routes"][0], "name": "app", "prefix": "/app"})
+        self.proxy = start(config)
+        with Client(self.proxy.address) as client:
+            assert [client.ask().status for _ in range(3)] == [200] * 3
+        self.proxy.requests(3)
+        assert self.order(f"/v1/upstreams/app/{self.servers[1]}:down").status == 200
+        self.proxy.wait_for_event("admin")
+        self.log = self.proxy.access_log.rename(folder / "moved")
+        self.proxy.write_config({**self.proxy.config, "quotas": {"ip": {"key": ["ip"], "limits": {"day": 77}}}})
+        self.pids = {"parent": self.proxy.pid, "child": self.proxy.child}
+
+    def order(self, target):
+        return ask(self.door, "POST", target, [self.own, self.bearer])
+
+    def read(self, target):
+        reply = ask(self.door, "GET", target, [self.own, self.bearer])
+        assert reply.status == 200, (target, reply)
+        return json.loads(reply.body)
+
+    def state(self):
+        """All that an order could change, but for the level of the error log."""
+        status, subject = self.read("/v1/status"), self.read("/v1/subject?name=127.0.0.1")
+        for moves in ("uptime_s", "service_uptime_s", "connections", "exchanges_open"):
+            del status[moves]
+        windows = [{name: value for name, value in window.items() if not name.startswith("reset")}
+                   for row in subject["subjects"] for window in row.pop("windows")]
+        upstreams = [[(server["server"], server.get("order"), server["state"]) for server in group["servers"]]
+                     for group in self.read("/v1/upstreams")["upstreams"]]
+        files = {path.name: path.stat().st_ino for path in self.folder.iterdir()}
+        return {"status": status, "windows": windows, "subject": subject, "upstreams": upstreams, "files": files,
+                "events": [line for line in self.log.read_bytes().splitlines() if b'"event":' in line], "child": self.proxy.child}
+
+    def is_at_debug(self):
+        """A malformed request is told in the error log by its id."""
+        with Client(self.proxy.address) as client:
+            client.send(b"GET / HTTP/1.1\r\n\r\n")
+            reply = client.read()
+        assert reply.status == 400
+        own_id = reply["X-request-id"].split("-")[0]
+        wait_for(lambda: own_id in self.log.read_text(), "the line")
+        return own_id in self.proxy.stderr()
+
+    def orders(self):
+        """{order: what it changes of the state; None: nothing}.  In an order in which each of them can."""
+        one, other = (f"/v1/upstreams/app/{server}" for server in self.servers)
+        return {f"{other}:ready": "upstreams", f"{one}:drain": "upstreams", f"{one}:down?force=1": "upstreams",
+                "/v1/subject:reset?name=127.0.0.1": "windows", "/v1/subject:grant?name=127.0.0.1&extra=5&for=60": "windows",
+                "/v1/config:diff": None, "/v1/log:level?level=debug": None, "/v1/log:reopen": "files",
+                "/v1/reload": "status", "/v1/upgrade": "status", "/v1/drain": None}
+
+
+@pytest.mark.parametrize("is_tcp", [True, False], ids=["tcp", "unix"])
+def test_no_order_is_obeyed_that_is_not_the_operators(start, tmp_path, is_tcp):
+    """Every order that there is, wrong in every way: nothing is otherwise behind it.  Then each is given rightly, and does what it says, so that this
+    could have failed."""
+    attacked = Attacked(start, tmp_path, is_tcp)
+    proxy, orders = attacked.proxy, attacked.orders()
+    wait_for(lambda: attacked.read("/v1/status")["config"]["stale"], "it is known that the file is another one")
+    assert not attacked.is_at_debug()
+    before = attacked.state()
+    for target in orders:
+        for what, status, is_refused_by_all, method, fields in ATTACKS:
+            if not is_tcp and not is_refused_by_all:
+                continue
+            reply = ask(attacked.door, method, target, fields(attacked.own, attacked.bearer))
+            assert reply.status == status, (target, what, reply)
+            assert TOKEN.encode() not in reply.body and b"generation" not in reply.body and b"difference" not in reply.body
+            assert attacked.state() == before, (target, what)
+    assert not attacked.is_at_debug() and {"parent": proxy.pid, "child": proxy.child} == attacked.pids
+    for target, changed in orders.items():
+        before = attacked.state()
+        if target == "/v1/log:reopen":
+            attacked.log = proxy.access_log
+        assert attacked.order(target).status == 200, target
+        if target.startswith("/v1/log:level"):
+            assert attacked.is_at_debug()
+        if target == "/v1/drain":
+            wait_for(lambda: is_refused(proxy.address), "it has ended")
+        elif changed is not None:
+            wait_for(lambda: attacked.state()[changed] != before[changed], f"{target} changes something")
+    assert proxy.wait_exit() == 0, "the one before the upgrade"
+    proxy.access_log.write_bytes((tmp_path / "moved").read_bytes() + proxy.access_log.read_bytes())
+
+
+# ---- who listens
+
+@pytest.mark.parametrize("admin, more", [
+    ({}, 0), ({"metrics": None}, 0), ({"address": "unix:admin.sock"}, 1), ({"address": "unix:admin.sock", "metrics": None}, 2),
+    ({"address": None, "token": TOKEN, "metrics": None}, 2)], ids=["none", "metrics", "unix", "unix-metrics", "tcp-metrics"])
+def test_nothing_listens_but_what_is_configured(start, tmp_path, admin, more):
+    """Of parent and child, TCP and Unix; also behind a reload that opens and closes some, and in the process that follows a killed one."""
+    def wanted(config):
+        words = [row["address"] for row in config["listen"]] + [config["admin"][key] for key in ("address", "metrics") if key in config.get("admin", {})]
+        return {word if not word.startswith("unix:") else "unix:" + os.path.join(tmp_path, word[5:]) for word in words}
+
+    def row():
+        return {"address": f"127.0.0.1:{take_port()}"}
+
+    admin = {key: f"127.0.0.1:{take_port()}" if value is None else value for key, value in admin.items()}
+    unix = [{"address": f"unix:{tmp_path}/front{n}.sock", "name": f"u{n}"} for n in range(more)]
+    proxy = start(respond(listen=[row(), {**row(), "name": "b"}, *unix], **({"admin": admin} if admin else {})))
+    assert proxy.listening() == wanted(proxy.config)
+    changed = {**proxy.config, "listen": [proxy.config["listen"][0], {**row(), "name": "c"}]}
+    proxy.write_config(changed)
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_for_event("reload")
+    wait_for(lambda: proxy.listening() == wanted(changed), f"{wanted(changed)} listen, and not {proxy.listening()}")
+    before = proxy.child
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: proxy.child not in (None, before) and proxy.listening() == wanted(changed), "the next one")
 
 
 def test_verbs_bring_the_token_of_a_file(guarded, verb, tmp_path):

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 
 from . import access_log
@@ -43,6 +44,15 @@ def listening_ports():
             if words[3] == "0A":
                 ports.add(int(words[1].rsplit(":", 1)[1], 16))
     return ports
+
+
+_ACCEPTS = 0x10000  # __SO_ACCEPTCON of linux/net.h
+
+
+def _address_of(text):
+    """"0100007F:1F90" as "127.0.0.1:8080"; of IPv6 the hexadecimal digits."""
+    host, port = text.split(":")
+    return f"{socket.inet_ntoa(bytes.fromhex(host)[::-1]) if len(host) == 8 else host}:{int(port, 16)}"
 
 
 class Sluice:
@@ -184,6 +194,25 @@ class Sluice:
                 ports = tuple(int(words[i].rsplit(":", 1)[1], 16) for i in (1, 2))
                 if words[9] in inodes and words[3] != "0A" and ports[1] not in ignore_ports:
                     found.append(ports)
+        return found
+
+    def listening(self):
+        """The sockets of parent and child that somebody can connect or send to: {"127.0.0.1:80", "unix:/path"}, as a configuration has them."""
+        inodes = set()
+        for pid in (self.pid, self.child):
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):
+                    inodes.add(os.readlink(f"/proc/{pid}/fd/{name}").removeprefix("socket:[").removesuffix("]"))
+        found = set()
+        for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07"), ("raw", "07"), ("raw6", "07")):
+            for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                words = line.split()
+                if words[9] in inodes and words[3] == state:
+                    found.add(("" if table == "tcp" else table + " ") + _address_of(words[1]))
+        for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]:
+            words = line.split(maxsplit=7)
+            if words[6] in inodes and int(words[3], 16) & _ACCEPTS:
+                found.add("unix:" + os.path.join(self.folder, words[7]))
         return found
 
     # -- what is done to it

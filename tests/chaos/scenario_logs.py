@@ -26,6 +26,7 @@ HOSTILE, HOSTILE_PROCESSES = 100_000, 4
 STALL_S, STALL_RATE_PER_S, CALM_S = 60, 3000, 15
 DISK_BYTES, DISK_RATE_PER_S = 1 << 20, 2000
 SEED = 20261129
+FIELDS = ("method", "host", "path", "query", "parent_id", "subjects.user", "subjects.segment")
 
 
 def answers(load, judge, what):
@@ -72,27 +73,26 @@ def rotations(world, judge):
 # -- hostile bytes
 
 def ask_hostile(port, seed, count):
-    """{id of the answer: the request's bytes}."""
+    """{id of the answer: the request that was sent}."""
     rng, sent = random.Random(seed), {}
     for _ in range(count):
-        message = log_bytes.hostile_request(rng)
-        client = Client(("127.0.0.1", port))
-        client.send(message)
-        sent[client.read()["X-request-id"].split("-")[0]] = message
-        client.close()
+        request = log_bytes.hostile_request(rng)
+        with Client(("127.0.0.1", port)) as client:
+            client.send(request.message)
+            sent[client.read()["X-request-id"].split("-")[0]] = request
     return sent
 
 
 def hostile(world, judge):
     count = world.scaled(HOSTILE)
-    proxy = world.proxy(respond(), "hostile")
+    proxy = world.proxy(log_bytes.config(), "hostile")
     with concurrent.futures.ProcessPoolExecutor(HOSTILE_PROCESSES) as pool:
         futures = [pool.submit(ask_hostile, proxy.ports[0], SEED + n, count // HOSTILE_PROCESSES) for n in range(HOSTILE_PROCESSES)]
         sent = {}
         for future in futures:
             sent.update(future.result())
     proxy.stop()
-    reader, lines, escaped, cut, told, wrong = rig.LogReader(), 0, 0, 0, 0, 0
+    reader, seen, longest, wrong = rig.LogReader(), collections.Counter(), 0, []
     for _ in reader.read(proxy.access_log):
         pass
     with open(proxy.access_log, "rb") as file:
@@ -100,17 +100,24 @@ def hostile(world, judge):
             if b'"event":"' in line:
                 continue
             record = log_bytes.recover(line)
-            message = sent.get(record["id"].decode(), b"")
-            lines += 1
-            escaped += line.endswith(b',"bytes":true}\n')
-            cut += "cut" in record
-            names = ("host", "parent_id") + (("path",) if record.get("status") == 400 else ())
-            for name in names if "cut" not in record else ():
-                told += name in record
-                wrong += name in record and record[name] not in message
-    judge.equal("hostile bytes: requests, request lines", (len(sent), lines), (count, count))
-    judge.tell("hostile bytes: lines with bytes that are no UTF-8, lines that were cut", f"{escaped:,}, {cut:,}")
-    judge.check("hostile bytes: values that came back as they were sent", f"{told - wrong:,} of {told:,}", "all", told > 0 and wrong == 0)
+            request = sent.get(record["id"].decode())
+            faults = log_bytes.faults_of(line, request) if request else ["nobody has sent it"]
+            wrong += [f"{record['id'].decode()}: {fault}" for fault in faults]
+            told, longest = log_bytes.told(record), max(longest, len(line))
+            seen.update(["lines", *told, *[name for name in ("bytes", "cut") if name in record]])
+            seen["values"] += len(told)
+            seen["everywhere"] += bool(request) and len(request.places) == len(log_bytes.PLACES)
+            seen["served"] += record.get("status") == 200
+    judge.equal("hostile bytes: requests, request lines", (len(sent), seen["lines"]), (count, count))
+    judge.tell("hostile bytes: requests that were served; that were hostile in every place", f"{seen['served']:,}; {seen['everywhere']:,}")
+    judge.tell("hostile bytes: lines with bytes that are no UTF-8", f"{seen['bytes']:,}")
+    judge.check("hostile bytes: lines that were cut and say so, longest line", f"{seen['cut']:,}, {longest:,} bytes", "some, ≤ 8,192",
+                seen["cut"] > 0 and longest <= log_bytes.LINE_BYTES_MAX)
+    judge.check("hostile bytes: values that were told, and not the bytes that were sent", f"{seen['values']:,}, {len(wrong)}", "none",
+                seen["values"] > 0 and not wrong)
+    judge.tell("hostile bytes: of these " + ", ".join(FIELDS), ", ".join(f"{seen[name]:,}" for name in FIELDS))
+    for fault in wrong[:10]:
+        judge.note(f"Wrong: {fault}")
     judge.judge_log(reader)
 
 
@@ -213,6 +220,7 @@ def run(world, judge):
     hostile(world, judge)
     stalled(world, judge)
     full_disk(world, judge)
-    judge.note(f"{REQUESTS:,} requests at {RATE_PER_S:,} a second and {ROTATIONS} rotations, half by USR1 and half by `POST /v1/log:reopen`; {HOSTILE:,} requests with any bytes in "
-               f"path, query, Host, User-Agent, a header's name and its value; a tmpfs of 1 MiB that is full and then has half of it freed.  The numbers of lines and of those "
-               "that were dropped stand behind each part in its order.")
+    judge.note(f"{REQUESTS:,} requests at {RATE_PER_S:,} a second and {ROTATIONS} rotations, half by USR1 and half by `POST /v1/log:reopen`; {HOSTILE:,} "
+               "requests with any bytes, or any that the wire allows there, in method, path, query, Host, X-Request-Id, user of Basic credentials, User-Agent, "
+               "a header's name and its value, line breaks among them; a value that was told is held against all the bytes that were sent, or if the line says "
+               "that it was cut against as many; a tmpfs of 1 MiB that is full and then has half of it freed.  The numbers of lines and of those that were dropped stand behind each part in its order.")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing is lost from the access log without being said: rotation, a full disk, kills, syslog, hostile bytes, secrets.  The long forms with
 their numbers are `scripts/chaos logs`."""
-import base64
+import collections
+import contextlib
 import json
+import mmap
 import os
 import pathlib
 import random
@@ -10,12 +12,19 @@ import re
 import resource
 import signal
 import socket
+import subprocess
 import threading
 
-from harness import access_log, http, log_bytes
+import pytest
+
+from harness import access_log, http, log_bytes, secrets
+from harness.client import Client
 from harness.configs import forward, respond
 from harness.metrics import scrape
 from harness.ports import take_port
+from harness.proxy import BINARY, environment
+from harness.redis_server import RedisServer
+from harness.tls import Authority, client_context
 from harness.waiting import wait_for
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "logs.md"
@@ -168,81 +177,218 @@ def test_syslog(start, connect, tmp_path, verb):
 
 
 def test_hostile_bytes_come_back_from_the_line(start, connect):
-    """Every line is UTF-8, JSON and at most 8 KiB (parse_line), one for each request, and tells the very bytes."""
-    proxy, rng = start(respond()), random.Random(20261129)
+    """Every line is UTF-8, JSON and at most 8 KiB (parse_line), one for each request, and tells the very bytes of all that it tells."""
+    proxy, rng = start({**log_bytes.config(), **FAST}), random.Random(20261129)
     sent = {}
-    for _ in range(400):
-        message = log_bytes.hostile_request(rng)
-        client = connect(proxy)
-        client.send(message)
-        sent[client.read()["X-request-id"].split("-")[0]] = message
-        client.close()
+    for _ in range(1500):
+        request = log_bytes.hostile_request(rng)
+        with Client(proxy.address) as client:
+            client.send(request.message)
+            sent[client.read()["X-request-id"].split("-")[0]] = request
     proxy.requests(len(sent))
     proxy.stop()
     lines = [line for line in proxy.access_log.read_bytes().splitlines(keepends=True) if b'"event":"' not in line]
-    assert len(lines) == len(sent) == 400
+    assert len(lines) == len(sent) == 1500
     block = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     page = {"re": re, "json": json}
     exec(block[1], page)  # pylint: disable=exec-used  # what the page shows does the same
-    told = 0
+    seen = collections.Counter()
     for line in lines:
-        shown = {name: value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value for name, value in page["recover"](line).items()}
-        assert shown == log_bytes.recover(line)
         record = log_bytes.recover(line)
-        message = sent.pop(record["id"].decode())
-        is_whole = not record.get("cut")
-        for name in ("host", "parent_id"):
-            if is_whole and name in record:
-                assert record[name] in message
-                told += 1
-        if is_whole and record.get("status") == 400 and "path" in record:
-            assert record["path"] in message
-    assert not sent and told > 50
-    assert any(b'"bytes":true' in line for line in lines)
+        assert log_bytes.as_bytes(page["recover"](line)) == record
+        request = sent.pop(record["id"].decode())
+        faults = log_bytes.faults_of(line, request)
+        assert not faults, (faults, line, request)
+        is_all = len(request.places) == len(log_bytes.PLACES) and record["status"] == 200
+        seen.update([*log_bytes.told(record), *[name for name in ("cut", "bytes") if name in record], *["all"] * is_all, record["status"]])
+    assert not sent
+    fields = ("method", "host", "path", "query", "parent_id", "subjects.user", "subjects.segment")
+    assert all(seen[name] > 30 for name in (*fields, "cut", "bytes", "all", 200, 400)), seen
 
 
-def test_no_secret_is_told_anywhere(start, upstream, connect, verb):
-    """Sixty markers in every place that may hold a credential: none in logs, metrics, status, check --dump or the list of processes."""
-    def marker():
-        markers.append(f"MARK{len(markers):02}x{random.Random(len(markers)).getrandbits(48):012x}")
-        return markers[-1]
+class Secretive:
+    """A proxy whose configuration has every kind of secret, and that hears all others."""
 
-    def basic():
-        text = base64.b64encode(f"{marker()}:{marker()}".encode()).decode()
-        markers.append(text)
-        return text
+    def __init__(self, start, upstream, world, verb):
+        self.marks, self.folder, self.run = secrets.Marks(), world.folder, verb
+        self.port, self.metrics, mark = take_port(), take_port(), self.marks.new
+        self.token = mark("admin.token")
+        (self.folder / "token").write_text(self.token + "\n")
+        (self.folder / "key").write_text(verb("seal", "--new-key").stdout)
+        self.marks.add("SLUICE_KEY_FILE", (self.folder / "key").read_text().strip())
+        self.env = {"REDIS_PASSWORD": mark("store.password"), "SIGNING_KEY": mark("keys of an identity") * 2, "SLUICE_KEY_FILE": str(self.folder / "key"),
+                    "SLUICE_ADMIN_TOKEN_FILE": str(self.folder / "token")}
+        self.redis = self.redis_of(world, mark("requirepass"))
+        self.server = upstream(answer=secrets.answering(self.marks))
+        self.proxy = start(self.config(), env=self.env)
+        wait_for(lambda: any(row["user"] == "sluice" for row in self.redis.client_list()), "it is let in with user and password")
 
-    markers, metrics = [], take_port()
-    secrets = {"S1": marker(), "S2": marker()}
-    quotas = {"key": {"key": ["key"], "limits": {"minute": 1000}}, "token": {"key": ["token"], "limits": {"minute": 1000}},
-              "cookie": {"key": ["cookie"], "limits": {"minute": 1000}}, "bearer": {"key": ["bearer"], "limits": {"minute": 1000}}}
-    identities = {"key": {"from": ["header:X-Api-Key"]}, "token": {"from": ["query:token"]}, "cookie": {"from": ["cookie:session"]}, "bearer": {"from": ["bearer"]}}
-    store = {"type": "redis", "servers": [f"127.0.0.1:{take_port()}"], "password": {"env": "S1"}, "fleet_size": 1, "on_failure": "local"}
-    proxy = start(forward(upstream(), quotas=quotas, identities=identities, store=store, subject_secret={"env": "S2"},
-                          log={"level": "debug"}, admin={"address": "unix:admin.sock", "metrics": f"127.0.0.1:{metrics}"}), env=secrets)
-    rows = 0
-    while len(markers) < 60:
-        fields = [("Authorization", f"Bearer {marker()}") if rows % 2 else ("Authorization", f"Basic {basic()}"), ("Cookie", f"session={marker()}; other={marker()}"),
-                  ("X-Api-Key", marker()), ("X-Auth-Token", marker()), ("Proxy-Authorization", f"Basic {basic()}"), ("X-Secret", marker())]
-        assert connect(proxy).ask("GET", f"/p?token={marker()}&other={marker()}", fields).status in (200, 502)
-        client = connect(proxy)
-        client.send(f"GET http://{marker()}:{marker()}@test.local/ HTTP/1.1\r\nHost: test.local\r\n\r\n".encode())
-        assert client.read().status == 400
-        client = connect(proxy)  # malformed, so that it is told why
-        client.send(f"GET /?token={marker()} HTTP/1.1\r\nHost: test.local\r\nX-Api-Key: {marker()}\r\nBad Name: {marker()}\r\n\r\n".encode())
-        assert client.read().status == 400
-        rows += 1
-    proxy.requests(3 * rows)
-    dump = verb("check", "--dump", "-c", proxy.file, env=secrets)
-    assert dump.returncode == 0, dump
-    status = verb("status", "--json", "-c", proxy.file, env=secrets)
-    assert status.returncode == 0, status
-    report = verb("report", "--html", proxy.access_log)
-    told = {"status": status.stdout, "dump": dump.stdout + dump.stderr, "report": report.stdout, "metrics": str(scrape(metrics)),
-            "argv": "".join(open(f"/proc/{pid}/cmdline", encoding="utf-8").read() for pid in (proxy.pid, proxy.child)),
-            "access": proxy.access_log.read_text(), "error": proxy.stderr()}
-    assert len(markers) >= 60
-    for place, text in told.items():
-        assert text, place
-        for mark in markers:
-            assert mark not in text, f"{mark} in {place}"
+    def redis_of(self, world, password):
+        server = RedisServer(world.folder, "--requirepass", password)
+        world.redises.append(server)
+        owner = server.client_of(password=password)
+        owner.execute_command("ACL", "SETUSER", "sluice", "on", ">" + self.env["REDIS_PASSWORD"], "~*", "&*", "+@all")
+        self.redis_address = server.address
+        return owner
+
+    def sealed(self, place):
+        """As it may stand in the file; the text that is sealed is no less secret."""
+        done = subprocess.run([BINARY, "seal"], input=self.marks.new(place), env=environment(self.folder, self.env), capture_output=True, text=True, check=True)
+        self.marks.add("sealed " + place, json.loads(done.stdout)["sealed"])
+        return json.loads(done.stdout)
+
+    def config(self):
+        pair = Authority(self.folder / "tls").issue("test.local")
+        self.marks.add("private key of TLS", max(pathlib.Path(pair.key).read_text().splitlines(), key=len))
+        sources = {"key": "header:X-Api-Key", "token": "query:token", "cookie": "cookie:session", "bearer": "bearer", "signed": "jwt:sub", "user": "basic_user"}
+        identities = {name: {"from": [source], "missing": "skip"} for name, source in sources.items()}
+        identities["signed"]["keys"] = [{"algorithm": "HS256", "key": {"env": "SIGNING_KEY"}}]
+        rules = {"request_headers": {"set": {"X-Backend-Key": self.marks.new("header rule"), "X-Backend-Auth": "Basic " + self.marks.basic("header rule"),
+                                             "X-Who": f"${{client_ip}};{self.marks.new('header rule beside a value')}"}}}
+        store = {"type": "redis", "servers": [self.redis_address], "username": "sluice", "password": {"env": "REDIS_PASSWORD"}, "fleet_size": 1,
+                 "decision_timeout": "1s", "command_timeout": "2s"}
+        config = forward(self.server, route=rules, identities=identities, store=store, subject_secret=self.sealed("subject_secret"), log={"level": "debug"},
+                         listen=[{"address": f"127.0.0.1:{take_port()}"}, {"name": "tls", "address": f"127.0.0.1:{take_port()}", "tls": pair.config}],
+                         admin={"address": f"127.0.0.1:{self.port}", "token": {"file": str(self.folder / "token")}, "metrics": f"127.0.0.1:{self.metrics}"},
+                         quotas={name: {"key": [name], "limits": {"day": 3 if name == "key" else 1000}} for name in identities})
+        config["routes"].insert(0, {**config["routes"][0], **rules, "name": "stripped", "prefix": "/api", "strip_prefix": "/api"})
+        return config
+
+    def ask(self, connect):
+        """Every request that has a secret, then some that are counted by one, and by TLS.  Gives words that `explain` understands."""
+        words = []
+        for place, status, build in secrets.REQUESTS:
+            client = connect(self.proxy)
+            client.send(build(self.marks))
+            assert client.read().status == status, place
+        for name, value in [("X-Api-Key", self.marks.new("refused key")), ("Authorization", "Bearer " + secrets.token(self.marks, self.env["SIGNING_KEY"])),
+                            ("Cookie", f"session={self.marks.new('explained cookie')}"), ("Authorization", "Basic " + self.marks.basic("explained password"))]:
+            target = f"/api/p?token={self.marks.new('explained query')}&other={self.marks.new('explained query')}"
+            statuses = [connect(self.proxy).ask("GET", target, [(name, value)]).status for _ in range(5)]
+            assert statuses == [200] * 3 + [429 if name == "X-Api-Key" else 200] * 2
+            words.append(["explain", "GET", target, "-H", f"{name}: {value}"])
+        secured = connect(("127.0.0.1", self.proxy.ports[1]), tls=client_context(), name="test.local")
+        assert secured.ask("GET", "/p", [("X-Api-Key", self.marks.new("key over TLS"))]).status == 200
+        return words
+
+    def get(self, target):
+        with Client(("127.0.0.1", self.port)) as client:
+            reply = client.ask("GET", target, [("Authorization", f"Bearer {self.token}")], host=f"127.0.0.1:{self.port}")
+        assert reply.status == 200, target
+        return reply.body.decode()
+
+    def verb(self, *words, codes=(0,)):
+        done = self.run(*words, "-c", self.proxy.file, env=self.env)
+        assert done.returncode in codes and done.stdout + done.stderr, (words, done)
+        return done.stdout + done.stderr
+
+    @contextlib.contextmanager
+    def tail(self, *words):
+        """`sluice tail`; its file has lines when this begins, and at its end the last request's."""
+        said = self.folder / "_".join(("tail", *words))
+        with open(said, "wb") as out:
+            done = subprocess.Popen([BINARY, "tail", "-c", self.proxy.file, *words], stdout=out, stderr=out, env=environment(self.folder, self.env))
+        told = {}
+        try:
+            yield told
+            with Client(self.proxy.address) as client:
+                wait_for(lambda: client.ask("GET", "/the-last").status == 200 and "/the-last" in said.read_text(), "the tail has come so far")
+            told["text"] = said.read_text()
+        finally:
+            done.kill()
+            done.wait()
+
+    def changes(self):
+        """What diff and reload say: of a change, of one that is refused, and of a file that is broken where a secret stands."""
+        said, config = {}, json.loads(json.dumps(self.proxy.config))
+        config["routes"][1]["request_headers"]["set"]["X-Backend-Key"] = self.marks.new("changed header rule")
+        config["routes"][1]["request_headers"]["add"] = {"X-More": self.marks.new("added header rule")}
+        self.proxy.write_config(config)
+        said["diff"] = self.verb("diff", codes=(1,)) + self.verb("diff", "--json", codes=(1,))
+        said["reload"] = self.verb("reload") + self.verb("reload", "--json")
+        refused = {**config, "subject_secret": self.sealed("changed subject_secret"),
+                   "store": {**config["store"], "password": self.marks.new("plain store.password")}}
+        self.proxy.write_config(refused)
+        said["refused diff"] = self.verb("diff", codes=(1, 3, 8)) + self.verb("diff", "--json", codes=(1, 3, 8))
+        said["refused reload"] = self.verb("reload", codes=(8,)) + self.verb("check") + self.verb("check", "--json") + self.verb("check", "--dump")
+        plain = self.marks.new("plain secret in a broken file")
+        for text in (f'"subject_secret": "{plain}" x', f'"store": {{"pasword": "{plain}"}}', f'"admin": {{"token": "{plain}", "token": "{plain}"}}',
+                     f'"upstreams": {{"a": {{"servers": ["alice:{plain}@10.0.0.1:80"]}}}}'):
+            self.proxy.file.write_text("{" + text + "}")
+            address = f"127.0.0.1:{self.port}"
+            said["broken: " + text[:16]] = self.verb("reload", "-s", address, codes=(8,)) + "".join(self.verb(*words, codes=(3,)) for words in (
+                ["check"], ["check", "--json"], ["diff", self.proxy.file, "-s", address], ["diff", "--json", "-s", address]))
+        self.proxy.write_config(config)
+        assert self.verb("reload")
+        return said
+
+    def told(self, words):
+        """{place: all that is said there}."""
+        log, proxy = self.proxy.access_log, self.proxy
+        counted = json.loads(self.get("/v1/top"))
+        said = {target: self.get(target) for target in ("/v1/live", "/v1/status", "/v1/errors", "/v1/top", "/v1/upstreams", "/metrics", "/dashboard")}
+        with Client(("127.0.0.1", self.metrics)) as client:
+            said["metrics"] = client.ask("GET", "/metrics").body.decode()
+        for verb in ("status", "errors", "top", "upstreams", "doctor", "check"):
+            said[verb] = self.verb(verb) + self.verb(verb, "--json")
+        said["dump"], said["acl"] = self.verb("check", "--dump"), self.verb("check", "--acl")
+        for verb in ("report", "verify"):
+            said[verb] = self.verb(verb, log, codes=(0, 1)) + self.verb(verb, "--json", log, codes=(0, 1))
+        said["html"] = self.verb("report", "--html", log)
+        for number, asked in enumerate(words):
+            for more in ([], ["--json"], ["--live"], ["--live", "--json"]):
+                said[f"explain {number} {' '.join(more)}"] = self.verb(*asked, *more, codes=(0, 1))
+        assert counted["quotas"], counted
+        said["cmdline"] = "".join(open(f"/proc/{pid}/{name}", encoding="utf-8").read() for pid in (proxy.pid, proxy.child) for name in ("cmdline", "comm"))
+        said["redis"] = "".join(repr((key, self.redis.dump(key), self.redis.type(key) == b"string" and self.redis.get(key))) for key in self.redis.keys("*"))
+        said["access log"], said["error log"] = log.read_text(), proxy.stderr()
+        return said
+
+
+def test_no_secret_is_told_anywhere(start, upstream, connect, verb, world):
+    """A mark in every place that may hold a credential: none in logs, in what any verb or endpoint says, in metrics, in pages, in Redis or in
+    the list of processes."""
+    secretive = Secretive(start, upstream, world, verb)
+    with secretive.tail() as sentences, secretive.tail("--json") as lines:
+        words = secretive.ask(connect)
+        said = secretive.changes()
+    said |= {"tail": sentences["text"], "tail --json": lines["text"], **secretive.told(words)}
+    marks = secretive.marks
+    assert len(marks.places) >= 80 and len(secretive.proxy.requests()) >= len(secrets.REQUESTS) + 20
+    refused = [entry for line in secretive.proxy.requests() if line.get("status") == 429 for entry in line["quotas"] if "source" in entry]
+    assert refused and all(entry["source"] in ("store", "lease") for entry in refused)
+    # They were really there: the server got what the rules say, and what clients sent.
+    sent = {value for request in secretive.server.requests for name, value in request.fields}
+    assert {mark for mark, place in marks.places.items() if place == "header rule" and mark.startswith("MARK")} & sent
+    told = sorted({f"{place}: {where}" for place, text in said.items() for _, where in marks.told_in(text)})
+    assert not told and all(said.values()), "\n".join(told)
+
+
+@pytest.mark.skipif(bool(os.environ.get("SLUICE_SANITIZE")), reason="programs with a sanitizer run without the sandbox")
+@pytest.mark.parametrize("is_sandboxed", [True, False])
+def test_the_serving_process_leaves_no_core(start, upstream, connect, tmp_path, is_sandboxed):
+    """Whoever makes it fail does not find its secrets on the disk; without the sandbox he would, so that the look can fail."""
+    if pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip() not in ("core", "core.%p"):
+        pytest.skip("this machine writes cores elsewhere")
+    marks = secrets.Marks()
+    proxy = start(forward(upstream(), subject_secret={"env": "S1"}, route={"request_headers": {"set": {"X-Backend-Key": marks.new("header rule")}}}),
+                  env={"S1": marks.new("subject_secret")}, is_sandboxed=is_sandboxed,
+                  before=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)))
+    connect(proxy).ask("GET", "/", [("Authorization", f"Bearer {marks.new('Authorization')}")])
+    child = proxy.child
+    os.kill(child, signal.SIGQUIT)
+    for number in (signal.SIGABRT, signal.SIGSEGV):
+        assert proxy.child == child, "SIGQUIT is for the parent"
+        assert resource.prlimit(child, resource.RLIMIT_CORE)[0] == resource.RLIM_INFINITY
+        starts = len(proxy.events("start"))
+        os.kill(child, number)
+        proxy.wait_for_event("start", starts + 1)
+        child = wait_for(lambda: proxy.child, "another one serves")
+    cores = list(tmp_path.glob("core*"))
+    if is_sandboxed:
+        assert not cores
+        return
+    with open(cores[0], "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        assert all(data.find(mark.encode()) >= 0 for mark, place in marks.places.items() if place != "Authorization")
+    for core in cores:
+        core.unlink()

@@ -72,10 +72,14 @@ def print_table(judge):
         print(f"    {note}")
 
 
+def dated(judge, command, build):
+    """When it was found, how, on what, and how it went."""
+    return (f"{datetime.datetime.fromtimestamp(judge.began, datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, `{command}`, {build_of(build)}, {machine()}: "
+            f"**{'kept' if judge.is_kept else 'broken'}**.")
+
+
 def section(judge, command, build, doc):
-    text = [f"## {judge.name}", "", doc, "",
-            f"{datetime.datetime.fromtimestamp(judge.began, datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, `{command}`, {build_of(build)}, {machine()}: "
-            f"**{'kept' if judge.is_kept else 'broken'}**.", "", table(judge), ""]
+    text = [f"## {judge.name}", "", doc, "", dated(judge, command, build), "", table(judge), ""]
     for note in judge.notes:
         text += [note, ""]
     for name in judge.plots:

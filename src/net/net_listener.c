@@ -26,7 +26,7 @@ struct net_listener {
     int fd;
     struct event *event;
     struct loop_alarm *retry;
-    bool is_paused;
+    bool is_paused, is_held;
     net_listener_fn on_accept;
     void *arg;
 };
@@ -53,6 +53,21 @@ void net_listener_resume(struct net_listener *listener)
     }
     listener->is_paused = false;
     loop_alarm_set(listener->retry, 0);
+}
+
+void net_listener_hold(struct net_listener *listener)
+{
+    listener->is_held = true;
+    event_del(listener->event);
+}
+
+void net_listener_go(struct net_listener *listener)
+{
+    if (!listener->is_held)
+        return;
+    listener->is_held = false;
+    listener->is_paused = true;
+    net_listener_resume(listener);
 }
 
 static void listener_on_retry(void *arg)
@@ -130,7 +145,8 @@ void net_listener_free(struct net_listener *listener)
     if (listener == NULL)
         return;
     int fd = listener->fd;
-    for (unsigned i = 0; i < LISTENER_BACKLOG && listener_accept(listener); i++)
+    for (unsigned i = 0; !listener->is_held && i < LISTENER_BACKLOG && listener_accept(listener);
+         i++)
         continue;
     net_listener_give_back(listener);
     close(fd);

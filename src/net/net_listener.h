@@ -17,13 +17,19 @@ typedef void (*net_listener_fn)(void *arg, int fd, const struct net_address *pee
 struct net_listener *net_listener_new(struct loop *loop, int fd, net_listener_fn on_accept,
                                       void *arg);
 
+/* Right after it was made: accept nothing until net_listener_go.  Who connects waits in the kernel's queue, of which any other
+ * process that has the socket may accept. */
+void net_listener_hold(struct net_listener *listener);
+void net_listener_go(struct net_listener *listener);
+
 /* A descriptor was closed: a listener that pauses for want of one goes on from the next turn. */
 void net_listener_resume(struct net_listener *listener);
 
 /* As if it had not been made: the descriptor is the caller's again. */
 void net_listener_give_back(struct net_listener *listener);
 
-/* Accept what waits in the queue (a closed SO_REUSEPORT socket would reset it), then close. */
+/* Accept what waits in the queue (a closed SO_REUSEPORT socket would reset it), then close.  One that is held leaves the
+ * queue to the others. */
 void net_listener_free(struct net_listener *listener);
 
 /* Open a listening socket: non-blocking, close-on-exec, SO_REUSEADDR, with SO_REUSEPORT when is_shared.

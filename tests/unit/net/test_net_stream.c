@@ -300,6 +300,56 @@ static void test_closing_a_listener_serves_its_queue_first(void **state)
     close(b);
 }
 
+struct going {
+    struct door door;
+    struct net_listener *listener;
+};
+
+static void on_go(void *arg)
+{
+    struct going *going = arg;
+    assert_int_equal(going->door.accepted, 0);
+    net_listener_go(going->listener);
+}
+
+static void test_a_listener_that_is_held_accepts_when_it_is_told(void **state)
+{
+    struct world *w = *state;
+    struct net_address address = free_port();
+    struct going going = {.door = {w, 0, 1}};
+    going.listener =
+        net_listener_new(w->loop, net_listener_open(&address, true), on_accept, &going.door);
+    net_listener_hold(going.listener);
+    int fd = connect_to(&address);
+    struct loop_alarm *alarm = loop_alarm_new(w->loop, on_go, &going);
+    net_listener_resume(going.listener); /* of no effect: it does not pause */
+    loop_alarm_set(alarm, w->loop->mono_us + 20000);
+    loop_run(w->loop);
+    assert_int_equal(going.door.accepted, 1);
+    net_listener_go(going.listener); /* of no effect either */
+    loop_alarm_free(alarm);
+    close(fd);
+    net_listener_free(going.listener);
+}
+
+static void test_a_listener_that_is_held_leaves_its_queue_to_others(void **state)
+{
+    struct world *w = *state;
+    struct net_address address = free_port();
+    struct door door = {w, 0, 1};
+    int own = net_listener_open(&address, true), other = dup(own);
+    struct net_listener *listener = net_listener_new(w->loop, own, on_accept, &door);
+    net_listener_hold(listener);
+    int fd = connect_to(&address);
+    net_listener_free(listener);
+    assert_int_equal(door.accepted, 0);
+    int accepted = accept(other, NULL, NULL);
+    assert_true(accepted >= 0);
+    close(accepted);
+    close(other);
+    close(fd);
+}
+
 struct shortage {
     struct world *w;
     struct rlimit before;
@@ -485,6 +535,8 @@ int main(void)
         TEST(test_a_refused_connect_tells_why),
         TEST(test_a_listener_gives_every_connection_once),
         TEST(test_closing_a_listener_serves_its_queue_first),
+        TEST(test_a_listener_that_is_held_accepts_when_it_is_told),
+        TEST(test_a_listener_that_is_held_leaves_its_queue_to_others),
         TEST(test_a_listener_outlives_a_want_of_descriptors),
         TEST(test_a_listener_goes_on_when_it_is_told),
         TEST(test_what_the_peer_has_not_taken_is_known),

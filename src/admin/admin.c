@@ -271,6 +271,8 @@ enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
         free(port);
         return ERR_NOMEM;
     }
+    if (admin->env.is_held)
+        net_listener_hold(port->listener);
     list_push_back(&admin->ports, &port->node);
     return ERR_OK;
 }

@@ -71,11 +71,15 @@ struct admin_env {
     struct upstream_health *health;
     const struct exchange_verified *verified;
     struct admin_hooks hooks;
+    bool is_held; /* it accepts from admin_go on, not before */
 };
 
 /* Borrows what env names.  NULL when out of memory. */
 struct admin *admin_new(const struct admin_env *env);
 void admin_free(struct admin *admin);
+
+/* It is held no longer: serve who waits, and who comes. */
+void admin_go(struct admin *admin);
 
 /* Serve nobody else: another process goes on with the listening sockets, and with who waits in their queues. */
 void admin_give_way(struct admin *admin);

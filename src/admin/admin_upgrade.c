@@ -44,6 +44,16 @@ void admin_upgrade_answer(struct admin *admin, uint32_t ticket, unsigned status,
     admin_conn_go(conn);
 }
 
+void admin_go(struct admin *admin)
+{
+    admin->env.is_held = false;
+    LIST_EACH (node, &admin->ports) {
+        struct admin_port *port = LIST_OF(node, struct admin_port, node);
+        if (port->listener != NULL)
+            net_listener_go(port->listener);
+    }
+}
+
 /* Who waits in the queue is the other process's too, so nobody is accepted any more. */
 void admin_give_way(struct admin *admin)
 {

@@ -15,7 +15,7 @@
 
 enum main_message_kind {
     /* child to parent */
-    MAIN_MESSAGE_READY,       /* it serves */
+    MAIN_MESSAGE_READY,       /* it serves, or could: see GO */
     MAIN_MESSAGE_RELOAD_ASK,  /* ticket: of the one who asks */
     MAIN_MESSAGE_APPLIED,     /* the answer to APPLY */
     MAIN_MESSAGE_FAULT,       /* the answer to APPLY; text: why not */
@@ -39,9 +39,10 @@ enum main_message_kind {
     MAIN_MESSAGE_FILE, /* value: 1 when the file on disk is not what runs */
     MAIN_MESSAGE_GIVE_WAY, /* another process serves; the next order is DRAIN */
     MAIN_MESSAGE_PING,
+    MAIN_MESSAGE_GO, /* to who was started while another process served: accept from here on */
     /* from one parent to the other, see main_takeover.h; which may be of another version, so these numbers stay */
-    MAIN_MESSAGE_TAKEOVER_READY = 1000, /* it serves too; text: its version */
-    MAIN_MESSAGE_TAKEOVER_FAULT,        /* it cannot; text: why */
+    MAIN_MESSAGE_TAKEOVER_READY = 1000, /* it could serve, and waits for DONE; text: its version */
+    MAIN_MESSAGE_TAKEOVER_FAULT,        /* it cannot, whatever it said before; text: why */
     MAIN_MESSAGE_TAKEOVER_DONE,         /* it alone serves what comes from here on */
 };
 

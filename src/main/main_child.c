@@ -351,6 +351,15 @@ static void child_give_way(struct child *child)
         worker_give_way(child->workers[i]);
 }
 
+/* Another process served when this one was started, and all were to be left to it until it is known who goes on. */
+static void child_go(struct child *child)
+{
+    log_info("accepting");
+    for (unsigned i = 0; i < child->env->workers; i++)
+        worker_go(child->workers[i]);
+    admin_go(child->admin);
+}
+
 static void child_on_pulse(void *arg, uint32_t number)
 {
     struct child *child = arg;
@@ -373,6 +382,9 @@ static void child_on_message(struct child *child, const struct main_message *mes
         break;
     case MAIN_MESSAGE_GIVE_WAY:
         child_give_way(child);
+        break;
+    case MAIN_MESSAGE_GO:
+        child_go(child);
         break;
     case MAIN_MESSAGE_PING:
         main_pulse_ask(&child->pulse, child->workers, child->env->workers, message->value);
@@ -537,6 +549,7 @@ static bool child_start_admin(struct child *child)
         .verified = child->verified,
         .hooks = {child_facts, child_ask_reload, child_ask_upgrade, child_reopen, child_set_level,
                   child, .drain = child_ask_drain, .diff = child_ask_diff},
+        .is_held = child->env->is_held,
     };
     child->admin = admin_new(&env);
     for (unsigned i = 0; child->admin != NULL && i < child->env->sockets.count; i++) {
@@ -563,6 +576,7 @@ static bool child_start_workers(struct child *child)
         .places = child->places,
         .health = child->health,
         .tickets = child->env->tickets,
+        .is_held = child->env->is_held,
     };
     child->workers = calloc(child->env->workers, sizeof(struct worker *));
     for (unsigned i = 0; child->workers != NULL && i < child->env->workers; i++) {
@@ -713,7 +727,8 @@ int main_child_run(struct main_child_env *env)
     struct child child = {.env = env, .started_at_us = clock_wall_us()};
     const char *fault = child_start(&child);
     if (fault == NULL) {
-        log_info("serving: version %s, generation %u, %u workers", SLUICE_VERSION,
+        log_info("%s: version %s, generation %u, %u workers",
+                 env->is_held ? "ready to take over" : "serving", SLUICE_VERSION,
                  (unsigned)env->generation, env->workers);
         if (!child_say(&child, MAIN_MESSAGE_READY, 0, SPAN_NONE))
             fault = "the service";

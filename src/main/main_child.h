@@ -30,6 +30,7 @@ struct main_child_env {
     bool is_stale;                  /* the configuration's file is not what runs */
     bool was_reload_refused;        /* the last one */
     uint64_t reload_ended_us;       /* that; wall clock; 0: there was none */
+    bool is_held;                   /* another process serves: accept nothing until GO */
     int channel;                    /* taken */
 };
 

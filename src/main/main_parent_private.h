@@ -146,6 +146,7 @@ void main_upgrade_on_time(struct parent *parent, uint64_t now_us);
 bool main_succeed_begin(struct parent *parent, char why[512]);
 /* Go on with the counters.  NULL, or why not. */
 const char *main_succeed_memory(struct parent *parent, char why[512]);
+/* Tell the one before, if it is still in charge: it goes on, and ends us.  If its DONE is on the way already, that counts. */
 void main_succeed_fail(struct parent *parent, const char *why);
 void main_succeed_on_ready(struct parent *parent);
 void main_succeed_on_channel(struct parent *parent);

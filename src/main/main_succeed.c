@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main_succeed.c - a parent that takes over from a running one, which started it (main_upgrade.c).  Takes: what is handed over.
- * Gives: word that it serves, or why it cannot.  Until it is told that it is in charge it saves nothing, removes nothing and
- * says nothing to systemd. */
+ * Gives: word that it could serve, or why it cannot.  Until it is told that it is in charge (or the one before is dead) its
+ * child accepts nobody, and it saves nothing, removes nothing and says nothing to systemd. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,11 +59,20 @@ const char *main_succeed_memory(struct parent *parent, char why[512])
     return NULL;
 }
 
+/* The child has accepted nothing so far: had we died, every client would have been the other one's. */
+static void succeed_go(struct parent *parent)
+{
+    const struct main_message go = {.kind = MAIN_MESSAGE_GO};
+    if (parent->child != 0 && !main_parent_tell(parent, &go))
+        main_parent_kill(parent, "it does not take orders");
+}
+
 static void succeed_take_charge(struct parent *parent)
 {
     char event[128];
     uint64_t every_us = parent->config.plan->store_state_interval_us;
     parent->is_in_charge = true;
+    succeed_go(parent);
     if (parent->memory != NULL && parent->config.plan->store_state_file.len > 0)
         parent->checkpoint_at_us = clock_mono_us() + every_us;
     main_watchdog_start(&parent->watchdog, clock_mono_us());

@@ -63,6 +63,7 @@ static int child_run(struct parent *parent, int channel, pid_t parent_pid)
         .was_reload_refused = parent->reload.was_refused,
         .reload_ended_us = parent->reload.ended_us,
         .service_started_at_us = parent->started_at_us,
+        .is_held = !parent->is_in_charge,
         .channel = channel,
     };
     const char *lacking = parent->is_sandboxed ? main_sandbox_enter() : NULL;
@@ -138,7 +139,7 @@ static void child_plan_restart(struct parent *parent, pid_t pid, const char *rea
 
 void main_parent_on_child_end(struct parent *parent, int status)
 {
-    char reason[64];
+    char reason[64], why[128];
     pid_t pid = parent->child;
     if (parent->is_ready && clock_mono_us() - parent->ready_at_us >= SUPERVISE_HEALTHY_US)
         parent->backoff_us = 0;
@@ -151,12 +152,13 @@ void main_parent_on_child_end(struct parent *parent, int status)
     main_parent_child_reason(status, reason);
     main_upgrade_break(parent, "the serving process died meanwhile");
     main_parent_reload_break(parent, "the serving process died while it was applied");
+    snprintf(why, sizeof(why), "its serving process: %s; see the error log", reason);
+    main_succeed_fail(parent, why);
     bool is_hopeless = WIFEXITED(status) || parent->restarts + 1 >= SUPERVISE_FIRST_TRIES;
     if (!parent->was_ready && parent->state == PARENT_RUNNING && is_hopeless) {
         parent->exit_code = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
                                                                           : MAIN_EXIT_INTERNAL;
         log_error("the serving process could not start: %s", reason);
-        main_succeed_fail(parent, "its serving process could not start (see the error log)");
     } else if (parent->state == PARENT_RUNNING) {
         child_plan_restart(parent, pid, reason);
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == MAIN_EXIT_DEADLINE) {
@@ -264,6 +266,7 @@ void main_parent_drain(struct parent *parent, uint32_t drain_ms_and_1)
         return;
     if (is_first) {
         main_upgrade_break(parent, "the service is ending");
+        main_succeed_fail(parent, "it was told to end");
         parent->restart_at_us = 0;
         parent->state = PARENT_DRAINING;
         main_sockets_close_traffic(&parent->config.sockets);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main_upgrade.c - another program takes over, as the parent sees it that is running: start it, hand it what must outlive us,
- * wait until it serves, and only then let our own child end.
+ * wait until it could serve, and only then let it, and our own child end.
  *
  *   fork, exec -- description --> main_succeed.c: configuration, sockets, memory, its own child
- *   commit     <-- READY --------
- *              -- DONE ---------> in charge: saves counters, tells systemd
+ *              <-- READY -------- the child has its sockets, and accepts nobody yet
+ *   commit     -- DONE ---------> in charge: GO to its child, saves counters, tells systemd
  *   GIVE_WAY, DRAIN to our child; exit when it has ended
  *
- * Whatever goes wrong before the commit changes nothing: the other one is killed and the reason is told. */
+ * Whatever goes wrong before the commit, and whoever dies, changes nothing: the other one is killed and the reason is told.
+ * All clients are our child's until then; those that wait in a queue are his who lives, since both have the sockets.  (Not
+ * those of an address that only the other one listens on: to it nobody could connect before.)  When we die before the commit,
+ * the other one goes on without DONE. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,13 +270,16 @@ static void upgrade_commit(struct parent *parent, const char *version)
     parent->is_in_charge = false;
     parent->checkpoint_at_us = 0;
     main_watchdog_stop(&parent->watchdog);
-    upgrade_tell(parent, version);
     parent->state = PARENT_DRAINING;
     main_sockets_close_traffic(&parent->config.sockets);
     parent->upgrade.drain_at_us = now_us + UPGRADE_GRACE_US;
     parent->kill_at_us =
         now_us + UPGRADE_GRACE_US + parent->config.plan->limits.drain_us + UPGRADE_DRAIN_EXTRA_US;
-    if (!main_parent_tell(parent, &give_way))
+    bool is_told = main_parent_tell(parent, &give_way);
+    upgrade_tell(
+        parent,
+        version); /* behind it: who hears of the upgrade and asks again is answered by the other one */
+    if (!is_told)
         main_parent_kill(parent, "it does not take orders");
 }
 
@@ -293,21 +299,25 @@ static void upgrade_version(struct span text, char version[64])
 
 /* --- events --------------------------------------------------------------------------------------- */
 
+/* READY is good for nothing when there is more behind it: a fault, or the end. */
 void main_upgrade_on_channel(struct parent *parent)
 {
     struct main_message message;
     char version[64], why[1024];
+    bool is_ready = false;
     while (parent->upgrade.channel >= 0 && !parent->upgrade.is_committed) {
         enum err err = main_channel_receive(parent->upgrade.channel, &message, parent->buffer);
         if (err == ERR_CLOSED) /* SIGCHLD or the deadline tells the rest */
             upgrade_close(parent);
+        else if (err == ERR_AGAIN && is_ready)
+            upgrade_commit(parent, version);
         if (err == ERR_AGAIN || err == ERR_CLOSED)
             return;
         while (err == ERR_OK && message.fd_count > 0)
             close(message.fds[--message.fd_count]);
         if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_READY) {
             upgrade_version(message.text, version);
-            upgrade_commit(parent, version);
+            is_ready = true;
         } else if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_FAULT) {
             snprintf(why, sizeof(why), "%.*s", (int)message.text.len, message.text.ptr);
             upgrade_abort(parent, STATUS_CONFLICT, why);

@@ -39,13 +39,14 @@ struct worker {
     struct exchange_env exchanges;
     struct client_env clients;
     struct list listeners;
+    bool is_held; /* nothing is accepted yet */
     struct {
         struct exchange_snapshot *snapshot; /* NULL: nothing is prepared */
         struct list listeners;              /* those that are opened for it */
         bool is_wanted;
     } next;
     /* the main thread's until they are posted */
-    struct loop_letter *settle_letter, *drain_letter, *give_way_letter;
+    struct loop_letter *settle_letter, *drain_letter, *give_way_letter, *go_letter;
     struct loop_timer drain_timer;
     struct {
         pthread_mutex_t lock;
@@ -98,7 +99,8 @@ static struct worker_listener *worker_find_listener(struct worker *worker, int f
     return NULL;
 }
 
-/* It accepts from now on, so that nothing can fail later; what comes before the plan is settled is served by the old. */
+/* It accepts from now on, unless the worker is held, so that nothing can fail later; what comes before the plan is settled is
+ * served by the old. */
 static enum err worker_open_listener(struct worker *worker, int fd,
                                      const struct plan_listener *conf)
 {
@@ -116,6 +118,8 @@ static enum err worker_open_listener(struct worker *worker, int fd,
         free(listener);
         return ERR_NOMEM;
     }
+    if (worker->is_held)
+        net_listener_hold(listener->listener);
     list_push_back(&worker->next.listeners, &listener->node);
     return ERR_OK;
 }
@@ -290,6 +294,24 @@ uint32_t worker_pong(const struct worker *worker)
     return atomic_load(&worker->pong);
 }
 
+/* ---- accepting ---- */
+
+static void worker_on_go(void *arg)
+{
+    struct worker *worker = arg;
+    worker->is_held = false;
+    LIST_EACH (node, &worker->listeners)
+        net_listener_go(LIST_OF(node, struct worker_listener, node)->listener);
+    LIST_EACH (node, &worker->next.listeners)
+        net_listener_go(LIST_OF(node, struct worker_listener, node)->listener);
+}
+
+void worker_go(struct worker *worker)
+{
+    if (worker->go_letter != NULL)
+        loop_letter_post(worker->loop, &worker->go_letter);
+}
+
 /* ---- draining ---- */
 
 static void worker_on_give_way(void *arg)
@@ -380,6 +402,7 @@ static void worker_free(struct worker *worker)
     net_resolver_free(worker->resolver);
     loop_letter_free(worker->drain_letter);
     loop_letter_free(worker->give_way_letter);
+    loop_letter_free(worker->go_letter);
     loop_free(worker->loop);
     pthread_mutex_destroy(&worker->shared.lock);
     pthread_cond_destroy(&worker->shared.answered);
@@ -419,7 +442,9 @@ static enum err worker_init(struct worker *worker, struct plan *plan,
     worker->clients.on_closed_arg = worker;
     worker->drain_letter = loop_letter_new(worker_on_drain, worker);
     worker->give_way_letter = loop_letter_new(worker_on_give_way, worker);
-    bool has_letters = worker->drain_letter != NULL && worker->give_way_letter != NULL;
+    worker->go_letter = loop_letter_new(worker_on_go, worker);
+    bool has_letters = worker->drain_letter != NULL && worker->give_way_letter != NULL &&
+                       worker->go_letter != NULL;
     err = has_letters ? worker_make_next(worker, plan, listeners) : ERR_NOMEM;
     if (err == ERR_OK)
         worker_take_next(worker);
@@ -435,6 +460,7 @@ struct worker *worker_start(unsigned index, const struct worker_env *env, struct
         return NULL;
     worker->index = index;
     worker->env = *env;
+    worker->is_held = env->is_held;
     list_init(&worker->listeners);
     list_init(&worker->next.listeners);
     pthread_mutex_init(&worker->shared.lock, NULL);

@@ -33,6 +33,7 @@ struct worker_env {
     struct upstream_places *places;        /* connections to each server, process-wide */
     struct upstream_health *health;        /* of servers, process-wide */
     const struct net_tls_tickets *tickets; /* keys of TLS sessions, of the parent; may be NULL */
+    bool is_held;                          /* it accepts from worker_go on, not before */
 };
 
 /* The listening sockets of one worker for one plan: fds[i] belongs to plan->listeners[i]. */
@@ -67,6 +68,9 @@ MUST_USE enum err worker_look(struct worker *worker,
 /* Is the thread alive?  It will answer with this number at its next turn.  False: there is no memory to ask. */
 bool worker_ping(struct worker *worker, uint32_t number);
 uint32_t worker_pong(const struct worker *worker); /* the last number that it answered */
+
+/* A worker that is held accepts from here on, what waits in the queues first; another one does so already. */
+void worker_go(struct worker *worker);
 
 /* Others serve what comes from here on: close the listeners, whose queues are theirs too, and let connections end with
  * their next response.  Those between two requests stay open.  worker_drain follows. */

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -362,6 +363,111 @@ def test_the_one_before_is_killed(upgrading, connect):
     os.kill(service.pid, signal.SIGTERM)
     wait_for(lambda: not is_alive(service.pid), "it ends")
     service.pid = service.proxy.pid
+
+
+class Gated:
+    """An upgrade whose new program begins when it is let; the parent that is to hear of it stands still."""
+
+    def __init__(self, service):
+        self.service, self.proxy = service, service.proxy
+        self._go = self.proxy.folder / "go"
+        service.install_script(f"#!/bin/sh\nwhile [ ! -e '{self._go}' ]; do sleep 0.02; done\nexec '{BINARY}' \"$@\"\n")
+        self._done = []
+        self._asked = threading.Thread(target=lambda: self._done.append(service.upgrade()))
+        self._asked.start()
+        self.parent = wait_for(lambda: [pid for pid in descendants(self.proxy.pid) if pid != self.proxy.child], "it is under way")[0]
+        os.kill(self.proxy.pid, signal.SIGSTOP)
+
+    def let(self):
+        self._go.touch()
+
+    def let_until_ready(self):
+        """Gives its serving process."""
+        self.let()
+        wait_for(lambda: len(re.findall("(?:serving|ready to take over): version", self.proxy.stderr())) == 2, "it could serve")
+        return descendants(self.parent)[0]
+
+    def outcome(self):
+        """Of the verb."""
+        self._asked.join()
+        return self._done[0]
+
+
+@pytest.fixture
+def gated(upgrading):
+    made = []
+
+    def make(config, **kwargs):
+        made.append(Gated(upgrading(config, **kwargs)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.let()
+        if one.proxy.process.poll() is None:
+            one.proxy.signal(signal.SIGCONT)
+        one.outcome()
+
+
+ENDED_EARLY = {  # who: (signal, is it the new parent's, what the verb says)
+    "the new parent": (signal.SIGKILL, True, "killed by signal 9"),
+    "its serving process": (signal.SIGKILL, False, "its serving process: killed by signal 9"),
+    "the new parent, told to": (signal.SIGTERM, True, "it was told to end"),
+}
+
+
+@pytest.mark.parametrize("who", ENDED_EARLY)
+def test_who_ends_before_it_is_in_charge_takes_nothing_along(gated, upstream, connect, who):
+    """The new program is ready and says so, but nobody hears it: until then all clients are those of the one before."""
+    gate = threading.Event()
+
+    def answer(_):
+        gate.wait(30)
+        return http.response(body=b"done")
+
+    server = upstream(answer=answer)
+    upgrade = gated(forward(server))
+    proxy, child = upgrade.proxy, upgrade.proxy.child
+    fresh = upgrade.let_until_ready()
+    assert {upgrade.service.status()["pid"] for _ in range(8)} == {proxy.pid}
+    clients = [connect(proxy) for _ in range(40)]
+    for client in clients:
+        client.send(http.request())
+    server.wait_for_requests(len(clients))
+    number, is_of_parent, words = ENDED_EARLY[who]
+    victim = upgrade.parent if is_of_parent else fresh
+    os.kill(victim, number)
+    wait_for(lambda: not is_alive(victim), "it has ended")
+    wait_for(lambda: is_of_parent or f"(pid {fresh}) killed" in proxy.stderr(), "and this is known")
+    gate.set()
+    assert [client.read().status for client in clients] == [200] * len(clients)
+    proxy.signal(signal.SIGCONT)
+    done = upgrade.outcome()
+    assert done.returncode == 8 and words in done.stderr, done
+    wait_for(lambda: descendants(proxy.pid) == [child], "nobody is left of it")
+    assert len({line["boot"] for line in proxy.requests(len(clients))}) == 1 and not proxy.events("takeover")
+    upgrade.service.install()
+    upgrade.service.upgrade_well()
+    assert connect(proxy).ask().status == 200
+
+
+@pytest.mark.parametrize("is_ready", (True, False))
+def test_the_one_before_is_killed_before_it_hands_over(gated, connect, is_ready):
+    """Then who was to wait for its word serves without it, at whatever stage it is."""
+    upgrade = gated(counted(store={"type": "memory"}))
+    proxy, service = upgrade.proxy, upgrade.service
+    assert connect(proxy).ask().status == 200
+    if is_ready:
+        upgrade.let_until_ready()
+    proxy.signal(signal.SIGKILL)
+    proxy.process.wait()
+    proxy.expected_exit, service.pid = -signal.SIGKILL, upgrade.parent
+    upgrade.let()
+    assert [connect(proxy).ask().status for _ in range(8)] == [200] * 8
+    assert service.status()["pid"] == upgrade.parent
+    os.kill(upgrade.parent, signal.SIGTERM)
+    wait_for(lambda: not is_alive(upgrade.parent), "it ends")
+    service.pid = proxy.pid
 
 
 def test_descriptors_stay_flat(upgrading):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that must not take over: they exit, hang, or are killed at some stage of it."""
+"""Programs that must not take over: they exit, hang, or are killed, at once or at some stage of it."""
 import json
 import os
 import pathlib
@@ -18,11 +18,14 @@ sys.path.insert(0, str(rig.ROOT / "tests" / "fault"))
 
 import state as fault_state  # noqa: E402
 
-DEADLINE_S = 20
-LATE_S = 1.5  # so long a program that was stopped gets to have taken over already
+DEADLINE_S, HUNG_S = 20, 2
+LATE_S = 1.0  # so long a program that was stopped gets to have taken over already
 KERNEL = fault_state.mask("net") | fault_state.mask("io")
-STAGES = (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)  # calls
-KILLED_LEAST = 10  # stages
+# who: (where, a stage is so many calls behind the one before)
+WHO = {"the new parent": (fault_state.IN_PARENT, 2), "its serving process": (fault_state.IN_CHILD, 3)}
+ENDED_LEAST, ENDED_MOST = 10, 30  # stages
+EXIT_CODE = 3
+READY, READY_S = "ready to take over: version", 1.0  # what it says, and how long it stays so
 # program: (how it starts, deadline of the upgrade, exit code)
 SCRIPTS = {
     "exits": ("#!/bin/sh\nexit 3\n", "5s", 8),
@@ -47,6 +50,13 @@ class Program:
         fresh.write_text(text)
         fresh.chmod(0o755)
         os.replace(fresh, self.path)
+
+    def install_gated(self):
+        """The good program, which begins when the file is there that this gives."""
+        self._count += 1
+        gate = self._good.with_name(f"go{self._count}")
+        self.install(f"#!/bin/sh\nwhile [ ! -e '{gate}' ]; do sleep 0.02; done\nexec '{self._good}' \"$@\"\n")
+        return gate
 
     def install_stopping(self):
         """The good program under orders of its own: gives them, and the file from which it runs."""
@@ -92,21 +102,41 @@ def take_over(proxy, answer, program, own):
     rig.wait_for(lambda: proxy.stderr().count("the process before this one has ended") == proxy.stderr().count("took over from pid"), "the new one knows")
 
 
-def stop_at(proxy, program, where, nth):
-    """Lets the new program stop at its nth call and kills it there.  Gives when it was killed (None: it had taken over by then, and goes on), and the exit
-    code of the upgrade."""
+def begin_upgrade(proxy, deadline_s):
+    """The verb, which answers when the upgrade is over."""
+    return subprocess.Popen([BINARY, "upgrade", "-c", str(proxy.file), "--json", "--deadline", f"{deadline_s}s"], cwd=proxy.folder,
+                            env=environment(proxy.folder, rig.SECRETS), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+def end_by_kill(state, pid):
+    state.set(is_armed=0)
+    os.kill(pid, signal.SIGKILL)
+
+
+def end_by_exit(state, pid):
+    state.set(is_armed=0, exits=EXIT_CODE)
+    os.kill(pid, signal.SIGCONT)
+
+
+ENDS = {  # what a program that is stopped at some stage does then: (how, deadline of the upgrade, exit code)
+    "exits": (end_by_exit, DEADLINE_S, 8),
+    "hangs": (None, HUNG_S, 9),
+    "is killed": (end_by_kill, DEADLINE_S, 8),
+}
+
+
+def end_at(proxy, program, where, nth, kind):
+    """Lets the new program stop at its nth call and do there what `kind` says.  Gives the exit code of the upgrade.  With 0 it has taken over by then, and
+    nothing is done to it: the answer of the verb is the commit."""
+    end, deadline_s, _ = ENDS[kind]
     state, own = program.install_stopping()
     state.set(where=where, class_mask=KERNEL, nth=nth, stops=1, is_armed=1)
-    verb = subprocess.Popen([BINARY, "upgrade", "-c", str(proxy.file), "--json", "--deadline", f"{DEADLINE_S}s"], cwd=proxy.folder,
-                            env=environment(proxy.folder, rig.SECRETS), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    before, killed_at = proxy.pid, None
+    verb, before = begin_upgrade(proxy, deadline_s), proxy.pid
     rig.wait_for(lambda: verb.poll() is not None or stopped_below(before), "the program stops, or the upgrade is over", 2 * DEADLINE_S)
     try:
-        out = verb.communicate(timeout=LATE_S)[0]
+        out = verb.communicate(timeout=LATE_S if end else 2 * DEADLINE_S)[0]
     except subprocess.TimeoutExpired:
-        state.set(is_armed=0)
-        killed_at = time.time()
-        os.kill(stopped_below(before), signal.SIGKILL)
+        end(state, stopped_below(before))
         out = verb.communicate(timeout=2 * DEADLINE_S)[0]
     state.set(is_armed=0)
     if verb.returncode == 0:
@@ -115,46 +145,56 @@ def stop_at(proxy, program, where, nth):
             os.kill(pid, signal.SIGCONT)
         take_over(proxy, answer, program, own)
     state.close()
-    return killed_at, verb.returncode
+    return verb.returncode
 
 
-def judge_parents(proxy, program, judge):
-    """A parent that is killed before it serves.  Gives how many took over, and when others were killed."""
-    killed, codes, times = [], set(), []
-    for nth in STAGES:
+def judge_stages(proxy, program, judge, who, kind):
+    """Gives how many programs took over."""
+    ended, codes, (where, step), expected = [], set(), WHO[who], ENDS[kind][2]
+    while len(ended) < ENDED_MOST:
+        before, nth = what_serves(proxy), 1 + step * len(ended)
+        code = end_at(proxy, program, where, nth, kind)
+        if code == 0:
+            break
+        ended.append(nth)
+        codes.add(code)
+        rig.wait_for(lambda state=before: what_serves(proxy) == state, f"nobody is left of the program that {kind}")
+    judge.check(f"{who} {kind} after so many calls; exit codes of the upgrades", f"{rig.text_of(ended)}; {rig.text_of(sorted(codes))}",
+                f"at {ENDED_LEAST} stages or more; {expected}", len(ended) >= ENDED_LEAST and codes == {expected})
+    return int(len(ended) < ENDED_MOST)
+
+
+def kill_when_ready(proxy, program, who):
+    """The new program has said that it could serve, but the parent that is to hear it stands still meanwhile.  Gives the exit code of the upgrade."""
+    gate, ready = program.install_gated(), proxy.stderr().count(READY)
+    verb = begin_upgrade(proxy, DEADLINE_S)
+    parent = rig.wait_for(lambda: [pid for pid in upgraded.descendants(proxy.pid) if pid != proxy.child], "it is under way")[0]
+    os.kill(proxy.pid, signal.SIGSTOP)
+    try:
+        gate.touch()
+        rig.wait_for(lambda: proxy.stderr().count(READY) > ready, "it could serve")
+        time.sleep(READY_S)
+        is_parent = WHO[who][0] == fault_state.IN_PARENT
+        victim = parent if is_parent else upgraded.descendants(parent)[0]
+        os.kill(victim, signal.SIGKILL)
+        rig.wait_for(lambda: not upgraded.is_alive(victim) and (is_parent or f"(pid {victim}) killed" in proxy.stderr()), "it has ended, and this is known")
+    finally:
+        os.kill(proxy.pid, signal.SIGCONT)
+    verb.communicate(timeout=2 * DEADLINE_S)
+    return verb.returncode
+
+
+def judge_ready(proxy, program, judge):
+    for who in WHO:
         before = what_serves(proxy)
-        killed_at, code = stop_at(proxy, program, fault_state.IN_PARENT, nth)
-        if killed_at is None:
-            break
-        killed.append(nth)
-        codes.add(code)
-        times.append(killed_at)
-        rig.wait_for(lambda state=before: what_serves(proxy) == state, "nobody is left of the program that was killed")
-    judge.check("parents killed after so many calls; exit codes", f"{rig.text_of(killed)}; {rig.text_of(sorted(codes))}", f"at {KILLED_LEAST} stages or more; 8",
-                len(killed) >= KILLED_LEAST and codes == {8})
-    return int(killed_at is None), times
-
-
-def judge_children(proxy, program, judge):
-    """A serving process that is killed before it serves: its parent starts another one, and takes over with that.  Gives the same."""
-    killed, codes, count, times = [], set(), 0, []
-    for nth in STAGES:
-        killed_at, code = stop_at(proxy, program, fault_state.IN_CHILD, nth)
-        count += code == 0
-        if killed_at is None:
-            break
-        killed.append(nth)
-        codes.add(code)
-        times.append(killed_at)
-    judge.check("serving processes of them killed after so many calls; exit codes", f"{rig.text_of(killed)}; {rig.text_of(sorted(codes))}",
-                f"at {KILLED_LEAST} stages or more; 0, since it is started again", len(killed) >= KILLED_LEAST and codes == {0})
-    return count, times
+        judge.equal(f"{who} is killed when it is ready, and nobody has heard of it: exit code", kill_when_ready(proxy, program, who), 8)
+        rig.wait_for(lambda state=before: what_serves(proxy) == state, "nobody is left of the program that was ready")
 
 
 def judge_all(proxy, program, judge):
-    """Gives how many programs took over nevertheless, and when others were killed."""
+    """Gives how many programs took over nevertheless, since they had done so before the stage."""
     child = proxy.child
     judge_scripts(proxy, program, judge)
+    judge_ready(proxy, program, judge)
     judge.equal("the same child serves", proxy.child == child, True)
-    (parents, parent_times), (children, child_times) = judge_parents(proxy, program, judge), judge_children(proxy, program, judge)
-    return parents + children, parent_times + child_times
+    return sum(judge_stages(proxy, program, judge, who, kind) for who in WHO for kind in ENDS)

@@ -59,6 +59,7 @@ struct fault_state {
     uint64_t rate_ppm;      /* instead: each one with this probability */
     uint64_t seed;          /* of the probability and of the choice among plausible errors */
     uint64_t stops;         /* the Nth does not fail: the process stops (SIGSTOP) ahead of it */
+    uint64_t exits;         /* and when it goes on it ends with this code; 0: it goes on */
     _Atomic uint64_t calls; /* of these classes, while armed */
     _Atomic uint64_t class_calls[FAULT_CLASSES]; /* of all classes, while armed */
     _Atomic uint64_t fired;
@@ -154,6 +155,8 @@ static bool fault_is_due(enum fault_class class)
     if (number == fault->nth && fault->stops) {
         atomic_fetch_add(&fault->fired, 1);
         raise(SIGSTOP);
+        if (fault->exits != 0)
+            _exit((int)fault->exits);
         return false;
     }
     return number == fault->nth;

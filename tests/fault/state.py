@@ -7,7 +7,7 @@ import subprocess
 CLASSES = ("alloc", "net", "io")
 IN_CHILD, IN_PARENT = 0, 1
 _RECORDS, _TEXT = 16, 2048
-_NAMES = ("is_armed", "where", "class_mask", "nth", "rate_ppm", "seed", "stops", "calls", *CLASSES, "fired")
+_NAMES = ("is_armed", "where", "class_mask", "nth", "rate_ppm", "seed", "stops", "exits", "calls", *CLASSES, "fired")
 _BYTES = 8 * len(_NAMES) + _RECORDS * _TEXT
 
 

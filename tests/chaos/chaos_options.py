@@ -17,7 +17,7 @@
   logs     a million lines over thirty rotations, hostile bytes, a stalled reader, a full disk (6 min)
   offline  what the logs of four proxies prove, and what a replay of a million lines foretells (12 min)
   drain    TERM with 200 responses in flight and 500 idle connections
-  upgrades twenty programs take over from each other under load, others fail at it at many stages (3 min)
+  upgrades twenty programs take over from each other under load, others fail at it at many stages (4 min)
   store    Redis is flushed, restarted and killed under load
   failover masters are cut off and killed, under Sentinel and in a cluster, with and without `durable` (9 min)
   slow     3,000 clients that hold their connections beside good ones (2 min)

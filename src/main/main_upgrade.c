@@ -276,9 +276,8 @@ static void upgrade_commit(struct parent *parent, const char *version)
     parent->kill_at_us =
         now_us + UPGRADE_GRACE_US + parent->config.plan->limits.drain_us + UPGRADE_DRAIN_EXTRA_US;
     bool is_told = main_parent_tell(parent, &give_way);
-    upgrade_tell(
-        parent,
-        version); /* behind it: who hears of the upgrade and asks again is answered by the other one */
+    /* Behind it: who hears of the upgrade and asks again is answered by the other one. */
+    upgrade_tell(parent, version);
     if (!is_told)
         main_parent_kill(parent, "it does not take orders");
 }

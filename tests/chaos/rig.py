@@ -144,6 +144,21 @@ class Proxy(Sluice):
         """With admin.metrics in its configuration."""
         return scrape(int(self.config["admin"]["metrics"].rsplit(":", 1)[1]))
 
+    def wait_until_settled(self):
+        """All that it opens is open, and what it says when it starts is said."""
+        wait_for(lambda: "main: serving" in self.stderr(), "it says that it serves")
+
+    def descriptors_soon(self, expected, seconds):
+        """How many there are when there are as many as expected, or after so long: the file of the configuration is open for a moment every second."""
+        deadline = time.monotonic() + seconds
+        while (count := self.descriptors()) != expected and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return count
+
+    def processes(self):
+        """(parent, child); None for one that has ended."""
+        return self.pid if self.process.poll() is None else None, self.child
+
     def cpu_s(self):
         words = pathlib.Path(f"/proc/{self.child}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(words[11]) + int(words[12])) / TICKS_PER_S
@@ -321,6 +336,16 @@ class Judge:
     @property
     def is_kept(self):
         return all(row[3] for row in self.rows)
+
+
+def judge_generations(proxy, since, deadline_s, judge):
+    """Behind the last reload, since when (monotonic): soon nothing uses a configuration but the one in force."""
+    while (alive := proxy.metrics().get("sluice_generations_alive")) not in (1, None) and time.monotonic() < since + deadline_s:
+        time.sleep(0.05)
+    seconds = time.monotonic() - since
+    told = "no such metric" if alive is None else int(alive)
+    judge.check("sluice_generations_alive after the last reload, and how soon", f"{told}, {seconds:.1f} s", f"1, ≤ {deadline_s} s",
+                alive == 1 and seconds <= deadline_s)
 
 
 def text_of(value):

@@ -22,6 +22,7 @@ STREAMS, DIRECT, EVENTS_PER_S = 50, 10, 5
 WARM_UP = 0.1   # of the reloads: memory is compared with that behind them
 LIMIT = 1_000_000_000
 GROWTH_MAX = 1.05
+GONE_S = 30      # limits.drain_timeout
 POOL_IDLE_S = 6  # unused connections to servers are closed after 4 s
 SEED = 20260105
 
@@ -63,13 +64,6 @@ def judge_sizes(sizes, before, after, judge):
     judge.equal("threads before, meanwhile and after", sorted({n for *_, n in [before, *sizes, after]}), [before[2]])
 
 
-def judge_generations(proxy, judge):
-    """Where the proxy tells it: all but the last configuration are gone when nothing uses them."""
-    told = {name: value for name, value in proxy.metrics().items() if "generations" in name}
-    for name, value in told.items():
-        judge.equal(f"{name} when the load was over", int(value), 1)
-
-
 def judge_log(proxy, count, judge):
     reader = rig.LogReader()
     ends, of_streams, gens = collections.Counter(), collections.Counter(), set()
@@ -92,19 +86,22 @@ def run(world, judge):
     config["upstreams"]["events"] = {"servers": [f"127.0.0.1:{events_port}"]}
     config["routes"].insert(0, {"name": "events", "path": "/events", "upstream": "events"})
     proxy = world.proxy(config)
-    child, before = proxy.child, sizes_of(proxy)
+    proxy.wait_until_settled()
+    processes, before = proxy.processes(), sizes_of(proxy)
     streams = event_streams.Reader(world, stream_s, proxy.ports[0], STREAMS, events_port, DIRECT)
     loads = [world.load("kept", proxy.ports, "-c", CONNECTIONS, "-r", KEPT_PER_S, "-d", 3600, "-s", SEED),
              world.load("fresh", proxy.ports, "-c", CONNECTIONS, "-r", FRESH_PER_S, "-d", 3600, "-s", SEED + 1, "-n", 1000)]
     time.sleep(2)
     sizes, seconds = reload_all(proxy, count)
+    since, held = time.monotonic(), int(proxy.metrics()["sluice_generations_alive"])
     said = streams.said()
+    judge.check("sluice_generations_alive while streams of before the first reload are open", held, "≥ 2", held >= 2)
+    rig.judge_generations(proxy, since, GONE_S, judge)
     totals = [load.stop() for load in loads]
-    judge.equal("the same child serves", proxy.child == child, True)
-    time.sleep(POOL_IDLE_S)
-    after = sizes_of(proxy)
+    judge.equal("the same parent and child serve", proxy.processes() == processes, True)
+    descriptors, (memory, _, threads) = proxy.descriptors_soon(before[1], POOL_IDLE_S), sizes_of(proxy)
+    after = memory, descriptors, threads
     limit, remaining, _ = trio_of(proxy.ask("user-0"))
-    judge_generations(proxy, judge)
     proxy.stop()
     judge.check(f"{count} reloads took", f"{seconds:.0f} s", f"≤ {count * PERIOD_S * 1.1:.0f} s", seconds <= count * PERIOD_S * 1.1)
     statuses = [collections.Counter(row.status for row in load.rows()) for load in loads]

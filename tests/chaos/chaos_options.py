@@ -15,6 +15,7 @@
   kill9    the serving process, then all of the service, is killed twenty times under load (6 min)
   reloads  five hundred reloads under load (6 min)
   checks   two hundred runs of `sluice check` beside a thousand new connections a second (1 min)
+  broken   fifty reloads of broken files under load (1 min)
   logs     a million lines over thirty rotations, hostile bytes, a stalled reader, a full disk (6 min)
   offline  what the logs of four proxies prove, and what a replay of a million lines foretells (12 min)
   drain    TERM with 200 responses in flight and 500 idle connections
@@ -44,7 +45,7 @@ import entry
 
 BACKENDS = ("servers", "idle-close", "names", "streams", "slow-readers", "aborts", "certificates", "websocket")
 SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "costs", "big",
-             "stop", "kill9", "reloads", "checks", "drain", "upgrades", "logs", "offline", "store", "failover", "slow", "crowd", "series", *BACKENDS)
+             "stop", "kill9", "reloads", "checks", "broken", "drain", "upgrades", "logs", "offline", "store", "failover", "slow", "crowd", "series", *BACKENDS)
 GROUPS = {"backends": BACKENDS}
 
 

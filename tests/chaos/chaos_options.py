@@ -18,6 +18,7 @@
   broken   fifty reloads of broken files under load (1 min)
   logs     a million lines over thirty rotations, hostile bytes, a stalled reader, a full disk (6 min)
   offline  what the logs of four proxies prove, and what a replay of a million lines foretells (12 min)
+  shadow   a quota in shadow foretells what it denies when it is enforced: 200,000 requests each, over both stores (3 min)
   drain    TERM with 200 responses in flight and 500 idle connections
   upgrades twenty programs take over from each other under load, others fail at it at many stages (4 min)
   store    Redis is flushed, restarted and killed under load
@@ -45,7 +46,7 @@ import entry
 
 BACKENDS = ("servers", "idle-close", "names", "streams", "slow-readers", "aborts", "certificates", "websocket")
 SCENARIOS = ("fleet", "leases", "exact", "leased", "hunted", "sick", "clocks", "model", "costs", "big",
-             "stop", "kill9", "reloads", "checks", "broken", "drain", "upgrades", "logs", "offline", "store", "failover", "slow", "crowd", "series", *BACKENDS)
+             "stop", "kill9", "reloads", "checks", "broken", "drain", "upgrades", "logs", "offline", "shadow", "store", "failover", "slow", "crowd", "series", *BACKENDS)
 GROUPS = {"backends": BACKENDS}
 
 

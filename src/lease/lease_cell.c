@@ -257,8 +257,6 @@ bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *cl
         /* A bucket's debts go with its next request: its interval is the quota's to know. */
         if (cell->windows[i].period_s == 0 || is_bucket(&cell->windows[i]))
             continue;
-        if (quota_code_kind(cell->windows[i].period_s) == QUOTA_KIND_BEFORE)
-            continue;
         struct store_redis_window *claimed = &claim->windows[claim->window_count++];
         claim_window(&cell->windows[i], true, claimed);
         claimed->limit = INT32_MAX;

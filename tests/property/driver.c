@@ -18,6 +18,8 @@
  *   lease P NOW_US MONO_US ID:SUBJECT:COST        one request at proxy P -> "spent START...", "refused" or
  *                                                    "claim NUMBER KEY HEX"; NUMBER names the claim
  *   return P KEEP NOW_US ID:SUBJECT               proxy P gives back all but KEEP -> "none" or "claim ..."
+ *   tell P NOW_US ID:SUBJECT                      proxy P tells a server that was started anew -> as return
+ *   epoch N                                       claims go to another server
  *   heard NUMBER MONO_US NUMBER...                what the script said to that claim -> "spent START...", "refused"
  *                                                    or "settled"; without numbers it was lost -> "lost"
  *   killed P                                      proxy P forgets
@@ -37,7 +39,7 @@
 #define KEPT     4096
 #define LINE     4096
 #define SUBJECTS 4096
-#define EPOCH    7
+#define EPOCH    7 /* of the first server */
 
 struct asked {
     struct quota quotas[QUOTA_MAX_PER_ROUTE]; /* as they were */
@@ -230,6 +232,8 @@ static uint64_t next_number(void)
     return strtoull(strtok(NULL, " \n:"), NULL, 10);
 }
 
+static uint32_t epoch = EPOCH;
+
 static void print_spent(const struct lease_cell *cell, const struct quota *quota)
 {
     printf("spent");
@@ -241,7 +245,7 @@ static void print_spent(const struct lease_cell *cell, const struct quota *quota
 static void print_claim(const struct claimed *one, unsigned id, uint64_t subject)
 {
     char bytes[STORE_REDIS_CLAIM_BYTES_MAX];
-    const char *end = store_redis_claim_write(bytes, &one->claim, EPOCH);
+    const char *end = store_redis_claim_write(bytes, &one->claim, epoch);
     printf("claim %u %u-%" PRIu64 " ", (unsigned)(one - claimed), id, subject);
     for (const char *byte = bytes; byte < end; byte++)
         printf("%02x", (unsigned char)*byte);
@@ -277,10 +281,11 @@ static void lease(char *rest)
     print_claim(one, id, subject);
 }
 
-static void give_back(char *rest)
+/* What is owed, and of what is held all but some. */
+static void settle(char *rest, bool is_told)
 {
     unsigned p = (unsigned)strtoul(strtok(rest, " "), NULL, 10) % PROXIES;
-    uint32_t keep = (uint32_t)next_number();
+    uint32_t keep = is_told ? UINT32_MAX : (uint32_t)next_number();
     uint64_t now_us = next_number();
     unsigned id = (unsigned)next_number() % QUOTAS;
     uint64_t subject = next_number();
@@ -288,6 +293,8 @@ static void give_back(char *rest)
     struct claimed *one = &claimed[claimed_count % CLAIMS];
     lease_cell_settle(cell, &quotas[id], now_us / 1000000);
     lease_tokens_trim(cell, keep);
+    if (is_told && lease_cell_has_seen(cell, now_us / 1000000))
+        cell->must_tell = 1;
     *one = (struct claimed){.quota = quotas[id], .cell = cell};
     if (!lease_cell_claim_debt(cell, &one->claim)) {
         printf("none\n");
@@ -350,6 +357,7 @@ static void forget(void)
 static void fresh(void)
 {
     forget();
+    epoch = EPOCH;
     store_memory_free(store);
     store = store_memory_new(1000);
     if (store == NULL)
@@ -381,7 +389,12 @@ int main(void)
         } else if (strncmp(line, "lease ", 6) == 0) {
             lease(rest + 1);
         } else if (strncmp(line, "return ", 7) == 0) {
-            give_back(rest + 1);
+            settle(rest + 1, false);
+        } else if (strncmp(line, "tell ", 5) == 0) {
+            settle(rest + 1, true);
+        } else if (strncmp(line, "epoch ", 6) == 0) {
+            epoch = (uint32_t)strtoul(rest + 1, NULL, 10);
+            printf("ok\n");
         } else if (strncmp(line, "heard ", 6) == 0) {
             heard(rest + 1);
         } else if (strncmp(line, "killed ", 7) == 0) {

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Four proxies lease from one Redis, with answers that are late or lost, give-backs, kills and other limits: by the window that it
-was charged in, no more is ever admitted than the limit, and nothing is spent when that window is over."""
+"""Four proxies lease from one Redis, with answers that are late or lost, give-backs, kills, other limits, and servers that are started
+anew or take over: by the window that it was charged in, no more is ever admitted than the limit, and nothing is spent when that window is
+over.  Where nothing gets lost, Redis has counted in the end no less than was admitted."""
 import collections
 import math
 import random
+import struct
 from fractions import Fraction
 
 from model import FIXED, SLIDING, Quota, S
@@ -13,8 +15,13 @@ PROXIES = 4
 CLAIMS_IN_AIR = 40  # the driver remembers 64
 
 
-def random_quota(rng):
-    algorithm = rng.choice((FIXED, FIXED, SLIDING))
+# What may happen.  A proxy that is killed takes with it what it alone has seen, so no server loses anything beside it; of a sliding
+# quota's window before nobody tells a server until it asks.
+KILLS, LOSSES, CALM = "kills", "losses", "calm"
+
+
+def random_quota(rng, algorithms):
+    algorithm = rng.choice(algorithms)
     periods = rng.sample((1, 2, 10, 60, 300), rng.randint(1, 2 if algorithm == SLIDING else 3))
     return Quota(algorithm, [(period, rng.choice((1, 10, 40, 300, 2000, 20000))) for period in periods])
 
@@ -24,13 +31,15 @@ class Fleet:
 
     def __init__(self, engine, rng):
         self.engine, self.rng, self.now = engine, rng, BEGIN + rng.randint(0, 10**6) * S
+        self.mode = rng.choice((KILLS, LOSSES, CALM))
+        self.epoch, self.replica, self.proxies = 7, {}, rng.choice((1, PROXIES))
         self.quotas, self.most = {}, {}
         self.admitted = collections.Counter()  # (quota, subject, period, start)
         self.in_air = []                       # (claim, proxy, cost, name, quota, numbers)
         self.mono = [rng.randint(10**6, 10**9) for _ in range(PROXIES)]
         self.seen = collections.Counter()
         for number in range(1, rng.randint(2, 4)):
-            self.change(number, random_quota(rng))
+            self.change(number, random_quota(rng, (FIXED,) if self.mode == LOSSES else (FIXED, FIXED, SLIDING)))
 
     def change(self, number, quota):
         """A limit that falls does not take back what was admitted under a higher one."""
@@ -48,7 +57,7 @@ class Fleet:
             key = (number, subject, period, start)
             self.admitted[key] += cost
             limit, used = self.most[number, period], self.admitted[key]
-            assert used <= limit, f"{used} of {limit} in {key} at {self.now}"
+            assert used <= limit, f"{used} of {limit} in {key} at {self.now} {self.mode}"
             second = self.now // S
             if not is_at_once:
                 continue
@@ -56,7 +65,7 @@ class Fleet:
             if quota.algorithm == SLIDING:
                 left = Fraction((start + period) * 1000 - self.now // 1000, period * 1000)
                 before = math.ceil(self.admitted[number, subject, period, start - period] * left)
-                assert used + before <= limit, f"{used} and {before} of {limit} in {key} at {self.now}"
+                assert used + before <= limit, f"{used} and {before} of {limit} in {key} at {self.now} {self.mode}"
 
     def execute(self, words, proxy, cost, name, quota):
         """The script runs at once; what it says is heard later."""
@@ -65,8 +74,11 @@ class Fleet:
         self.in_air.append((claim, proxy, cost, name, quota, numbers))
 
     def ask(self):
-        number, subject, proxy = self.rng.choice(list(self.quotas)), self.rng.randint(1, 2), self.rng.randrange(PROXIES)
-        quota, cost = self.quotas[number], self.rng.choice((1, 1, 1, 2, 7))
+        number, subject, proxy = self.rng.choice(list(self.quotas)), self.rng.randint(1, 2), self.rng.randrange(self.proxies)
+        self.ask_for(number, subject, proxy, self.rng.choice((1, 1, 1, 2, 7)))
+
+    def ask_for(self, number, subject, proxy, cost):
+        quota = self.quotas[number]
         said = self.engine.say(f"lease {proxy} {self.now} {self.mono_of(proxy)} {number}:{subject}:{cost}").split()
         if said[0] == "spent":
             self.admit(number, subject, quota, cost, map(int, said[1:]), True)
@@ -85,15 +97,64 @@ class Fleet:
         if said[0] == "spent":
             self.admit(number, subject, quota, cost, map(int, said[1:]), False)
 
-    def give_back(self):
-        number, subject, proxy = self.rng.choice(list(self.quotas)), self.rng.randint(1, 2), self.rng.randrange(PROXIES)
-        said = self.engine.say(f"return {proxy} {self.rng.choice((0, 0, 1, 5))} {self.now} {number}:{subject}").split()
+    def settle(self, words, proxy, name):
+        """True: there was something to say."""
+        said = self.engine.say(f"{words} {self.now} {name[0]}:{name[1]}").split()
         if said[0] == "claim":
-            self.execute(said, proxy, 0, (number, subject), self.quotas[number])
+            self.execute(said, proxy, 0, name, self.quotas[name[0]])
+        return said[0] == "claim"
+
+    def give_back(self):
+        number, subject, proxy = self.rng.choice(list(self.quotas)), self.rng.randint(1, 2), self.rng.randrange(self.proxies)
+        self.settle(f"return {proxy} {self.rng.choice((0, 0, 1, 5))}", proxy, (number, subject))
+
+    def everybody(self):
+        """(proxy, (quota, subject)), in any order."""
+        all_of_them = [(proxy, (number, subject)) for proxy in range(self.proxies) for number in self.quotas for subject in (1, 2)]
+        self.rng.shuffle(all_of_them)
+        return all_of_them
+
+    def stored(self):
+        return {key: self.engine.client.get(key) for key in self.engine.client.keys()}
+
+    def restart(self):
+        """Another server, with all, with what a replica had, or with nothing.  Everybody tells it what was seen before anybody asks."""
+        while self.in_air:
+            self.hear(self.mode != CALM)
+        if self.mode == LOSSES and self.rng.random() < 0.7:
+            self.engine.client.flushall()
+            for key, value in self.replica.items() if self.rng.random() < 0.6 else ():
+                self.engine.client.set(key, value)
+        self.epoch += 1
+        self.seen["restarts"] += 1
+        assert self.engine.say(f"epoch {self.epoch}") == "ok"
+        for proxy, name in self.everybody():
+            self.settle(f"tell {proxy}", proxy, name)
+        while self.in_air:
+            self.hear(False)
+
+    def finish(self):
+        """All that nobody has spent goes back."""
+        while self.in_air:
+            self.hear(False)
+        while any([self.settle(f"return {proxy} 0", proxy, name) for proxy, name in self.everybody()]):
+            while self.in_air:
+                self.hear(False)
+        assert not self.in_air
+        if self.mode != CALM:
+            return
+        for key, value in self.stored().items():
+            number, subject = map(int, key.decode().split("-"))
+            for at in range(24, len(value), 16):
+                period, start, base, since = struct.unpack_from("<IIII", value, at)
+                if (number, period) in self.most and start <= self.now // S < start + period:
+                    self.seen["windows"] += 1
+                    admitted = self.admitted[number, subject, period, start]
+                    assert base + since >= admitted, f"{base} and {since} in Redis, {admitted} admitted, {key} {period} {start} at {self.now}"
 
     def kill(self):
         """What is on its way to it is heard by nobody."""
-        proxy = self.rng.randrange(PROXIES)
+        proxy = self.rng.randrange(self.proxies)
         self.engine.say(f"killed {proxy}")
         self.in_air = [(claim, None if to == proxy else to, *more) for claim, to, *more in self.in_air]
 
@@ -102,11 +163,15 @@ class Fleet:
         if dice < 0.65:
             self.ask()
         elif dice < 0.93 and self.in_air:
-            self.hear(self.rng.random() < 0.04)
+            self.hear(self.mode != CALM and self.rng.random() < 0.04)
         elif dice < 0.98:
             self.give_back()
-        elif dice < 0.985:
+        elif dice < 0.985 and self.mode == KILLS:
             self.kill()
+        elif dice < 0.986:
+            self.restart()
+        elif dice < 0.987:
+            self.replica = self.stored()
         elif dice < 0.99:
             number = self.rng.choice(list(self.quotas))
             old = self.quotas[number]
@@ -116,7 +181,30 @@ class Fleet:
         self.now += self.rng.choice((0, self.rng.randint(0, 2000), self.rng.randint(0, 100_000), self.rng.randint(0, 900_000) if dice > 0.97 else 0))
 
 
+def give_back_first(engine, rng):
+    """In a new window nobody asks before somebody has given back; what the sliding window before it had used still counts."""
+    engine.fresh()
+    fleet = Fleet(engine, rng)
+    fleet.mode = CALM
+    fleet.quotas.clear()
+    fleet.change(1, Quota(SLIDING, [(10, 40)]))
+    fleet.now = (fleet.now // (10 * S) + 1) * 10 * S + 5 * S
+    for after_us, words in ((0, "lease"), (5 * S + S // 10, "return"), (0, "lease")):
+        fleet.now += after_us
+        for proxy in range(PROXIES):
+            if words == "return":
+                fleet.settle(f"return {proxy} 0", proxy, (1, 1))
+            for _ in range(14 if words == "lease" else 0):
+                fleet.ask_for(1, 1, proxy, 1)
+                while fleet.in_air:
+                    fleet.hear(False)
+        while fleet.in_air:
+            fleet.hear(False)
+    assert fleet.seen["spent"] > 30
+
+
 def run(engine, seed, steps):
+    give_back_first(engine, random.Random(seed))
     rng, seen, done = random.Random(seed), collections.Counter(), 0
     while done < steps:
         engine.fresh()
@@ -124,5 +212,6 @@ def run(engine, seed, steps):
         for _ in range(rng.randint(100, 3000)):
             fleet.step()
             done += 1
+        fleet.finish()
         seen += fleet.seen
     return seen

@@ -33,7 +33,7 @@ def main():
             seen = leased.run(engine, seed, steps)
             engine.end()
             print(f"leased: {steps} steps from seed {seed}, never more than a limit: {seen['spent']} spent, {seen['asked']} of them asked for, "
-                  f"{seen['refused']} refused, {time.monotonic() - began:.0f} s", flush=True)
+                  f"{seen['refused']} refused, {seen['restarts']} other servers, {seen['windows']} windows whose count is what was admitted, {time.monotonic() - began:.0f} s", flush=True)
         finally:
             server.stop()
 

@@ -20,6 +20,8 @@
 static const struct quota MINUTE_10 = {.limit_count = 1, .limits = {MINUTE(10)}};
 static const struct quota MINUTE_HOUR = {.limit_count = 2, .limits = {MINUTE(10), HOUR(100)}};
 static const struct quota HOUR_MINUTE = {.limit_count = 2, .limits = {HOUR(100), MINUTE(10)}};
+static const struct quota SLIDING = {
+    .limit_count = 2, .limits = {MINUTE(10), HOUR(100)}, .algorithm = QUOTA_SLIDING};
 static const struct quota FOUR = {.limit_count = 4,
                                   .limits = {SECOND(5), MINUTE(10), HOUR(100), DAY(1000)}};
 static const struct quota OTHERS = {.limit_count = 3,
@@ -114,6 +116,29 @@ static void test_answers_out_of_order(void **state)
                      MONO(T0_S + 59)); /* of the minute before */
     assert_int_equal(cell.windows[0].seen, 1);
     assert_int_equal(cell.windows[0].start_s, T0_S + 60);
+}
+
+/* What a window has used when it ends is the window before: a claim that begins the next one must name both, or the store forgets it. */
+static void test_debts_of_a_sliding_window_name_both(void **state)
+{
+    struct lease_cell cell = {0};
+    struct store_redis_claim claim;
+    const uint32_t used[] = {3, 0, 30, 0};
+    (void)state;
+    exchange(&cell, &SLIDING, T0_S + 59, 1, used);
+    cell.windows[0].back = 2;
+    lease_cell_settle(&cell, &SLIDING, T0_S + 60);
+    assert_true(lease_cell_claim_debt(&cell, &claim));
+    assert_int_equal(claim.window_count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(
+            claim.windows[i].period_s,
+            quota_code(i < 2 ? 60 : 3600, i % 2 == 0 ? QUOTA_KIND_COUNT : QUOTA_KIND_BEFORE));
+    assert_int_equal(claim.windows[1].start_s, T0_S);
+    assert_int_equal(claim.windows[1].seen, 3);
+    assert_int_equal(claim.windows[1].back, 2);
+    assert_int_equal(claim.windows[2].seen, 30);
+    assert_false(lease_cell_claim_debt(&cell, &claim)); /* all of it was told */
 }
 
 /* Our window began, by our clock, before the store's: the store's counts. */
@@ -523,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_a_reset_that_redis_has_confirmed_is_told),
         cmocka_unit_test(test_answers_of_before_a_reset_bring_nothing),
         cmocka_unit_test(test_late_corrections),
+        cmocka_unit_test(test_debts_of_a_sliding_window_name_both),
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_who_may_be_forgotten),
     };

@@ -41,9 +41,11 @@ enum main_message_kind {
     MAIN_MESSAGE_PING,
     MAIN_MESSAGE_GO, /* to who was started while another process served: accept from here on */
     /* from one parent to the other, see main_takeover.h; which may be of another version, so these numbers stay */
-    MAIN_MESSAGE_TAKEOVER_READY = 1000, /* it could serve, and waits for DONE; text: its version */
+    MAIN_MESSAGE_TAKEOVER_READY = 1000, /* it could serve, and waits for GO; text: its version */
     MAIN_MESSAGE_TAKEOVER_FAULT,        /* it cannot, whatever it said before; text: why */
     MAIN_MESSAGE_TAKEOVER_DONE,         /* it alone serves what comes from here on */
+    MAIN_MESSAGE_TAKEOVER_GO,           /* its child may accept beside ours */
+    MAIN_MESSAGE_TAKEOVER_SERVES,       /* the answer: it does */
 };
 
 struct main_message {

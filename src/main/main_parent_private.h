@@ -73,6 +73,7 @@ struct parent {
     struct main_takeover takeover;
     int takeover_channel; /* -1: there is none any more */
     bool is_in_charge;    /* counters, socket files and systemd are ours */
+    bool was_let_go;      /* the child accepts, though it was started while another process did */
 
     /* the parent after this one */
     struct {
@@ -82,7 +83,8 @@ struct parent {
         int channel;        /* -1: none */
         uint32_t ticket;
         uint64_t deadline_us, drain_at_us;
-        bool is_committed;
+        char version[64]; /* as it says */
+        bool is_let_go, is_committed;
     } upgrade;
 
     /* a reload on its way */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main_succeed.c - a parent that takes over from a running one, which started it (main_upgrade.c).  Takes: what is handed over.
- * Gives: word that it could serve, or why it cannot.  Until it is told that it is in charge (or the one before is dead) its
- * child accepts nobody, and it saves nothing, removes nothing and says nothing to systemd. */
+ * Gives: word that it could serve, or why it cannot.  Until it is told (or the one before is dead) its child accepts nobody;
+ * until it is told that it is in charge it saves nothing, removes nothing and says nothing to systemd. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,6 +63,9 @@ const char *main_succeed_memory(struct parent *parent, char why[512])
 static void succeed_go(struct parent *parent)
 {
     const struct main_message go = {.kind = MAIN_MESSAGE_GO};
+    if (parent->was_let_go)
+        return;
+    parent->was_let_go = true;
     if (parent->child != 0 && !main_parent_tell(parent, &go))
         main_parent_kill(parent, "it does not take orders");
 }
@@ -114,6 +117,10 @@ void main_succeed_on_channel(struct parent *parent)
             return;
         while (err == ERR_OK && message.fd_count > 0)
             close(message.fds[--message.fd_count]);
+        if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_GO) {
+            succeed_go(parent);
+            succeed_say(parent, MAIN_MESSAGE_TAKEOVER_SERVES, SLUICE_VERSION);
+        }
         if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_DONE && !parent->is_in_charge)
             succeed_take_charge(parent);
         if (err != ERR_OK)

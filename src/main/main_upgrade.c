@@ -4,11 +4,13 @@
  *
  *   fork, exec -- description --> main_succeed.c: configuration, sockets, memory, its own child
  *              <-- READY -------- the child has its sockets, and accepts nobody yet
- *   commit     -- DONE ---------> in charge: GO to its child, saves counters, tells systemd
+ *              -- GO -----------> to its child, which accepts beside ours: there is never nobody who does
+ *   commit     <-- SERVES -------
+ *              -- DONE ---------> in charge: saves counters, tells systemd
  *   GIVE_WAY, DRAIN to our child; exit when it has ended
  *
  * Whatever goes wrong before the commit, and whoever dies, changes nothing: the other one is killed and the reason is told.
- * All clients are our child's until then; those that wait in a queue are his who lives, since both have the sockets.  (Not
+ * All clients are our child's until GO; those that wait in a queue are his who lives, since both have the sockets.  (Not
  * those of an address that only the other one listens on: to it nobody could connect before.)  When we die before the commit,
  * the other one goes on without DONE. */
 #include <errno.h>
@@ -195,6 +197,7 @@ void main_upgrade_begin(struct parent *parent, uint32_t ticket, uint32_t deadlin
         upgrade_refuse(parent, ticket, STATUS_CONFLICT, strerror(errno));
     } else {
         parent->upgrade.ticket = ticket;
+        parent->upgrade.is_let_go = false;
         parent->upgrade.deadline_us =
             clock_mono_us() + (deadline_ms != 0 ? deadline_ms * 1000ULL : UPGRADE_DEADLINE_US);
         log_info("upgrade: %s begins as pid %d", parent->upgrade.program, (int)parent->upgrade.pid);
@@ -251,7 +254,7 @@ static void upgrade_tell(struct parent *parent, const char *version)
 }
 
 /* From here on it is the other one's service: its counters to save, its files, its word to systemd. */
-static void upgrade_commit(struct parent *parent, const char *version)
+static void upgrade_commit(struct parent *parent)
 {
     const struct main_message done = {.kind = MAIN_MESSAGE_TAKEOVER_DONE};
     const struct main_message give_way = {.kind = MAIN_MESSAGE_GIVE_WAY};
@@ -277,9 +280,18 @@ static void upgrade_commit(struct parent *parent, const char *version)
         now_us + UPGRADE_GRACE_US + parent->config.plan->limits.drain_us + UPGRADE_DRAIN_EXTRA_US;
     bool is_told = main_parent_tell(parent, &give_way);
     /* Behind it: who hears of the upgrade and asks again is answered by the other one. */
-    upgrade_tell(parent, version);
+    upgrade_tell(parent, parent->upgrade.version);
     if (!is_told)
         main_parent_kill(parent, "it does not take orders");
+}
+
+/* It is alive, and lets its child go, or the deadline ends it: who hangs now takes nobody along but who came to it meanwhile. */
+static void upgrade_let_go(struct parent *parent)
+{
+    const struct main_message go = {.kind = MAIN_MESSAGE_TAKEOVER_GO};
+    parent->upgrade.is_let_go = true;
+    if (main_channel_send(parent->upgrade.channel, &go) != ERR_OK)
+        upgrade_abort(parent, STATUS_CONFLICT, "it does not take over");
 }
 
 /* What it says of itself goes into JSON: nothing but what a version is made of. */
@@ -302,21 +314,24 @@ static void upgrade_version(struct span text, char version[64])
 void main_upgrade_on_channel(struct parent *parent)
 {
     struct main_message message;
-    char version[64], why[1024];
+    char why[1024];
     bool is_ready = false;
     while (parent->upgrade.channel >= 0 && !parent->upgrade.is_committed) {
         enum err err = main_channel_receive(parent->upgrade.channel, &message, parent->buffer);
         if (err == ERR_CLOSED) /* SIGCHLD or the deadline tells the rest */
             upgrade_close(parent);
         else if (err == ERR_AGAIN && is_ready)
-            upgrade_commit(parent, version);
+            upgrade_let_go(parent);
         if (err == ERR_AGAIN || err == ERR_CLOSED)
             return;
         while (err == ERR_OK && message.fd_count > 0)
             close(message.fds[--message.fd_count]);
         if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_READY) {
-            upgrade_version(message.text, version);
+            upgrade_version(message.text, parent->upgrade.version);
             is_ready = true;
+        } else if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_SERVES &&
+                   parent->upgrade.is_let_go) {
+            upgrade_commit(parent);
         } else if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_FAULT) {
             snprintf(why, sizeof(why), "%.*s", (int)message.text.len, message.text.ptr);
             upgrade_abort(parent, STATUS_CONFLICT, why);

@@ -226,7 +226,7 @@ def test_a_bad_program_changes_nothing(upgrading, connect):
     before = state_of(service)
     for name, (text, code, words) in SCRIPTS.items():
         service.install_script(text)
-        done = service.upgrade("--deadline", "1s")
+        done = service.upgrade("--deadline", "1s" if code == 9 else "40s")
         assert done.returncode == code and words in done.stderr, (name, done, service.proxy.stderr()[-2000:])
         assert "goes on serving" in done.stderr
         wait_until_as(before, service, name)
@@ -330,10 +330,10 @@ def test_the_one_before_finishes_its_requests(upgrading, upstream, connect):
     done = service.upgrade("--json")
     assert done.returncode == 0, done
     service.pid = json.loads(done.stdout)["pid"]
-    assert {service.status()["pid"] for _ in range(8)} == {service.pid}
-    assert connect(service.proxy).ask().status == 200
     last = idle.ask()  # it may ask once more
     assert last.status == 200 and last["Connection"] == "close"
+    assert {service.status()["pid"] for _ in range(8)} == {service.pid}
+    assert connect(service.proxy).ask().status == 200
     done = service.upgrade()
     assert done.returncode == 8 and "still has requests to finish" in done.stderr
     assert is_alive(before)
@@ -368,12 +368,12 @@ def test_the_one_before_is_killed(upgrading, connect):
 class Gated:
     """An upgrade whose new program begins when it is let; the parent that is to hear of it stands still."""
 
-    def __init__(self, service):
+    def __init__(self, service, deadline="50s"):
         self.service, self.proxy = service, service.proxy
         self._go = self.proxy.folder / "go"
         service.install_script(f"#!/bin/sh\nwhile [ ! -e '{self._go}' ]; do sleep 0.02; done\nexec '{BINARY}' \"$@\"\n")
         self._done = []
-        self._asked = threading.Thread(target=lambda: self._done.append(service.upgrade()))
+        self._asked = threading.Thread(target=lambda: self._done.append(service.upgrade("--deadline", deadline)))
         self._asked.start()
         self.parent = wait_for(lambda: [pid for pid in descendants(self.proxy.pid) if pid != self.proxy.child], "it is under way")[0]
         os.kill(self.proxy.pid, signal.SIGSTOP)
@@ -397,8 +397,8 @@ class Gated:
 def gated(upgrading):
     made = []
 
-    def make(config, **kwargs):
-        made.append(Gated(upgrading(config, **kwargs)))
+    def make(config, deadline="50s", **kwargs):
+        made.append(Gated(upgrading(config, **kwargs), deadline))
         return made[-1]
 
     yield make
@@ -407,6 +407,26 @@ def gated(upgrading):
         if one.proxy.process.poll() is None:
             one.proxy.signal(signal.SIGCONT)
         one.outcome()
+
+
+def test_a_new_parent_that_hangs_when_it_is_ready_is_not_waited_for(gated, connect):
+    """The one before serves until the new one has shown that it goes on, and then ends it."""
+    one = gated(counted(), deadline="10s")
+    child = one.let_until_ready()
+    os.kill(one.parent, signal.SIGSTOP)
+    one.proxy.signal(signal.SIGCONT)
+    done = []
+    asked = threading.Thread(target=lambda: done.append(one.outcome()))
+    asked.start()
+    count = 0
+    while asked.is_alive():
+        with Client(one.proxy.address) as client:
+            assert client.ask().status == 200
+        count += 1
+    asked.join()
+    assert done[0].returncode == 9 and "before the deadline" in done[0].stderr and count > 1
+    wait_for(lambda: not is_alive(one.parent) and not is_alive(child), "both are gone")
+    assert connect(one.proxy).ask().status == 200
 
 
 ENDED_EARLY = {  # who: (signal, is it the new parent's, what the verb says)

@@ -116,11 +116,11 @@ const char *main_parent_log_fault(const struct parent *parent, const struct plan
                                   char why[MAIN_PARENT_WHY_BYTES])
 {
     char told[256];
-    main_user_assume_child(&parent->user);
+    bool was_bared = main_user_assume_child(&parent->user);
     const char *fault = loop_log_target_fault(plan->log.access, told);
     if (fault == NULL)
         fault = loop_log_target_fault(plan->log.error, told);
-    main_user_resume_child(&parent->user);
+    main_user_resume_child(&parent->user, was_bared);
     if (fault == NULL)
         return NULL;
     const struct main_user *user = &parent->user;

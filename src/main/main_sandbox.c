@@ -34,7 +34,7 @@ bool main_sandbox_drop_capabilities(void)
     return syscall(SYS_capset, &head, none) == 0;
 }
 
-bool main_sandbox_lend_capabilities(bool is_in_effect)
+bool main_sandbox_set_effective(bool is_in_effect)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];

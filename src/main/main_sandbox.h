@@ -13,7 +13,7 @@ bool main_sandbox_is_possible(void);
 bool main_sandbox_drop_capabilities(void);
 
 /* For a while, in a process with one thread: no capability is in effect, or again all that there are.  False: errno. */
-bool main_sandbox_lend_capabilities(bool is_in_effect);
+bool main_sandbox_set_effective(bool is_in_effect);
 
 /* In the child, before its first thread and the first byte of traffic.  No new privileges, no capabilities, no core
  * and no tracer, and only the calls of MAIN_SANDBOX_CALLS: others fail with EPERM; another program, or a look into another process,

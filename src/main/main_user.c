@@ -139,18 +139,20 @@ void main_user_resume(const struct main_user *user)
     errno = error;
 }
 
-void main_user_assume_child(const struct main_user *user)
+bool main_user_assume_child(const struct main_user *user)
 {
     main_user_assume(user);
-    if (user->is_bare)
-        (void)main_sandbox_lend_capabilities(false); /* then the child finds out */
+    /* Where that is not allowed the child keeps them too, and the trial shows what it will find. */
+    return user->is_bare && main_sandbox_set_effective(false);
 }
 
-void main_user_resume_child(const struct main_user *user)
+void main_user_resume_child(const struct main_user *user, bool was_bared)
 {
     int error = errno;
-    if (user->is_bare && !main_sandbox_lend_capabilities(true))
+    if (was_bared && !main_sandbox_set_effective(true)) {
+        log_error("the capabilities of root cannot be had again: %s", strerror(errno));
         abort();
+    }
     errno = error;
     main_user_resume(user);
 }

@@ -23,7 +23,8 @@ struct main_user {
     bool is_bare;   /* we are root, it is too, and the sandbox will take its capabilities */
 };
 
-/* Who is meant; text may be empty.  NULL, or a sentence: there is no such user. */
+/* Who is meant; text may be empty.  is_sandboxed: the serving process will have no capabilities.  NULL, or a sentence: there is
+ * no such user. */
 const char *main_user_find(struct main_user *user, struct span text, bool is_sandboxed,
                            char why[512]);
 
@@ -42,8 +43,9 @@ void main_user_resume(const struct main_user *user);
 
 /* Parent, around trying what the child will open by itself: with no more rights than the child has, which is root without
  * its capabilities where root serves. */
-void main_user_assume_child(const struct main_user *user);
-void main_user_resume_child(const struct main_user *user);
+MUST_USE bool main_user_assume_child(const struct main_user *user);
+/* was_bared: what main_user_assume_child has answered. */
+void main_user_resume_child(const struct main_user *user, bool was_bared);
 
 /* Parent: socket files that were made just now are that user's, as if it had made them. */
 void main_user_own_sockets(const struct main_user *user, const struct main_sockets *sockets);

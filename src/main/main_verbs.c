@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "main/main_bundle.h"
 #include "main/main_doctor.h"
@@ -135,9 +134,9 @@ static void check_machine(const struct plan *plan)
     } else if (main_user_is_missing(&user)) {
         fputs("note: " MAIN_USER_MISSING "\n", stderr);
     }
-    main_user_assume_child(&user);
+    bool was_bared = main_user_assume_child(&user);
     check_logs(plan);
-    main_user_resume_child(&user);
+    main_user_resume_child(&user, was_bared);
 }
 
 int main_verb_check(const struct main_options *options)

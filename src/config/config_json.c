@@ -71,6 +71,17 @@ static json_t *secret(const struct effective *effective, const struct config_nod
     return json_string(text);
 }
 
+/* Of a list, as many as there are. */
+static json_t *hidden(const struct config_node *node)
+{
+    if (node->kind != CONFIG_KIND_ARRAY)
+        return json_string("***");
+    json_t *json = json_array();
+    CONFIG_EACH(child, node)
+    config_json_append(&json, json_string("***"));
+    return json;
+}
+
 static json_t *effective_item(const struct effective *effective, const struct config_table *table,
                               const struct config_node *node)
 {
@@ -111,7 +122,7 @@ static json_t *effective_value(const struct effective *effective,
     if (row->type == CONFIG_SECRET || (row->type == CONFIG_FILE && effective->secret_key != NULL))
         return secret(effective, node);
     if ((row->flags & CONFIG_PRIVATE) != 0 && effective->secret_key == NULL)
-        return json_string("***");
+        return hidden(node);
     return json_loadb(node->token.ptr, node->token.len, JSON_DECODE_ANY, NULL);
 }
 

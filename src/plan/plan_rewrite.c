@@ -31,12 +31,12 @@ static bool is_good(struct span text, unsigned value)
     return text.len != 0 && text.len <= plan_rewrite_max(value) && http_is_value(text);
 }
 
-/* Credentials have letters or digits; what only separates values has none. */
+/* Credentials have letters, of whatever alphabet, or digits; what only separates values has none. */
 static char *put_hidden(char *out, struct span text)
 {
     bool is_telling = false;
     for (size_t i = 0; i < text.len; i++)
-        is_telling |= ascii_is_word(text.ptr[i]);
+        is_telling |= ascii_is_word(text.ptr[i]) || (unsigned char)text.ptr[i] >= 0x80;
     if (!is_telling)
         return fmt_span(out, text);
     return fmt_span(out, (struct span){"***", text.len < 3 ? text.len : 3});

@@ -62,7 +62,8 @@ struct plan_rewrite {
  * written.  At most max_bytes; returns the byte after. */
 char *plan_rewrite_write(char *out, const struct plan_rewrite_rules *rules,
                          const struct span values[PLAN_REWRITE_VALUES]);
-/* The same to be looked at: what the file says between the values is "***" where it has a letter or a digit. */
+/* The same to be looked at: what the file says between the values is "***" where it has a letter or a digit,
+ * never longer than it was, so that max_bytes holds. */
 char *plan_rewrite_show(char *out, const struct plan_rewrite_rules *rules,
                         const struct span values[PLAN_REWRITE_VALUES]);
 

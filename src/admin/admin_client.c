@@ -225,6 +225,9 @@ static enum admin_client_result client_ask(struct admin_client_reply *reply, con
         result = client_say(ADMIN_CLIENT_DEADLINE, address, "no answer in time", why);
     else if (!is_read)
         result = client_say(ADMIN_CLIENT_BROKEN, address, strerror(error), why);
+    else if (len == 0)
+        result = client_say(ADMIN_CLIENT_BROKEN, address,
+                            "it ended before it answered: `sluice status` tells what runs", why);
     else if (!client_parse(reply, len))
         result = client_say(ADMIN_CLIENT_BROKEN, address, "what answers there is not Sluice", why);
     if (result != ADMIN_CLIENT_OK)

@@ -10,7 +10,8 @@ static void set_process(struct metrics_block *metrics)
     struct admin_process process;
     admin_process_read(&process);
     metrics_set(metrics, METRICS_CPU, process.cpu_us);
-    metrics_set(metrics, METRICS_RESIDENT, process.rss_bytes);
+    if (process.rss_bytes != 0) /* it takes a descriptor to read it */
+        metrics_set(metrics, METRICS_RESIDENT, process.rss_bytes);
     metrics_set(metrics, METRICS_DESCRIPTORS, process.fds);
     metrics_set(metrics, METRICS_DESCRIPTORS_MAX, process.fds_max);
 }

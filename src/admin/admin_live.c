@@ -12,7 +12,6 @@
 #include "admin/admin_private.h"
 #include "admin/admin_process.h"
 #include "base/base_clock.h"
-#include "base/base_fmt.h"
 #include "config/config_json.h"
 #include "exchange/exchange_env.h"
 #include "identity/identity_source.h"

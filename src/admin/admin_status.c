@@ -7,7 +7,6 @@
 #include "admin/admin_json.h"
 #include "admin/admin_upstreams.h"
 #include "base/base_clock.h"
-#include "base/base_fmt.h"
 #include "config/config_json.h"
 #include "store/store_redis_directives.h"
 #include "upstream/upstream_standing.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admin_summary.h - what is told of the whole process, for people.  Takes: the JSON answers to status, reload, upgrade and drain.  Gives: lines
- * that name the thing, say why, and say what to do next. */
+/* admin_summary.h - what is told of the whole process, for people.  Takes: the JSON answers to status, reload, diff,
+ * upgrade, drain and log, and problems.  Gives: lines that name the thing, say why, and say what to do next. */
 #ifndef SLUICE_ADMIN_ADMIN_SUMMARY_H
 #define SLUICE_ADMIN_ADMIN_SUMMARY_H
 

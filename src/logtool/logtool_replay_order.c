@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 /* Times of lines are whole milliseconds of several machines' clocks, and a decision is reckoned back from them. */
-#define ORDER_NEAR_US 20000
+#define ORDER_NEAR_US   20000
+/* So many places one moves at most: a damaged log may have millions of lines of one instant. */
+#define ORDER_MOVES_MAX 1000
 
 struct order_place {
     uint32_t subject, start_s;
@@ -78,7 +80,8 @@ static void order_window(struct logtool_replay *replay, struct order_place *plac
         if (places[i].is_refunded)
             return;
     for (size_t i = 1; i < count; i++) {
-        for (size_t k = i; k > 0 && places[k - 1].rank > places[k].rank; k--) {
+        const size_t first = i > ORDER_MOVES_MAX ? i - ORDER_MOVES_MAX : 0;
+        for (size_t k = i; k > first && places[k - 1].rank > places[k].rank; k--) {
             struct order_place *before = &places[k - 1], *behind = &places[k], moved = *before;
             const uint64_t early_us = replay->requests[before->index].at_us;
             const uint64_t late_us = replay->requests[behind->index].at_us;

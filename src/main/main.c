@@ -256,8 +256,9 @@ static void print_usage(FILE *out)
         fprintf(out, "  %-10s %s\n", VERBS[i].name, VERBS[i].summary);
     fputs("\n`sluice VERB --help` tells more.  Exit codes: 0 good, 2 usage, 3 configuration "
           "invalid,\n"
-          "4 cannot listen, 5 a secret, log, state file or the store cannot be had, 6 no running "
-          "instance,\n"
+          "4 cannot listen, 5 a secret, log, state file or the store cannot be had or the instance "
+          "is "
+          "busy,\n6 no running instance, "
           "7 permission, 8 reload, upgrade or drain refused, 9 deadline, 10 internal, 1 it ran and "
           "the "
           "answer is no.\n",

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main_diff_verb.c - `sluice diff`: asks the running instance what a reload of its file, or of another one, would change. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "admin/admin_query.h"

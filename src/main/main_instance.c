@@ -76,7 +76,6 @@ int main_instance_tell(const struct main_options *options, const struct admin_cl
     char *text = is_json ? instance_line(reply) : text_of(reply->body);
     if (text != NULL && !is_json && reply->status != 200) {
         fprintf(stderr, "%s%s", admin_summary_has_report(reply->body) ? "" : "sluice: ", text);
-        exit_code = main_verb_print("", exit_code);
     } else {
         exit_code = main_verb_print(text, exit_code);
     }

@@ -26,7 +26,7 @@ int main_instance_exit(unsigned status);
 /* The same where a conflict means that the order was refused and all stays as it was. */
 int main_instance_order_exit(unsigned status);
 
-/* Say the reply for people, by text_of (malloc'ed), or as JSON where that was asked for. */
+/* Say the reply for people, by text_of (malloc'ed; it has to understand a problem document too), or as JSON where that was asked for. */
 int main_instance_tell(const struct main_options *options, const struct admin_client_reply *reply,
                        char *(*text_of)(struct span body), int exit_code);
 /* What a problem document says, on stderr. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main_memory.h - memory that a wave of connections or a former configuration needed goes back to the system.  Takes:
- * how many connections there are and how many configurations are gone, from time to time.  Gives: free pages back.  Never touches what is in use. */
+ * how many connections there are and how many configurations are gone, from time to time.  Gives: free pages back.
+ * Never touches what is in use. */
 #ifndef SLUICE_MAIN_MEMORY_H
 #define SLUICE_MAIN_MEMORY_H
 
@@ -9,7 +10,7 @@
 /* Owner: whoever embeds it.  Thread: the owner's.  All zeroes at first. */
 struct main_memory {
     unsigned most; /* connections since memory was given back */
-    unsigned gone; /* configurations, at the last look */
+    unsigned gone; /* configurations, at the last look; only that it grows matters */
 };
 
 /* A wave is over: of a thousand connections or more, three in four are gone.  True once a wave.  Or a configuration is gone, which

@@ -3,7 +3,6 @@
  * command line.  Gives: a request to the admin socket, and its answer for people. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "admin/admin_query.h"

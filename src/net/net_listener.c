@@ -66,7 +66,7 @@ void net_listener_go(struct net_listener *listener)
     if (!listener->is_held)
         return;
     listener->is_held = false;
-    listener->is_paused = true;
+    listener->is_paused = true; /* it is tried again when the event cannot be added */
     net_listener_resume(listener);
 }
 

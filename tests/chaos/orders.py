@@ -22,7 +22,7 @@ LOOK_S = 0.25    # in which it cannot be used up
 BOUND_MS = 50
 SEED = 20261128
 PAGE = rig.ROOT / "docs" / "operations.md"
-ORDERS = {"reset": "/v1/subject:reset?name={name}", "grant": "/v1/subject:grant?name={name}&extra={extra}&for=3600"}
+ORDERS = {"reset": "/v1/subject:reset?name={name}", "grant": "/v1/subject:grant?name={name}&extra={extra}&for=3600s"}
 
 Round = collections.namedtuple("Round", "at_s answered_ms windows")
 Meant = collections.namedtuple("Meant", "quiet quiet_keys name key exact_key")

@@ -14,7 +14,7 @@ import time
 
 from harness import log_bytes
 from harness.client import Client
-from harness.configs import forward, respond
+from harness.configs import forward
 from harness.ports import take_port
 from harness.proxy import BINARY, environment
 

@@ -290,6 +290,8 @@ class Secretive:
             done = subprocess.Popen([BINARY, "tail", "-c", self.proxy.file, *words], stdout=out, stderr=out, env=environment(self.folder, self.env))
         told = {}
         try:
+            with Client(self.proxy.address) as client:
+                wait_for(lambda: client.ask("GET", "/the-first").status == 200 and "/the-first" in said.read_text(), "it watches")
             yield told
             with Client(self.proxy.address) as client:
                 wait_for(lambda: client.ask("GET", "/the-last").status == 200 and "/the-last" in said.read_text(), "the tail has come so far")
@@ -309,7 +311,7 @@ class Secretive:
         refused = {**config, "subject_secret": self.sealed("changed subject_secret"),
                    "store": {**config["store"], "password": self.marks.new("plain store.password")}}
         self.proxy.write_config(refused)
-        said["refused diff"] = self.verb("diff", codes=(1, 3, 8)) + self.verb("diff", "--json", codes=(1, 3, 8))
+        said["refused diff"] = self.verb("diff", codes=(1,)) + self.verb("diff", "--json", codes=(1, 3, 8))
         said["refused reload"] = self.verb("reload", codes=(8,)) + self.verb("check") + self.verb("check", "--json") + self.verb("check", "--dump")
         plain = self.marks.new("plain secret in a broken file")
         for text in (f'"subject_secret": "{plain}" x', f'"store": {{"pasword": "{plain}"}}', f'"admin": {{"token": "{plain}", "token": "{plain}"}}',

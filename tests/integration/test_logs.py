@@ -373,9 +373,9 @@ def test_a_replay_gives_back_what_responses_did(start, upstream, connect, verb):
 
 def test_what_had_been_used_tells_which_was_first(start, upstream, connect, verb, tmp_path):
     """Two proxies' clocks differ by milliseconds: the refused one seems to have come before the one that filled the window."""
-    wait_for_room(60, 10)
     proxy = start(forward(upstream(), quotas={"ip": {"key": ["ip"], "limits": {"minute": 5}}}))
     client = connect(proxy)
+    wait_for_room(60, 10)
     assert [client.ask().status for _ in range(7)] == [200] * 5 + [429] * 2
     proxy.stop()
     lines = [json.loads(text) for text in proxy.access_log.read_text().splitlines()]

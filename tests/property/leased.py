@@ -125,6 +125,7 @@ class Fleet:
             self.engine.client.flushall()
             for key, value in self.replica.items() if self.rng.random() < 0.6 else ():
                 self.engine.client.set(key, value)
+        self.now += self.rng.randint(1000, 300_000)  # it takes a while
         self.epoch += 1
         self.seen["restarts"] += 1
         assert self.engine.say(f"epoch {self.epoch}") == "ok"

@@ -303,12 +303,14 @@ static void test_closing_a_listener_serves_its_queue_first(void **state)
 struct going {
     struct door door;
     struct net_listener *listener;
+    bool was_told;
 };
 
 static void on_go(void *arg)
 {
     struct going *going = arg;
     assert_int_equal(going->door.accepted, 0);
+    going->was_told = true;
     net_listener_go(going->listener);
 }
 
@@ -325,6 +327,7 @@ static void test_a_listener_that_is_held_accepts_when_it_is_told(void **state)
     net_listener_resume(going.listener); /* of no effect: it does not pause */
     loop_alarm_set(alarm, w->loop->mono_us + 20000);
     loop_run(w->loop);
+    assert_true(going.was_told);
     assert_int_equal(going.door.accepted, 1);
     net_listener_go(going.listener); /* of no effect either */
     loop_alarm_free(alarm);

@@ -21,6 +21,8 @@ void lease_settle_note(struct lease_worker *worker, const uint8_t key[16], struc
         return;
     }
     cell->is_listed = 1;
+    if (debtor_count(worker) == 0) /* a list of a few stays in a page */
+        worker->debtor_first = worker->debtor_next = 0;
     memcpy(worker->debtors[worker->debtor_next++ % LEASE_DEBTORS_MAX], key, 16);
     loop_task_schedule(worker->loop, &worker->settle);
 }

@@ -82,8 +82,8 @@ static void connect_rig(struct rig *rig)
         .server_count = 1,
         .prefix = SPAN("test"),
         .decision_timeout_us = 50000,
-        .command_timeout_us = 200000,
-        .connect_timeout_us = 300000,
+        .command_timeout_us = 1000000,
+        .connect_timeout_us = 1500000,
         .secret_fingerprint = SPAN("fp"),
     };
     struct span host;
@@ -216,8 +216,8 @@ static void test_misbehaviour(void **state)
     static const struct behaviour rows[] = {
         {"refusal", REFUSAL, STORE_REFUSED, .logged = ""},
         {"byte by byte", GRANT, STORE_CHARGED, .byte_by_byte = true, .logged = ""},
-        {"silent", "", STORE_AWAY, true, .logged = "was not answered within 200 ms"},
-        {"half a reply", "*8\r\n:1\r\n:179", STORE_AWAY, true, .logged = "within 200 ms"},
+        {"silent", "", STORE_AWAY, true, .logged = "was not answered within 1000 ms"},
+        {"half a reply", "*8\r\n:1\r\n:179", STORE_AWAY, true, .logged = "within 1000 ms"},
         {"end of input", "", STORE_AWAY, true, .close = true, .logged = "closed the connection"},
         {"end within", "*8\r\n:1", STORE_AWAY, true, .close = true, .logged = "closed the conn"},
         {"reset", "", STORE_AWAY, true, .reset = true, .logged = ""},

@@ -96,6 +96,7 @@ class Upgrading:
         if self.pid != self.proxy.pid:
             os.kill(self.pid, signal.SIGTERM)
             wait_for(lambda: not is_alive(self.pid), "it ends")
+            self.pid = self.proxy.pid  # nobody is left to be ended
             self.proxy.process.wait()
             assert self.proxy.process.returncode == 0, self.proxy.stderr()
 

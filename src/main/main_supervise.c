@@ -284,6 +284,8 @@ void main_parent_stop(struct parent *parent)
         main_parent_drain(parent, 0);
         return;
     }
+    if (parent->state == PARENT_STOPPING)
+        return; /* it may be ending, and hear nothing more */
     parent->restart_at_us = 0;
     main_upgrade_break(parent, "the service is ending");
     parent->state = PARENT_STOPPING;

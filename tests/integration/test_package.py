@@ -242,7 +242,7 @@ def test_getting_started(tmp_path):
                 wait_for(lambda: int(ports["9000"]) in listening_ports(), "the backend serves")
             elif command.startswith("sluice run"):
                 wait_for(lambda: int(ports["8000"]) in listening_ports() and (tmp_path / "admin.sock").exists(), "sluice serves")
-                wait_for(lambda: '"event":"start"' in (tmp_path / "access.log").read_text(), "its log begins")
+                wait_for(lambda: (tmp_path / "access.log").exists() and '"event":"start"' in (tmp_path / "access.log").read_text(), "its log begins")
             stamp = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+Z")
             assert stamp.sub("", said) == stamp.sub("", expected), command
     finally:

@@ -339,9 +339,12 @@ static void exchange_count_decision(struct exchange *x)
             exchange_top_degraded(x, charge);
         } else if (charge->is_charged) {
             metrics_add(metrics, quota->slot_allow, 1);
+            if (decision->is_near)
+                exchange_count_windows(metrics, charge, false);
             exchange_top_note(x, quota, charge->key, false);
         } else if (charge_is_refused(charge)) {
             metrics_add(metrics, quota->slot_refuse, 1);
+            exchange_count_windows(metrics, charge, true);
             exchange_top_note(x, quota, charge->key, true);
         }
     }

@@ -317,6 +317,7 @@ static void count(const struct exchange_env *env, const struct exchange_request 
     if (look->caller->decision.is_near)
         metrics_add(metrics, METRICS_DECISION_NEAR, 1);
     metrics_add(metrics, look->caller->charge.quota->slot_refuse, 1);
+    exchange_count_windows(metrics, &look->caller->charge, true);
     metrics_add(metrics, env->slot_end[END_LIMITED], 1);
     metrics_add(metrics, look->route->slot_class[4], 1);
     metrics_observe_us(metrics, env->slot_duration, env->loop->mono_us - request->began_us);

@@ -297,6 +297,20 @@ static inline void exchange_note_refused(struct exchange *x)
 /* One more decision of this quota about this subject, which x names. */
 void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struct quota *quota,
                         const uint8_t *key, bool is_refused);
+/* Which of its windows refused, or stand at 80 % and more behind the charge. */
+static inline void exchange_count_windows(struct metrics_block *metrics,
+                                          const struct quota_charge *charge, bool is_refused)
+{
+    const struct quota *quota = charge->quota;
+    for (unsigned w = 0; w < quota->limit_count; w++) {
+        const struct quota_reading *reading = &charge->readings[w];
+        if (is_refused && reading->refused)
+            metrics_add(metrics, quota->slot_window_refused[w], 1);
+        else if (!is_refused && quota_reading_is_near(quota, reading))
+            metrics_add(metrics, quota->slot_window_near[w], 1);
+    }
+}
+
 static inline void exchange_top_note(struct exchange *x, const struct quota *quota,
                                      const uint8_t *key, bool is_refused)
 {

@@ -80,6 +80,22 @@ static metrics_slot decision_slot(const struct plan_work *work, struct span quot
     return plan_slot(work, METRICS_FAMILY_QUOTA_DECISIONS, quota, span_of(decision));
 }
 
+/* What a quota in shadow would do is counted of the quota as a whole. */
+static void link_window_slots(struct plan_work *work, struct quota *quota)
+{
+    for (unsigned w = 0; w < quota->limit_count; w++) {
+        char text[QUOTA_WINDOW_TEXT_MAX];
+        quota->slot_window_refused[w] = quota->slot_window_near[w] = METRICS_SLOT_NONE;
+        if (quota->mode == QUOTA_SHADOW)
+            continue;
+        struct span window = {text, quota_window_text(text, &quota->limits[w], false)};
+        quota->slot_window_refused[w] =
+            plan_slot(work, METRICS_FAMILY_QUOTA_REFUSED, quota->name, window);
+        quota->slot_window_near[w] =
+            plan_slot(work, METRICS_FAMILY_QUOTA_NEAR, quota->name, window);
+    }
+}
+
 void plan_link_quotas(struct plan_work *work)
 {
     struct plan *plan = &work->draft->plan;
@@ -107,5 +123,6 @@ void plan_link_quotas(struct plan_work *work)
         quota->slot_degraded =
             decision_slot(work, quota->name, is_shadow ? "shadow_skipped" : "degraded");
         quota->is_folded = plan_slot_is_folded(work, quota->slot_allow);
+        link_window_slots(work, quota);
     }
 }

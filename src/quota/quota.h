@@ -81,9 +81,11 @@ struct quota {
     struct quota_exempt exempt;
     uint8_t key_count;
     uint16_t key[QUOTA_KEY_MAX];                     /* indices of the plan's identities */
-    uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots */
-    bool is_folded;                                  /* they count other quotas too */
-    const struct quota_tiers *tiers;                 /* NULL: the same limits for everybody */
+    uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots, as the next two */
+    uint32_t slot_window_refused[QUOTA_WINDOWS_MAX];
+    uint32_t slot_window_near[QUOTA_WINDOWS_MAX];
+    bool is_folded;                  /* they count other quotas too */
+    const struct quota_tiers *tiers; /* NULL: the same limits for everybody */
     bool is_gate; /* judged before a request's others, shown only when it refuses; fixed windows */
     uint32_t in_flight; /* exchanges of one subject at a time; 0: not counted */
 };
@@ -205,6 +207,14 @@ static inline void quota_charge_begin(struct quota_charge *charge, const struct 
         charge->readings[w] = (struct quota_reading){0};
         charge->outlooks[w] = (struct quota_outlook){0};
     }
+}
+
+/* 80 % or more is used. */
+static inline bool quota_reading_is_near(const struct quota *quota,
+                                         const struct quota_reading *reading)
+{
+    uint32_t whole = quota->burst != 0 ? quota->burst : reading->limit;
+    return (uint64_t)reading->used * 5 >= (uint64_t)whole * 4;
 }
 
 /* A place among the exchanges of a subject that may be in flight at once, as one exchange asked for it and was

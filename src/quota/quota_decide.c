@@ -61,13 +61,6 @@ static bool is_tighter(const struct candidate *a, const struct candidate *b)
     return a->limit->period_s < b->limit->period_s;
 }
 
-/* 80 % or more is used. */
-static bool is_near(const struct candidate *c)
-{
-    uint32_t whole = c->quota->burst != 0 ? c->quota->burst : c->reading->limit;
-    return (uint64_t)c->reading->used * 5 >= (uint64_t)whole * 4;
-}
-
 /* Would the next window admit it?  A local share is no measure: the store may be back by then. */
 static bool is_hopeless(const struct quota_charge *charge, const struct candidate *c)
 {
@@ -117,7 +110,7 @@ static inline void decide_single(struct quota_decision *decision, const struct q
         .is_refused = is_refused,
         .is_hopeless = is_refused && is_hopeless(charge, &only),
         .is_degraded = charge->is_degraded,
-        .is_near = is_near(&only),
+        .is_near = quota_reading_is_near(only.quota, only.reading),
     };
     conclude(decision, charge, &only, said, now_us);
 }
@@ -166,7 +159,7 @@ void quota_decide(struct quota_decision *decision, const struct quota_charge *ch
                                      &charge->readings[w], &charge->outlooks[w],
                                      (uint8_t)i,           (uint8_t)w};
             const struct quota_reading *reading = here.reading;
-            if (is_near(&here))
+            if (quota_reading_is_near(here.quota, here.reading))
                 said.is_near = true;
             if (reading->refused && is_hopeless(charge, &here))
                 said.is_hopeless = true;

@@ -7,7 +7,7 @@ from harness import http
 from harness.configs import forward
 from harness.metrics import scrape
 from harness.ports import take_port
-from harness.waiting import wait_for
+from harness.waiting import wait_for, wait_for_room
 
 
 def answer(message):
@@ -32,6 +32,15 @@ def test_corrections_and_near(start, upstream, connect):
     assert client.ask("GET", "/fail").status == 500
     assert value("quota_added_total") == 6 and value("quota_refunded_total") == 2
     assert value("decisions_near_total") == 2, "of 20 are used 2, 5, 8, 11, 14, 17, 20 when it is asked"
+
+
+def test_windows_that_refuse(start, upstream, connect):
+    wait_for_room(3600, 10)
+    proxy, value = measured(start, upstream, {"limits": {"hour": 5, "day": 100}})
+    client = connect(proxy)
+    assert [client.ask("GET", "/").status for _ in range(8)] == [200] * 5 + [429] * 3
+    windows = [(f'quota_window_{what}_total{{quota="ip",window="{window}"}}') for what in ("refused", "near") for window in ("hour", "day")]
+    assert [value(name) for name in windows] == [3, 0, 2, 0]
 
 
 def test_bytes_and_connections_to_servers(start, upstream, connect):

@@ -149,11 +149,13 @@ def test_ten_thousand_routes(start, connect, tmp_path):
     decisions = shown("quota_decisions_total", "quota", "decision")
     assert {quota for quota, _ in decisions} == {*(f"q{n}" for n in range(100)), "_other"}
     assert decisions["q0", "allow"] == 2 and decisions["q39", "shadow_allow"] == 1 and decisions["_other", "shadow_allow"] == 2 and decisions["_other", "allow"] == 1
+    windows = shown("quota_window_refused_total", "quota", "window")
+    assert set(windows) == {*((f"q{n}", "hour") for n in range(0, 400, 2)), ("_other", "_other")}, "those in shadow have none"
     servers = shown("upstream_server_ok_total", "upstream", "server")
     assert len(servers) == 151 and ("_other", "_other") in servers
     assert len(shown("upstream_server_usable", "upstream", "server")) == 150 and len(shown("upstream_servers", "upstream")) == 50
     folded = families["sluice_metrics_series_folded"].samples[0].value
-    assert folded == 6 * 9800 + 9960 + 3 * 400 + 450 * 2 + 476 + 5 * 1350
+    assert folded == 6 * 9800 + 9960 + 3 * 400 + 2 * 50 + 450 * 2 + 476 + 5 * 1350
     assert "series of metrics are not shown one by one" in proxy.stderr()
     status = json.loads(ask_socket(tmp_path / "a.sock", "/v1/status"))["routes"]
     assert status[199]["requests"] == 1 and "requests" not in status[200] and "2xx" not in status[200]

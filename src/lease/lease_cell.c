@@ -132,7 +132,8 @@ void lease_cell_begin(struct lease_cell *cell, const struct store_redis_claim *c
 
 static uint32_t at_least(const struct lease_window *window)
 {
-    return window->used > window->floor ? window->used : window->floor;
+    uint32_t used = lease_window_used(window);
+    return used > window->floor ? used : window->floor;
 }
 
 struct quota_state lease_cell_state(const struct lease_cell *cell, const struct quota *quota,
@@ -191,6 +192,7 @@ static void claim_window(struct lease_window *window, bool with_debt,
     claimed->period_s = window->period_s;
     claimed->start_s = window->start_s;
     claimed->seen = window->seen;
+    claimed->returned = window->returned;
     claimed->floor = window->floor;
     claimed->debt = with_debt ? window->local : 0;
     claimed->back = window->back;
@@ -278,13 +280,22 @@ bool lease_cell_has_seen(const struct lease_cell *cell, uint64_t now_s)
 
 /* The value in the store is of another lineage than the one that we have seen.  What we saw and did not
  * claim with this request is claimed with the next. */
-static void adopt_lineage(struct lease_window *window, const struct store_redis_window *claimed,
-                          uint32_t used)
+static void leave_lineage(struct lease_window *window, const struct store_redis_window *claimed)
 {
-    uint32_t asserted = claimed->seen > claimed->floor ? claimed->seen : claimed->floor;
-    uint32_t highest = window->seen > window->floor ? window->seen : window->floor;
-    window->floor = highest > asserted ? highest : 0;
-    window->seen = window->used = used;
+    if (window->floor <= claimed->floor)
+        window->floor = 0;
+    if (window->seen > claimed->seen)
+        window->floor = at_least(window);
+    window->seen = window->returned = 0;
+}
+
+/* Neither falls while a window lasts: an older answer has less of the one or the other. */
+static void see(struct lease_window *window, uint32_t charged, uint32_t returned)
+{
+    if (charged < window->seen || (charged == window->seen && returned < window->returned))
+        return;
+    window->seen = charged;
+    window->returned = returned;
 }
 
 /* Our window has begun and the store's has not: by our own clock, or the store's was set back.  Else an answer
@@ -295,13 +306,13 @@ static bool is_ahead(const struct lease_window *window, uint64_t store_now_s)
 }
 
 static void learn_window(struct lease_window *window, const struct store_redis_window *claimed,
-                         uint32_t start_s, uint32_t used, uint64_t store_now_s,
-                         bool is_same_lineage, bool is_newest)
+                         const struct store_redis_seen *answered, uint64_t store_now_s,
+                         bool is_same_lineage)
 {
-    bool is_later = start_s > window->start_s;
+    uint32_t start_s = answered->start_s;
     if (window->start_s == claimed->start_s)
         take_most(&window->billed, claimed->debt);
-    if (is_later) {
+    if (start_s > window->start_s) {
         begin_window(window, start_s);
     } else if (start_s < window->start_s) {
         if (!is_ahead(window, store_now_s))
@@ -309,13 +320,11 @@ static void learn_window(struct lease_window *window, const struct store_redis_w
         window->start_s = start_s;
     }
     if (!is_same_lineage)
-        adopt_lineage(window, claimed, used);
-    else if (used > window->seen)
-        window->seen = used;
-    if (is_newest || is_later)
-        window->used = used;
-    if (is_same_lineage && claimed->floor >= window->floor)
+        leave_lineage(window, claimed);
+    else if (claimed->floor >= window->floor)
         window->floor = 0;
+    uint64_t charged = (uint64_t)answered->used + answered->returned;
+    see(window, charged > UINT32_MAX ? UINT32_MAX : (uint32_t)charged, answered->returned);
 }
 
 /* A full one is as good as never seen: it claims nothing when the server's clock goes back. */
@@ -365,7 +374,7 @@ void lease_cell_order(struct lease_cell *cell, uint32_t generation, uint64_t mon
 
 static void forget_window(struct lease_window *window)
 {
-    window->seen = window->used = window->floor = window->back = 0;
+    window->seen = window->returned = window->floor = window->back = 0;
 }
 
 void lease_cell_reset(struct lease_cell *cell, uint32_t generation, uint64_t mono_us)
@@ -418,8 +427,8 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
             learn_bucket(window, result->windows[i].start_s, result->windows[i].used, store_now_us);
             continue;
         }
-        learn_window(window, &claim->windows[i], result->windows[i].start_s,
-                     result->windows[i].used, store_now_us / US_PER_S, is_same_lineage, is_newest);
+        learn_window(window, &claim->windows[i], &result->windows[i], store_now_us / US_PER_S,
+                     is_same_lineage);
     }
     if (is_reset || result->extra > cell->extra) /* a refusal was of the time before */
         cell->refused_until_us = cell->backoff_us = 0;
@@ -455,7 +464,7 @@ void lease_cell_note_refusal(struct lease_cell *cell, const struct store_redis_c
             continue;
         }
         if (window == NULL ||
-            (uint64_t)window->used + claim->cost <= lease_limit(cell, asked->limit))
+            (uint64_t)lease_window_used(window) + claim->cost <= lease_limit(cell, asked->limit))
             continue;
         uint64_t window_end_us = ((uint64_t)window->start_s + window->period_s) * US_PER_S;
         if (window_end_us > end_us)

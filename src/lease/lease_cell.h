@@ -24,13 +24,13 @@
 struct lease_window {
     uint32_t period_s; /* the code; 0: no window */
     uint32_t start_s;
-    uint32_t seen;   /* the most that was used in the store; 0 also when nobody has told us */
-    uint32_t used;   /* used in the store, by its newest answer */
-    uint32_t floor;  /* used in the store before its value was lost, as seen; not claimed yet */
-    uint32_t local;  /* admitted without the store, not billed yet */
-    uint32_t billed; /* admitted without the store; the bill is on its way */
-    uint32_t back;   /* granted and not spent: to be given back, once */
-    uint32_t limit;  /* that the tokens held were granted under; 0: they are not charged here */
+    uint32_t seen;     /* charged in the store, as last seen; 0 also when nobody has told us */
+    uint32_t returned; /* of that, given back by then */
+    uint32_t floor;    /* used in the store before its value was lost, as seen; not claimed yet */
+    uint32_t local;    /* admitted without the store, not billed yet */
+    uint32_t billed;   /* admitted without the store; the bill is on its way */
+    uint32_t back;     /* granted and not spent: to be given back, once */
+    uint32_t limit;    /* that the tokens held were granted under; 0: they are not charged here */
 };
 
 /* The body of a store_cell; zeroed when new.  Thread: whoever holds the cell's lock. */
@@ -135,6 +135,12 @@ bool lease_cell_correct_late(struct lease_cell *cell, const struct store_redis_c
  * proxies-th part. */
 uint32_t lease_cell_share(const struct lease_cell *cell, unsigned window, uint32_t limit,
                           uint32_t proxies);
+
+/* A count in the store, as last seen. */
+static inline uint32_t lease_window_used(const struct lease_window *window)
+{
+    return window->seen - window->returned;
+}
 
 /* Admitted here and not known to be billed. */
 static inline uint64_t lease_window_owed(const struct lease_window *window)

@@ -17,7 +17,7 @@ static uint32_t capped(uint64_t number)
 /* What is known to be spent: of what was used in the store that which is held here is not. */
 static uint32_t spent_of(const struct lease_cell *cell, const struct lease_window *window)
 {
-    uint64_t used = window->used + lease_window_owed(window);
+    uint64_t used = lease_window_used(window) + lease_window_owed(window);
     uint32_t held = window->limit != 0 ? cell->held : 0;
     return used > held ? capped(used - held) : 0;
 }
@@ -93,7 +93,8 @@ void lease_read(const struct lease_cell *cell, struct quota_charge *charge, uint
         const struct lease_window *window = &cell->windows[w];
         read_fixed(cell, charge, w);
         charge->readings[w].refused =
-            may_refuse && (uint64_t)window->used + need_of(cell, cost) > charge->readings[w].limit;
+            may_refuse &&
+            (uint64_t)lease_window_used(window) + need_of(cell, cost) > charge->readings[w].limit;
     }
 }
 

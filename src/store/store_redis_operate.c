@@ -10,7 +10,7 @@
 
 #define CLOCK_BYTES  8
 #define HEAD_BYTES   24
-#define WINDOW_BYTES 16
+#define WINDOW_BYTES 20
 
 /* A key ends with ":q:{", 22 characters and "}".  The news is sent with pcall: a user without the right to publish may reset;
  * then other proxies find out when they ask next. */
@@ -23,7 +23,7 @@ const char STORE_REDIS_OPERATE_LUA[] =
     "if not v then return struct.pack('<I4I4', now, us) end\n"
     "local version, n\n"
     "if #v >= 24 then version, n = struct.unpack('<BB', v) end\n"
-    "if version ~= 1 or n > 16 or #v ~= 24 + 16 * n then\n"
+    "if version ~= 2 or n > 16 or #v ~= 24 + 20 * n then\n"
     "  return redis.error_reply('" STORE_REDIS_LAYOUT_ERROR " ' .. KEYS[1])\n"
     "end\n"
     "if verb ~= 0 then\n"
@@ -32,15 +32,15 @@ const char STORE_REDIS_OPERATE_LUA[] =
     "    local w = {string.sub(v, 1, 12), struct.pack('<I4', struct.unpack('<I4', v, 13) + 1),\n"
     "      string.sub(v, 17, 24)}\n"
     "    for i = 1, n do\n"
-    "      local code, start = struct.unpack('<I4I4', v, 16 * i + 9)\n"
+    "      local code, start = struct.unpack('<I4I4', v, 20 * i + 5)\n"
     "      if code >= 67108864 then start = 1 end\n" /* a bucket: full */
-    "      w[i + 3] = struct.pack('<I4I4I4I4', code, start, 0, 0)\n"
+    "      w[i + 3] = struct.pack('<I4I4I4I4I4', code, start, 0, 0, 0)\n"
     "    end\n"
     "    done = redis.pcall('SET', KEYS[1], table.concat(w), 'KEEPTTL')\n"
     "  else\n"
     "    local last = now + seconds\n"
     "    for i = 1, n do\n"
-    "      local code, start = struct.unpack('<I4I4', v, 16 * i + 9)\n"
+    "      local code, start = struct.unpack('<I4I4', v, 20 * i + 5)\n"
     "      local stays = code\n"
     "      if code >= 67108864 then stays = 1\n"
     "      elseif code >= 33554432 then stays = 3 * (code - 33554432) end\n"
@@ -99,7 +99,9 @@ bool store_redis_order_read(struct store_subject *subject, bool *is_found, struc
     subject->window_count = count;
     for (unsigned i = 0; i < count; i++) {
         const char *window = value + HEAD_BYTES + (size_t)WINDOW_BYTES * i;
-        uint64_t used = (uint64_t)get_u32(window + 8) + get_u32(window + 12);
+        uint64_t charged = (uint64_t)get_u32(window + 8) + get_u32(window + 12);
+        uint32_t returned = get_u32(window + 16);
+        uint64_t used = charged > returned ? charged - returned : 0;
         subject->windows[i].code = get_u32(window);
         subject->windows[i].start_s = get_u32(window + 4);
         subject->windows[i].used = used > UINT32_MAX ? UINT32_MAX : (uint32_t)used;

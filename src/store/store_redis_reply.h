@@ -16,7 +16,7 @@
 #include "base/base_err.h"
 #include "base/base_span.h"
 
-#define STORE_REDIS_NODES_MAX 128  /* kept of a reply; ours have at most 100 */
+#define STORE_REDIS_NODES_MAX 160  /* kept of a reply; ours have at most 132 */
 #define STORE_REDIS_TEXT_MAX  8192 /* kept of the strings of a reply */
 #define STORE_REDIS_FEED_MAX  16384
 

@@ -15,7 +15,7 @@ _Static_assert(QUOTA_CODE_BITS == 25 && QUOTA_KIND_BEFORE == 1 && QUOTA_KIND_BUC
                "33554432 and 67108864 in the script");
 _Static_assert(QUOTA_UNITS_PER_S == 4096000000, "the units of a bucket in the script");
 
-/* w is the value: {version, n, epoch, lineage, generation, extra, expires, then four per window}. */
+/* w is the value: {version, n, epoch, lineage, generation, extra, expires, then five per window}. */
 const char STORE_REDIS_CHARGE_LUA[] =
     "local t = redis.call('TIME')\n"
     "local now, us = tonumber(t[1]), tonumber(t[2])\n"
@@ -26,14 +26,14 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "  if type(v) == 'table' then return v end\n" /* an error, as it is */
     "  local epoch, lineage, gen, cost, least, want, div, n, flags = get('<I4I4I4I4I4I4I2BB', a)\n"
     "  local more, room = flags % 2, top\n" /* room: for how many there is, below 0 when it is overdrawn */
-    "  local w = {1, n, epoch, 0, gen, 0, 0}\n"
+    "  local w = {2, n, epoch, 0, gen, 0, 0}\n"
     "  local old, was, extra, found = 0, 0, 0, 0\n"
     "  if v then\n"
     "    local version\n"
     "    if #v >= 24 then\n"
     "      version, old, was, w[4], w[5], w[6], w[7] = get('<BBxxI4I4I4I4I4', v)\n"
     "    end\n"
-    "    if version ~= 1 or old > 16 or #v ~= 24 + 16 * old then\n"
+    "    if version ~= 2 or old > 16 or #v ~= 24 + 20 * old then\n"
     "      return redis.error_reply('" STORE_REDIS_LAYOUT_ERROR " ' .. KEYS[k])\n"
     "    end\n"
     "    if w[7] > now then extra = w[6] end\n"
@@ -44,21 +44,25 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "  if reset then w[5] = gen end\n"
     "  if heir or reset then dirty[k] = true end\n"
     "  local lost = lineage ~= w[4]\n" /* what we saw may be missing here */
-    "  local tail, rs, ru, cs, cu, ck, cn = 29 + (more == 1 and 28 or 16) * n, 0, 0, 0, 0, 0, 0\n"
+    "  local tail = 29 + (more == 1 and 32 or 16) * n\n"
+    "  local cs, cu, cknown, cseen, ctold, rs, rbase, rsince, rback = 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
     "  for i = 1, n do\n"
     "    local code, limit, known, seen = get('<I4I4I4I4', a, 16 * i + 13)\n"
     "    local period, kind = code, 0\n"
     "    if code >= 33554432 then period, kind = code % 33554432, math.floor(code / 33554432) end\n"
-    "    local p, s, base, since\n"
-    "    if i <= old then p, s, base, since = get('<I4I4I4I4', v, 16 * i + 9) end\n"
+    "    local floor, debt, back, told = 0, 0, 0, 0\n"
+    "    if more == 1 then floor, debt, back, told = get('<I4I4I4I4', a, 16 * n + 16 * i + 13) "
+    "end\n"
+    "    local p, s, base, since, ret\n"
+    "    if i <= old then p, s, base, since, ret = get('<I4I4I4I4I4', v, 20 * i + 5) end\n"
     "    if p == code then\n" /* the usual case: written by a proxy that asked the same */
     "      found = found + 1\n"
     "    else\n"
-    "      s, base, since = 0, 0, 0\n"
+    "      s, base, since, ret = 0, 0, 0, 0\n"
     "      for j = 1, old do\n"
-    "        local q, x, y, z = get('<I4I4I4I4', v, 16 * j + 9)\n"
+    "        local q, x, y, z, r = get('<I4I4I4I4I4', v, 20 * j + 5)\n"
     "        if q == code then\n"
-    "          s, base, since, found = x, y, z, found + 1\n"
+    "          s, base, since, ret, found = x, y, z, r, found + 1\n"
     "          break\n"
     "        elseif q == period + 67108864 and kind == 0 then\n" /* it was a bucket: as a count */
     "          local most = limit\n"
@@ -72,51 +76,60 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        end\n"
     "      end\n"
     "    end\n"
-    "    local o = 4 * i + 4\n"
+    "    local o = 5 * i + 3\n"
     "    if kind == 0 then\n"
     "      local start = now - now % period\n"
-    "      if reset then base, since = 0, 0 elseif heir then base, since = base + since, 0 end\n"
-    "      rs, ru, ck, cn = s, base + since, known, seen\n"
+    "      if reset then base, since, ret = 0, 0, 0 elseif heir then base, since = base + since, 0 "
+    "end\n"
+    "      rs, rbase, rsince, rback, cknown, cseen, ctold = s, base, since, ret, known, seen, "
+    "told\n"
     /* Written even when it refuses: else a full window far ahead would refuse until the clock is there. */
     "      if s > now + 60 then s, dirty[k] = start, true\n"
-    "      elseif s < start then s, base, since = start, 0, 0 end\n"
+    "      elseif s < start then s, base, since, ret = start, 0, 0, 0 end\n"
     /* We know a later window than the server: it lost the value and its clock is behind, or it is our
      * own clock that is ahead; then what we say is about the server's window. */
     "      if known > s then\n"
     "        if seen > 0 and not stale and known <= now + 60 then\n"
     /* In one lineage whatever anybody spent is in the value: its clock was set back, and that stays spent. */
-    "          if not lost then seen = math.max(seen, base + since) end\n"
+    "          if lost or seen > base + since then ret = math.min(told, seen)\n"
+    "          else seen = base + since end\n"
     "          s, base, since = known, seen, 0\n"
     "        else known = s end\n"
     "      end\n"
-    "      if known == s then\n"
-    "        if lost and seen > base and not stale then base, dirty[k] = seen, true end\n"
-    "        if more == 1 then\n"
-    "          local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 17)\n"
-    "          if floor > base and not stale then base = floor end\n"
-    "          if not lost and not stale then since = since - math.min(back, since) end\n"
-    "          since, dirty[k] = since + debt, true\n"
-    "        end\n"
-    "      end\n"
-    "      base, since = math.min(base, top), math.min(since, top)\n"
-    "      cs, cu = s, base + since\n"
-    "      room = math.min(room, math.min(limit + extra, top) - cu)\n"
-    "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, s, base, since\n"
+    "      if known ~= s then floor, debt, back, seen = 0, 0, 0, 0 end\n"
     "    elseif kind == 1 then\n" /* the window before the count that stands in front of it */
-    "      local b, used = cs - period, 0\n"
-    "      if rs == b then used = ru\n"
-    "      elseif rs >= cs and s == rs - period and not reset then used = base + since end\n"
-    "      if lost and not stale then\n"
-    "        if known == b and seen > used then used, dirty[k] = seen, true end\n"
-    "        if ck == b and cn > used then used, dirty[k] = cn, true end\n"
+    "      local b = cs - period\n"
+    "      if rs == b then base, since, ret = rbase, rsince, rback\n"
+    "      elseif rs >= cs and s == rs - period and not reset then\n"
+    "        if heir then base, since = base + since, 0 end\n"
+    "      else base, since, ret = 0, 0, 0 end\n"
+    "      s = b\n"
+    "      if known ~= b then floor, debt, back, seen = 0, 0, 0, 0 end\n"
+    "      if cknown == b and cseen > seen then seen, told = cseen, ctold end\n"
+    "    end\n"
+    "    if kind < 2 then\n"
+    "      if stale then floor, back, seen = 0, 0, 0 end\n"
+    "      if lost and seen > base then\n" /* what was given back meanwhile: of it no more than it rises */
+    "        if told > ret then ret = math.min(told, ret + seen - base) end\n"
+    "        base, dirty[k] = seen, true\n"
     "      end\n"
-    "      if more == 1 and known == b then\n"
-    "        local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 17)\n"
-    "        if floor > used and not stale then used = floor end\n"
-    "        if not lost and not stale then used = used - math.min(back, used) end\n"
-    "        used, dirty[k] = used + debt, true\n"
+    "      if more == 1 and floor + debt + back > 0 then\n"
+    "        base = base + math.max(floor - math.max(base - ret, 0), 0)\n"
+    "        ret = math.min(ret + back, base + since)\n"
+    "        since, dirty[k] = since + debt, true\n"
     "      end\n"
-    "      used = math.min(used, top)\n"
+    "      if base > top or since > top then\n" /* no number wraps, and what is used stays */
+    "        local over = math.max(base - top, 0) + math.max(since - top, 0)\n"
+    "        base, since, ret = math.min(base, top), math.min(since, top), math.max(ret - over, "
+    "0)\n"
+    "      end\n"
+    "      w[o], w[o + 1], w[o + 2], w[o + 3], w[o + 4] = code, s, base, since, ret\n"
+    "    end\n"
+    "    if kind == 0 then\n"
+    "      cs, cu = s, base + since - ret\n"
+    "      room = math.min(room, math.min(limit + extra, top) - cu)\n"
+    "    elseif kind == 1 then\n"
+    "      local used = math.min(base + since - ret, top)\n"
     "      local all = period * 1000\n"
     "      local left = (cs + period) * 1000 - now * 1000 - math.floor(us / 1000)\n"
     "      left = math.max(0, math.min(left, all))\n"
@@ -126,7 +139,6 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      local part = math.floor(high / all) * 65536 + math.ceil(low / all)\n"
     "      room = math.min(room, math.min(limit + extra, top) - cu - part)\n"
     "      if limit == 0 then room = -1 end\n"
-    "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, b, used, 0\n"
     "    else\n" /* a bucket: ahead is how far its instant lies in the future, in units */
     "      local t, whole, mark = get('<ddI4', a, tail)\n"
     "      local part, ahead = us * 4096, 0\n"
@@ -134,9 +146,9 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      elseif old > 0 and t > 0 then\n" /* it was a count, perhaps a sliding one */
     "        local x, y, bx, by = 0, 0, -1, 0\n"
     "        for j = 1, old do\n"
-    "          local q, c, d, e = get('<I4I4I4I4', v, 16 * j + 9)\n"
-    "          if q == period then x, y = c, d + e\n"
-    "          elseif q == period + 33554432 then bx, by = c, d + e end\n"
+    "          local q, c, d, e, f = get('<I4I4I4I4I4', v, 20 * j + 5)\n"
+    "          if q == period then x, y = c, d + e - f\n"
+    "          elseif q == period + 33554432 then bx, by = c, d + e - f end\n"
     "        end\n"
     "        local start, used = now - now % period, 0\n"
     "        if bx + period ~= x then by = 0; if x < start then y = 0 end end\n"
@@ -158,7 +170,6 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        if was > ahead then ahead, dirty[k] = was, true end\n"
     "      end\n"
     "      if more == 1 then\n"
-    "        local floor, debt, back = get('<I4I4I4', a, 16 * n + 12 * i + 17)\n"
     "        ahead = math.max(ahead, math.min(ahead + debt * t, 2 * whole))\n"
     "        if back > 0 and not lost and not stale then\n"
     "          local most = math.max(0, (mark - now) * 4096000000 - part)\n"
@@ -167,37 +178,40 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        dirty[k] = true\n"
     "      end\n"
     "      if t == 0 or ahead + cost * t > whole then room = -1 end\n"
-    "      w[o], w[o + 1], w[o + 2], w[o + 3] = code, ahead, cost * t, 0\n"
+    "      w[o], w[o + 1], w[o + 2], w[o + 3], w[o + 4] = code, ahead, cost * t, 0, 0\n"
     "    end\n"
     "  end\n"
     /* Windows that nobody asked for stay while they last. */
     "  if found < old then\n"
     "    for j = 1, old do\n"
-    "      local q, s, base, since = get('<I4I4I4I4', v, 16 * j + 9)\n"
+    "      local q, s, base, since, ret = get('<I4I4I4I4I4', v, 20 * j + 5)\n"
     "      local last = s + q\n"
     "      if q >= 67108864 then last = s + 1\n"
     "      elseif q >= 33554432 then last = s + 2 * (q - 33554432) end\n"
     "      local kept = last > now and w[2] < 16\n"
     "      for i = 1, n do\n"
-    "        local c = w[4 * i + 4]\n"
+    "        local c = w[5 * i + 3]\n"
     "        if c == q or c % 33554432 == q % 33554432 and (c >= 67108864) ~= (q >= 67108864) then "
     "kept = false end\n"
     /* A window before stays beside its count: it goes back with it, and no further. */
     "        if q == c + 33554432 then\n"
-    "          local x, y = 0, w[4 * i + 5]\n"
+    "          local x, y = 0, w[5 * i + 4]\n"
     "          for m = 1, old do\n"
-    "            local p, z = get('<I4I4', v, 16 * m + 9)\n"
+    "            local p, z = get('<I4I4', v, 20 * m + 5)\n"
     "            if p == c then x = z end\n"
     "          end\n"
     "          if s + c == x and y <= x then s = y - c else kept = false end\n"
     "        end\n"
     "      end\n"
     "      if kept then\n"
-    "        if reset then base, since = 0, 0\n"
-    "        elseif heir then base, since = math.min(base + since, top), 0 end\n"
+    "        if reset then base, since, ret = 0, 0, 0\n"
+    "        elseif heir then\n"
+    "          local over = math.max(base + since - top, 0)\n"
+    "          base, since, ret = base + since - over, 0, math.max(ret - over, 0)\n"
+    "        end\n"
     "        w[2] = w[2] + 1\n"
-    "        local o = 4 * w[2] + 4\n"
-    "        w[o], w[o + 1], w[o + 2], w[o + 3] = q, s, base, since\n"
+    "        local o = 5 * w[2] + 3\n"
+    "        w[o], w[o + 1], w[o + 2], w[o + 3], w[o + 4] = q, s, base, since, ret\n"
     "      end\n"
     "    end\n"
     "  end\n"
@@ -216,11 +230,11 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "  if not apart[k] and ok == 0 then grant = -1 end\n"
     "  reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = w[4], w[5], extras[k], grant + 1\n"
     "  r = r + 4\n"
-    "  for o = 8, 4 * w[2] + 4, 4 do\n"
+    "  for o = 8, 5 * w[2] + 3, 5 do\n"
     "    local code, stays = w[o], w[o]\n"
     "    if code >= 67108864 then\n"
     "      stays = 1\n"
-    "      if o <= 4 * n + 4 then\n" /* its instant again */
+    "      if o <= 5 * n + 3 then\n" /* its instant again */
     "        local ahead = w[o + 1] + (grant >= 0 and w[o + 2] or 0)\n"
     "        local at = us * 4096 + ahead\n"
     "        w[o + 1], w[o + 2] = now + math.floor(at / 4096000000), at % 4096000000\n"
@@ -228,15 +242,16 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        if ahead == 0 then w[o + 1], w[o + 2] = 1, 0 end\n"
     "      end\n"
     "    elseif code >= 33554432 then stays = 3 * (code - 33554432)\n"
-    "    elseif o <= 4 * n + 4 and grant > 0 then w[o + 3] = w[o + 3] + grant end\n"
-    "    if o <= 4 * n + 4 then\n"
-    "      reply[r + 1], reply[r + 2] = w[o + 1], w[o + 2] + w[o + 3]\n"
-    "      r = r + 2\n"
+    "    elseif o <= 5 * n + 3 and grant > 0 then w[o + 3] = w[o + 3] + grant end\n"
+    "    if o <= 5 * n + 3 then\n"
+    "      reply[r + 1], reply[r + 2] = w[o + 1], w[o + 2] + w[o + 3] - w[o + 4]\n"
+    "      reply[r + 3], r = w[o + 4], r + 3\n"
     "    end\n"
     "    if w[o + 1] + stays > last then last = w[o + 1] + stays end\n"
     "  end\n"
     "  if grant >= 0 or dirty[k] then\n"
-    "    local value = struct.pack('<BBxxI4I4I4I4I4' .. string.rep('I4I4I4I4', w[2]), unpack(w))\n"
+    "    local value = struct.pack('<BBxxI4I4I4I4I4' .. string.rep('I4I4I4I4I4', w[2]), "
+    "unpack(w))\n"
     "    local done = redis.pcall('SET', KEYS[k], value, 'EXAT', math.max(last, w[7]) + 60)\n"
     "    if done.err then return done end\n" /* the first write is where a server that must not, says so */
     "  end\n"
@@ -269,7 +284,7 @@ static bool has_more(const struct store_redis_claim *claim)
 {
     for (unsigned i = 0; i < claim->window_count; i++) {
         const struct store_redis_window *window = &claim->windows[i];
-        if ((window->floor | window->debt | window->back) != 0)
+        if ((window->floor | window->debt | window->back | window->returned) != 0)
             return true;
     }
     return false;
@@ -283,7 +298,7 @@ static bool is_bucket(const struct store_redis_window *window)
 size_t store_redis_claim_bytes(const struct store_redis_claim *claim)
 {
     size_t bytes =
-        STORE_REDIS_CLAIM_HEAD + (size_t)(has_more(claim) ? 28 : 16) * claim->window_count;
+        STORE_REDIS_CLAIM_HEAD + (size_t)(has_more(claim) ? 32 : 16) * claim->window_count;
     for (unsigned i = 0; i < claim->window_count; i++)
         bytes += is_bucket(&claim->windows[i]) ? 20 : 0;
     return bytes;
@@ -334,6 +349,7 @@ char *store_redis_claim_write(char *out, const struct store_redis_claim *claim, 
         out = put_u32(out, window->floor);
         out = put_u32(out, window->debt);
         out = put_u32(out, window->back);
+        out = put_u32(out, window->returned);
     }
     for (unsigned i = 0; i < claim->window_count; i++) {
         const struct store_redis_window *window = &claim->windows[i];
@@ -381,7 +397,7 @@ bool store_redis_answer_read(struct store_redis_answer *answer, const int64_t *n
     const int64_t *next = numbers;
     unsigned wanted = 3;
     for (unsigned k = 0; k < claim_count; k++)
-        wanted += 4 + 2 * claims[k].window_count;
+        wanted += 4 + 3 * claims[k].window_count;
     if (count != wanted)
         return false;
 
@@ -400,6 +416,7 @@ bool store_redis_answer_read(struct store_redis_answer *answer, const int64_t *n
         for (unsigned w = 0; w < claims[k].window_count; w++) {
             is_good &= take_u32(&next, &result->windows[w].start_s);
             is_good &= take_u32(&next, &result->windows[w].used);
+            is_good &= take_u32(&next, &result->windows[w].returned);
         }
     }
     return is_good;

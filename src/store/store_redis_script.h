@@ -2,10 +2,10 @@
 /* store_redis_script.h - what runs inside Redis, and the bytes on both sides of it.  Takes: claims on
  * keys.  Gives: command arguments and decoded answers.  Pure: no socket, no clock.
  *
- * A subject of a quota is one key, `<prefix>:q:{22 characters}`, one string.  Layout 1, little-endian:
+ * A subject of a quota is one key, `<prefix>:q:{22 characters}`, one string.  Layout 2, little-endian:
  *
  *     at  bytes  field
- *      0      1  version: 1.  Another one is never read nor overwritten: an error SLUICELAYOUT
+ *      0      1  version: 2.  Another one is never read nor overwritten: an error SLUICELAYOUT
  *      1      1  n, the number of windows, at most 16
  *      2      2  0
  *      4      4  epoch: hash of the run id of the server that wrote last
@@ -13,16 +13,17 @@
  *     12      4  generation: raised when an operator resets the subject
  *     16      4  extra: added to every limit ...
  *     20      4  expires: ... until this second
- *     24   16*n  per window: code, start_s, base, since (4 each)
+ *     24   20*n  per window: code, start_s, base, since, returned (4 each)
  *
  * The code (quota_algorithm.h) is the period of a calendar count, and has a kind in its upper bits for the others:
  * the window before, kept for sliding beside its count, and a token bucket, whose instant is in start_s (seconds)
- * and base (units), since 0.  A count and a bucket of one period do not stand together: what is asked for takes over
+ * and base (units), the others 0.  A count and a bucket of one period do not stand together: what is asked for takes over
  * what the other says, so a change of algorithm grants nothing.  What follows is about counts.
  *
- * used = base + since: since counts what was granted in this lineage, base what came before it.  Windows
- * are found by their period; those that nobody asked for are kept while they last, new ones begin at
- * 0.  A window's start never goes back: see quota_window_settle, whose rule the script repeats.
+ * used = base + since - returned: since counts what was granted in this lineage, base what came before it, returned
+ * what of both was given back.  None of them falls while a window lasts, so of two things that were seen the larger is the
+ * newer, and what somebody saw before others gave back is not taken for a loss.  Windows are found by their period; those
+ * that nobody asked for are kept while they last, new ones begin at 0.  A window's start never goes back: see quota_window_settle, whose rule the script repeats.
  *
  * The script gets one claim per key (store_redis_claim_write) and charges all keys or none, in one step,
  * by the server's clock; a claim that stands apart is granted or refused by itself.  A grant is
@@ -31,11 +32,11 @@
  *
  * where room is what is left in the tightest window.  What is granted is charged, whether or not it is ever spent.
  * What it answers: {granted, second, microsecond, per key: lineage, generation, extra, 0 or 1 + the grant, and per
- * window that was asked for: start, used}.
+ * window that was asked for: start, used, returned}.
  *
  * Nothing a proxy has seen is lost with the server's memory: a claim names the lineage, the start and
- * the total last seen, and a value of another lineage (flushed, evicted, lost in a failover)
- * begins at that total at least. */
+ * what was charged and returned when last seen; a value of another lineage (flushed, evicted, lost in a failover) has no
+ * less charged, and so much returned that what is used never falls by it. */
 #ifndef SLUICE_STORE_REDIS_SCRIPT_H
 #define SLUICE_STORE_REDIS_SCRIPT_H
 
@@ -47,7 +48,7 @@
 
 #define STORE_REDIS_KEYS_MAX        QUOTA_MAX_PER_ROUTE /* of one step */
 #define STORE_REDIS_CLAIM_HEAD      28
-#define STORE_REDIS_CLAIM_BYTES_MAX (STORE_REDIS_CLAIM_HEAD + 48 * QUOTA_WINDOWS_MAX)
+#define STORE_REDIS_CLAIM_BYTES_MAX (STORE_REDIS_CLAIM_HEAD + 52 * QUOTA_WINDOWS_MAX)
 #define STORE_REDIS_KEY_TEXT_BYTES  22 /* of a key, base64url; in braces: a cluster's hash tag */
 /* Behind the prefix.  One tag: a script uses both. */
 #define STORE_REDIS_PROXIES_KEY     ":{fleet}:proxies"
@@ -58,11 +59,11 @@
 struct store_redis_window {
     uint32_t period_s,
         limit; /* period_s: the code; of a sliding count the limit is behind, with the window before */
-    uint32_t start_s; /* the window that the rest is about */
-    uint32_t seen;    /* used, when last seen; in the claim's lineage */
-    uint32_t floor;   /* used at least, as seen in other lineages */
-    uint32_t debt;    /* admitted without the store: billed whatever the limit */
-    uint32_t back;    /* granted, not used: given back */
+    uint32_t start_s;        /* the window that the rest is about */
+    uint32_t seen, returned; /* charged and returned, when last seen; in the claim's lineage */
+    uint32_t floor;          /* used at least, as seen in other lineages */
+    uint32_t debt;           /* admitted without the store: billed whatever the limit */
+    uint32_t back;           /* granted, not used: given back */
     /* of a bucket, whose instant is in start_s and seen (0, 0: never seen): */
     uint64_t interval, whole; /* units of a token, of all */
     uint32_t mark_s;          /* until when the charges that are given back are not filled again */
@@ -79,15 +80,18 @@ struct store_redis_claim {
     struct store_redis_window windows[QUOTA_WINDOWS_MAX];
 };
 
+/* A window of a key after the charge; of a bucket its instant, and 0. */
+struct store_redis_seen {
+    uint32_t start_s, used, returned;
+};
+
 /* What became of one key. */
 struct store_redis_result {
     uint32_t lineage, generation;
     uint32_t extra; /* added to every limit */
     bool is_granted;
     uint32_t granted; /* cost, or more */
-    struct {
-        uint32_t start_s, used; /* after the charge; of a bucket its instant */
-    } windows[QUOTA_WINDOWS_MAX];
+    struct store_redis_seen windows[QUOTA_WINDOWS_MAX];
 };
 
 struct store_redis_answer {

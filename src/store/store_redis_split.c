@@ -73,7 +73,7 @@ static void claim_back(struct store_redis_claim *claim, const struct store_redis
         struct store_redis_window *window = &claim->windows[w];
         unsigned kind = quota_code_kind(window->period_s);
         window->start_s = result->windows[w].start_s;
-        window->seen = window->floor = window->debt = window->back = 0;
+        window->seen = window->returned = window->floor = window->debt = window->back = 0;
         if (kind != QUOTA_KIND_BEFORE)
             window->back = result->granted;
         if (kind == QUOTA_KIND_BUCKET)

@@ -9,6 +9,7 @@ import time
 import orders_store
 import report
 import rig
+from harness import stored
 from harness.client import Client
 from harness.configs import forward
 
@@ -72,7 +73,7 @@ def order(path, target, redis, key):
         raw = redis.client.get(key)
     if not answer.startswith(b"HTTP/1.1 200 "):
         raise RuntimeError(answer.decode())
-    return Round(at_s, answered_ms, orders_store.stored(raw).windows)
+    return Round(at_s, answered_ms, stored.read(raw).windows)
 
 
 def is_reset_at_once(one):

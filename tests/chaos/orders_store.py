@@ -3,12 +3,13 @@
 import collections
 import json
 import socket
-import struct
+
+from harness import stored
 
 READS = 10_000
 CHUNK = 500
 
-# generation and extra: what orders leave in a key (store_redis_script.c has the layout).
+# generation and extra: what orders leave in a key.
 Stored = collections.namedtuple("Stored", "raw generation extra windows ends_ms")
 
 
@@ -22,14 +23,13 @@ def take(redis):
             pipe.execute_command("PEXPIRETIME", key)
         for key, raw, ends_ms in zip(part, redis.client.mget(part), pipe.execute(), strict=True):
             if raw is not None:
-                found[key] = stored(raw, ends_ms)
+                found[key] = stored_as(raw, ends_ms)
     return found
 
 
-def stored(raw, ends_ms=0):
-    _, count, _, _, generation, extra, _ = struct.unpack_from("<BBxxIIIII", raw)
-    rows = [struct.unpack_from("<IIII", raw, 24 + 16 * n) for n in range(count)]
-    return Stored(raw, generation, extra, {period: (start, base + since) for period, start, base, since in rows}, ends_ms)
+def stored_as(raw, ends_ms):
+    value = stored.read(raw)
+    return Stored(raw, value.generation, value.extra, value.windows, ends_ms)
 
 
 def ordered(before, after):

@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
-from harness import access_log  # noqa: E402
+from harness import access_log, stored  # noqa: E402
 from harness.client import Client, is_refused  # noqa: E402
 from harness.ports import take_port  # noqa: E402
 from harness.metrics import scrape  # noqa: E402
@@ -255,17 +254,8 @@ def window_of(record, quota, window):
 # -- Redis
 
 def stored_windows(redis, prefix="sluice"):
-    """{key: {period_s: (start_s, used)}} of every packed value (layout 1)."""
-    found = {}
-    for key in redis.client.scan_iter(f"{prefix}:q:*"):
-        value = redis.client.get(key)
-        if value is None:
-            continue
-        version, count = struct.unpack_from("<BB", value)
-        assert version == 1 and len(value) == 24 + 16 * count, f"{key}: {value!r}"
-        rows = [struct.unpack_from("<IIII", value, 24 + 16 * i) for i in range(count)]
-        found[key.decode()] = {period: (start, base + since) for period, start, base, since in rows}
-    return found
+    """{key: {period_s: (start_s, used)}} of every value."""
+    return {key.decode(): value.windows for key, value in stored.values(redis, prefix).items()}
 
 
 def operations(redis):

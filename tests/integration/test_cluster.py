@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from harness import stored
 from harness.configs import forward
 from harness.metrics import scrape
 from harness.ports import take_port
@@ -44,13 +45,8 @@ def wait_until_counting(connect, proxy, users=("probe",)):
     wait_for(counts, "the proxy counts in Redis")
 
 
-def used(value):
-    """base + since of the first window."""
-    return int.from_bytes(value[32:36], "little") + int.from_bytes(value[36:40], "little")
-
-
 def totals(fleet):
-    return {key: used(node.client.get(key)) for key, node in fleet.keys("sluice:q:*").items()}
+    return {key: stored.first_used(node.client.get(key)) for key, node in fleet.keys("sluice:q:*").items()}
 
 
 class Load:

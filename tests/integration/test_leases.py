@@ -4,10 +4,10 @@ import collections
 import json
 import os
 import signal
-import struct
 import threading
 import time
 
+from harness import stored
 from harness.configs import forward
 from harness.metrics import scrape
 from harness.ports import take_port
@@ -95,14 +95,7 @@ def line_subject(proxies):
 
 def used_in_redis(redis, period_s):
     """The largest count of that window in any value."""
-    most = 0
-    for key in redis.client.scan_iter("sluice:q:*"):
-        value = redis.client.get(key)
-        for at in range(24, len(value or b""), 16):
-            period, _, base, since = struct.unpack_from("<IIII", value, at)
-            if period == period_s:
-                most = max(most, base + since)
-    return most
+    return stored.most_used(redis, period_s)
 
 
 def operations(redis):

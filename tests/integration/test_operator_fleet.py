@@ -7,12 +7,12 @@ import json
 import os
 import pathlib
 import shutil
-import struct
 import subprocess
 import tempfile
 import threading
 
 import pytest
+from harness import stored
 from harness.configs import forward
 from harness.metrics import scrape
 from harness.ports import take_port
@@ -75,9 +75,8 @@ def values(clients):
         keys = list(client.scan_iter("sluice:q:*", count=5000))
         for at in range(0, len(keys), 2000):
             for key, value in zip(keys[at:at + 2000], client.mget(keys[at:at + 2000])):
-                head = struct.unpack_from("<BBxxIIIII", value)
-                windows = [struct.unpack_from("<IIII", value, 24 + 16 * i) for i in range(head[1])]
-                found[key] = (*head[3:], {code: base + since for code, _, base, since in windows})
+                *head, windows = stored.read(value)
+                found[key] = (*head, {code: used for code, (_, used) in windows.items()})
     return found
 
 
@@ -341,7 +340,7 @@ def test_orders_wherever_redis_is(start, upstream, connect, world, kind):
     assert [row["generation"] for row in json.loads(verb(world, "show", "bob", "--json").stdout)["subjects"]] == [0] * 4
     if kind == "cluster":
         owners = collections.Counter(node.port for key, node in fleet.keys("sluice:q:*").items()
-                                     if struct.unpack_from("<I", node.client.get(key), 12)[0] == 1)
+                                     if stored.read(node.client.get(key)).generation == 1)
         assert sum(owners.values()) == 4
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A replica takes over that misses what was granted last: the proxies that have seen it tell, and nothing is admitted twice."""
 import pytest
+from harness import stored
 from harness.configs import forward
 from harness.redis_fleet import SentinelFleet
 from harness.redis_pair import LIMIT, USERS, ask, make_pair, used_in, wait_until_counting
@@ -85,8 +86,7 @@ def test_many_subjects_are_told(start, upstream, connect, pair):
     wait_until_counting(connect, busy)
 
     def totals():
-        values = [replica.client.get(key) for key in replica.client.scan_iter("sluice:q:*")]
-        return [int.from_bytes(value[32:36], "little") + int.from_bytes(value[36:40], "little") for value in values]
+        return [stored.first_used(replica.client.get(key)) for key in replica.client.scan_iter("sluice:q:*")]
 
     # None is asked for again: what is there was told.
     wait_for(lambda: sum(total >= 3 for total in totals()) >= 300, "all of them were told")

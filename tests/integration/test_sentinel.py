@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from harness import stored
 from harness.configs import forward
 from harness.counting import USERS, ask, wait_until_counting
 from harness.ports import take_port
@@ -40,11 +41,7 @@ def clients_of(node):
 
 def used_in(node):
     """The largest total of a subject in this server."""
-    totals = [0]
-    for key in node.client.scan_iter("sluice:q:*"):
-        value = node.client.get(key)
-        totals.append(int.from_bytes(value[32:36], "little") + int.from_bytes(value[36:40], "little"))
-    return max(totals)
+    return stored.most_used(node)
 
 
 def test_the_master_is_found(start, upstream, connect, verb, world, fleet):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A master and its replica, and what tests of both ask of a proxy that counts there."""
+from . import stored
 from .redis_server import RedisServer
 from .waiting import wait_for
 
@@ -35,8 +36,4 @@ def wait_until_counting(connect, proxy, user="probe"):
 
 def used_in(redis):
     """The largest total of a subject."""
-    totals = [0]
-    for key in redis.client.scan_iter("sluice:q:*"):
-        value = redis.client.get(key)
-        totals.append(int.from_bytes(value[32:36], "little") + int.from_bytes(value[36:40], "little"))
-    return max(totals)
+    return stored.most_used(redis)

@@ -6,7 +6,7 @@ import threading
 from .threaded import Threaded
 
 STEP_S = 0.05
-GRANTS_WILD = b"*9\r\n:1\r\n:4294967295\r\n:999999\r\n:1\r\n:1\r\n:4294967295\r\n:4294967295\r\n:4294967295\r\n:0\r\n"
+GRANTS_WILD = b"*10\r\n:1\r\n:4294967295\r\n:999999\r\n:1\r\n:1\r\n:4294967295\r\n:4294967295\r\n:4294967295\r\n:0\r\n:4294967295\r\n"
 
 # How the line is bad: (what happens to a piece that Redis said, as a list of pieces to send; None: all later ones are lost too)
 FAULTS = {

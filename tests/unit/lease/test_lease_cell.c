@@ -97,7 +97,7 @@ static void test_windows_end(void **state)
 static void test_answers_out_of_order(void **state)
 {
     struct lease_cell cell = {0};
-    struct store_redis_claim first, second;
+    struct store_redis_claim first, second, third;
     (void)state;
     lease_cell_settle(&cell, &MINUTE_10, T0_S + 59);
     lease_cell_claim(&cell, &MINUTE_10, 1, true, &first);
@@ -108,6 +108,15 @@ static void test_answers_out_of_order(void **state)
     lease_cell_learn(&cell, &second, &newer, US(T0_S + 59), MONO(T0_S + 59));
     lease_cell_learn(&cell, &first, &older, US(T0_S + 59), MONO(T0_S + 59));
     assert_int_equal(cell.windows[0].seen, 5);
+
+    newer.windows[0].used = 3; /* two of the five were given back since */
+    newer.windows[0].returned = 2;
+    lease_cell_learn(&cell, &second, &newer, US(T0_S + 59), MONO(T0_S + 59));
+    lease_cell_learn(&cell, &first, &older, US(T0_S + 59), MONO(T0_S + 59));
+    assert_int_equal(lease_window_used(&cell.windows[0]), 3);
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &third);
+    assert_int_equal(third.windows[0].seen, 5);
+    assert_int_equal(third.windows[0].returned, 2);
 
     struct store_redis_result next = answer(&second, 1, T0_S + 60, fresh);
     lease_cell_learn(&cell, &second, &next, US(T0_S + 60), MONO(T0_S + 60));
@@ -453,7 +462,7 @@ static void test_answers_of_before_a_reset_bring_nothing(void **state)
     assert_false(lease_cell_is_past(&cell, result.generation));
     lease_cell_learn(&cell, &claim, &result, US(T0_S), MONO(T0_S));
     assert_int_equal(cell.generation, 5);
-    assert_int_equal(cell.windows[0].used, 1);
+    assert_int_equal(lease_window_used(&cell.windows[0]), 1);
     lease_batch_of(&late, &claim, &result, 5, US(T0_S), MONO(T0_S));
     lease_tokens_add(&cell, &late, MONO(T0_S));
     assert_int_equal(cell.held, 5);
@@ -510,7 +519,7 @@ static void test_shares(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        cell.windows[0].used = rows[i].used;
+        cell.windows[0].seen = rows[i].used;
         cell.windows[0].floor = rows[i].floor;
         assert_int_equal(lease_cell_share(&cell, 0, rows[i].limit, rows[i].proxies), rows[i].share);
     }

@@ -26,7 +26,7 @@
 struct model_store {
     unsigned count;
     struct {
-        uint32_t period_s, start_s, used;
+        uint32_t period_s, start_s, used, returned;
     } windows[QUOTA_WINDOWS_MAX];
 };
 
@@ -83,11 +83,13 @@ static void charge_store(struct world *world, const struct store_redis_claim *cl
             w++;
         if (world->store.windows[w].start_s != start_s) {
             world->store.windows[w].start_s = start_s;
-            world->store.windows[w].used = 0;
+            world->store.windows[w].used = world->store.windows[w].returned = 0;
         }
         uint32_t *used = &world->store.windows[w].used;
         if (asked->start_s == start_s) {
-            *used -= asked->back < *used ? asked->back : *used;
+            uint32_t back = asked->back < *used ? asked->back : *used;
+            *used -= back;
+            world->store.windows[w].returned += back;
             *used += asked->debt;
         }
         uint64_t left = asked->limit > *used ? asked->limit - *used : 0;
@@ -111,6 +113,7 @@ static void charge_store(struct world *world, const struct store_redis_claim *cl
         world->store.windows[w].used += (uint32_t)grant;
         air->result.windows[i].start_s = world->store.windows[w].start_s;
         air->result.windows[i].used = world->store.windows[w].used;
+        air->result.windows[i].returned = world->store.windows[w].returned;
     }
 }
 

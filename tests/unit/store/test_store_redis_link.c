@@ -16,9 +16,10 @@
 #include "store/redis_fake.h"
 #include "store/store_redis_route.h"
 
-#define START   "1795305600"
-#define GRANT   "*9\r\n:1\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:2\r\n:" START "\r\n:1\r\n"
-#define REFUSAL "*9\r\n:0\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:0\r\n:" START "\r\n:1\r\n"
+#define START "1795305600"
+#define GRANT "*10\r\n:1\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:2\r\n:" START "\r\n:1\r\n:0\r\n"
+#define REFUSAL                                                                                    \
+    "*10\r\n:0\r\n:" START "\r\n:5\r\n:9\r\n:0\r\n:0\r\n:0\r\n:" START "\r\n:1\r\n:0\r\n"
 
 struct asked {
     struct store_redis_op op;

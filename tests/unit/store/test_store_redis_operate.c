@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "store/redis_stored.h"
 #include "store/redis_testing.h"
 #include "store/store_redis_greet.h"
 #include "store/store_redis_operate.h"
@@ -25,12 +26,6 @@
 
 static struct redis_testing redis;
 
-static void put32(uint8_t *at, uint32_t number)
-{
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (uint8_t)(number >> (8 * i));
-}
-
 static uint32_t now_s(void)
 {
     redisReply *reply = redisCommand(redis.client, "TIME");
@@ -39,18 +34,14 @@ static uint32_t now_s(void)
     return second;
 }
 
-/* {code, start, base, since} each; lineage 9. */
-static void write_value(uint32_t generation, const uint32_t (*windows)[4], unsigned count)
+/* Lineage 9. */
+static void write_value(uint32_t generation, const struct redis_stored_window *windows,
+                        unsigned count)
 {
-    uint8_t bytes[24 + 16 * 16] = {1, (uint8_t)count};
-    put32(bytes + 4, 7);
-    put32(bytes + 8, 9);
-    put32(bytes + 12, generation);
-    for (unsigned w = 0; w < count; w++)
-        for (unsigned i = 0; i < 4; i++)
-            put32(bytes + 24 + 16 * w + 4 * i, windows[w][i]);
-    freeReplyObject(
-        redisCommand(redis.client, "SET %s %b EX 100", KEY, bytes, (size_t)24 + 16 * count));
+    struct redis_stored value = {
+        .epoch = 7, .lineage = 9, .generation = generation, .count = count};
+    memcpy(value.windows, windows, count * sizeof(windows[0]));
+    redis_stored_write(&redis, KEY, &value);
 }
 
 /* False: an error, in `error`. */
@@ -115,19 +106,19 @@ static void test_show_changes_nothing(void **state)
 {
     (void)state;
     uint32_t now = now_s();
-    const uint32_t windows[][4] = {{MINUTE, now - now % MINUTE, 3, 4},
-                                   {DAY, now - now % DAY, 0, 9}};
+    const struct redis_stored_window windows[] = {{MINUTE, now - now % MINUTE, 3, 4, 2},
+                                                  {DAY, now - now % DAY, 0, 9, 0}};
     write_value(2, windows, 2);
     for (unsigned i = 0; i < 2; i++) {
         struct store_subject subject = done(SHOW);
         assert_int_equal(subject.generation, 2);
         assert_int_equal(subject.window_count, 2);
         assert_int_equal(subject.windows[0].code, MINUTE);
-        assert_int_equal(subject.windows[0].used, 7);
+        assert_int_equal(subject.windows[0].used, 5);
         assert_int_equal(subject.windows[1].used, 9);
         assert_int_equal(store_subject_extra(&subject), 0);
     }
-    assert_in_range(ttl(), 95, 100);
+    assert_in_range(ttl(), 995, 1000);
 }
 
 static void test_reset_keeps_starts_and_ttl(void **state)
@@ -136,9 +127,9 @@ static void test_reset_keeps_starts_and_ttl(void **state)
     uint32_t now = now_s();
     const uint32_t bucket = quota_code(MINUTE, QUOTA_KIND_BUCKET);
     const uint32_t before = quota_code(DAY, QUOTA_KIND_BEFORE);
-    const uint32_t windows[][4] = {{DAY, now - now % DAY, 3, 4},
-                                   {before, now - now % DAY - DAY, 50, 0},
-                                   {bucket, now + 40, 12345, 0}};
+    const struct redis_stored_window windows[] = {{DAY, now - now % DAY, 3, 5, 1},
+                                                  {before, now - now % DAY - DAY, 50, 0, 0},
+                                                  {bucket, now + 40, 12345, 0, 0}};
     write_value(2, windows, 3);
     struct store_subject subject = done(RESET);
     assert_int_equal(subject.generation, 2); /* as it was */
@@ -149,11 +140,11 @@ static void test_reset_keeps_starts_and_ttl(void **state)
     assert_int_equal(subject.generation, 3);
     assert_int_equal(after.windows[0].start_s, now - now % DAY);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(after.windows[i].code, windows[i][0]);
+        assert_int_equal(after.windows[i].code, windows[i].code);
         assert_int_equal(after.windows[i].used, 0);
     }
     assert_int_equal(after.windows[2].start_s, 1); /* full */
-    assert_in_range(ttl(), 95, 100);
+    assert_in_range(ttl(), 995, 1000);
 }
 
 /* A charge of this key as a proxy sends it; what came back of its first window. */
@@ -177,7 +168,7 @@ static void test_what_is_given_back_after_a_reset_is_passed_over(void **state)
 {
     (void)state;
     uint32_t now = now_s(), start = now - now % DAY;
-    const uint32_t windows[][4] = {{DAY, start, 0, 5}};
+    const struct redis_stored_window windows[] = {{DAY, start, 0, 5, 0}};
     write_value(0, windows, 1);
     struct store_redis_claim claim = {.lineage = 9, .cost = 1, .window_count = 1};
     claim.windows[0] =
@@ -203,7 +194,7 @@ static void test_a_total_of_before_a_reset_is_not_believed(void **state)
 {
     (void)state;
     uint32_t now = now_s(), start = now - now % DAY;
-    const uint32_t windows[][4] = {{DAY, start, 50, 0}};
+    const struct redis_stored_window windows[] = {{DAY, start, 50, 0, 0}};
     struct store_redis_claim before = {.lineage = 8, .window_count = 1, .is_apart = true};
     before.windows[0] = (struct store_redis_window){
         .period_s = DAY, .limit = INT32_MAX, .start_s = start, .seen = 50, .floor = 50};
@@ -229,7 +220,7 @@ static void test_a_grant_lives_as_long_as_it_says(void **state)
 {
     (void)state;
     uint32_t now = now_s(), start = now - now % MINUTE;
-    const uint32_t windows[][4] = {{MINUTE, start, 0, 5}};
+    const struct redis_stored_window windows[] = {{MINUTE, start, 0, 5, 0}};
     write_value(0, windows, 1);
     const struct store_order grant = {STORE_ORDER_GRANT, 3, 7200};
     struct store_subject subject = done(grant);
@@ -281,16 +272,20 @@ static void test_answers_that_cannot_be(void **state)
     bool is_found;
     char bytes[512] = {0};
     (void)state;
-    const size_t lengths[] = {0, 7, 9, 31, 33, 48, 8 + 24 + 15};
+    const size_t lengths[] = {0, 7, 9, 31, 33, 48, 8 + 24 + 19};
     for (unsigned i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
         assert_false(store_redis_order_read(&subject, &is_found, (struct span){bytes, lengths[i]}));
     bytes[9] = 17; /* windows */
     assert_false(
-        store_redis_order_read(&subject, &is_found, (struct span){bytes, 8 + 24 + 16 * 17}));
+        store_redis_order_read(&subject, &is_found, (struct span){bytes, 8 + 24 + 20 * 17}));
     bytes[9] = 1;
     memset(bytes + 8 + 24 + 8, 0xff, 8);
-    assert_true(store_redis_order_read(&subject, &is_found, (struct span){bytes, 8 + 24 + 16}));
+    assert_true(store_redis_order_read(&subject, &is_found, (struct span){bytes, 8 + 24 + 20}));
     assert_int_equal(subject.windows[0].used, UINT32_MAX);
+    memset(bytes + 8 + 24 + 8, 0, 8);
+    memset(bytes + 8 + 24 + 16, 0xff, 4); /* more returned than was charged */
+    assert_true(store_redis_order_read(&subject, &is_found, (struct span){bytes, 8 + 24 + 20}));
+    assert_int_equal(subject.windows[0].used, 0);
 }
 
 /* ---- the table of rights ---- */

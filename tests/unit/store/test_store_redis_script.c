@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/base_fmt.h"
+#include "store/redis_stored.h"
 #include "store/redis_testing.h"
 #include "store/store_redis_script.h"
 
@@ -19,18 +20,6 @@
 #define DAY_S 86400
 
 static struct redis_testing redis;
-
-/* A window of a value as it stands in Redis. */
-struct stored {
-    uint32_t period_s, start_s, base, since;
-};
-
-struct value {
-    uint32_t epoch, lineage, generation, extra, expires;
-    unsigned count;
-    struct stored windows[16];
-    long long ttl_s;
-};
 
 static uint32_t now_s(void)
 {
@@ -46,62 +35,6 @@ static uint32_t quiet_now_s(void)
     while (now_s() % 60 > 55)
         redis_testing_nap();
     return now_s();
-}
-
-static void put32(uint8_t *at, uint32_t number)
-{
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (uint8_t)(number >> (8 * i));
-}
-
-static uint32_t get32(const char *at)
-{
-    uint32_t number = 0;
-    for (unsigned i = 0; i < 4; i++)
-        number |= (uint32_t)(uint8_t)at[i] << (8 * i);
-    return number;
-}
-
-static void write_value(const char *key, const struct value *value)
-{
-    uint8_t bytes[24 + 16 * 16] = {1, (uint8_t)value->count};
-    const uint32_t head[] = {value->epoch, value->lineage, value->generation, value->extra,
-                             value->expires};
-    for (unsigned i = 0; i < 5; i++)
-        put32(bytes + 4 + 4 * i, head[i]);
-    for (unsigned w = 0; w < value->count; w++) {
-        const struct stored *window = &value->windows[w];
-        put32(bytes + 24 + 16 * w, window->period_s);
-        put32(bytes + 28 + 16 * w, window->start_s);
-        put32(bytes + 32 + 16 * w, window->base);
-        put32(bytes + 36 + 16 * w, window->since);
-    }
-    freeReplyObject(redisCommand(redis.client, "SET %s %b EX 1000", key, bytes,
-                                 (size_t)24 + 16 * value->count));
-}
-
-static bool read_value(const char *key, struct value *value)
-{
-    redisReply *reply = redisCommand(redis.client, "GET %s", key);
-    bool is_there = reply->type == REDIS_REPLY_STRING;
-    if (is_there) {
-        assert_int_equal(reply->str[0], 1);
-        *value = (struct value){get32(reply->str + 4),  get32(reply->str + 8),
-                                get32(reply->str + 12), get32(reply->str + 16),
-                                get32(reply->str + 20), (uint8_t)reply->str[1],
-                                {{0, 0, 0, 0}},         0};
-        assert_int_equal(reply->len, 24 + 16 * value->count);
-        for (unsigned w = 0; w < value->count; w++) {
-            const char *at = reply->str + 24 + 16 * w;
-            value->windows[w] =
-                (struct stored){get32(at), get32(at + 4), get32(at + 8), get32(at + 12)};
-        }
-        redisReply *ttl = redisCommand(redis.client, "TTL %s", key);
-        value->ttl_s = ttl->integer;
-        freeReplyObject(ttl);
-    }
-    freeReplyObject(reply);
-    return is_there;
 }
 
 /* EVAL; the keys are named by hand ("a", "b").  False: an error, whose text is in error. */
@@ -166,7 +99,7 @@ static void test_counts_to_the_limit(void **state)
 {
     struct store_redis_claim claim = claim_of(1, 3, 100);
     struct store_redis_answer answer;
-    struct value value;
+    struct redis_stored value;
     (void)state;
     flush();
     uint32_t now = quiet_now_s();
@@ -183,7 +116,7 @@ static void test_counts_to_the_limit(void **state)
         assert_int_equal(answer.keys[0].windows[0].used, 3);
         assert_int_equal(answer.keys[0].windows[1].used, 3);
     }
-    assert_true(read_value("a", &value));
+    assert_true(redis_stored_read(&redis, "a", &value));
     assert_int_equal(value.count, 2);
     assert_int_equal(value.epoch, EPOCH);
     assert_int_equal(value.lineage, answer.keys[0].lineage);
@@ -220,7 +153,7 @@ static void test_all_or_nothing(void **state)
     struct store_redis_claim claims[] = {claim_of(1, 100, 2), claim_of(2, 100, 0),
                                          claim_of(1, 3, 1000)};
     struct store_redis_answer answer;
-    struct value value;
+    struct redis_stored value;
     char error[256];
     (void)state;
     flush();
@@ -236,7 +169,7 @@ static void test_all_or_nothing(void **state)
     static const unsigned used[3] = {2, 4, 2};
     for (unsigned k = 0; k < 3; k++) {
         assert_int_equal(answer.keys[k].windows[0].used, used[k]);
-        assert_true(read_value(keys[k], &value));
+        assert_true(redis_stored_read(&redis, keys[k], &value));
         for (unsigned w = 0; w < value.count; w++)
             assert_int_equal(value.windows[w].since, used[k]);
     }
@@ -324,7 +257,7 @@ static void test_claims_apart(void **state)
 static void test_windows_by_period(void **state)
 {
     struct store_redis_answer answer;
-    struct value value;
+    struct redis_stored value;
     (void)state;
     flush();
     quiet_now_s();
@@ -340,13 +273,13 @@ static void test_windows_by_period(void **state)
     assert_true(charge_one("a", &day, &answer)); /* day, hour: the minute is kept, uncharged */
     assert_int_equal(answer.keys[0].windows[0].used, 1);
     assert_int_equal(answer.keys[0].windows[1].used, 3);
-    assert_true(read_value("a", &value));
+    assert_true(redis_stored_read(&redis, "a", &value));
     assert_int_equal(value.count, 3);
-    assert_int_equal(value.windows[2].period_s, 60);
+    assert_int_equal(value.windows[2].code, 60);
     assert_int_equal(value.windows[2].since, 2);
     assert_true(charge_one("a", &both, &answer));
     assert_int_equal(answer.keys[0].windows[0].used, 3);
-    assert_true(read_value("a", &value));
+    assert_true(redis_stored_read(&redis, "a", &value));
     assert_true(value.ttl_s > 3660 || now_s() % DAY_S > DAY_S - 3600); /* the day's */
 }
 
@@ -354,7 +287,7 @@ static void test_windows_by_period(void **state)
 static void test_many_periods(void **state)
 {
     struct store_redis_answer answer;
-    struct value value;
+    struct redis_stored value;
     (void)state;
     flush();
     for (uint32_t period_s = 3600; period_s < 3640; period_s++) {
@@ -362,36 +295,36 @@ static void test_many_periods(void **state)
         claim.windows[0] = (struct store_redis_window){.period_s = period_s, .limit = 10};
         assert_true(charge_one("a", &claim, &answer));
         assert_int_equal(answer.keys[0].windows[0].used, 1);
-        assert_true(read_value("a", &value));
+        assert_true(redis_stored_read(&redis, "a", &value));
         assert_in_range(value.count, 1, 16);
-        assert_int_equal(value.windows[0].period_s, period_s);
+        assert_int_equal(value.windows[0].code, period_s);
     }
     uint32_t now = quiet_now_s();
-    struct value old = {.epoch = EPOCH, .lineage = 1, .count = 3};
-    old.windows[0] = (struct stored){60, now - now % 60 - 60, 9, 9};
-    old.windows[1] = (struct stored){3600, now - now % 3600 - 3600, 9, 9};
-    old.windows[2] = (struct stored){DAY_S, now - now % DAY_S, 1, 2};
-    write_value("b", &old);
+    struct redis_stored old = {.epoch = EPOCH, .lineage = 1, .count = 3};
+    old.windows[0] = (struct redis_stored_window){60, now - now % 60 - 60, 9, 9, 0};
+    old.windows[1] = (struct redis_stored_window){3600, now - now % 3600 - 3600, 9, 9, 0};
+    old.windows[2] = (struct redis_stored_window){DAY_S, now - now % DAY_S, 1, 2, 0};
+    redis_stored_write(&redis, "b", &old);
     struct store_redis_claim claim = claim_of(1, 5, 0);
     assert_true(charge_one("b", &claim, &answer));
     assert_int_equal(answer.keys[0].windows[0].used, 1);
-    assert_true(read_value("b", &value));
+    assert_true(redis_stored_read(&redis, "b", &value));
     assert_int_equal(value.count, 2);
-    assert_memory_equal(&value.windows[1], &old.windows[2], sizeof(struct stored));
+    assert_memory_equal(&value.windows[1], &old.windows[2], sizeof(struct redis_stored_window));
 }
 
 /* A window at most 60 s ahead is kept; one further ahead is set to now and keeps what it used. */
 static void test_clock_went_back(void **state)
 {
     struct store_redis_answer answer;
-    struct value value = {.epoch = EPOCH, .lineage = 5, .count = 2};
+    struct redis_stored value = {.epoch = EPOCH, .lineage = 5, .count = 2};
     (void)state;
     flush();
     uint32_t now = quiet_now_s();
     uint32_t minute = now - now % 60, hour = now - now % 3600;
-    value.windows[0] = (struct stored){60, minute + 60, 4, 3};
-    value.windows[1] = (struct stored){3600, hour + 7200, 30, 3};
-    write_value("a", &value);
+    value.windows[0] = (struct redis_stored_window){60, minute + 60, 4, 3, 0};
+    value.windows[1] = (struct redis_stored_window){3600, hour + 7200, 30, 3, 0};
+    redis_stored_write(&redis, "a", &value);
     struct store_redis_claim claim = claim_of(1, 10, 40);
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].windows[0].start_s, minute + 60);
@@ -406,7 +339,7 @@ static void test_clock_went_back(void **state)
 static void test_lost_values_continue(void **state)
 {
     struct store_redis_answer answer;
-    struct value value;
+    struct redis_stored value;
     (void)state;
     flush();
     uint32_t now = quiet_now_s(), minute = now - now % 60;
@@ -432,7 +365,7 @@ static void test_lost_values_continue(void **state)
     other.windows[0].seen = 9; /* and one that saw more before: 9 before, 2 since */
     assert_false(charge_one("a", &other, &answer));
     assert_int_equal(answer.keys[0].windows[0].used, 11);
-    assert_true(read_value("a", &value));
+    assert_true(redis_stored_read(&redis, "a", &value));
     assert_int_equal(value.windows[0].base, 9);
     assert_int_equal(value.windows[0].since, 2);
 
@@ -453,26 +386,71 @@ static void test_failover(void **state)
 {
     const char *key = "a";
     struct store_redis_answer answer;
-    struct value value = {.epoch = 99, .lineage = 5, .generation = 2, .count = 1};
+    struct redis_stored value = {.epoch = 99, .lineage = 5, .generation = 2, .count = 1};
     char error[256];
     (void)state;
     flush();
     uint32_t now = quiet_now_s(), minute = now - now % 60;
-    value.windows[0] = (struct stored){60, minute, 2, 5};
-    write_value(key, &value);
+    value.windows[0] = (struct redis_stored_window){60, minute, 2, 5, 1};
+    redis_stored_write(&redis, key, &value);
     struct store_redis_claim claim = claim_of(1, 20, 0);
     claim.lineage = 5;
     claim.generation = 2;
     claim.windows[0].start_s = minute;
-    claim.windows[0].seen = 9; /* two writes were lost */
-    claim.windows[0].back = 3; /* of a lineage that is gone: ignored */
+    claim.windows[0].seen = 9; /* two writes were lost, and a return */
+    claim.windows[0].returned = 2;
+    claim.windows[0].back = 3; /* granted by the other server */
     assert_true(charge(&key, &claim, 1, EPOCH, &answer, error) && answer.granted);
-    assert_int_equal(answer.keys[0].windows[0].used, 10);
-    assert_true(read_value(key, &value));
+    assert_int_equal(answer.keys[0].windows[0].used, 5);
+    assert_int_equal(answer.keys[0].windows[0].returned, 5);
+    assert_true(redis_stored_read(&redis, key, &value));
     assert_int_equal(value.epoch, EPOCH);
     assert_int_not_equal(value.lineage, 5);
     assert_int_equal(value.windows[0].base, 9);
     assert_int_equal(value.windows[0].since, 1);
+}
+
+/* What the next server takes over (charged in its lineage before it, returned), what a proxy then says, and what is used
+ * before it is granted one. */
+static void test_returns_are_taken_over(void **state)
+{
+    static const struct {
+        uint32_t charged, returned, seen, told, back, used;
+    } rows[] = {
+        {100, 20, 100, 0, 0, 80},   /* nothing was lost: others gave back since */
+        {100, 20, 90, 10, 5, 75},   /* nor here, and what is given back counts */
+        {100, 20, 120, 20, 0, 100}, /* 20 charges were lost */
+        {100, 20, 120, 30, 0, 90},  /* and 10 returns */
+        {0, 0, 300, 240, 0, 60},    /* all was lost */
+        {0, 0, 300, 240, 60, 0},
+        {100, 0, 90, 80, 0,
+         100}, /* of another lineage, which says nothing about this one: never lower */
+        {100, 0, 120, 115, 0, 100},
+        {100, 60, 100, 70, 50, 0},
+    };
+    const char *key = "a";
+    struct store_redis_answer answer;
+    char error[256];
+    (void)state;
+    uint32_t now = quiet_now_s(), minute = now - now % 60;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct redis_stored value = {.epoch = 99, .lineage = 5, .count = 1};
+        struct store_redis_claim claim = claim_of(1, 1000, 0);
+        flush();
+        value.windows[0] =
+            (struct redis_stored_window){60, minute, 0, rows[i].charged, rows[i].returned};
+        if (rows[i].charged != 0)
+            redis_stored_write(&redis, key, &value);
+        claim.lineage = 5;
+        claim.windows[0].start_s = minute;
+        claim.windows[0].seen = rows[i].seen;
+        claim.windows[0].returned = rows[i].told;
+        claim.windows[0].back = rows[i].back;
+        assert_true(charge(&key, &claim, 1, EPOCH, &answer, error) && answer.granted);
+        if (answer.keys[0].windows[0].used != rows[i].used + 1)
+            print_error("row %zu\n", i);
+        assert_int_equal(answer.keys[0].windows[0].used, rows[i].used + 1);
+    }
 }
 
 /* The server's clock is behind and it lost the value: the window that a proxy has seen stays. */
@@ -497,7 +475,8 @@ static void test_later_window_is_adopted(void **state)
     assert_int_equal(answer.keys[0].windows[0].used, 5);
 
     flush(); /* nobody saw it: a proxy whose clock is ahead opens no window early */
-    claim.windows[0] = (struct store_redis_window){60, 10, minute + 60, 0, 0, 2, 0, 0, 0, 0};
+    claim.windows[0] =
+        (struct store_redis_window){.period_s = 60, .limit = 10, .start_s = minute + 60, .debt = 2};
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].windows[0].start_s, minute);
     assert_int_equal(answer.keys[0].windows[0].used, 3);
@@ -506,7 +485,7 @@ static void test_later_window_is_adopted(void **state)
 static void test_debt_and_give_back(void **state)
 {
     struct store_redis_answer answer;
-    struct value value;
+    struct redis_stored value;
     (void)state;
     flush();
     uint32_t now = quiet_now_s(), minute = now - now % 60, hour = now - now % 3600;
@@ -527,15 +506,16 @@ static void test_debt_and_give_back(void **state)
     assert_false(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].windows[0].used, 32);
     assert_int_equal(answer.keys[0].windows[1].used, 42);
-    assert_true(read_value("a", &value));
-    assert_int_equal(value.windows[0].since, 32);
+    assert_true(redis_stored_read(&redis, "a", &value));
+    assert_int_equal(value.windows[0].since - value.windows[0].returned, 32);
     claim.windows[0].start_s -= 60; /* of a window that is over */
     claim.windows[1].debt = 0;
     claim.cost = 0;
     claim.windows[0].limit = claim.windows[1].limit = INT32_MAX;
     assert_true(charge_one("a", &claim, &answer)); /* a settlement */
     assert_int_equal(answer.keys[0].windows[0].used, 32);
-    claim.windows[0] = (struct store_redis_window){60, 10, minute, 0, 0, UINT32_MAX, 0, 0, 0, 0};
+    claim.windows[0] = (struct store_redis_window){
+        .period_s = 60, .limit = 10, .start_s = minute, .debt = UINT32_MAX};
     charge_one("a", &claim, &answer); /* no number wraps */
     charge_one("a", &claim, &answer);
     assert_int_equal(answer.keys[0].windows[0].used, INT32_MAX);
@@ -548,19 +528,21 @@ static void test_generations(void **state)
     (void)state;
     flush();
     uint32_t now = quiet_now_s(), minute = now - now % 60;
-    struct value value = {.epoch = EPOCH, .lineage = 5, .generation = 3, .count = 1};
-    value.windows[0] = (struct stored){60, minute, 0, 1};
-    write_value("a", &value);
+    struct redis_stored value = {.epoch = EPOCH, .lineage = 5, .generation = 3, .count = 1};
+    value.windows[0] = (struct redis_stored_window){60, minute, 0, 1, 0};
+    redis_stored_write(&redis, "a", &value);
     struct store_redis_claim claim = claim_of(1, 10, 0);
     claim.lineage = 4;
     claim.generation = 2;
-    claim.windows[0] = (struct store_redis_window){60, 10, minute, 9, 9, 0, 1, 0, 0, 0};
+    claim.windows[0] = (struct store_redis_window){
+        .period_s = 60, .limit = 10, .start_s = minute, .seen = 9, .floor = 9, .back = 1};
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].generation, 3);
     assert_int_equal(answer.keys[0].windows[0].used, 2);
     claim.generation = 4;
     claim.lineage = 5;
-    claim.windows[0] = (struct store_redis_window){60, 10, minute, 2, 0, 0, 0, 0, 0, 0};
+    claim.windows[0] =
+        (struct store_redis_window){.period_s = 60, .limit = 10, .start_s = minute, .seen = 2};
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].generation, 4);
     assert_int_equal(answer.keys[0].windows[0].used, 1);
@@ -569,25 +551,25 @@ static void test_generations(void **state)
 static void test_extra(void **state)
 {
     struct store_redis_answer answer;
-    struct value value = {.epoch = EPOCH, .lineage = 5, .extra = 2, .count = 1};
+    struct redis_stored value = {.epoch = EPOCH, .lineage = 5, .extra = 2, .count = 1};
     (void)state;
     flush();
     uint32_t now = quiet_now_s();
     value.expires = now + 100;
-    value.windows[0] = (struct stored){60, now - now % 60, 0, 10};
-    write_value("a", &value);
+    value.windows[0] = (struct redis_stored_window){60, now - now % 60, 0, 10, 0};
+    redis_stored_write(&redis, "a", &value);
     struct store_redis_claim claim = claim_of(1, 10, 0);
     assert_true(charge_one("a", &claim, &answer));
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].extra, 2);
     assert_false(charge_one("a", &claim, &answer));
     value.expires = now - 1;
-    write_value("a", &value);
+    redis_stored_write(&redis, "a", &value);
     assert_false(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].extra, 0);
     value.expires = now + 100;
     value.extra = UINT32_MAX;
-    write_value("a", &value);
+    redis_stored_write(&redis, "a", &value);
     claim.windows[0].limit = INT32_MAX;
     assert_true(charge_one("a", &claim, &answer));
 }
@@ -615,9 +597,9 @@ static void test_foreign_values(void **state)
         assert_memory_equal(error, rows[i].error, strlen(rows[i].error));
         assert_int_equal(redis_testing_number(&redis, "EXISTS a"), 0);
     }
-    static const uint8_t heads[][2] = {{2, 1}, {0, 1}, {1, 2}, {1, 0}, {1, 17}, {255, 255}};
+    static const uint8_t heads[][2] = {{1, 1}, {0, 1}, {2, 2}, {2, 0}, {2, 17}, {255, 255}};
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
-        uint8_t bytes[40] = {heads[i][0], heads[i][1]};
+        uint8_t bytes[44] = {heads[i][0], heads[i][1]};
         flush();
         freeReplyObject(redisCommand(redis.client, "SET b %b", bytes, sizeof(bytes)));
         assert_false(charge(keys, claims, 2, EPOCH, &answer, error));
@@ -694,27 +676,28 @@ static void test_answers_that_are_none(void **state)
     struct store_redis_answer answer;
     claim.want = 3;
     static const struct {
-        int64_t numbers[10];
+        int64_t numbers[11];
         unsigned count;
         bool is_good;
     } rows[] = {
-        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1}, 9, true},
-        {{1, 1795305600, 5, 9, 0, 0, 4, 1795305600, 3}, 9, true},
-        {{0, 1795305600, 999999, 9, 0, 0, 0, 1795305600, 1}, 9, true},
-        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600}, 8, false},
-        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1, 1}, 10, false},
-        {{2, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false},
-        {{1, -1, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false},
-        {{1, 1795305600, 1000000, 9, 0, 0, 2, 1795305600, 1}, 9, false},
-        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, -1}, 9, false},
-        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, INT64_MAX}, 9, false},
-        {{1, INT64_MIN, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false},
-        {{1, 1795305600, 5, 9, 0, 0, 0, 1795305600, 1},
-         9,
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1, 0}, 10, true},
+        {{1, 1795305600, 5, 9, 0, 0, 4, 1795305600, 3, 7}, 10, true},
+        {{0, 1795305600, 999999, 9, 0, 0, 0, 1795305600, 1, 0}, 10, true},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1, 0, 1}, 11, false},
+        {{2, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1, 0}, 10, false},
+        {{1, -1, 5, 9, 0, 0, 2, 1795305600, 1, 0}, 10, false},
+        {{1, 1795305600, 1000000, 9, 0, 0, 2, 1795305600, 1, 0}, 10, false},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, -1, 0}, 10, false},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1, -1}, 10, false},
+        {{1, 1795305600, 5, 9, 0, 0, 2, 1795305600, INT64_MAX, 0}, 10, false},
+        {{1, INT64_MIN, 5, 9, 0, 0, 2, 1795305600, 1, 0}, 10, false},
+        {{1, 1795305600, 5, 9, 0, 0, 0, 1795305600, 1, 0},
+         10,
          false}, /* all were granted, this was not */
-        {{0, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1}, 9, false}, /* none was */
-        {{1, 1795305600, 5, 9, 0, 0, 1, 1795305600, 1}, 9, false}, /* less than needed */
-        {{1, 1795305600, 5, 9, 0, 0, 5, 1795305600, 1}, 9, false}, /* more than wanted */
+        {{0, 1795305600, 5, 9, 0, 0, 2, 1795305600, 1, 0}, 10, false}, /* none was */
+        {{1, 1795305600, 5, 9, 0, 0, 1, 1795305600, 1, 0}, 10, false}, /* less than needed */
+        {{1, 1795305600, 5, 9, 0, 0, 5, 1795305600, 1, 0}, 10, false}, /* more than wanted */
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -750,6 +733,7 @@ int main(void)
         cmocka_unit_test(test_clock_went_back),
         cmocka_unit_test(test_lost_values_continue),
         cmocka_unit_test(test_failover),
+        cmocka_unit_test(test_returns_are_taken_over),
         cmocka_unit_test(test_later_window_is_adopted),
         cmocka_unit_test(test_debt_and_give_back),
         cmocka_unit_test(test_generations),

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 
+from harness import processes
 from harness.proxy import BINARY, environment
 
 import rig
-import upgraded
 
 sys.path.insert(0, str(rig.ROOT / "tests" / "fault"))
 
@@ -70,7 +70,7 @@ class Program:
 
 def what_serves(proxy):
     """Of which nothing may change."""
-    return proxy.child, len(upgraded.descendants(proxy.pid)), proxy.descriptors(proxy.pid)
+    return proxy.child, len(processes.descendants(proxy.pid)), proxy.descriptors(proxy.pid)
 
 
 def judge_scripts(proxy, program, judge):
@@ -84,7 +84,7 @@ def judge_scripts(proxy, program, judge):
 
 def stopped_below(pid):
     """A process below this one that is stopped, or None."""
-    for found in upgraded.descendants(pid):
+    for found in processes.descendants(pid):
         try:
             if pathlib.Path(f"/proc/{found}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
                 return found
@@ -98,7 +98,7 @@ def take_over(proxy, answer, program, own):
     before = proxy.pid
     proxy.adopt(answer)
     program.path = own
-    rig.wait_for(lambda: not upgraded.is_alive(before), "the one before has ended")
+    rig.wait_for(lambda: not processes.is_alive(before), "the one before has ended")
     rig.wait_for(lambda: proxy.stderr().count("the process before this one has ended") == proxy.stderr().count("took over from pid"), "the new one knows")
 
 
@@ -168,16 +168,16 @@ def kill_when_ready(proxy, program, who):
     """The new program has said that it could serve, but the parent that is to hear it stands still meanwhile.  Gives the exit code of the upgrade."""
     gate, ready = program.install_gated(), proxy.stderr().count(READY)
     verb = begin_upgrade(proxy, DEADLINE_S)
-    parent = rig.wait_for(lambda: [pid for pid in upgraded.descendants(proxy.pid) if pid != proxy.child], "it is under way")[0]
+    parent = rig.wait_for(lambda: [pid for pid in processes.descendants(proxy.pid) if pid != proxy.child], "it is under way")[0]
     os.kill(proxy.pid, signal.SIGSTOP)
     try:
         gate.touch()
         rig.wait_for(lambda: proxy.stderr().count(READY) > ready, "it could serve")
         time.sleep(READY_S)
         is_parent = WHO[who][0] == fault_state.IN_PARENT
-        victim = parent if is_parent else upgraded.descendants(parent)[0]
+        victim = parent if is_parent else processes.descendants(parent)[0]
         os.kill(victim, signal.SIGKILL)
-        rig.wait_for(lambda: not upgraded.is_alive(victim) and (is_parent or f"(pid {victim}) killed" in proxy.stderr()), "it has ended, and this is known")
+        rig.wait_for(lambda: not processes.is_alive(victim) and (is_parent or f"(pid {victim}) killed" in proxy.stderr()), "it has ended, and this is known")
     finally:
         os.kill(proxy.pid, signal.SIGCONT)
     verb.communicate(timeout=2 * DEADLINE_S)

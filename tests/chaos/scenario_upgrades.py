@@ -4,6 +4,7 @@ are killed at many stages of taking over: the one that runs goes on as if nothin
 import collections
 import time
 
+from harness import processes
 from harness.configs import forward
 from harness.replies import trio_of
 
@@ -66,7 +67,7 @@ def twenty(world, judge):
     for _ in range(world.scaled(UPGRADES)):
         before = busy.proxy.upgrade()
         began = time.monotonic()
-        rig.wait_for(lambda pid=before: not upgraded.is_alive(pid), "the one before has ended")
+        rig.wait_for(lambda pid=before: not processes.is_alive(pid), "the one before has ended")
         gone_s.append(time.monotonic() - began)
         time.sleep(PAUSE_S)
         sizes.append((busy.proxy.descriptors(busy.proxy.pid), busy.proxy.memory_kib(pid=busy.proxy.pid), busy.proxy.memory_kib()))

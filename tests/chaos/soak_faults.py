@@ -3,6 +3,8 @@
 import collections
 import time
 
+from harness import processes
+
 import rig
 import upgraded
 from soak_world import DAY
@@ -76,7 +78,7 @@ class Faults:
     def finish(self):
         """Nobody is left of the programs before, and the first configuration is in force again."""
         others = [pid for pid in upgraded.group_of(self.proxy.process.pid) if pid not in (self.proxy.pid, self.proxy.child)]
-        rig.wait_for(lambda: not any(upgraded.is_alive(pid) for pid in others), "the programs before have ended", 90)
+        rig.wait_for(lambda: not any(processes.is_alive(pid) for pid in others), "the programs before have ended", 90)
         self.proxy.write_config(self.proxy.config)
         done = self.proxy.verb("reload")
         assert done.returncode == 0, done.stdout + done.stderr

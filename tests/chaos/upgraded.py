@@ -6,25 +6,10 @@ import pathlib
 import signal
 import subprocess
 
+from harness.processes import is_alive
 from harness.proxy import BINARY, environment
 
 import rig
-
-
-def is_alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def descendants(pid):
-    """All processes below this one."""
-    try:
-        words = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return []
-    return [int(word) for word in words] + [found for word in words for found in descendants(int(word))]
 
 
 def group_of(group):

@@ -2,7 +2,6 @@
 """Another program takes over: nothing is lost when it serves, and nothing changes when it does not."""
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -13,28 +12,12 @@ import pytest
 from harness import access_log, http
 from harness.client import Client
 from harness.configs import forward, respond
+from harness.processes import descendants, is_alive
 from harness.proxy import BINARY
 from harness.replies import trio_of
 from harness.waiting import wait_for, wait_for_room
 
 import harness.proxy as proxy_module
-
-
-def is_alive(pid):
-    try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
-
-
-def descendants(pid):
-    """All processes below this one."""
-    try:
-        words = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return []
-    return [int(word) for word in words] + [found for word in words for found in descendants(int(word))]
 
 
 class Upgrading:

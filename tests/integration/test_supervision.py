@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import pathlib
 import signal
 import socket
 import stat
@@ -13,17 +12,10 @@ import time
 from harness import http
 from harness.configs import forward, respond
 from harness.ports import take_port
+from harness.processes import is_alive
 from harness.proxy import BINARY, environment
 from harness.replies import trio_of
 from harness.waiting import wait_for, wait_for_room
-
-
-def is_alive(pid):
-    try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
 
 
 def reload_to(proxy, config, count):

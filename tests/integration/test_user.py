@@ -15,6 +15,7 @@ import tempfile
 import pytest
 from harness.configs import respond
 from harness.ports import take_port
+from harness.processes import is_alive
 from harness.proxy import BINARY, environment, run_verb
 from harness.waiting import PATIENCE_S, wait_for
 
@@ -120,13 +121,6 @@ def test_a_life(start, connect, verb, tmp_path):
         proxy.is_stopped = True
         if is_alive(pid):
             os.kill(pid, signal.SIGKILL)
-
-
-def is_alive(pid):
-    try:
-        return ") Z " not in pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_link_in_the_log_folder_leads_nowhere(start, connect, tmp_path):

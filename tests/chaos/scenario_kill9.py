@@ -19,6 +19,7 @@ IN_A_ROW = 4      # kills that are not given this time, afterwards
 RATE_PER_S, CONNECTIONS = 1500, 64
 LIMIT = 1_000_000_000
 LOST = {"reset", "eof", "cut", "timeout"}  # how a request in flight ends for its client
+SHUT = "503"  # the same, when the serving process sees before its own end that the service is gone
 SERVICE_UP_S = 4  # from one kill of all of the service to the next
 SEED = 20260104
 
@@ -43,16 +44,16 @@ def text_of_ms(values):
     return ", ".join("never" if ms is None else f"{ms:.0f}" for ms in values) + " ms"
 
 
-def read_answers(load, killed):
-    """({id: when it was over} of what was answered 200, by status, ms until the first answer after each kill)"""
+def read_answers(load, killed, gone):
+    """({id: (sent, over)} of what was answered 200, by status, ms from each kill to the first answer to what was sent when nobody of before was left)"""
     answered, statuses, back_ms = {}, collections.Counter(), [None] * len(killed)
     for row in load.rows():
         statuses[row.status] += 1
         if row.status != "200":
             continue
         done_s, sent_s = rig.ended_s(row), int(row.sent_us) / 1e6
-        answered[row.id] = done_s
-        turn = sum(sent_s >= at for at in killed) - 1
+        answered[row.id] = (sent_s, done_s)
+        turn = sum(sent_s >= at for at in gone) - 1
         if turn >= 0 and (back_ms[turn] is None or (done_s - killed[turn]) * 1000 < back_ms[turn]):
             back_ms[turn] = (done_s - killed[turn]) * 1000
     return answered, statuses, back_ms
@@ -89,7 +90,7 @@ def children(world, judge):
     limit, remaining, _ = trio_of(proxy.ask("user-0"))
     proxy.stop()
     used = limit - remaining - 1
-    answered, statuses, back_ms = read_answers(load, killed)
+    answered, statuses, back_ms = read_answers(load, killed, killed)
     lost = sum(statuses[word] for word in LOST)
     judge.check("serving process: answers", rig.text_of(dict(statuses)), "200, or lost in flight", set(statuses) <= {"200"} | LOST)
     judge.at_most(f"requests lost in {len(killed)} kills", lost, len(killed) * CONNECTIONS)
@@ -103,8 +104,8 @@ def children(world, judge):
 # -- all of the service, as a supervisor sees it
 
 def kill_services(world, config, kills):
-    """(when each parent was killed, the last proxy, the load)"""
-    proxy, killed = world.proxy(config, "service0", wait=False), []
+    """(when each parent was killed, when nobody was left, the last proxy, the load)"""
+    proxy, killed, gone = world.proxy(config, "service0", wait=False), [], []
     rig.wait_for(lambda: set(proxy.ports) <= rig.listening_ports() and proxy.child, "it serves")
     load = world.load("service", proxy.ports, "-c", CONNECTIONS, "-r", RATE_PER_S, "-d", 3600, "-s", SEED)
     for turn in range(1, kills + 1):
@@ -113,10 +114,11 @@ def kill_services(world, config, kills):
         os.kill(proxy.pid, signal.SIGKILL)
         proxy.process.wait()
         rig.wait_for(lambda: not set(proxy.ports) & rig.listening_ports(), "its child has ended")
+        gone.append(time.time())
         world.forget(proxy)
         proxy = world.proxy(config, f"service{turn}", wait=False)
     time.sleep(SERVICE_UP_S)
-    return killed, proxy, load
+    return killed, gone, proxy, load
 
 
 def read_service_log(path):
@@ -136,11 +138,11 @@ def read_service_log(path):
     return logged, starts, partial
 
 
-def judge_service_log(proxy, log, killed, answered, judge):
+def judge_service_log(proxy, log, killed, gone, answered, judge):
     logged, starts, partial = read_service_log(log)
     lost = {key: at for key, at in answered.items() if key not in logged}
-    # Each belongs to the kill that followed its answer; one that belongs to none is never allowed.
-    before = [min((at - ended for at in killed if at >= ended - 0.001), default=float("inf")) for ended in lost.values()]
+    # Each was answered by the service that was there when it was sent; one that no kill followed is never allowed.
+    before = [next((at - over for at, gone_at in zip(killed, gone) if gone_at >= sent), float("inf")) for sent, over in lost.values()]
     chain = [all(start.get(name) == told[name] for name in told) and start.get("previous") == "killed" for start, told in starts[1:]]
     judge.check("service: answers without a line", f"{len(lost):,} of {len(answered):,}", "of the last second before a kill", all(seconds <= 1 for seconds in before))
     judge.tell("the oldest of them was answered before its kill", f"{max(before, default=0) * 1000:.0f} ms")
@@ -157,17 +159,17 @@ def services(world, judge):
     quota = {"key": ["user"], "limits": {"day": LIMIT}, "accuracy": "exact", "on_failure": "deny"}
     config = forward(world.backend(), quotas={"user": quota}, **rig.USERS, listen=[{"address": f"127.0.0.1:{rig.take_port()}"}], log={"access": str(log)},
                      store={"type": "redis", "servers": [redis.address], "decision_timeout": "2s", "command_timeout": "5s", "fleet_size": 1})
-    killed, proxy, load = kill_services(world, config, kills)
+    killed, gone, proxy, load = kill_services(world, config, kills)
     load.stop()
     proxy.stop()
-    answered, statuses, back_ms = read_answers(load, killed)
-    lost = sum(statuses[word] for word in LOST)
+    answered, statuses, back_ms = read_answers(load, killed, gone)
+    lost = sum(statuses[word] for word in LOST | {SHUT})
     used = sum(windows[86400][1] for windows in rig.stored_windows(redis).values())
-    judge.check("service: answers", rig.text_of(dict(statuses)), "200, lost in flight, or nobody there", set(statuses) <= {"200", "connect"} | LOST)
+    judge.check("service: answers", rig.text_of(dict(statuses)), "200, lost in flight, or nobody there", set(statuses) <= {"200", "connect", SHUT} | LOST)
     judge.at_most(f"requests lost in {kills} kills", lost, kills * CONNECTIONS)
     judge_back(back_ms, "service", judge)
     judge.check("counted in Redis", f"{used:,}", f"{len(answered):,} answered, up to {lost} more in flight", len(answered) <= used <= len(answered) + lost)
-    judge_service_log(proxy, log, killed, answered, judge)
+    judge_service_log(proxy, log, killed, gone, answered, judge)
 
 
 def run(world, judge):

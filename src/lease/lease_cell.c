@@ -28,7 +28,7 @@ static bool is_bucket(const struct lease_window *window)
 
 static bool owes(const struct lease_window *window)
 {
-    return (window->local | window->back) != 0;
+    return (window->local | window->back | window->floor) != 0;
 }
 
 static void begin_window(struct lease_window *window, uint32_t start_s)
@@ -271,20 +271,18 @@ bool lease_cell_has_seen(const struct lease_cell *cell, uint64_t now_s)
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
         const struct lease_window *window = &cell->windows[i];
         if (quota_code_kind(window->period_s) == QUOTA_KIND_COUNT && window->period_s != 0 &&
-            (window->seen != 0 || cell->generation != 0) &&
+            ((window->seen | window->floor) != 0 || cell->generation != 0) &&
             (uint64_t)window->start_s + window->period_s > now_s)
             return true;
     }
     return false;
 }
 
-/* The value in the store is of another lineage than the one that we have seen.  What we saw and did not
- * claim with this request is claimed with the next. */
-static void leave_lineage(struct lease_window *window, const struct store_redis_window *claimed)
+/* The value in the store is of another lineage than the one that we have seen.  What we saw and have not told it with the
+ * claim that was answered (`told` was charged) is told next. */
+static void leave_lineage(struct lease_window *window, uint32_t told)
 {
-    if (window->floor <= claimed->floor)
-        window->floor = 0;
-    if (window->seen > claimed->seen)
+    if (window->seen > told)
         window->floor = at_least(window);
     window->seen = window->returned = 0;
 }
@@ -306,10 +304,12 @@ static bool is_ahead(const struct lease_window *window, uint64_t store_now_s)
 }
 
 static void learn_window(struct lease_window *window, const struct store_redis_window *claimed,
-                         const struct store_redis_seen *answered, uint64_t store_now_s,
-                         bool is_same_lineage)
+                         const struct store_redis_reading *answered, uint64_t store_now_s,
+                         bool is_same_lineage, bool is_stale)
 {
     uint32_t start_s = answered->start_s;
+    /* Of another window, or of the time before a reset, it was not looked at. */
+    bool was_told = !is_stale && claimed->start_s == start_s;
     if (window->start_s == claimed->start_s)
         take_most(&window->billed, claimed->debt);
     if (start_s > window->start_s) {
@@ -319,12 +319,11 @@ static void learn_window(struct lease_window *window, const struct store_redis_w
             return;
         window->start_s = start_s;
     }
-    if (!is_same_lineage)
-        leave_lineage(window, claimed);
-    else if (claimed->floor >= window->floor)
+    if (was_told && claimed->floor >= window->floor)
         window->floor = 0;
-    uint64_t charged = (uint64_t)answered->used + answered->returned;
-    see(window, charged > UINT32_MAX ? UINT32_MAX : (uint32_t)charged, answered->returned);
+    if (!is_same_lineage)
+        leave_lineage(window, was_told ? claimed->seen : 0);
+    see(window, store_redis_charged(answered), answered->returned);
 }
 
 /* A full one is as good as never seen: it claims nothing when the server's clock goes back. */
@@ -398,12 +397,31 @@ static void learn_past(struct lease_cell *cell, const struct store_redis_claim *
     }
 }
 
+/* Of windows that were not asked for nothing is known of the value that there is now. */
+static void leave_others(struct lease_cell *cell, const struct store_redis_claim *claim,
+                         bool is_reset)
+{
+    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
+        struct lease_window *window = &cell->windows[i];
+        bool is_asked_for = window->period_s == 0 || is_bucket(window);
+        for (unsigned k = 0; k < claim->window_count && !is_asked_for; k++)
+            is_asked_for = claim->windows[k].period_s == window->period_s;
+        if (is_asked_for)
+            continue;
+        if (is_reset)
+            forget_window(window);
+        else
+            leave_lineage(window, 0);
+    }
+}
+
 void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *claim,
                       const struct store_redis_result *result, uint64_t store_now_us,
                       uint64_t sent_at_us)
 {
     bool is_same_lineage = cell->lineage == result->lineage;
     bool is_reset = result->generation > cell->generation;
+    /* What was given to the subject on top falls too: only the clock tells which answer is newer. */
     bool is_newest = store_now_us >= cell->answered_us ||
                      cell->answered_us - store_now_us > QUOTA_SKEW_S * US_PER_S;
     if (lease_cell_is_past(cell, result->generation)) {
@@ -428,8 +446,10 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
             continue;
         }
         learn_window(window, &claim->windows[i], &result->windows[i], store_now_us / US_PER_S,
-                     is_same_lineage);
+                     is_same_lineage, claim->generation < result->generation);
     }
+    if (is_reset || !is_same_lineage)
+        leave_others(cell, claim, is_reset);
     if (is_reset || result->extra > cell->extra) /* a refusal was of the time before */
         cell->refused_until_us = cell->backoff_us = 0;
     cell->lineage = result->lineage;
@@ -624,7 +644,7 @@ bool lease_cell_has_debt(const struct lease_cell *cell)
 {
     uint32_t owed = 0;
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
-        owed |= cell->windows[i].local | cell->windows[i].back;
+        owed |= cell->windows[i].local | cell->windows[i].back | cell->windows[i].floor;
     return owed != 0;
 }
 

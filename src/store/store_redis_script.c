@@ -45,11 +45,12 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "  if heir or reset then dirty[k] = true end\n"
     "  local lost = lineage ~= w[4]\n" /* what we saw may be missing here */
     "  local tail = 29 + (more == 1 and 32 or 16) * n\n"
-    "  local cs, cu, cknown, cseen, ctold, rs, rbase, rsince, rback = 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
+    "  local cs, cu, cknown, cseen, ctold, rs, rbase, rsince, rret = 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
     "  for i = 1, n do\n"
     "    local code, limit, known, seen = get('<I4I4I4I4', a, 16 * i + 13)\n"
     "    local period, kind = code, 0\n"
     "    if code >= 33554432 then period, kind = code % 33554432, math.floor(code / 33554432) end\n"
+    /* seen, told: charged and returned, as the claim has seen; ret: returned, as the value says */
     "    local floor, debt, back, told = 0, 0, 0, 0\n"
     "    if more == 1 then floor, debt, back, told = get('<I4I4I4I4', a, 16 * n + 16 * i + 13) "
     "end\n"
@@ -81,7 +82,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      local start = now - now % period\n"
     "      if reset then base, since, ret = 0, 0, 0 elseif heir then base, since = base + since, 0 "
     "end\n"
-    "      rs, rbase, rsince, rback, cknown, cseen, ctold = s, base, since, ret, known, seen, "
+    "      rs, rbase, rsince, rret, cknown, cseen, ctold = s, base, since, ret, known, seen, "
     "told\n"
     /* Written even when it refuses: else a full window far ahead would refuse until the clock is there. */
     "      if s > now + 60 then s, dirty[k] = start, true\n"
@@ -90,16 +91,17 @@ const char STORE_REDIS_CHARGE_LUA[] =
      * own clock that is ahead; then what we say is about the server's window. */
     "      if known > s then\n"
     "        if seen > 0 and not stale and known <= now + 60 then\n"
-    /* In one lineage whatever anybody spent is in the value: its clock was set back, and that stays spent. */
-    "          if lost or seen > base + since then ret = math.min(told, seen)\n"
-    "          else seen = base + since end\n"
-    "          s, base, since = known, seen, 0\n"
+    /* In one lineage its clock was set back: what was spent under it since stays spent. */
+    "          local all = lost and 0 or base + since\n"
+    "          if lost then ret = 0 end\n"
+    "          if seen > all then ret = math.max(ret, math.min(told, ret + seen - all)) end\n"
+    "          s, base, since = known, math.max(seen, all), 0\n"
     "        else known = s end\n"
     "      end\n"
     "      if known ~= s then floor, debt, back, seen = 0, 0, 0, 0 end\n"
     "    elseif kind == 1 then\n" /* the window before the count that stands in front of it */
     "      local b = cs - period\n"
-    "      if rs == b then base, since, ret = rbase, rsince, rback\n"
+    "      if rs == b then base, since, ret = rbase, rsince, rret\n"
     "      elseif rs >= cs and s == rs - period and not reset then\n"
     "        if heir then base, since = base + since, 0 end\n"
     "      else base, since, ret = 0, 0, 0 end\n"
@@ -109,9 +111,13 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "    end\n"
     "    if kind < 2 then\n"
     "      if stale then floor, back, seen = 0, 0, 0 end\n"
-    "      if lost and seen > base then\n" /* what was given back meanwhile: of it no more than it rises */
-    "        if told > ret then ret = math.min(told, ret + seen - base) end\n"
-    "        base, dirty[k] = seen, true\n"
+    "      if lost then\n"
+    "        back = math.min(back, math.max(seen - told, floor))\n"
+    /* Of the returns that are told no more is taken than the charge rises, so what is used never falls by it. */
+    "        if seen > base then\n"
+    "          if told > ret then ret = math.min(told, ret + seen - base) end\n"
+    "          base, dirty[k] = seen, true\n"
+    "        end\n"
     "      end\n"
     "      if more == 1 and floor + debt + back > 0 then\n"
     "        base = base + math.max(floor - math.max(base - ret, 0), 0)\n"

@@ -21,9 +21,10 @@
  * what the other says, so a change of algorithm grants nothing.  What follows is about counts.
  *
  * used = base + since - returned: since counts what was granted in this lineage, base what came before it, returned
- * what of both was given back.  None of them falls while a window lasts, so of two things that were seen the larger is the
- * newer, and what somebody saw before others gave back is not taken for a loss.  Windows are found by their period; those
- * that nobody asked for are kept while they last, new ones begin at 0.  A window's start never goes back: see quota_window_settle, whose rule the script repeats.
+ * what of both was given back.  Neither what was charged (base + since) nor what was returned falls while a window lasts,
+ * but for a reset, and when 2^31 were charged in it; so of two things that were seen the larger is the newer, and what
+ * somebody saw before others gave back is not taken for a loss.  Windows are found by their period; those that nobody asked
+ * for are kept while they last, new ones begin at 0.  A window's start never goes back: see quota_window_settle, whose rule the script repeats.
  *
  * The script gets one claim per key (store_redis_claim_write) and charges all keys or none, in one step,
  * by the server's clock; a claim that stands apart is granted or refused by itself.  A grant is
@@ -35,8 +36,9 @@
  * window that was asked for: start, used, returned}.
  *
  * Nothing a proxy has seen is lost with the server's memory: a claim names the lineage, the start and
- * what was charged and returned when last seen; a value of another lineage (flushed, evicted, lost in a failover) has no
- * less charged, and so much returned that what is used never falls by it. */
+ * what was charged and returned when last seen.  In a value of another lineage (flushed, evicted, lost in a failover) base
+ * is raised to what was charged, and returned by no more than base is: what is used never falls by what is told.  There a
+ * claim gives back no more than it says was used. */
 #ifndef SLUICE_STORE_REDIS_SCRIPT_H
 #define SLUICE_STORE_REDIS_SCRIPT_H
 
@@ -81,9 +83,16 @@ struct store_redis_claim {
 };
 
 /* A window of a key after the charge; of a bucket its instant, and 0. */
-struct store_redis_seen {
+struct store_redis_reading {
     uint32_t start_s, used, returned;
 };
+
+/* What was charged, whether or not it was given back. */
+static inline uint32_t store_redis_charged(const struct store_redis_reading *reading)
+{
+    uint64_t charged = (uint64_t)reading->used + reading->returned;
+    return charged > UINT32_MAX ? UINT32_MAX : (uint32_t)charged;
+}
 
 /* What became of one key. */
 struct store_redis_result {
@@ -91,7 +100,7 @@ struct store_redis_result {
     uint32_t extra; /* added to every limit */
     bool is_granted;
     uint32_t granted; /* cost, or more */
-    struct store_redis_seen windows[QUOTA_WINDOWS_MAX];
+    struct store_redis_reading windows[QUOTA_WINDOWS_MAX];
 };
 
 struct store_redis_answer {

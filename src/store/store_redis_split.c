@@ -74,6 +74,11 @@ static void claim_back(struct store_redis_claim *claim, const struct store_redis
         unsigned kind = quota_code_kind(window->period_s);
         window->start_s = result->windows[w].start_s;
         window->seen = window->returned = window->floor = window->debt = window->back = 0;
+        /* A node that has lost the charge by then gives nothing back that others were charged. */
+        if (kind != QUOTA_KIND_BUCKET) {
+            window->seen = store_redis_charged(&result->windows[w]);
+            window->returned = result->windows[w].returned;
+        }
         if (kind != QUOTA_KIND_BEFORE)
             window->back = result->granted;
         if (kind == QUOTA_KIND_BUCKET)

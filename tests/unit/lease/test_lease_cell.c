@@ -197,6 +197,55 @@ static void test_lineages(void **state)
     assert_int_equal(cell.windows[0].seen, 11);
 }
 
+/* A claim of a window that is over, or of the time before a reset, tells nothing: what is known is told again. */
+static void test_what_was_not_looked_at_is_told_again(void **state)
+{
+    const uint32_t nine[] = {9}, five[] = {5}, none[] = {0};
+    (void)state;
+    for (unsigned is_stale = 0; is_stale < 2; is_stale++) {
+        struct lease_cell cell = {0};
+        struct store_redis_claim early, told;
+        exchange(&cell, &MINUTE_10, T0_S + 59, 1, nine);
+        lease_cell_claim(&cell, &MINUTE_10, 1, true, &early); /* says 9 */
+        uint64_t now_s = is_stale ? T0_S + 59 : T0_S + 60;
+        if (is_stale)
+            lease_cell_reset(&cell, 2, MONO(now_s));
+        lease_cell_settle(&cell, &MINUTE_10, now_s);
+        lease_cell_claim(&cell, &MINUTE_10, 1, true, &told);
+        struct store_redis_result result = answer(&told, 1, now_s, five);
+        result.generation = cell.generation;
+        lease_cell_learn(&cell, &told, &result, US(now_s), MONO(now_s));
+        assert_false(lease_cell_has_debt(&cell));
+
+        result = answer(&early, 2, now_s, none); /* lost meanwhile */
+        result.generation = cell.generation;
+        lease_cell_learn(&cell, &early, &result, US(now_s), MONO(now_s));
+        assert_true(lease_cell_has_debt(&cell));
+        assert_true(lease_cell_claim_debt(&cell, &told));
+        assert_int_equal(told.windows[0].floor, 5);
+        result = answer(&told, 2, now_s, five);
+        result.generation = cell.generation;
+        lease_cell_learn(&cell, &told, &result, US(now_s), MONO(now_s));
+        assert_false(lease_cell_has_debt(&cell));
+    }
+}
+
+/* Another policy asks for the minute alone: of the hour it is not known what the new value has. */
+static void test_windows_that_nobody_asks_for_leave_too(void **state)
+{
+    struct lease_cell cell = {0};
+    struct store_redis_claim claim;
+    const uint32_t both[] = {3, 30}, minute[] = {4};
+    (void)state;
+    exchange(&cell, &MINUTE_HOUR, T0_S, 1, both);
+    exchange(&cell, &MINUTE_10, T0_S, 2, minute);
+    assert_int_equal(cell.windows[0].floor, 0);
+    assert_int_equal(cell.windows[1].floor, 30);
+    assert_true(lease_cell_claim_debt(&cell, &claim));
+    assert_int_equal(claim.windows[1].floor, 30);
+    assert_int_equal(claim.windows[1].seen, 0);
+}
+
 static void test_resets_and_grants(void **state)
 {
     struct lease_cell cell = {0};
@@ -546,6 +595,8 @@ int main(void)
         cmocka_unit_test(test_answers_out_of_order),
         cmocka_unit_test(test_store_is_behind),
         cmocka_unit_test(test_lineages),
+        cmocka_unit_test(test_what_was_not_looked_at_is_told_again),
+        cmocka_unit_test(test_windows_that_nobody_asks_for_leave_too),
         cmocka_unit_test(test_resets_and_grants),
         cmocka_unit_test(test_back_off),
         cmocka_unit_test(test_refusals_know_costs_limits_and_windows),

@@ -426,7 +426,9 @@ static void test_returns_are_taken_over(void **state)
         {100, 0, 90, 80, 0,
          100}, /* of another lineage, which says nothing about this one: never lower */
         {100, 0, 120, 115, 0, 100},
-        {100, 60, 100, 70, 50, 0},
+        {100, 60, 100, 70, 50, 10}, /* no more than was used when it was seen */
+        {50, 0, 60, 0, 10, 50},     /* what is given back had been lost */
+        {50, 0, 0, 0, 10, 50},      /* perhaps: nothing was seen */
     };
     const char *key = "a";
     struct store_redis_answer answer;

@@ -32,6 +32,7 @@ def start(name):
     options = module.parser().parse_args()
     options.build = build(options.build)
     os.environ["SLUICE_BIN"] = str(options.build / "sluice")
+    sys.path.insert(0, str(ROOT / "tests" / "integration"))
     return importlib.import_module(name).main(options)
 
 

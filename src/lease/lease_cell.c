@@ -241,8 +241,27 @@ void lease_cell_claim(struct lease_cell *cell, const struct quota *quota, uint32
     }
 }
 
+static void claim_owed(struct lease_window *window, struct store_redis_claim *claim)
+{
+    struct store_redis_window *claimed = &claim->windows[claim->window_count++];
+    claim_window(window, true, claimed);
+    claimed->limit = INT32_MAX;
+}
+
+/* A window before that has no count beside it belongs to a policy that is gone: nobody can be told of it. */
+static void forget_lone(struct lease_cell *cell)
+{
+    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
+        struct lease_window *window = &cell->windows[i];
+        if (quota_code_kind(window->period_s) == QUOTA_KIND_BEFORE &&
+            find_window(cell, quota_code_period(window->period_s)) == NULL)
+            window->local = window->back = window->floor = 0;
+    }
+}
+
 bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *claim)
 {
+    forget_lone(cell);
     bool has_debt = cell->must_tell != 0;
     cell->must_tell = 0;
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
@@ -255,13 +274,16 @@ bool lease_cell_claim_debt(struct lease_cell *cell, struct store_redis_claim *cl
     claim->least = claim->want = claim->divisor = 0;
     claim->is_apart = true;
     claim->window_count = 0;
+    /* A bucket's debts go with its next request: its interval is the quota's to know. */
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
-        /* A bucket's debts go with its next request: its interval is the quota's to know. */
-        if (cell->windows[i].period_s == 0 || is_bucket(&cell->windows[i]))
+        struct lease_window *count = &cell->windows[i];
+        if (count->period_s == 0 || quota_code_kind(count->period_s) != QUOTA_KIND_COUNT)
             continue;
-        struct store_redis_window *claimed = &claim->windows[claim->window_count++];
-        claim_window(&cell->windows[i], true, claimed);
-        claimed->limit = INT32_MAX;
+        struct lease_window *before =
+            find_window(cell, quota_code(count->period_s, QUOTA_KIND_BEFORE));
+        claim_owed(count, claim);
+        if (before != NULL)
+            claim_owed(before, claim);
     }
     return claim->window_count != 0;
 }
@@ -303,27 +325,39 @@ static bool is_ahead(const struct lease_window *window, uint64_t store_now_s)
     return window->seen == 0 || window->start_s > store_now_s + QUOTA_SKEW_S;
 }
 
-static void learn_window(struct lease_window *window, const struct store_redis_window *claimed,
+/* Was the claim about the window that was answered?  A count that the store has not begun was about the one that it has; of
+ * another window, or of the time before a reset, it was not looked at. */
+static bool was_told(const struct store_redis_window *claimed,
+                     const struct store_redis_reading *answered, bool is_stale)
+{
+    if (is_stale || claimed->start_s < answered->start_s)
+        return false;
+    return claimed->start_s == answered->start_s ||
+           quota_code_kind(claimed->period_s) == QUOTA_KIND_COUNT;
+}
+
+/* False: it was of an earlier window than ours, and nothing was learned. */
+static bool learn_window(struct lease_window *window, const struct store_redis_window *claimed,
                          const struct store_redis_reading *answered, uint64_t store_now_s,
                          bool is_same_lineage, bool is_stale)
 {
     uint32_t start_s = answered->start_s;
-    /* Of another window, or of the time before a reset, it was not looked at. */
-    bool was_told = !is_stale && claimed->start_s == start_s;
+    bool is_told = was_told(claimed, answered, is_stale);
     if (window->start_s == claimed->start_s)
         take_most(&window->billed, claimed->debt);
     if (start_s > window->start_s) {
         begin_window(window, start_s);
     } else if (start_s < window->start_s) {
         if (!is_ahead(window, store_now_s))
-            return;
+            return false;
         window->start_s = start_s;
     }
-    if (was_told && claimed->floor >= window->floor)
+    if (is_told && claimed->floor >= window->floor)
         window->floor = 0;
     if (!is_same_lineage)
-        leave_lineage(window, was_told ? claimed->seen : 0);
+        leave_lineage(window, is_told ? claimed->seen : 0);
     see(window, store_redis_charged(answered), answered->returned);
+    return true;
 }
 
 /* A full one is as good as never seen: it claims nothing when the server's clock goes back. */
@@ -420,7 +454,7 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
                       uint64_t sent_at_us)
 {
     bool is_same_lineage = cell->lineage == result->lineage;
-    bool is_reset = result->generation > cell->generation;
+    bool is_reset = result->generation > cell->generation, is_behind = false;
     /* What was given to the subject on top falls too: only the clock tells which answer is newer. */
     bool is_newest = store_now_us >= cell->answered_us ||
                      cell->answered_us - store_now_us > QUOTA_SKEW_S * US_PER_S;
@@ -445,14 +479,17 @@ void lease_cell_learn(struct lease_cell *cell, const struct store_redis_claim *c
             learn_bucket(window, result->windows[i].start_s, result->windows[i].used, store_now_us);
             continue;
         }
-        learn_window(window, &claim->windows[i], &result->windows[i], store_now_us / US_PER_S,
-                     is_same_lineage, claim->generation < result->generation);
+        is_behind |=
+            !learn_window(window, &claim->windows[i], &result->windows[i], store_now_us / US_PER_S,
+                          is_same_lineage, claim->generation < result->generation);
     }
     if (is_reset || !is_same_lineage)
         leave_others(cell, claim, is_reset);
     if (is_reset || result->extra > cell->extra) /* a refusal was of the time before */
         cell->refused_until_us = cell->backoff_us = 0;
-    cell->lineage = result->lineage;
+    /* A server that has lost our window and is not yet in it: what we know of it is of the lineage before. */
+    if (!is_behind)
+        cell->lineage = result->lineage;
     cell->generation = result->generation;
     cell->ordered = 0;
     if (is_newest)
@@ -669,9 +706,9 @@ uint64_t lease_cell_busy_until(const struct lease_cell *cell, bool is_away)
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
         const struct lease_window *window = &cell->windows[i];
         uint64_t end_s = end_of(window);
-        bool has_debt = (window->local | window->billed | window->back) != 0 ||
+        bool has_debt = (window->local | window->billed | window->back | window->floor) != 0 ||
                         (cell->held != 0 && window->limit != 0);
-        if (!has_debt && (window->seen | window->floor) == 0)
+        if (!has_debt && window->seen == 0)
             continue;
         uint64_t idle_s = (uint64_t)cell->touched_s + LEASE_IDLE_S;
         if (!has_debt && !is_away && idle_s < end_s)

@@ -26,7 +26,7 @@ struct lease_window {
     uint32_t start_s;
     uint32_t seen;     /* charged in the store, as last seen; 0 also when nobody has told us */
     uint32_t returned; /* of that, given back by then */
-    uint32_t floor;    /* used in the store before its value was lost, as seen; not claimed yet */
+    uint32_t floor;    /* used in the store before its value was lost, as seen; not answered yet */
     uint32_t local;    /* admitted without the store, not billed yet */
     uint32_t billed;   /* admitted without the store; the bill is on its way */
     uint32_t back;     /* granted and not spent: to be given back, once */

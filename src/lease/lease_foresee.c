@@ -91,7 +91,7 @@ static void know(struct thought *t, unsigned i)
         t->f->is_moving |= known->body.windows[w].billed != 0;
 }
 
-/* ---- what the store would say ---- */
+/* ---- what the store would say: of a value that another server has lost it may be told more, which is not foreseen ---- */
 
 static void bill(uint32_t *count, const struct store_redis_window *window, bool is_past)
 {

@@ -55,6 +55,15 @@ static bool claim_next(struct lease_worker *worker, struct store_redis_claim *cl
     return has_debt;
 }
 
+/* At once when there is a connection again; where one node of several is away, by and by. */
+static void put_off(struct lease_worker *worker, const uint8_t key[16], struct lease_cell *cell)
+{
+    if (store_redis_route_is_open(worker->route))
+        lease_sweep_note_owed(worker->lease, cell);
+    else
+        lease_settle_note(worker, key, cell);
+}
+
 static void on_settled(struct store_redis_op *op, enum store_answer result,
                        const struct store_redis_answer *answer)
 {
@@ -70,11 +79,13 @@ static void on_settled(struct store_redis_op *op, enum store_answer result,
         if (result == STORE_AWAY) {
             lease_cell_unclaim(cell, &op->claims[k]);
             if (lease_cell_has_debt(cell))
-                lease_settle_note(worker, op->claims[k].key, cell);
+                put_off(worker, op->claims[k].key, cell);
         } else {
             lease_cell_learn(cell, &op->claims[k], &answer->keys[k], answer->now_us,
                              op->sent_at_us);
             cell->ordered = 0; /* seen, or never true */
+            if (lease_cell_has_debt(cell))
+                lease_sweep_note_owed(worker->lease, cell);
         }
         store_cell_unlock(held);
     }

@@ -57,7 +57,8 @@
 #define STORE_REDIS_SECRET_KEY      ":{fleet}:secret"
 #define STORE_REDIS_FLEET_TAG       "fleet"
 
-/* One window of a key: what is allowed, and what this process knows and owes of it. */
+/* One window of a key: what is allowed, and what this process knows and owes of it.  A window before stands right behind its
+ * count: the script finds it by that. */
 struct store_redis_window {
     uint32_t period_s,
         limit; /* period_s: the code; of a sliding count the limit is behind, with the window before */

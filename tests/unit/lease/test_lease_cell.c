@@ -246,6 +246,55 @@ static void test_windows_that_nobody_asks_for_leave_too(void **state)
     assert_int_equal(claim.windows[1].seen, 0);
 }
 
+/* A policy that slides no longer leaves windows before in the cell: each goes right behind its count, or not at all. */
+static void test_windows_before_go_behind_their_counts(void **state)
+{
+    static const struct quota day = {.limit_count = 1, .limits = {DAY(9)}};
+    struct lease_cell cell = {0};
+    struct store_redis_claim claim;
+    const uint32_t four[] = {3, 2, 30, 20}, two[] = {4, 31}, one[] = {1};
+    (void)state;
+    exchange(&cell, &SLIDING, T0_S, 1, four);
+    exchange(&cell, &MINUTE_HOUR, T0_S, 2, two);
+    assert_true(lease_cell_claim_debt(&cell, &claim));
+    assert_int_equal(claim.window_count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(
+            claim.windows[i].period_s,
+            quota_code(i < 2 ? 60 : 3600, i % 2 == 0 ? QUOTA_KIND_COUNT : QUOTA_KIND_BEFORE));
+    assert_int_equal(claim.windows[1].floor, 2);
+
+    exchange(&cell, &day, T0_S, 3, one); /* takes the place of the minute */
+    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
+        cell.windows[i].floor = 5;
+    assert_true(lease_cell_claim_debt(&cell, &claim));
+    assert_int_equal(claim.window_count, 3);
+    assert_int_equal(claim.windows[0].period_s, 86400);
+    assert_int_equal(claim.windows[1].period_s, 3600);
+    assert_int_equal(claim.windows[2].period_s, quota_code(3600, QUOTA_KIND_BEFORE));
+    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
+        if (cell.windows[i].period_s == quota_code(60, QUOTA_KIND_BEFORE))
+            assert_int_equal(cell.windows[i].floor, 0);
+}
+
+/* A server that has lost the value and is behind by the clock says nothing of our window: we go on telling it. */
+static void test_a_server_that_is_behind_is_told_of_our_window(void **state)
+{
+    struct lease_cell cell = {0};
+    struct store_redis_claim early, told;
+    const uint32_t five[] = {5}, ten[] = {10};
+    (void)state;
+    exchange(&cell, &MINUTE_10, T0_S + 59, 1, five);
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &early);
+    exchange(&cell, &MINUTE_10, T0_S + 60, 1, ten);
+    struct store_redis_result result = answer(&early, 2, T0_S + 59, five);
+    lease_cell_learn(&cell, &early, &result, US(T0_S + 59), MONO(T0_S + 60));
+    lease_cell_claim(&cell, &MINUTE_10, 1, true, &told);
+    assert_int_equal(told.lineage, 1);
+    assert_int_equal(told.windows[0].start_s, T0_S + 60);
+    assert_int_equal(told.windows[0].seen, 10);
+}
+
 static void test_resets_and_grants(void **state)
 {
     struct lease_cell cell = {0};
@@ -597,6 +646,8 @@ int main(void)
         cmocka_unit_test(test_lineages),
         cmocka_unit_test(test_what_was_not_looked_at_is_told_again),
         cmocka_unit_test(test_windows_that_nobody_asks_for_leave_too),
+        cmocka_unit_test(test_windows_before_go_behind_their_counts),
+        cmocka_unit_test(test_a_server_that_is_behind_is_told_of_our_window),
         cmocka_unit_test(test_resets_and_grants),
         cmocka_unit_test(test_back_off),
         cmocka_unit_test(test_refusals_know_costs_limits_and_windows),

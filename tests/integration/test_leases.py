@@ -273,6 +273,36 @@ def test_what_is_held_goes_back(start, upstream, connect, redis):
     assert used_in_redis(redis, 3600) == 6
 
 
+def test_a_restart_of_redis_costs_nothing(start, upstream, connect, tmp_path):
+    """It has all that it had; what is held meanwhile is spent or goes back, whoever looked when."""
+    (tmp_path / "redis").mkdir()
+    redis, admitted = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always"), []
+
+    def ask_one(proxy, client):
+        reply = ask(client)
+        admitted.append(reply.status == 200)
+        return proxy.line_of(reply)["quotas"][0].get("source") in ("store", "lease")
+
+    try:
+        server = upstream()
+        proxies = [start(per_user(server, redis, {"day": 100000})) for _ in range(3)]
+        wait_for_room(86400, 60)
+        clients = [connect(proxy) for proxy in proxies]
+        for _ in range(3):
+            for proxy, client in list(zip(proxies, clients)) * 8:
+                ask_one(proxy, client)
+            assert used_in_redis(redis, 86400) > sum(admitted), "something is held"
+            redis.kill()
+            redis.start()
+            for proxy, client in zip(proxies, clients):
+                wait_for(lambda proxy=proxy, client=client: ask_one(proxy, client), "it counts in Redis again")
+        for proxy in proxies:
+            proxy.stop()
+        assert used_in_redis(redis, 86400) == sum(admitted)
+    finally:
+        redis.stop()
+
+
 def test_status_tells_what_is_held(start, upstream, connect, redis, verb, tmp_path):
     socket = f"unix:{tmp_path}/admin.sock"
     config = per_user(upstream(), redis, {"hour": 10000}) | {"admin": {"address": socket}}

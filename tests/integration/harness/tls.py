@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import ipaddress
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -229,26 +230,21 @@ def _heard(client, said, until):
     return said
 
 
-def key_updates(port, most, then=b""):
-    """A client of TLS 1.3 that asks for new keys until it is cut off, or so often; gives how often, and what it was told."""
+def key_updates(port, count, then, stopped=None):
+    """What a client of TLS 1.3 is told that asks for new keys so often, and then for more; the process named is stopped meanwhile, so that all come together."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
-        said, count = b"", 0
-        try:
-            while count < most:
-                client.stdin.write(b"K\n")  # one at a time: of what it reads at once it looks at the first letter only
-                client.stdin.flush()
-                said = _heard(client, said, lambda text: text.count(b"KEYUPDATE") > count)
-                if said.count(b"KEYUPDATE") == count:
-                    break
-                count += 1
+        said = b""
+        for number in range(1, count + 1):
+            client.stdin.write(b"K\n")  # one at a time: of what it reads at once it looks at the first letter only
+            client.stdin.flush()
+            said = _heard(client, said, lambda text, number=number: text.count(b"KEYUPDATE") == number)
+            if stopped is not None and number in (1, count):
+                os.kill(stopped, signal.SIGSTOP if number == 1 else signal.SIGCONT)
+        with contextlib.suppress(BrokenPipeError):
             client.stdin.write(then)
             client.stdin.flush()
-        except BrokenPipeError:
-            pass
-        if not then:
-            client.kill()
         said = _heard(client, said, lambda _: False)
         with contextlib.suppress(BrokenPipeError):
             client.stdin.close()  # not before: it ends with its input, whatever is still to come
-        return count, said
+        return said

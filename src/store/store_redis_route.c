@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/base_clock.h"
 #include "base/base_fmt.h"
 #include "net/net_resolve.h"
 #include "store/store_redis_cluster.h"
@@ -19,7 +20,8 @@ struct store_redis_route {
     struct loop *loop;
     store_redis_change_fn on_change;
     void *arg;
-    bool is_up; /* as the metrics say */
+    bool is_up;             /* as the metrics say */
+    uint64_t away_since_us; /* monotonic; not is_up */
     struct net_resolver *resolver;
     struct store_redis_link *master;       /* NULL: a cluster */
     struct store_redis_seeds *seeds;       /* of the master, standalone */
@@ -32,11 +34,13 @@ struct store_redis_route {
 
 static void route_set_up(struct store_redis_route *route, bool is_up)
 {
-    if (is_up != route->is_up) {
-        if (is_up)
-            atomic_fetch_add(&route->redis->routes_up, 1);
-        else
-            atomic_fetch_sub(&route->redis->routes_up, 1);
+    if (is_up && !route->is_up) {
+        atomic_fetch_add(&route->redis->routes_up, 1);
+        metrics_add(route->loop->metrics, METRICS_STORE_AWAY,
+                    clock_mono_us() - route->away_since_us);
+    } else if (!is_up && route->is_up) {
+        atomic_fetch_sub(&route->redis->routes_up, 1);
+        route->away_since_us = clock_mono_us();
     }
     route->is_up = is_up;
     metrics_set(route->loop->metrics, METRICS_STORE_UP, is_up);
@@ -224,6 +228,7 @@ struct store_redis_route *store_redis_route_new(struct store_redis *redis, struc
     route->loop = loop;
     route->on_change = on_change;
     route->arg = arg;
+    route->away_since_us = clock_mono_us();
     store_redis_splits_init(&route->splits, loop, send_op, route);
     atomic_fetch_add(&redis->routes, 1);
     route->resolver = net_resolver_new(loop);

@@ -2,6 +2,7 @@
 """Counters that no other feature's test looks at, to the number."""
 import os
 import signal
+import time
 
 from harness import http
 from harness.configs import forward
@@ -52,6 +53,21 @@ def test_bytes_and_connections_to_servers(start, upstream, connect):
     assert value("upstream_connects_total") == 1 and value("upstream_reused_total") == 2
     assert value('client_bytes_total{direction="in"}') == sum(line["bytes_in"] for line in lines) > 0
     assert value('client_bytes_total{direction="out"}') == sum(line["bytes_out"] for line in lines) > 0
+
+
+def test_how_long_the_store_was_away(start, upstream, connect, redis):
+    begin = time.monotonic()
+    proxy, value = measured(start, upstream, {"limits": {"hour": 20}}, store={"type": "redis", "servers": [redis.address], "fleet_size": 1})
+    wait_for(lambda: value("store_up") == 1, "it counts in Redis")
+    before = value("store_away_seconds_total")
+    redis.kill()
+    wait_for(lambda: value("store_up") == 0, "it is away")
+    gone = time.monotonic()
+    wait_for(lambda: time.monotonic() > gone + 1, "for a second")
+    assert connect(proxy).ask("GET", "/").status == 200
+    redis.start()
+    wait_for(lambda: value("store_up") == 1, "it is back")
+    assert 1 <= value("store_away_seconds_total") - before <= time.monotonic() - begin
 
 
 def test_what_redis_is_asked(start, upstream, connect, redis):

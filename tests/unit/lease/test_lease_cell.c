@@ -127,6 +127,15 @@ static void test_answers_out_of_order(void **state)
     assert_int_equal(cell.windows[0].start_s, T0_S + 60);
 }
 
+static void assert_minute_and_hour_with_before(const struct store_redis_claim *claim)
+{
+    assert_int_equal(claim->window_count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(
+            claim->windows[i].period_s,
+            quota_code(i < 2 ? 60 : 3600, i % 2 == 0 ? QUOTA_KIND_COUNT : QUOTA_KIND_BEFORE));
+}
+
 /* What a window has used when it ends is the window before: a claim that begins the next one must name both, or the store forgets it. */
 static void test_debts_of_a_sliding_window_name_both(void **state)
 {
@@ -138,11 +147,7 @@ static void test_debts_of_a_sliding_window_name_both(void **state)
     cell.windows[0].back = 2;
     lease_cell_settle(&cell, &SLIDING, T0_S + 60);
     assert_true(lease_cell_claim_debt(&cell, &claim));
-    assert_int_equal(claim.window_count, 4);
-    for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(
-            claim.windows[i].period_s,
-            quota_code(i < 2 ? 60 : 3600, i % 2 == 0 ? QUOTA_KIND_COUNT : QUOTA_KIND_BEFORE));
+    assert_minute_and_hour_with_before(&claim);
     assert_int_equal(claim.windows[1].start_s, T0_S);
     assert_int_equal(claim.windows[1].seen, 3);
     assert_int_equal(claim.windows[1].back, 2);
@@ -257,11 +262,7 @@ static void test_windows_before_go_behind_their_counts(void **state)
     exchange(&cell, &SLIDING, T0_S, 1, four);
     exchange(&cell, &MINUTE_HOUR, T0_S, 2, two);
     assert_true(lease_cell_claim_debt(&cell, &claim));
-    assert_int_equal(claim.window_count, 4);
-    for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(
-            claim.windows[i].period_s,
-            quota_code(i < 2 ? 60 : 3600, i % 2 == 0 ? QUOTA_KIND_COUNT : QUOTA_KIND_BEFORE));
+    assert_minute_and_hour_with_before(&claim);
     assert_int_equal(claim.windows[1].floor, 2);
 
     exchange(&cell, &day, T0_S, 3, one); /* takes the place of the minute */

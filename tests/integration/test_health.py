@@ -482,6 +482,8 @@ def test_a_name_that_moves_is_followed(start, upstream, connect, world):
     proxy = start(config_of(f"app.test:{port}", resolve="1s"), env=names.env(BINARY))
     client = connect(proxy)
     wait_for(lambda: client.ask("GET", "/").status == 200, "the name is known")
+    # With both workers: one that asks late would never meet the first address.
+    wait_for(lambda: all(connect(proxy).ask("GET", "/").status == 200 for _ in range(12)), "each worker knows the name")
     assert who_answers(client, 3) == {"old"}
     names.set(other="127.0.0.9")
     wait_for(lambda: "the last good addresses are kept" in proxy.stderr(), "the name is gone")

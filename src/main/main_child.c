@@ -32,10 +32,12 @@
 #include "main/main_pulse.h"
 #include "main/main_report.h"
 #include "plan/plan_difference.h"
+#include "plan/plan_names.h"
 #include "upstream/upstream_check.h"
 #include "upstream/upstream_places.h"
 #include "worker/worker.h"
 
+#define CHILD_NAMES_US   1000000 /* that a start or a reload waits for name servers */
 #define CHILD_REASON_MAX 2048
 
 /* Owner: main_child_run.  Thread: the main thread, but for the two counters. */
@@ -97,8 +99,10 @@ static struct plan *child_build(struct child *child, struct main_bundle *bundle,
     plan_report_fini(&report);
     if (plan != NULL && plan->limits.connections_max > child->env->connections_cap)
         plan->limits.connections_max = child->env->connections_cap;
-    if (plan != NULL)
+    if (plan != NULL) {
         plan_count_in(plan, &child->plans);
+        plan_find_names(plan, CHILD_NAMES_US);
+    }
     return plan;
 }
 

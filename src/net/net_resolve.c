@@ -4,7 +4,6 @@
 #include "net/net_resolve.h"
 
 #include <netdb.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -28,7 +27,7 @@ struct net_watch {
     net_watch_fn on_change;
     void *arg;
     unsigned count;
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
+    struct net_address addresses[NET_LOOKUP_ADDRESSES_MAX];
 };
 
 /* One question and its answer.  Owner: the thread while it asks, the loop before and after. */
@@ -39,7 +38,7 @@ struct resolve_query {
     uint16_t port;
     int result;
     unsigned count;
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
+    struct net_address addresses[NET_LOOKUP_ADDRESSES_MAX];
 };
 
 /* What the threads see of a resolver: one that still asks when it is freed must not hold up who frees it.  Owner: counted.
@@ -67,26 +66,6 @@ static void query_free(struct resolve_query *query)
 {
     free(query->host);
     free(query);
-}
-
-static void query_run(struct resolve_query *query)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    query->result = getaddrinfo(query->host, NULL, &hints, &list);
-    for (struct addrinfo *a = list; a != NULL && query->count < NET_RESOLVE_ADDRESSES_MAX;
-         a = a->ai_next) {
-        struct net_address *address = &query->addresses[query->count++];
-        struct sockaddr_storage sockaddr = {0};
-        memcpy(&sockaddr, a->ai_addr, a->ai_addrlen);
-        if (sockaddr.ss_family == AF_INET)
-            ((struct sockaddr_in *)&sockaddr)->sin_port = htons(query->port);
-        else
-            ((struct sockaddr_in6 *)&sockaddr)->sin6_port = htons(query->port);
-        net_address_from(address, (struct sockaddr *)&sockaddr, a->ai_addrlen);
-    }
-    if (list != NULL)
-        freeaddrinfo(list);
 }
 
 static void resolver_take_answers(void *arg);
@@ -122,7 +101,7 @@ static void *resolver_thread(void *arg)
         list_remove(&query->node);
         shared->waiting--;
         pthread_mutex_unlock(&shared->lock);
-        query_run(query);
+        query->result = net_lookup_name(query->host, query->port, query->addresses, &query->count);
         pthread_mutex_lock(&shared->lock);
         list_push_back(&shared->answers, &query->node);
         /* Out of memory: the answer waits in the list for the next letter. */
@@ -260,6 +239,15 @@ struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host,
     list_push_back(&resolver->watches, &watch->node);
     watch_ask(watch);
     return watch;
+}
+
+void net_watch_know(struct net_watch *watch, const struct net_address *addresses, unsigned count)
+{
+    if (watch == NULL)
+        return;
+    watch->count = count < NET_LOOKUP_ADDRESSES_MAX ? count : NET_LOOKUP_ADDRESSES_MAX;
+    for (unsigned i = 0; i < watch->count; i++)
+        watch->addresses[i] = addresses[i];
 }
 
 void net_watch_set_interval(struct net_watch *watch, uint64_t interval_us)

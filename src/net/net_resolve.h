@@ -8,11 +8,11 @@
 #include "base/base_span.h"
 #include "loop/loop.h"
 #include "net/net_address.h"
+#include "net/net_lookup.h"
 
-#define NET_RESOLVE_ADDRESSES_MAX 16
-#define NET_RESOLVE_INTERVAL_US   10000000
-#define NET_RESOLVE_THREADS_MAX   4 /* of one resolver */
-#define NET_RESOLVE_HURRY_US      1000000
+#define NET_RESOLVE_INTERVAL_US 10000000
+#define NET_RESOLVE_THREADS_MAX 4 /* of one resolver */
+#define NET_RESOLVE_HURRY_US    1000000
 
 struct net_resolver;
 
@@ -27,6 +27,8 @@ typedef void (*net_watch_fn)(void *arg, const struct net_address *addresses, uns
 struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host, uint16_t port,
                                 net_watch_fn on_change, void *arg);
 void net_watch_free(struct net_watch *watch);
+/* These are its addresses already: on_change tells of others only.  NULL: nothing. */
+void net_watch_know(struct net_watch *watch, const struct net_address *addresses, unsigned count);
 /* How often it is asked again, from the next answer on (NET_RESOLVE_INTERVAL_US at first).  NULL: nothing. */
 void net_watch_set_interval(struct net_watch *watch, uint64_t interval_us);
 /* Who connects to its addresses cannot: ask again soon (within NET_RESOLVE_HURRY_US), not only when it is time.  NULL: nothing. */

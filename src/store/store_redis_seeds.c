@@ -10,7 +10,7 @@
 struct seed {
     struct store_redis_seeds *seeds;
     struct net_watch *watch; /* of a name */
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
+    struct net_address addresses[NET_LOOKUP_ADDRESSES_MAX];
     unsigned address_count;
     struct span name;
 };

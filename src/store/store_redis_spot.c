@@ -7,7 +7,7 @@
 static void on_addresses(void *arg, const struct net_address *addresses, unsigned count)
 {
     struct store_redis_spot *spot = arg;
-    struct store_redis_place places[NET_RESOLVE_ADDRESSES_MAX];
+    struct store_redis_place places[NET_LOOKUP_ADDRESSES_MAX];
     for (unsigned i = 0; i < count; i++)
         places[i] = (struct store_redis_place){addresses[i], spot->name};
     store_redis_link_aim(spot->link, places, count, NULL);

@@ -159,11 +159,13 @@ static struct upstream_server *server_new(struct upstream_set *set,
     if (conf->address.len != 0) {
         (void)upstream_names_set(&server->names, &conf->address, 1);
     } else {
-        server->down_until_us = UINT64_MAX;
+        server->down_until_us = conf->found_count == 0 ? UINT64_MAX : 0;
+        (void)upstream_names_set(&server->names, conf->found, conf->found_count);
         server->watch = net_watch_new(set->resolver, conf->host, conf->address.port,
                                       server_on_addresses, server);
         if (server->watch == NULL)
             goto fail;
+        net_watch_know(server->watch, conf->found, conf->found_count);
     }
     list_push_back(&set->servers, &server->node);
     return server;

@@ -319,10 +319,12 @@ static struct check *check_new(struct upstream_checker *checker, const struct up
         (void)upstream_names_set(&check->names, &server->address, 1);
         return check;
     }
+    (void)upstream_names_set(&check->names, server->found, server->found_count);
     check->watch = net_watch_new(checker->resolver, server->host, server->address.port,
                                  check_on_addresses, check);
     if (check->watch == NULL)
         goto fail;
+    net_watch_know(check->watch, server->found, server->found_count);
     net_watch_set_interval(check->watch, conf->resolve_us);
     return check;
 fail:

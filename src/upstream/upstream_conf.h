@@ -16,12 +16,14 @@
 #define UPSTREAM_SERVERS_MAX 64
 
 struct upstream_server_conf {
-    struct span address_text;   /* as configured; the server's name in logs */
-    struct net_address address; /* len 0: a name; resolved by the worker's resolver */
-    struct span host;           /* the name, when it is one */
-    struct span tls_name;       /* that a certificate must have; empty: any (unverified) */
-    uint32_t weight;            /* 0: takes no new requests */
-    uint32_t max_connections;   /* of the process, kept ones too; 0: unlimited */
+    struct span address_text;        /* as configured; the server's name in logs */
+    struct net_address address;      /* len 0: a name; resolved by the worker's resolver */
+    struct span host;                /* the name, when it is one */
+    const struct net_address *found; /* of the name, when the plan was made; NULL: none */
+    unsigned found_count;
+    struct span tls_name;     /* that a certificate must have; empty: any (unverified) */
+    uint32_t weight;          /* 0: takes no new requests */
+    uint32_t max_connections; /* of the process, kept ones too; 0: unlimited */
     bool is_backup;
     metrics_slot slot_ok, slot_failed, slot_open; /* per server */
     metrics_slot slot_usable, slot_ordered;

@@ -17,7 +17,7 @@ bool upstream_names_set(struct upstream_names *names, const struct net_address *
     const struct upstream_names old = *names;
     names->count = 0;
     bool is_changed = false;
-    for (unsigned i = 0; i < count && names->count < NET_RESOLVE_ADDRESSES_MAX; i++) {
+    for (unsigned i = 0; i < count && names->count < NET_LOOKUP_ADDRESSES_MAX; i++) {
         const unsigned at = names->count;
         if (names_find(names, &addresses[i]) >= 0) /* twice: once per protocol, say */
             continue;

@@ -12,14 +12,14 @@
 
 /* Owner: a server.  Thread: the owner's.  All zeroes: none is known. */
 struct upstream_names {
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX];
-    uint32_t ids[NET_RESOLVE_ADDRESSES_MAX]; /* as long as an address stays, it keeps its own */
-    uint64_t down_until_us[NET_RESOLVE_ADDRESSES_MAX];
+    struct net_address addresses[NET_LOOKUP_ADDRESSES_MAX];
+    uint32_t ids[NET_LOOKUP_ADDRESSES_MAX]; /* as long as an address stays, it keeps its own */
+    uint64_t down_until_us[NET_LOOKUP_ADDRESSES_MAX];
     unsigned count, next;
     uint32_t last_id;
 };
 
-/* These are all, in whatever order (resolvers rotate them); more than NET_RESOLVE_ADDRESSES_MAX are passed over.  True
+/* These are all, in whatever order (resolvers rotate them); more than NET_LOOKUP_ADDRESSES_MAX are passed over.  True
  * when one has come or gone. */
 bool upstream_names_set(struct upstream_names *names, const struct net_address *addresses,
                         unsigned count);

@@ -11,7 +11,7 @@ struct upstream_seen {
     struct span upstream, server;
     unsigned open; /* connections of the process, kept ones too */
     unsigned idle; /* of them kept; each worker adds its own */
-    struct net_address addresses[NET_RESOLVE_ADDRESSES_MAX]; /* as the last one who knows them */
+    struct net_address addresses[NET_LOOKUP_ADDRESSES_MAX]; /* as the last one who knows them */
     unsigned address_count;
 };
 

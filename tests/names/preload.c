@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* preload.c - a shared object for LD_PRELOAD under which names that end in ".test" are those of a file.  Takes: the file that
  * NAMES_FILE names, lines of "ADDRESS NAME"; it is read for each question, so that it may be replaced at any time.  Gives: its
- * addresses, in its order; for a name that begins with "slow", after five seconds, an error.  All other names are the system's.
+ * addresses, in its order; for a name that begins with "slow", after five seconds, an error; for one that begins with "late", the
+ * addresses after a third of a second.  All other names are the system's.
  *
  * Why not libnss_wrapper: two threads that ask while its file changes close it twice. */
 #include <dlfcn.h>
@@ -11,8 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PUBLIC __attribute__((visibility("default")))
-#define SLOW_S 5
+#define PUBLIC  __attribute__((visibility("default")))
+#define SLOW_S  5
+#define LATE_US 333333
 
 typedef int resolve_fn(const char *node, const char *service, const struct addrinfo *hints,
                        struct addrinfo **list);
@@ -47,6 +49,8 @@ PUBLIC int getaddrinfo(const char *node, const char *service, const struct addri
         sleep(SLOW_S);
         return EAI_AGAIN;
     }
+    if (strncmp(node, "late", 4) == 0)
+        usleep(LATE_US);
     FILE *file = fopen(getenv("NAMES_FILE"), "re");
     if (file == NULL)
         return EAI_FAIL;

@@ -23,7 +23,7 @@ class Names:
 
     def env(self, program):
         """For the environment of a process.  program: what a sanitizer may be in, which comes first.  Names that begin with "slow" are
-        answered after five seconds, and then with an error."""
+        answered after five seconds, and then with an error; those that begin with "late" after a third of one, and well."""
         said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
         libraries = re.findall(r"=> (\S*/lib[at]san\.so\S*)", said)
         return {"LD_PRELOAD": ":".join([*libraries, str(PRELOAD)]), "NAMES_FILE": str(self.path)}

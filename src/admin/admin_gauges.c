@@ -24,6 +24,8 @@ static void set_store(const struct admin *admin, struct metrics_block *metrics)
     subjects = lease_subjects(admin->env.lease, &max);
     metrics_set(metrics, METRICS_STORE_SUBJECTS, subjects);
     metrics_set(metrics, METRICS_STORE_SUBJECTS_MAX, max);
+    metrics_set(metrics, METRICS_STORE_CLOCK,
+                (uint64_t)lease_clock_ahead_us(admin->env.lease, admin->env.loop));
 }
 
 void admin_gauges_set(struct admin *admin)

@@ -89,4 +89,5 @@ void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struc
     uint8_t tag;
     const struct span text = exchange_name_caller(x, quota, room, &tag);
     metrics_top_admit(top, key, is_refused, text, tag, x->env->loop->mono_us);
+    exchange_top_tell_missing(x->env->loop->metrics, top, quota);
 }

@@ -62,6 +62,13 @@ uint64_t lease_subjects(const struct lease *lease, uint64_t *max)
                                  : store_cells_count(&lease->table.subjects, max);
 }
 
+int64_t lease_clock_ahead_us(const struct lease *lease, const struct loop *loop)
+{
+    if (!atomic_load_explicit(&lease->has_clock, memory_order_relaxed))
+        return 0;
+    return (int64_t)lease_now_us(lease, loop) - (int64_t)loop->wall_us;
+}
+
 void lease_get_status(struct lease *lease, struct lease_status *status)
 {
     *status = (struct lease_status){0};

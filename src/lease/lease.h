@@ -102,5 +102,7 @@ struct lease_status {
 void lease_get_status(struct lease *lease, struct lease_status *status);
 /* Of it the subjects alone, without a look at each of them. */
 uint64_t lease_subjects(const struct lease *lease, uint64_t *max);
+/* How far the store's clock is ahead of ours (below 0: behind), as its last answer said; 0 before there is one. */
+int64_t lease_clock_ahead_us(const struct lease *lease, const struct loop *loop);
 
 #endif

@@ -399,7 +399,9 @@ void loop_log_get_status(struct loop_log *log, struct loop_log_status *status)
 {
     const struct loop_log_shared *shared = log->shared;
     status->lines = atomic_load(&shared->lines);
-    status->dropped = atomic_load(&shared->dropped);
+    status->dropped = 0;
+    for (unsigned i = 0; i < LOOP_LOG_WHYS; i++)
+        status->dropped += atomic_load(&shared->dropped[i]);
     status->write_errors = atomic_load(&shared->write_errors);
     status->seq = atomic_load(&shared->seq);
     memcpy(status->boot, shared->boots[atomic_load(&shared->boot_index)].id, sizeof(status->boot));

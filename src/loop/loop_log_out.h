@@ -27,6 +27,7 @@ enum loop_log_why {
     LOOP_LOG_WHY_SYSLOG = 32,  /* no daemon takes datagrams */
     LOOP_LOG_WHY_TOO_LONG = 64 /* an event had more than LOOP_LOG_EVENT_MAX bytes */
 };
+#define LOOP_LOG_WHYS 7
 
 /* Whole lines.  Owner: the shared mapping.  Thread: the writer's. */
 struct loop_log_stage {

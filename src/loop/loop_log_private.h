@@ -47,7 +47,8 @@ enum loop_log_before {
  * successor applies an armed one again. */
 struct loop_log_intent {
     atomic_bool is_armed;
-    uint64_t seq, lost_from, dropped, error_lost, too_long_told;
+    uint64_t seq, lost_from, error_lost, too_long_told;
+    uint64_t dropped[LOOP_LOG_WHYS];
     uint32_t lost_why;
     struct {
         bool is_new;
@@ -58,15 +59,16 @@ struct loop_log_intent {
 
 /* In shared memory, in front of the stages and rings. */
 struct loop_log_shared {
-    _Atomic uint64_t lines, dropped, write_errors;
-    _Atomic uint32_t boot_index; /* of boots: this one; the other is the previous */
-    _Atomic uint64_t seq;        /* of this boot, for status */
-    uint32_t starts;             /* boots begun so far */
-    _Atomic uint32_t generation; /* of the configuration, for the start line */
-    enum loop_log_before before; /* of the first boot */
-    uint64_t lost_from;          /* numbers from here to the last are missing; 0: none */
-    uint32_t lost_why;           /* enum loop_log_why */
-    _Atomic uint64_t too_long;   /* events */
+    _Atomic uint64_t lines, write_errors;
+    _Atomic uint64_t dropped[LOOP_LOG_WHYS]; /* each by the lowest bit of its reason */
+    _Atomic uint32_t boot_index;             /* of boots: this one; the other is the previous */
+    _Atomic uint64_t seq;                    /* of this boot, for status */
+    uint32_t starts;                         /* boots begun so far */
+    _Atomic uint32_t generation;             /* of the configuration, for the start line */
+    enum loop_log_before before;             /* of the first boot */
+    uint64_t lost_from;        /* numbers from here to the last are missing; 0: none */
+    uint32_t lost_why;         /* enum loop_log_why */
+    _Atomic uint64_t too_long; /* events */
     uint64_t too_long_told;
     uint64_t error_lost; /* lines of the error log */
     struct loop_log_boot boots[2];

@@ -59,6 +59,17 @@ static char *pass_room(struct pass *pass, unsigned out, size_t max)
     return pass->shared->stages[out].data + len;
 }
 
+/* In the order of the bits of enum loop_log_why. */
+static const struct {
+    const char *word;
+    enum metrics_id metric;
+} WHYS[LOOP_LOG_WHYS] = {
+    {"memory_full", METRICS_LOG_DROPPED_MEMORY}, {"target_stalled", METRICS_LOG_DROPPED_STALLED},
+    {"disk_full", METRICS_LOG_DROPPED_DISK},     {"cannot_open", METRICS_LOG_DROPPED_OPEN},
+    {"write_error", METRICS_LOG_DROPPED_WRITE},  {"no_syslog", METRICS_LOG_DROPPED_SYSLOG},
+    {"too_long", METRICS_LOG_DROPPED_TOO_LONG},
+};
+
 static void pass_took(struct pass *pass, unsigned out, const char *end)
 {
     pass->intent->stage[out].len = (uint32_t)(end - pass->shared->stages[out].data);
@@ -73,6 +84,11 @@ static char *pass_prefix(struct pass *pass, char *at)
     return fmt_u64(at, ++pass->intent->seq);
 }
 
+static unsigned why_index(unsigned why)
+{
+    return (unsigned)__builtin_ctz(why);
+}
+
 /* The number of this line is skipped. */
 static void pass_lose(struct pass *pass, uint64_t lines, unsigned why)
 {
@@ -82,7 +98,7 @@ static void pass_lose(struct pass *pass, uint64_t lines, unsigned why)
         pass->intent->lost_from = pass->intent->seq + 1;
     pass->intent->lost_why |= why;
     pass->intent->seq += lines;
-    pass->intent->dropped += lines;
+    pass->intent->dropped[why_index(why)] += lines;
 }
 
 /* A line of the access stream, from behind its number on.  False: no room now. */
@@ -133,15 +149,13 @@ static char *note_begin(char *at)
 
 static char *note_reasons(char *at, unsigned why)
 {
-    static const char *const words[] = {"memory_full", "target_stalled", "disk_full", "cannot_open",
-                                        "write_error", "no_syslog",      "too_long"};
     bool is_first = true;
     at = FMT_LIT(at, ",\"reasons\":[");
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (unsigned i = 0; i < LOOP_LOG_WHYS; i++) {
         if ((why >> i & 1) == 0)
             continue;
         at = fmt_span(at, is_first ? SPAN("\"") : SPAN(",\""));
-        at = fmt_span(at, span_of(words[i]));
+        at = fmt_span(at, span_of(WHYS[i].word));
         *at++ = '"';
         is_first = false;
     }
@@ -221,7 +235,8 @@ static void pass_begin(struct pass *pass, struct loop_log *log)
     pass->intent->lost_from = shared->lost_from;
     pass->intent->lost_why = shared->lost_why;
     pass->intent->too_long_told = shared->too_long_told;
-    pass->intent->dropped = atomic_load(&shared->dropped);
+    for (unsigned i = 0; i < LOOP_LOG_WHYS; i++)
+        pass->intent->dropped[i] = atomic_load(&shared->dropped[i]);
     pass->intent->error_lost = shared->error_lost;
     memset(pass->intent->stage, 0, sizeof(pass->intent->stage));
     for (unsigned i = 0; i < log->ring_count + LOOP_LOG_SIDES; i++) {
@@ -307,7 +322,8 @@ static void writer_apply(struct loop_log *log)
     shared->lost_why = intent->lost_why;
     shared->too_long_told = intent->too_long_told;
     shared->error_lost = intent->error_lost;
-    atomic_store(&shared->dropped, intent->dropped);
+    for (unsigned i = 0; i < LOOP_LOG_WHYS; i++)
+        atomic_store(&shared->dropped[i], intent->dropped[i]);
     for (unsigned i = 0; i < log->ring_count + LOOP_LOG_SIDES; i++) {
         struct loop_log_ring *ring = log->rings[i];
         ring->dropped_told = ring->dropped_next;
@@ -349,7 +365,7 @@ static void writer_account_lost(struct loop_log *log, const struct loop_log_out 
         } else {
             from = from == 0 ? seq : from;
             stage->lines--;
-            atomic_fetch_add(&shared->dropped, 1);
+            atomic_fetch_add(&shared->dropped[why_index(out->why)], 1);
         }
         lost.ptr += len;
         lost.len -= len;
@@ -386,7 +402,8 @@ static void writer_publish(struct loop_log *log)
     if (log->metrics == NULL)
         return;
     metrics_set(log->metrics, METRICS_LOG_LINES, atomic_load(&shared->lines));
-    metrics_set(log->metrics, METRICS_LOG_DROPPED, atomic_load(&shared->dropped));
+    for (unsigned i = 0; i < LOOP_LOG_WHYS; i++)
+        metrics_set(log->metrics, WHYS[i].metric, atomic_load(&shared->dropped[i]));
     metrics_set(log->metrics, METRICS_LOG_WRITE_ERRORS, atomic_load(&shared->write_errors));
 }
 

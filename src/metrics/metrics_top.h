@@ -109,4 +109,13 @@ static inline uint32_t metrics_top_floor(const struct metrics_top_pane *pane)
     return pane->count == METRICS_TOP_KEYS ? pane->least : 0;
 }
 
+/* In all panes.  It changes with metrics_top_admit and metrics_top_turn alone. */
+static inline uint64_t metrics_top_missing(const struct metrics_top *top)
+{
+    uint64_t missing = 0;
+    for (unsigned i = 0; i < METRICS_TOP_PANES; i++)
+        missing += metrics_top_floor(&top->panes[i]);
+    return missing;
+}
+
 #endif

@@ -84,6 +84,7 @@ struct quota {
     uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots, as the next two */
     uint32_t slot_window_refused[QUOTA_WINDOWS_MAX];
     uint32_t slot_window_near[QUOTA_WINDOWS_MAX];
+    uint32_t slot_top_missing;
     bool is_folded;                  /* they count other quotas too */
     const struct quota_tiers *tiers; /* NULL: the same limits for everybody */
     bool is_gate; /* judged before a request's others, shown only when it refuses; fixed windows */

@@ -154,7 +154,7 @@ def test_syslog(start, connect, tmp_path, verb):
     daemon.close()
     os.unlink(path)
     connect(proxy).ask("GET", "/lost")
-    wait_for(lambda: scrape(metrics)["sluice_log_dropped_total"] == 1, "the line is counted")
+    wait_for(lambda: scrape(metrics)['sluice_log_dropped_total{reason="no_syslog"}'] == 1, "the line is counted")
     daemon = bind()
 
     def dropped():

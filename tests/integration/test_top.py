@@ -6,6 +6,8 @@ import pytest
 
 from harness.client import Client
 from harness.configs import forward
+from harness.metrics import scrape
+from harness.ports import take_port
 from harness.upstream import answering
 from harness.waiting import wait_for
 
@@ -13,9 +15,9 @@ from harness.waiting import wait_for
 @pytest.fixture
 def served(start, upstream, verb, tmp_path):
     """A proxy of two workers, and what its admin socket answers."""
-    def make(server, **more):
+    def make(server, admin_metrics=None, **more):
         config = forward(server, quotas={"key": {"key": ["user"], "limits": {"hour": 5}}, "ip": {"key": ["ip"], "limits": {"hour": 100000}}},
-                         identities={"user": {"from": ["header:X-User"]}}, admin={"address": f"unix:{tmp_path}/admin.sock"}, **more)
+                         identities={"user": {"from": ["header:X-User"]}}, admin={"address": f"unix:{tmp_path}/admin.sock", **({"metrics": admin_metrics} if admin_metrics else {})}, **more)
         proxy = start(config)
 
         def ask(*words):
@@ -73,6 +75,18 @@ def test_top_adds_up_the_workers_and_outlives_a_reload(served, upstream, verb, t
     ask_as(proxy, "alice", 1)
     shadow = quota_of(ask("top"), "key")
     assert shadow["shadow"] is True and shadow["decisions"] == 0 and shadow["subjects"] == []
+
+
+def test_a_crowd_is_told_within_bounds(served, upstream):
+    """As a metric too: what cannot be told of 400 subjects in 256 places of each worker."""
+    port = take_port()
+    proxy, _, ask = served(upstream(), admin_metrics=f"127.0.0.1:{port}")
+    with Client(proxy.address) as client:
+        for n in range(800):
+            client.ask(fields=[("X-User", f"user-{n % 400}")])
+    missing = quota_of(ask("top"), "key")["unlisted_at_most"]
+    assert missing > 0 and scrape(port)['sluice_quota_top_missing{quota="key"}'] == missing
+    assert scrape(port)['sluice_quota_top_missing{quota="ip"}'] == 0
 
 
 def test_errors_show_the_byte_and_no_secret(served, upstream, verb, tmp_path):

@@ -249,11 +249,15 @@ void admin_free(struct admin *admin)
     free(admin);
 }
 
-static bool is_tcp(int fd)
+/* ERR_SYSTEM: it cannot be told, and who may ask would be a guess. */
+static enum err port_see_family(struct admin_port *port)
 {
     struct sockaddr_storage own = {0};
     socklen_t len = sizeof(own);
-    return getsockname(fd, (struct sockaddr *)&own, &len) != 0 || own.ss_family != AF_UNIX;
+    if (getsockname(port->fd, (struct sockaddr *)&own, &len) != 0)
+        return ERR_SYSTEM;
+    port->is_tcp = own.ss_family != AF_UNIX;
+    return ERR_OK;
 }
 
 enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
@@ -265,11 +269,14 @@ enum err admin_listen(struct admin *admin, int fd, bool is_metrics_only)
     port->fd = fd;
     list_init(&port->conns);
     port->is_metrics_only = is_metrics_only;
-    port->is_tcp = is_tcp(fd);
-    port->listener = net_listener_new(admin->env.loop, fd, admin_on_accept, port);
-    if (port->listener == NULL) {
+    enum err err = port_see_family(port);
+    if (err == ERR_OK) {
+        port->listener = net_listener_new(admin->env.loop, fd, admin_on_accept, port);
+        err = port->listener == NULL ? ERR_NOMEM : ERR_OK;
+    }
+    if (err != ERR_OK) {
         free(port);
-        return ERR_NOMEM;
+        return err;
     }
     if (admin->env.is_held)
         net_listener_hold(port->listener);

@@ -242,6 +242,30 @@ def test_a_master_dies_and_its_replica_takes_over(start, upstream, connect, flee
     assert [e["address"] for e in proxy.events("store_lost")] == [victim.address]
 
 
+def test_what_is_owed_to_a_node_that_is_away_keeps_no_processor_busy(start, upstream, connect, fleet):
+    port = take_port()
+    wait_for_room(86400, 60)
+    config = config_of(upstream(), fleet, {"user": {"key": ["user"], "limits": {"day": 100000}, "accuracy": "exact"}}, on_failure="local")
+    proxy = start({**config, "admin": {"metrics": f"127.0.0.1:{port}"}})
+    users = [f"user{i}" for i in range(24)]
+    wait_until_counting(connect, proxy, users)
+    masters = fleet.masters()
+    victim = next(node for node in fleet.keys("sluice:q:*").values() if node in masters)
+    for node in [node for node in fleet.nodes if node not in masters] + [victim]:
+        node.kill()
+    client = connect(proxy)
+
+    def is_owing():
+        replies = [ask(client, user) for user in users]
+        sources = {proxy.line_of(reply)["quotas"][0]["source"] for reply in replies if reply.status == 200}
+        return "local" in sources and scrape(port)["sluice_store_nodes_up"] < scrape(port)["sluice_store_nodes"]
+
+    wait_for(is_owing, "some users are counted here")
+    spent, begin = scrape(port)["sluice_process_cpu_seconds_total"], time.monotonic()
+    wait_for(lambda: time.monotonic() > begin + 3, "for three seconds nobody asks")
+    assert scrape(port)["sluice_process_cpu_seconds_total"] - spent < 1.5
+
+
 def test_slots_in_flight_on_other_nodes_do_not_notice_a_failover(start, upstream, connect, fleet):
     quotas = {"user": {"key": ["user"], "limits": {"day": 100000}, "in_flight": 3, "accuracy": "exact"}}
     wait_for_room(86400, 60)

@@ -37,8 +37,9 @@
 #include "upstream/upstream_places.h"
 #include "worker/worker.h"
 
-#define CHILD_NAMES_US   1000000 /* that a start or a reload waits for name servers */
-#define CHILD_REASON_MAX 2048
+#define CHILD_NAMES_US       1000000 /* that a start or a reload waits for name servers */
+#define CHILD_NAMES_AGAIN_US 200000  /* one that takes the place of a serving process that died */
+#define CHILD_REASON_MAX     2048
 
 /* Owner: main_child_run.  Thread: the main thread, but for the two counters. */
 struct child {
@@ -47,6 +48,7 @@ struct child {
     struct metrics_registry *registry;
     struct metrics_block *metrics;
     struct loop *loop;
+    struct net_lookups *lookups;
     struct lease *lease;
     struct admin *admin;
     struct worker **workers;
@@ -101,7 +103,8 @@ static struct plan *child_build(struct child *child, struct main_bundle *bundle,
         plan->limits.connections_max = child->env->connections_cap;
     if (plan != NULL) {
         plan_count_in(plan, &child->plans);
-        plan_find_names(plan, CHILD_NAMES_US);
+        plan_find_names(plan, child->plan, child->lookups,
+                        child->env->restarts == 0 ? CHILD_NAMES_US : CHILD_NAMES_AGAIN_US);
     }
     return plan;
 }
@@ -261,6 +264,7 @@ static const char *child_apply(struct child *child, const struct main_message *m
     child->fresh_count = 0;
     if (message->fd_count > 0 && main_bundle_unpack(&bundle, message->fds[0]) == ERR_OK)
         plan = child_build(child, &bundle, message->value);
+    loop_read_clocks(child->loop); /* name servers may have kept us waiting */
     enum err adopted = ERR_INVALID;
     if (plan != NULL)
         adopted = main_sockets_adopt(&sockets, &child->env->sockets, plan, child->env->workers,
@@ -639,6 +643,9 @@ static const char *child_start(struct child *child)
     child->registry = metrics_registry_new();
     if (child->registry == NULL)
         return "the counters";
+    child->lookups = net_lookups_new();
+    if (child->lookups == NULL)
+        return "the lookups of names";
     child->plan = child_build(child, &env->bundle, env->generation);
     if (child->plan == NULL)
         return "the configuration";
@@ -718,6 +725,7 @@ static void child_end(struct child *child)
         child_stop_event(child);
         loop_log_stop(env->log);
     }
+    net_lookups_free(child->lookups);
     plan_unref(&child->plan);
     metrics_registry_free(child->registry);
     free(child->buffer);

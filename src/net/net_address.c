@@ -121,6 +121,15 @@ void net_address_from(struct net_address *address, const struct sockaddr *sockad
         address->port = ntohs(((const struct sockaddr_in6 *)(const void *)sockaddr)->sin6_port);
 }
 
+void net_address_set_port(struct net_address *address, uint16_t port)
+{
+    address->port = port;
+    if (address->sockaddr.ss_family == AF_INET)
+        ((struct sockaddr_in *)&address->sockaddr)->sin_port = htons(port);
+    else
+        ((struct sockaddr_in6 *)&address->sockaddr)->sin6_port = htons(port);
+}
+
 struct ip net_address_ip(const struct net_address *address)
 {
     struct ip ip = {{0}};

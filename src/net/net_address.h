@@ -24,6 +24,8 @@ struct net_address {
 const char *net_address_parse(struct net_address *address, struct span text, struct span *host);
 
 void net_address_from(struct net_address *address, const struct sockaddr *sockaddr, socklen_t len);
+/* Of an address that is not of a Unix socket. */
+void net_address_set_port(struct net_address *address, uint16_t port);
 /* The IP; all zeroes for a Unix socket. */
 struct ip net_address_ip(const struct net_address *address);
 /* As text; returns the length. */

@@ -4,23 +4,28 @@
 #include "net/net_lookup.h"
 
 #include <netdb.h>
-#include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "loop/loop_thread.h"
 
-/* One question.  host: the batch's. */
+/* How many threads live, those that were left behind too.  Owner: counted.  Freed by: the last of the owner and them. */
+struct net_lookups {
+    atomic_uint refs, living;
+};
+
+/* One question.  Owner: the batch, the host too.  Thread: who asks it; any, under the lock, once it is answered. */
 struct lookup_question {
     char *host;
-    bool is_answered;
     struct net_lookup lookup;
 };
 
 /* Owner: counted.  Freed by: the last of the asker and the threads.  Thread: any, under the lock. */
 struct lookup_batch {
+    struct net_lookups *lookups; /* counted, one for each thread */
     pthread_mutex_t lock;
     pthread_cond_t answered;
     unsigned refs;
@@ -37,13 +42,8 @@ int net_lookup_name(const char *host, uint16_t port,
     *count = 0;
     for (struct addrinfo *a = list; a != NULL && *count < NET_LOOKUP_ADDRESSES_MAX;
          a = a->ai_next) {
-        struct sockaddr_storage sockaddr = {0};
-        memcpy(&sockaddr, a->ai_addr, a->ai_addrlen);
-        if (sockaddr.ss_family == AF_INET)
-            ((struct sockaddr_in *)&sockaddr)->sin_port = htons(port);
-        else
-            ((struct sockaddr_in6 *)&sockaddr)->sin6_port = htons(port);
-        net_address_from(&addresses[(*count)++], (struct sockaddr *)&sockaddr, a->ai_addrlen);
+        net_address_from(&addresses[*count], a->ai_addr, a->ai_addrlen);
+        net_address_set_port(&addresses[(*count)++], port);
     }
     if (list != NULL)
         freeaddrinfo(list);
@@ -72,19 +72,22 @@ static void *lookup_thread(void *arg)
         struct lookup_question *question = &batch->questions[batch->next++];
         struct net_lookup *lookup = &question->lookup;
         pthread_mutex_unlock(&batch->lock);
-        const int result =
-            net_lookup_name(question->host, lookup->port, lookup->addresses, &lookup->count);
+        const int result = net_lookup_name(question->host, 0, lookup->addresses, &lookup->count);
         pthread_mutex_lock(&batch->lock);
         lookup->result = result;
-        question->is_answered = true;
+        lookup->is_answered = true;
         if (--batch->open == 0)
             pthread_cond_signal(&batch->answered);
     }
+    struct net_lookups *lookups = batch->lookups;
     batch_unref(batch);
+    atomic_fetch_sub(&lookups->living, 1);
+    net_lookups_free(lookups);
     return NULL;
 }
 
-static struct lookup_batch *batch_new(const struct net_lookup *lookups, unsigned count)
+static struct lookup_batch *batch_new(struct net_lookups *lookups, const struct net_lookup *list,
+                                      unsigned count)
 {
     struct lookup_batch *batch = calloc(1, sizeof(*batch) + count * sizeof(batch->questions[0]));
     pthread_condattr_t attr;
@@ -96,10 +99,10 @@ static struct lookup_batch *batch_new(const struct net_lookup *lookups, unsigned
     pthread_cond_init(&batch->answered, &attr);
     pthread_condattr_destroy(&attr);
     batch->refs = 1;
+    batch->lookups = lookups;
     for (; batch->count < count; batch->count++) {
         struct lookup_question *question = &batch->questions[batch->count];
-        question->host = strndup(lookups[batch->count].host.ptr, lookups[batch->count].host.len);
-        question->lookup.port = lookups[batch->count].port;
+        question->host = strndup(list[batch->count].host.ptr, list[batch->count].host.len);
         if (question->host == NULL)
             break; /* the others are asked */
     }
@@ -107,21 +110,27 @@ static struct lookup_batch *batch_new(const struct net_lookup *lookups, unsigned
     return batch;
 }
 
-/* False: no thread runs. */
+/* False: none of its threads runs. */
 static bool batch_start(struct lookup_batch *batch)
 {
-    const unsigned most =
-        batch->count < NET_LOOKUP_THREADS_MAX ? batch->count : NET_LOOKUP_THREADS_MAX;
-    for (unsigned i = 0; i < most; i++) {
+    struct net_lookups *lookups = batch->lookups;
+    for (unsigned i = 0; i < batch->count; i++) {
         pthread_t thread;
+        if (atomic_fetch_add(&lookups->living, 1) >= NET_LOOKUP_THREADS_MAX)
+            goto enough;
         batch->refs++;
-        if (loop_thread_start(&thread, "sluice-lookup", lookup_thread, batch) != ERR_OK) {
-            batch->refs--;
-            return i != 0;
-        }
+        atomic_fetch_add(&lookups->refs, 1);
+        if (loop_thread_start(&thread, "sluice-lookup", lookup_thread, batch) != ERR_OK)
+            goto failed;
         pthread_detach(thread);
     }
     return true;
+failed:
+    batch->refs--;
+    atomic_fetch_sub(&lookups->refs, 1);
+enough:
+    atomic_fetch_sub(&lookups->living, 1);
+    return batch->refs > 1;
 }
 
 static void batch_wait(struct lookup_batch *batch, uint64_t patience_us)
@@ -135,12 +144,13 @@ static void batch_wait(struct lookup_batch *batch, uint64_t patience_us)
         continue;
 }
 
-void net_lookup_all(struct net_lookup *lookups, unsigned count, uint64_t patience_us)
+void net_lookup_all(struct net_lookups *lookups, struct net_lookup *list, unsigned count,
+                    uint64_t patience_us)
 {
-    struct lookup_batch *batch = count == 0 ? NULL : batch_new(lookups, count);
+    struct lookup_batch *batch = count == 0 ? NULL : batch_new(lookups, list, count);
     for (unsigned i = 0; i < count; i++) {
-        lookups[i].result = EAI_AGAIN;
-        lookups[i].count = 0;
+        list[i].is_answered = false;
+        list[i].count = 0;
     }
     if (batch == NULL)
         return;
@@ -148,12 +158,26 @@ void net_lookup_all(struct net_lookup *lookups, unsigned count, uint64_t patienc
     if (batch_start(batch))
         batch_wait(batch, patience_us);
     for (unsigned i = 0; i < batch->count; i++) {
-        if (!batch->questions[i].is_answered)
+        if (!batch->questions[i].lookup.is_answered)
             continue;
-        const struct span host = lookups[i].host;
-        lookups[i] = batch->questions[i].lookup;
-        lookups[i].host = host;
+        const struct span host = list[i].host;
+        list[i] = batch->questions[i].lookup;
+        list[i].host = host;
     }
     batch->next = batch->count; /* what nobody has asked yet nobody wants */
     batch_unref(batch);
+}
+
+struct net_lookups *net_lookups_new(void)
+{
+    struct net_lookups *lookups = calloc(1, sizeof(*lookups));
+    if (lookups != NULL)
+        atomic_init(&lookups->refs, 1);
+    return lookups;
+}
+
+void net_lookups_free(struct net_lookups *lookups)
+{
+    if (lookups != NULL && atomic_fetch_sub(&lookups->refs, 1) == 1)
+        free(lookups);
 }

@@ -131,6 +131,14 @@ static bool watch_is_changed(const struct net_watch *watch, const struct resolve
     return false;
 }
 
+/* Who has no address cannot wait. */
+static uint64_t watch_pause_us(const struct net_watch *watch, bool is_answered)
+{
+    const bool is_urgent = !is_answered && watch->count == 0;
+    return is_urgent && watch->interval_us > NET_RESOLVE_INTERVAL_US ? NET_RESOLVE_INTERVAL_US
+                                                                     : watch->interval_us;
+}
+
 static void watch_answer(struct net_watch *watch, const struct resolve_query *query)
 {
     watch->is_asked = false;
@@ -139,7 +147,7 @@ static void watch_answer(struct net_watch *watch, const struct resolve_query *qu
         return;
     }
     loop_timer_set(watch->resolver->loop, &watch->timer,
-                   watch->resolver->loop->mono_us + watch->interval_us);
+                   watch->resolver->loop->mono_us + watch_pause_us(watch, query->count != 0));
     if (query->result != 0 || query->count == 0) {
         log_warn("cannot resolve %s: %s (%s)", watch->host, gai_strerror(query->result),
                  watch->count == 0 ? "no address known yet" : "the last good addresses are kept");

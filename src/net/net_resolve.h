@@ -21,7 +21,7 @@ struct net_resolver *net_resolver_new(struct loop *loop);
 void net_resolver_free(struct net_resolver *resolver);
 
 /* A name that is watched.  on_change runs on the loop whenever the set of addresses changed, the first
- * time included; never from inside. */
+ * time included, unless net_watch_know has told it; never from inside. */
 struct net_watch;
 typedef void (*net_watch_fn)(void *arg, const struct net_address *addresses, unsigned count);
 struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host, uint16_t port,

@@ -4,10 +4,13 @@
 #ifndef SLUICE_PLAN_NAMES_H
 #define SLUICE_PLAN_NAMES_H
 
+#include "net/net_lookup.h"
 #include "plan/plan.h"
 
-/* Blocks until all are answered, but no longer than patience_us.  Without this the first requests to a server come before its
- * address, and are refused. */
-void plan_find_names(struct plan *plan, uint64_t patience_us);
+/* Asks for all names at once, and blocks until they are answered, but no longer than patience_us; a tenth of it where the plan
+ * before (NULL: there is none) knows them all.  A name without an answer has the addresses of that plan.  Without this the
+ * first requests to a server come before its address, and are refused. */
+void plan_find_names(struct plan *plan, const struct plan *before, struct net_lookups *lookups,
+                     uint64_t patience_us);
 
 #endif

@@ -189,6 +189,18 @@ static void server_obey(struct upstream_server *server, const struct upstream_co
     server->slot_open = server_conf->slot_open;
 }
 
+/* What was found when the plan was made is no news to who has addresses, and may be older than they are: then it is asked again. */
+static void server_learn(struct upstream_server *server,
+                         const struct upstream_server_conf *server_conf)
+{
+    if (server->names.count == 0 && server_conf->found_count != 0) {
+        net_watch_know(server->watch, server_conf->found, server_conf->found_count);
+        server_on_addresses(server, server_conf->found, server_conf->found_count);
+    } else {
+        net_watch_hurry(server->watch);
+    }
+}
+
 /* The server of this name; one that is new begins with what its first plan says. */
 static struct upstream_server *server_ref(struct upstream_set *set,
                                           const struct upstream_conf *conf,
@@ -197,6 +209,7 @@ static struct upstream_server *server_ref(struct upstream_set *set,
     struct upstream_server *server = server_find(set, conf, server_conf);
     if (server != NULL) {
         server->refs++;
+        server_learn(server, server_conf);
     } else {
         server = server_new(set, conf, server_conf);
         if (server == NULL)

@@ -35,7 +35,8 @@ foreach(name format layers names sizes shell cppcheck docs seeds hardening tidy 
     ENVIRONMENT "BUILD=${CMAKE_BINARY_DIR}")
 endforeach()
 
-# What takes longest begins first, or the others would be over and wait for it alone.  Both keep every processor busy.
+# What takes longest begins first, or the others would be over and wait for it alone.  These two keep every processor busy; those
+# of the list below wait for clocks for a minute and more: a feature whose test is among the last to end belongs there.
 set_tests_properties(check.tidy PROPERTIES COST 300 PROCESSORS 2)
 set_tests_properties(check.instructions PROPERTIES COST 200 PROCESSORS 2)
 if(TARGET sluice)

@@ -283,11 +283,9 @@ static inline void count_top(const struct exchange_env *env, const struct looked
 {
     const struct quota_charge *charge = &look->caller->charge;
     struct metrics_top *top = exchange_top_of(env->top, charge->quota->slot_allow);
-    if (top == NULL || metrics_top_count(top, charge->key, true, env->loop->mono_us))
-        return;
-    metrics_top_admit(top, charge->key, true, exchange_subject_text(&look->value, &look->mark),
-                      (uint8_t)look->value.kind, env->loop->mono_us);
-    exchange_top_tell_missing(env->loop->metrics, top, charge->quota);
+    if (top != NULL && !metrics_top_count(top, charge->key, true, env->loop->mono_us))
+        metrics_top_admit(top, charge->key, true, exchange_subject_text(&look->value, &look->mark),
+                          (uint8_t)look->value.kind, env->loop->mono_us);
 }
 
 /* As exchange_keep_refused. */

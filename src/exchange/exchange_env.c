@@ -76,7 +76,7 @@ enum err exchange_env_init(struct exchange_env *env, struct loop *loop,
     env->fields = calloc(EXCHANGE_FIELDS_MAX, sizeof(struct http_field));
     env->identities = identity_cache_new(ENV_IDENTITY_CACHE);
     env->early = exchange_early_new();
-    env->top = exchange_top_new();
+    env->top = exchange_top_new(env->loop);
     env->faults = calloc(1, sizeof(*env->faults));
     env->refused = calloc(1, sizeof(*env->refused));
     if (env->out == NULL || env->fields == NULL || env->identities == NULL || env->early == NULL ||

@@ -294,14 +294,6 @@ static inline void exchange_note_refused(struct exchange *x)
         exchange_keep_refused(x);
 }
 
-/* Behind metrics_top_admit. */
-static inline void exchange_top_tell_missing(struct metrics_block *metrics,
-                                             const struct metrics_top *top,
-                                             const struct quota *quota)
-{
-    metrics_set(metrics, quota->slot_top_missing, metrics_top_missing(top));
-}
-
 /* One more decision of this quota about this subject, which x names. */
 void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struct quota *quota,
                         const uint8_t *key, bool is_refused);

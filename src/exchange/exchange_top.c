@@ -6,26 +6,54 @@
 
 #include "exchange/exchange_private.h"
 
-struct exchange_top *exchange_top_new(void)
+/* A number that is shown grows old where nobody comes any more. */
+static void top_on_timer(void *arg)
 {
-    return calloc(1, sizeof(struct exchange_top));
+    struct exchange_top *top = arg;
+    for (unsigned i = 0; i < top->count; i++) {
+        const struct exchange_top_quota *quota = &top->list[i];
+        metrics_top_turn(quota->top, top->loop->mono_us);
+        metrics_set(top->loop->metrics, quota->slot_missing, metrics_top_missing(quota->top));
+    }
+    loop_timer_set(top->loop, &top->timer, top->loop->mono_us + EXCHANGE_TOP_TELL_US);
+}
+
+struct exchange_top *exchange_top_new(struct loop *loop)
+{
+    struct exchange_top *top = calloc(1, sizeof(*top));
+    if (top == NULL)
+        return NULL;
+    top->loop = loop;
+    loop_timer_init(&top->timer, top_on_timer, top);
+    top_on_timer(top);
+    return top;
 }
 
 void exchange_top_free(struct exchange_top *top)
 {
-    for (unsigned i = 0; top != NULL && i < top->count; i++)
+    if (top == NULL)
+        return;
+    loop_timer_cancel(&top->timer);
+    for (unsigned i = 0; i < top->count; i++)
         metrics_top_free(top->list[i].top);
     free(top);
 }
 
-static void top_add(struct exchange_top *top, metrics_slot slot)
+static void top_add(struct exchange_top *top, const struct quota *quota)
 {
-    if (slot == METRICS_SLOT_LOST || top->count == EXCHANGE_TOP_QUOTAS_MAX)
+    if (quota->slot_allow == METRICS_SLOT_LOST || top->count == EXCHANGE_TOP_QUOTAS_MAX)
         return;
-    struct exchange_top_quota *quota = &top->list[top->count];
-    *quota = (struct exchange_top_quota){slot, true, metrics_top_new()};
-    if (quota->top != NULL)
-        top->of[slot] = (uint8_t)++top->count;
+    struct exchange_top_quota *added = &top->list[top->count];
+    *added = (struct exchange_top_quota){quota->slot_allow, quota->slot_top_missing, true,
+                                         metrics_top_new()};
+    if (added->top != NULL)
+        top->of[added->slot] = (uint8_t)++top->count;
+}
+
+static void top_drop(const struct exchange_top *top, const struct exchange_top_quota *quota)
+{
+    metrics_set(top->loop->metrics, quota->slot_missing, 0);
+    metrics_top_free(quota->top);
 }
 
 void exchange_top_adopt(struct exchange_top *top, const struct plan *plan)
@@ -44,7 +72,7 @@ void exchange_top_adopt(struct exchange_top *top, const struct plan *plan)
         if (quota->is_in_force)
             top->list[kept++] = *quota;
         else
-            metrics_top_free(quota->top);
+            top_drop(top, quota);
     }
     top->count = kept;
     for (unsigned i = 0; i < kept; i++)
@@ -52,7 +80,7 @@ void exchange_top_adopt(struct exchange_top *top, const struct plan *plan)
     for (unsigned i = 0; i < plan->quota_count; i++) {
         const struct quota *quota = &plan->quotas[i];
         if (quota->mode != QUOTA_SHADOW && !quota->is_folded && top->of[quota->slot_allow] == 0)
-            top_add(top, quota->slot_allow);
+            top_add(top, quota);
     }
 }
 
@@ -89,5 +117,4 @@ void exchange_top_admit(struct exchange *x, struct metrics_top *top, const struc
     uint8_t tag;
     const struct span text = exchange_name_caller(x, quota, room, &tag);
     metrics_top_admit(top, key, is_refused, text, tag, x->env->loop->mono_us);
-    exchange_top_tell_missing(x->env->loop->metrics, top, quota);
 }

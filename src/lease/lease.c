@@ -64,7 +64,7 @@ uint64_t lease_subjects(const struct lease *lease, uint64_t *max)
 
 int64_t lease_clock_ahead_us(const struct lease *lease, const struct loop *loop)
 {
-    if (!atomic_load_explicit(&lease->has_clock, memory_order_relaxed))
+    if (!atomic_load_explicit(&lease->has_clock, memory_order_acquire))
         return 0;
     return (int64_t)lease_now_us(lease, loop) - (int64_t)loop->wall_us;
 }

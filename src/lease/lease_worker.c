@@ -58,7 +58,7 @@ void lease_learn_clock(struct lease_worker *worker, const struct store_redis_ans
     struct lease *lease = worker->lease;
     int64_t clock_us = (int64_t)(answer->now_us - worker->loop->mono_us);
     atomic_store_explicit(&lease->clock_us, clock_us, memory_order_relaxed);
-    atomic_store_explicit(&lease->has_clock, true, memory_order_relaxed);
+    atomic_store_explicit(&lease->has_clock, true, memory_order_release);
     atomic_store_explicit(&lease->table.is_away, false, memory_order_relaxed);
     int64_t ahead_us = (int64_t)(answer->now_us - worker->loop->wall_us);
     if ((ahead_us > CLOCK_TOLERANCE_US || ahead_us < -CLOCK_TOLERANCE_US) &&

@@ -28,6 +28,7 @@ enum loop_log_why {
     LOOP_LOG_WHY_TOO_LONG = 64 /* an event had more than LOOP_LOG_EVENT_MAX bytes */
 };
 #define LOOP_LOG_WHYS 7
+_Static_assert(LOOP_LOG_WHY_TOO_LONG == 1 << (LOOP_LOG_WHYS - 1), "each reason has a count");
 
 /* Whole lines.  Owner: the shared mapping.  Thread: the writer's. */
 struct loop_log_stage {

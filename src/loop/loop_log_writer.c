@@ -48,17 +48,6 @@ static uint64_t writer_until(const struct loop_log *log, const struct loop_log_r
                                  : atomic_load_explicit(&ring->head, memory_order_acquire);
 }
 
-/* Room for a line of max bytes in the block of this target; NULL when it has to wait for the next one. */
-static char *pass_room(struct pass *pass, unsigned out, size_t max)
-{
-    uint32_t len = pass->intent->stage[out].len;
-    if (LOOP_LOG_STAGE_BYTES - len < max) {
-        pass->is_full[out] = true;
-        return NULL;
-    }
-    return pass->shared->stages[out].data + len;
-}
-
 /* In the order of the bits of enum loop_log_why. */
 static const struct {
     const char *word;
@@ -69,6 +58,23 @@ static const struct {
     {"write_error", METRICS_LOG_DROPPED_WRITE},  {"no_syslog", METRICS_LOG_DROPPED_SYSLOG},
     {"too_long", METRICS_LOG_DROPPED_TOO_LONG},
 };
+
+static unsigned why_index(unsigned why)
+{
+    assert(why != 0);
+    return (unsigned)__builtin_ctz(why);
+}
+
+/* Room for a line of max bytes in the block of this target; NULL when it has to wait for the next one. */
+static char *pass_room(struct pass *pass, unsigned out, size_t max)
+{
+    uint32_t len = pass->intent->stage[out].len;
+    if (LOOP_LOG_STAGE_BYTES - len < max) {
+        pass->is_full[out] = true;
+        return NULL;
+    }
+    return pass->shared->stages[out].data + len;
+}
 
 static void pass_took(struct pass *pass, unsigned out, const char *end)
 {
@@ -82,11 +88,6 @@ static char *pass_prefix(struct pass *pass, char *at)
     memcpy(at, pass->boot->id, LOOP_LOG_BOOT_ID); /* of a known size: no call */
     at = FMT_LIT(at + LOOP_LOG_BOOT_ID, "\",\"seq\":");
     return fmt_u64(at, ++pass->intent->seq);
-}
-
-static unsigned why_index(unsigned why)
-{
-    return (unsigned)__builtin_ctz(why);
 }
 
 /* The number of this line is skipped. */

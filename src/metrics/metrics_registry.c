@@ -421,13 +421,9 @@ static bool is_us(const char *type)
 }
 
 /* Read between two blocks, or of a clock, it may be below 0. */
-static void put_us(struct page *page, const char *name, const char *labels, uint64_t sum)
+static uint64_t magnitude(uint64_t sum)
 {
-    const bool is_negative = (int64_t)sum < 0;
-    const uint64_t us = is_negative ? 0 - sum : sum;
-    const char *open = labels[0] == '\0' ? "" : "{", *close = labels[0] == '\0' ? "" : "}";
-    page_put(page, "sluice_%s%s%s%s %s%" PRIu64 ".%06u\n", name, open, labels, close,
-             is_negative ? "-" : "", us / 1000000, (unsigned)(us % 1000000));
+    return (int64_t)sum < 0 ? 0 - sum : sum;
 }
 
 static void put_series(struct metrics_registry *registry, struct page *page,
@@ -439,7 +435,9 @@ static void put_series(struct metrics_registry *registry, struct page *page,
     if (strcmp(family->type, "histogram") == 0)
         put_histogram(registry, page, family, slot);
     else if (is_us(family->type))
-        put_us(page, family->name, labels, sum);
+        page_put(page, "sluice_%s%s%s%s %s%" PRIu64 ".%06u\n", family->name, open, labels, close,
+                 (int64_t)sum < 0 ? "-" : "", magnitude(sum) / 1000000,
+                 (unsigned)(magnitude(sum) % 1000000));
     else if (strcmp(family->type, "gauge") == 0) /* read between two blocks it may be below 0 */
         page_put(page, "sluice_%s%s%s%s %" PRId64 "\n", family->name, open, labels, close,
                  (int64_t)sum);

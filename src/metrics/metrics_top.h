@@ -109,7 +109,7 @@ static inline uint32_t metrics_top_floor(const struct metrics_top_pane *pane)
     return pane->count == METRICS_TOP_KEYS ? pane->least : 0;
 }
 
-/* In all panes.  It changes with metrics_top_admit and metrics_top_turn alone. */
+/* In all panes together. */
 static inline uint64_t metrics_top_missing(const struct metrics_top *top)
 {
     uint64_t missing = 0;

@@ -124,8 +124,9 @@ void plan_link_quotas(struct plan_work *work)
             decision_slot(work, quota->name, is_shadow ? "shadow_skipped" : "degraded");
         quota->is_folded = plan_slot_is_folded(work, quota->slot_allow);
         quota->slot_top_missing =
-            is_shadow ? METRICS_SLOT_NONE
-                      : plan_slot(work, METRICS_FAMILY_QUOTA_TOP_MISSING, quota->name, SPAN_NONE);
+            is_shadow || quota->is_folded
+                ? METRICS_SLOT_NONE
+                : plan_slot(work, METRICS_FAMILY_QUOTA_TOP_MISSING, quota->name, SPAN_NONE);
         link_window_slots(work, quota);
     }
 }

@@ -81,7 +81,7 @@ struct quota {
     struct quota_exempt exempt;
     uint8_t key_count;
     uint16_t key[QUOTA_KEY_MAX];                     /* indices of the plan's identities */
-    uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots, as the next two */
+    uint32_t slot_allow, slot_refuse, slot_degraded; /* metrics slots, as the next three */
     uint32_t slot_window_refused[QUOTA_WINDOWS_MAX];
     uint32_t slot_window_near[QUOTA_WINDOWS_MAX];
     uint32_t slot_top_missing;

@@ -108,6 +108,7 @@ static void test_full_disk(void **state)
     struct loop_log_status status;
     loop_log_get_status(f->log, &status);
     assert_int_equal(j.drops, status.dropped);
+    assert_in_range(atomic_load(&f->log->shared->dropped[2]), 1, j.drops); /* LOOP_LOG_WHY_DISK */
     assert_true(atomic_load(&f->log->shared->write_errors) >= 5);
 }
 

@@ -262,6 +262,10 @@ static void test_a_fixed_histogram_and_units(void **state)
     assert_line(page, "sluice_process_start_time_seconds 1795338480.000001");
     assert_line(page, "# TYPE sluice_process_cpu_seconds_total counter");
     assert_line(page, "sluice_process_cpu_seconds_total 1.500000");
+    metrics_set(bench->a, METRICS_STORE_CLOCK, UINT64_C(0) - 1);
+    assert_line(render(bench), "sluice_store_clock_ahead_seconds -0.000001");
+    metrics_set(bench->a, METRICS_STORE_CLOCK, UINT64_C(0) - 90000000);
+    assert_line(render(bench), "sluice_store_clock_ahead_seconds -90.000000");
 }
 
 static void test_names_beyond_are_folded(void **state)

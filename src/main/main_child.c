@@ -104,7 +104,8 @@ static struct plan *child_build(struct child *child, struct main_bundle *bundle,
     if (plan != NULL) {
         plan_count_in(plan, &child->plans);
         plan_find_names(plan, child->plan, child->lookups,
-                        child->env->restarts == 0 ? CHILD_NAMES_US : CHILD_NAMES_AGAIN_US);
+                        child->plan == NULL && child->env->restarts != 0 ? CHILD_NAMES_AGAIN_US
+                                                                         : CHILD_NAMES_US);
     }
     return plan;
 }

@@ -213,7 +213,8 @@ static void watch_ask(void *arg)
     if (query == NULL || query->host == NULL || !resolver_start(resolver)) {
         free(query != NULL ? query->host : NULL);
         free(query);
-        loop_timer_set(resolver->loop, &watch->timer, resolver->loop->mono_us + watch->interval_us);
+        loop_timer_set(resolver->loop, &watch->timer,
+                       resolver->loop->mono_us + watch_pause_us(watch, false));
         return;
     }
     list_init(&query->node);

@@ -7,9 +7,9 @@
 #include "net/net_lookup.h"
 #include "plan/plan.h"
 
-/* Asks for all names at once, and blocks until they are answered, but no longer than patience_us; a tenth of it where the plan
- * before (NULL: there is none) knows them all.  A name without an answer has the addresses of that plan.  Without this the
- * first requests to a server come before its address, and are refused. */
+/* Asks for all names, and blocks until they are answered, but no longer than patience_us; a tenth of it where the plan before
+ * (NULL: there is none) has them all: then those who serve watch them.  Without this the first requests to a server come
+ * before its address, and are refused. */
 void plan_find_names(struct plan *plan, const struct plan *before, struct net_lookups *lookups,
                      uint64_t patience_us);
 

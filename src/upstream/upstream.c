@@ -130,6 +130,22 @@ static struct upstream_server *server_find(struct upstream_set *set,
     return NULL;
 }
 
+/* Until its name is answered it has what was found when the plan was made, else what is known of a server of the same name. */
+static bool server_watch(struct upstream_server *server, const struct upstream_server_conf *conf)
+{
+    (void)upstream_names_set(&server->names, conf->found, conf->found_count);
+    LIST_EACH (node, &server->set->servers) {
+        const struct upstream_server *other = LIST_OF(node, struct upstream_server, node);
+        if (server->names.count == 0 && strcmp(other->name, server->name) == 0)
+            (void)upstream_names_set(&server->names, other->names.addresses, other->names.count);
+    }
+    server->down_until_us = server->names.count == 0 ? UINT64_MAX : 0;
+    server->watch = net_watch_new(server->set->resolver, conf->host, conf->address.port,
+                                  server_on_addresses, server);
+    net_watch_know(server->watch, server->names.addresses, server->names.count);
+    return server->watch != NULL;
+}
+
 static struct upstream_server *server_new(struct upstream_set *set,
                                           const struct upstream_conf *upstream,
                                           const struct upstream_server_conf *conf)
@@ -159,13 +175,8 @@ static struct upstream_server *server_new(struct upstream_set *set,
     if (conf->address.len != 0) {
         (void)upstream_names_set(&server->names, &conf->address, 1);
     } else {
-        server->down_until_us = conf->found_count == 0 ? UINT64_MAX : 0;
-        (void)upstream_names_set(&server->names, conf->found, conf->found_count);
-        server->watch = net_watch_new(set->resolver, conf->host, conf->address.port,
-                                      server_on_addresses, server);
-        if (server->watch == NULL)
+        if (!server_watch(server, conf))
             goto fail;
-        net_watch_know(server->watch, conf->found, conf->found_count);
     }
     list_push_back(&set->servers, &server->node);
     return server;
@@ -189,16 +200,16 @@ static void server_obey(struct upstream_server *server, const struct upstream_co
     server->slot_open = server_conf->slot_open;
 }
 
-/* What was found when the plan was made is no news to who has addresses, and may be older than they are: then it is asked again. */
+/* What its name leads to was asked when the plan was made; without an answer it is asked again. */
 static void server_learn(struct upstream_server *server,
                          const struct upstream_server_conf *server_conf)
 {
-    if (server->names.count == 0 && server_conf->found_count != 0) {
-        net_watch_know(server->watch, server_conf->found, server_conf->found_count);
-        server_on_addresses(server, server_conf->found, server_conf->found_count);
-    } else {
+    if (server_conf->found_count == 0) {
         net_watch_hurry(server->watch);
+        return;
     }
+    net_watch_know(server->watch, server_conf->found, server_conf->found_count);
+    server_on_addresses(server, server_conf->found, server_conf->found_count);
 }
 
 /* The server of this name; one that is new begins with what its first plan says. */

@@ -291,6 +291,16 @@ static bool check_make_request(struct check *check, const struct upstream_check_
     return true;
 }
 
+/* The addresses that the check before knows, which this one takes the place of. */
+static void check_inherit(struct check *check)
+{
+    LIST_EACH (node, &check->checker->checks) {
+        const struct check *before = LIST_OF(node, struct check, node);
+        if (before->vital == check->vital)
+            (void)upstream_names_set(&check->names, before->names.addresses, before->names.count);
+    }
+}
+
 static struct check *check_new(struct upstream_checker *checker, const struct upstream_conf *conf,
                                const struct upstream_server_conf *server)
 {
@@ -320,11 +330,13 @@ static struct check *check_new(struct upstream_checker *checker, const struct up
         return check;
     }
     (void)upstream_names_set(&check->names, server->found, server->found_count);
+    if (server->found_count == 0)
+        check_inherit(check);
     check->watch = net_watch_new(checker->resolver, server->host, server->address.port,
                                  check_on_addresses, check);
     if (check->watch == NULL)
         goto fail;
-    net_watch_know(check->watch, server->found, server->found_count);
+    net_watch_know(check->watch, check->names.addresses, check->names.count);
     net_watch_set_interval(check->watch, conf->resolve_us);
     return check;
 fail:

@@ -263,7 +263,7 @@ def test_what_is_owed_to_a_node_that_is_away_keeps_no_processor_busy(start, upst
     wait_for(is_owing, "some users are counted here")
     spent, begin = scrape(port)["sluice_process_cpu_seconds_total"], time.monotonic()
     wait_for(lambda: time.monotonic() > begin + 3, "for three seconds nobody asks")
-    assert scrape(port)["sluice_process_cpu_seconds_total"] - spent < 1.5
+    assert scrape(port)["sluice_process_cpu_seconds_total"] - spent < 0.6
 
 
 def test_slots_in_flight_on_other_nodes_do_not_notice_a_failover(start, upstream, connect, fleet):

@@ -482,16 +482,24 @@ def test_no_request_comes_before_the_name_of_its_server(start, upstream, connect
     at(upstream, "127.0.0.3", "two", port)
     names.set(late1="127.0.0.2", late2="127.0.0.3")
     config = config_of(f"late1.test:{port}", resolve="1h")
-    config["upstreams"]["slow"] = {"servers": [f"slow.test:{port}"]}
+    for name in ("slow", "fresh"):
+        config["upstreams"][name] = {"servers": [f"{name}.test:{port}"], "resolve": "1h"}
+        config["routes"].insert(0, {"path": f"/{name}", "upstream": name})
     proxy = start(config, env=names.env(BINARY))
     assert {answer for _ in range(12) for answer in who_answers(connect(proxy), 1)} == {"one"}
+    assert connect(proxy).ask("GET", "/fresh").status == 502
+    # Another server, one that was not known, and one that is silent.
+    names.set(late2="127.0.0.3", fresh="127.0.0.2")
     proxy.config["upstreams"]["app"]["servers"] = [f"late2.test:{port}"]
+    proxy.config["upstreams"]["slow"]["servers"] = [f"slow2.test:{port}"]
     proxy.write_config(proxy.config)
     proxy.signal(signal.SIGHUP)
     proxy.wait_for_event("reload", 1)
     assert {answer for _ in range(12) for answer in who_answers(connect(proxy), 1)} == {"two"}
-    # That it waited for the answer of the slow one, five seconds, would read otherwise.
-    assert "cannot resolve slow.test: no answer in time (no address known yet)" in proxy.stderr()
+    # That the answers of slow ones were waited for, five seconds, would read otherwise.
+    assert [connect(proxy).ask("GET", "/fresh").status for _ in range(12)] == [200] * 12
+    for name in ("slow", "slow2"):
+        assert f"cannot resolve {name}.test: no answer in time (no address known yet)" in proxy.stderr()
 
 
 def test_a_name_that_moves_is_followed(start, upstream, connect, world):

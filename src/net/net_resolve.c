@@ -120,15 +120,13 @@ static void watch_free_now(struct net_watch *watch)
     free(watch);
 }
 
-static bool watch_is_changed(const struct net_watch *watch, const struct resolve_query *query)
+static bool watch_has(const struct net_watch *watch, const struct net_address *addresses,
+                      unsigned count)
 {
-    if (watch->count != query->count)
-        return true;
-    for (unsigned i = 0; i < query->count; i++) {
-        if (!net_address_eq(&watch->addresses[i], &query->addresses[i]))
-            return true;
-    }
-    return false;
+    bool is_same = watch->count == count;
+    for (unsigned i = 0; is_same && i < count; i++)
+        is_same = net_address_eq(&watch->addresses[i], &addresses[i]);
+    return is_same;
 }
 
 /* Who has no address cannot wait. */
@@ -153,11 +151,7 @@ static void watch_answer(struct net_watch *watch, const struct resolve_query *qu
                  watch->count == 0 ? "no address known yet" : "the last good addresses are kept");
         return;
     }
-    if (!watch_is_changed(watch, query))
-        return;
-    memcpy(watch->addresses, query->addresses, sizeof(watch->addresses));
-    watch->count = query->count;
-    watch->on_change(watch->arg, watch->addresses, watch->count);
+    net_watch_tell(watch, query->addresses, query->count);
 }
 
 static void resolver_take_answers(void *arg)
@@ -257,6 +251,14 @@ void net_watch_know(struct net_watch *watch, const struct net_address *addresses
     watch->count = count < NET_LOOKUP_ADDRESSES_MAX ? count : NET_LOOKUP_ADDRESSES_MAX;
     for (unsigned i = 0; i < watch->count; i++)
         watch->addresses[i] = addresses[i];
+}
+
+void net_watch_tell(struct net_watch *watch, const struct net_address *addresses, unsigned count)
+{
+    if (watch == NULL || watch_has(watch, addresses, count))
+        return;
+    net_watch_know(watch, addresses, count);
+    watch->on_change(watch->arg, watch->addresses, watch->count);
 }
 
 void net_watch_set_interval(struct net_watch *watch, uint64_t interval_us)

@@ -21,7 +21,7 @@ struct net_resolver *net_resolver_new(struct loop *loop);
 void net_resolver_free(struct net_resolver *resolver);
 
 /* A name that is watched.  on_change runs on the loop whenever the set of addresses changed, the first
- * time included, unless net_watch_know has told it; never from inside. */
+ * time included, unless net_watch_know has told it; never from inside but of net_watch_tell. */
 struct net_watch;
 typedef void (*net_watch_fn)(void *arg, const struct net_address *addresses, unsigned count);
 struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host, uint16_t port,
@@ -29,6 +29,8 @@ struct net_watch *net_watch_new(struct net_resolver *resolver, struct span host,
 void net_watch_free(struct net_watch *watch);
 /* These are its addresses already: on_change tells of others only.  NULL: nothing. */
 void net_watch_know(struct net_watch *watch, const struct net_address *addresses, unsigned count);
+/* The same with on_change, at once: somebody else was answered. */
+void net_watch_tell(struct net_watch *watch, const struct net_address *addresses, unsigned count);
 /* How often it is asked again, from the next answer on (NET_RESOLVE_INTERVAL_US at first).  NULL: nothing. */
 void net_watch_set_interval(struct net_watch *watch, uint64_t interval_us);
 /* Who connects to its addresses cannot: ask again soon (within NET_RESOLVE_HURRY_US), not only when it is time.  NULL: nothing. */

@@ -204,12 +204,10 @@ static void server_obey(struct upstream_server *server, const struct upstream_co
 static void server_learn(struct upstream_server *server,
                          const struct upstream_server_conf *server_conf)
 {
-    if (server_conf->found_count == 0) {
+    if (server_conf->found_count != 0)
+        net_watch_tell(server->watch, server_conf->found, server_conf->found_count);
+    else
         net_watch_hurry(server->watch);
-        return;
-    }
-    net_watch_know(server->watch, server_conf->found, server_conf->found_count);
-    server_on_addresses(server, server_conf->found, server_conf->found_count);
 }
 
 /* The server of this name; one that is new begins with what its first plan says. */

@@ -4,6 +4,7 @@
 #include "base/base_log.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -54,8 +55,7 @@ bool log_is_on(enum log_level level)
     return (int)level >= atomic_load_explicit(&log_level, memory_order_relaxed);
 }
 
-/* Is this line to be folded?  If not, *folded is how many were since the site's last line. */
-static bool fold(struct log_site *site, struct span text, unsigned *folded)
+static bool fold_alone(struct log_site *site, struct span text, unsigned *folded)
 {
     static const struct hash_key key = {UINT64_C(0x6c6f67), UINT64_C(0x666f6c64)};
     uint64_t now_us = clock_mono_us(), hash = hash_sip64(key, text.ptr, text.len);
@@ -73,6 +73,16 @@ static bool fold(struct log_site *site, struct span text, unsigned *folded)
     atomic_fetch_add_explicit(&site->written, 1, memory_order_relaxed);
     *folded = atomic_exchange_explicit(&site->folded, 0, memory_order_relaxed);
     return false;
+}
+
+/* Is this line to be folded?  If not, *folded is how many were since the site's last line. */
+static bool fold(struct log_site *site, struct span text, unsigned *folded)
+{
+    while (atomic_exchange_explicit(&site->is_busy, true, memory_order_acquire))
+        sched_yield();
+    const bool is_folded = fold_alone(site, text, folded);
+    atomic_store_explicit(&site->is_busy, false, memory_order_release);
+    return is_folded;
 }
 
 static void list_site(struct log_site *site, enum log_level level, const char *module,

@@ -38,6 +38,7 @@ struct log_site {
     _Atomic unsigned long long last_hash; /* of the line that was written last */
     _Atomic unsigned written;             /* in the present 10 s */
     _Atomic unsigned folded;              /* since the line that was written last */
+    _Atomic bool is_busy;                 /* one thread decides about a line */
     _Atomic bool is_listed;
     /* Set once, before is_listed is seen by log_flush_folded. */
     struct log_site *next;

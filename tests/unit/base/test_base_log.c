@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -186,6 +188,44 @@ static void test_without_a_site_nothing_is_folded(void **state)
     assert_int_equal(heard->lines, 3);
 }
 
+#define RACES   20000
+#define RUNNERS 2
+
+static atomic_uint heard_at_once, arrived;
+static struct log_site raced[RACES];
+
+static void count_lines(void *arg, enum log_level level, const char *line, size_t len)
+{
+    (void)arg, (void)level, (void)line, (void)len;
+    atomic_fetch_add(&heard_at_once, 1);
+}
+
+static void *run_race(void *arg)
+{
+    for (unsigned i = 0; i < RACES; i++) {
+        atomic_fetch_add(&arrived, 1);
+        while (atomic_load(&arrived) <
+               RUNNERS * (i + 1)) /* a barrier would wake one after the other */
+            sched_yield();
+        log_write(&raced[i], LOG_LEVEL_WARN, "m", "all at once");
+    }
+    return arg;
+}
+
+static void test_what_threads_say_at_once_is_said_once(void **state)
+{
+    pthread_t threads[RUNNERS];
+    (void)state;
+    log_set_sink(count_lines, NULL);
+    for (unsigned i = 0; i < RUNNERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_race, NULL), 0);
+    for (unsigned i = 0; i < RUNNERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&heard_at_once), RACES);
+    for (unsigned i = 0; i < RACES; i++)
+        assert_int_equal(atomic_load(&raced[i].folded), RUNNERS - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_flood_of_different_lines_is_folded, listen_in),
         cmocka_unit_test_setup(test_a_count_is_said_when_the_trouble_has_ended, listen_in),
         cmocka_unit_test_setup(test_without_a_site_nothing_is_folded, listen_in),
+        cmocka_unit_test_setup(test_what_threads_say_at_once_is_said_once, listen_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

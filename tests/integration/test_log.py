@@ -109,7 +109,7 @@ def test_reopen_on_usr1(start, connect):
     stop.set()
     for thread in threads:
         thread.join()
-    wait_for(lambda: sum(len(access_log.requests_of(access_log.read_lines(p))) for p in [*parts, proxy.access_log]) >= sum(counts),
+    wait_for(lambda: sum(len(access_log.requests_of(access_log.read_lines_so_far(p))) for p in [*parts, proxy.access_log]) >= sum(counts),
              "all lines are written")
     lines = [line for part in [*parts, proxy.access_log] for line in access_log.read_lines(part)]
     access_log.check_sequence(lines)

@@ -26,6 +26,14 @@ def read_lines(path):
     return [parse_line(line) for line in path.read_bytes().splitlines(keepends=True)]
 
 
+def read_lines_so_far(path):
+    """While the writer works the last line may be incomplete."""
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    return [parse_line(line) for line in data[:data.rfind(b"\n") + 1].splitlines(keepends=True)]
+
+
 def check_sequence(lines):
     """Per boot, seq counts 1, 2, 3... without a gap, but for lines that are said to be dropped."""
     dropped = sum(line["n"] for line in events_of(lines, "dropped"))

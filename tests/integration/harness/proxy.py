@@ -153,12 +153,7 @@ class Sluice:
                         f"the log line of {own_id}")
 
     def log_lines_so_far(self):
-        """While the writer works the last line may be incomplete."""
-        if not self.access_log.exists():
-            return []
-        data = self.access_log.read_bytes()
-        data = data[:data.rfind(b"\n") + 1]
-        return [access_log.parse_line(line) for line in data.splitlines(keepends=True)]
+        return access_log.read_lines_so_far(self.access_log)
 
     def wait_for_event(self, name, count=1):
         return wait_for(lambda: len(self.events(name)) >= count and self.events(name), f"event {name} in the log")

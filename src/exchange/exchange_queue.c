@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/base_clock.h"
 #include "base/base_log.h"
 #include "exchange/exchange_private.h"
 
@@ -49,8 +50,11 @@ bool exchange_wait_in_line(struct exchange *x)
         return false;
     x->end = END_QUEUE_FULL;
     /* Who was called, and found a server that does not work after all, has its place still. */
-    const unsigned max = x->queue_us == 0 ? pool->conf->queue_max : UINT_MAX;
-    if (!upstream_wait(pool, &waiting->waiter, x->connect_us, max, waiting_on_ready, x)) {
+    const bool is_first = x->queue_us == 0;
+    const unsigned max = is_first ? pool->conf->queue_max : UINT_MAX;
+    /* Not the turn's clock: another worker's turn may have begun later, and its request come earlier. */
+    const uint64_t since_us = is_first ? clock_mono_us() : x->connect_us;
+    if (!upstream_wait(pool, &waiting->waiter, since_us, max, waiting_on_ready, x)) {
         metrics_add(loop->metrics, METRICS_UPSTREAM_QUEUE_FULL, 1);
         log_warn("upstream %.*s: every server is full, and so is the queue",
                  (int)pool->conf->name.len, pool->conf->name.ptr);
@@ -79,7 +83,7 @@ void exchange_wait_is_over(struct exchange *x, bool is_served)
     else if (x->end == END_QUEUE_TIMEOUT)
         how = METRICS_UPSTREAM_QUEUE_TIMEOUT;
     x->waiting = NULL;
-    x->queue_us = loop->mono_us - waiting->waiter.since_us;
+    x->queue_us = loop->mono_us - x->connect_us;
     x->queue_us += x->queue_us == 0; /* that there was a wait shows */
     metrics_add(loop->metrics, how, 1);
     loop_timer_cancel(&waiting->timer);

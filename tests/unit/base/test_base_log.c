@@ -188,7 +188,7 @@ static void test_without_a_site_nothing_is_folded(void **state)
     assert_int_equal(heard->lines, 3);
 }
 
-#define RACES   20000
+#define RACES   3000
 #define RUNNERS 2
 
 static atomic_uint heard_at_once, arrived;

@@ -174,9 +174,8 @@ static struct upstream_server *server_new(struct upstream_set *set,
         goto fail;
     if (conf->address.len != 0) {
         (void)upstream_names_set(&server->names, &conf->address, 1);
-    } else {
-        if (!server_watch(server, conf))
-            goto fail;
+    } else if (!server_watch(server, conf)) {
+        goto fail;
     }
     list_push_back(&set->servers, &server->node);
     return server;

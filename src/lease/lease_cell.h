@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "quota/quota_algorithm.h"
+#include "lease/lease_window.h"
 #include "store/store_redis_script.h"
 
 #define LEASE_BACKOFF_FIRST_US 100000
@@ -18,20 +18,6 @@
 #define LEASE_BACKOFF_MOST_US  10000000 /* ... if that is no more than this */
 #define LEASE_UNUSED_S         30       /* tokens that nobody spends go back */
 #define LEASE_IDLE_S           300 /* what was only seen is forgotten after so long, if room is needed */
-
-/* All counts are of the window that begins at start_s.  A bucket's instant as last seen is in start_s and seen;
- * floor is then the second at which what is given back would have been filled again. */
-struct lease_window {
-    uint32_t period_s; /* the code; 0: no window */
-    uint32_t start_s;
-    uint32_t seen;     /* charged in the store, as last seen; 0 also when nobody has told us */
-    uint32_t returned; /* of that, given back by then */
-    uint32_t floor;    /* used in the store before its value was lost, as seen; not answered yet */
-    uint32_t local;    /* admitted without the store, not billed yet */
-    uint32_t billed;   /* admitted without the store; the bill is on its way */
-    uint32_t back;     /* granted and not spent: to be given back, once */
-    uint32_t limit;    /* that the tokens held were granted under; 0: they are not charged here */
-};
 
 /* The body of a store_cell; zeroed when new.  Thread: whoever holds the cell's lock. */
 struct lease_cell {
@@ -136,19 +122,17 @@ bool lease_cell_correct_late(struct lease_cell *cell, const struct store_redis_c
 uint32_t lease_cell_share(const struct lease_cell *cell, unsigned window, uint32_t limit,
                           uint32_t proxies);
 
-/* A count in the store, as last seen. */
-static inline uint32_t lease_window_used(const struct lease_window *window)
-{
-    return window->seen - window->returned;
-}
-
-/* Admitted here and not known to be billed. */
-static inline uint64_t lease_window_owed(const struct lease_window *window)
-{
-    return (uint64_t)window->local + window->billed;
-}
-
 bool lease_cell_has_debt(const struct lease_cell *cell);
+
+/* The window of this code (quota_code); NULL: not there. */
+static inline struct lease_window *lease_cell_find(struct lease_cell *cell, uint32_t period_s)
+{
+    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
+        if (cell->windows[i].period_s == period_s)
+            return &cell->windows[i];
+    }
+    return NULL;
+}
 
 /* See store_cells_busy_fn.  is_away: nothing that is known is given up. */
 uint64_t lease_cell_busy_until(const struct lease_cell *cell, bool is_away);

@@ -5,12 +5,6 @@
 
 #define US_PER_S UINT64_C(1000000)
 
-static uint32_t add_capped(uint32_t a, uint32_t b)
-{
-    uint64_t sum = (uint64_t)a + b;
-    return sum > INT32_MAX ? INT32_MAX : (uint32_t)sum;
-}
-
 static struct lease_window *find(struct lease_cell *cell, uint32_t period_s)
 {
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
@@ -138,7 +132,7 @@ static void send_back(struct lease_cell *cell, const struct lease_batch *batch)
     for (unsigned i = 0; i < batch->window_count; i++) {
         struct lease_window *window = find(cell, batch->windows[i].period_s);
         if (window != NULL && window->start_s == batch->windows[i].start_s)
-            window->back = add_capped(window->back, batch->count);
+            window->back = lease_count_add(window->back, batch->count);
     }
 }
 
@@ -154,7 +148,7 @@ void lease_tokens_add(struct lease_cell *cell, const struct lease_batch *batch, 
         lease_tokens_release(cell);
     if (cell->held == 0)
         begin_lease(cell, batch);
-    cell->held = add_capped(cell->held, batch->count);
+    cell->held = lease_count_add(cell->held, batch->count);
     if (batch->until_us < cell->held_until_us)
         cell->held_until_us = batch->until_us;
 }
@@ -166,7 +160,7 @@ void lease_tokens_trim(struct lease_cell *cell, uint32_t keep)
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
         struct lease_window *window = &cell->windows[i];
         if (window->limit != 0)
-            window->back = add_capped(window->back, cell->held - keep);
+            window->back = lease_count_add(window->back, cell->held - keep);
     }
     cell->held = keep;
 }

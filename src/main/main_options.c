@@ -3,7 +3,9 @@
  * same; "--" ends the options. */
 #include "main/main_options.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "config/config_near.h"
 
@@ -69,38 +71,37 @@ static void options_unknown(unsigned allowed, const char *given, struct span nam
                  given, (int)near.best.len, near.best.ptr);
 }
 
+/* Where the value of an option that may be given once is kept. */
+static const struct options_place {
+    enum main_option option;
+    size_t at;
+} OPTIONS_PLACES[] = {
+    {MAIN_OPTION_FILE, offsetof(struct main_options, file)},
+    {MAIN_OPTION_SOCKET, offsetof(struct main_options, socket)},
+    {MAIN_OPTION_IP, offsetof(struct main_options, ip)},
+    {MAIN_OPTION_LISTENER, offsetof(struct main_options, listener)},
+    {MAIN_OPTION_QUOTA, offsetof(struct main_options, quota)},
+    {MAIN_OPTION_FOR, offsetof(struct main_options, for_text)},
+    {MAIN_OPTION_DEADLINE, offsetof(struct main_options, deadline)},
+    {MAIN_OPTION_POLICY, offsetof(struct main_options, policy)},
+    {MAIN_OPTION_QUERY, offsetof(struct main_options, query)},
+    {MAIN_OPTION_OUTPUT, offsetof(struct main_options, output)},
+    {MAIN_OPTION_SANDBOX, offsetof(struct main_options, sandbox)},
+    {MAIN_OPTION_PORT, offsetof(struct main_options, port)},
+};
+
 /* False: there are too many of them. */
 static bool options_store(struct main_options *options, enum main_option option, const char *value)
 {
     options->given |= option;
-    if (option == MAIN_OPTION_HEADER && options->header_count == MAIN_HEADERS_MAX)
+    for (size_t i = 0; i < sizeof(OPTIONS_PLACES) / sizeof(OPTIONS_PLACES[0]); i++)
+        if (OPTIONS_PLACES[i].option == option)
+            memcpy((char *)options + OPTIONS_PLACES[i].at, &value, sizeof(value));
+    if (option != MAIN_OPTION_HEADER)
+        return true;
+    if (options->header_count == MAIN_HEADERS_MAX)
         return false;
-    if (option == MAIN_OPTION_HEADER)
-        options->headers[options->header_count++] = value;
-    else if (option == MAIN_OPTION_IP)
-        options->ip = value;
-    else if (option == MAIN_OPTION_LISTENER)
-        options->listener = value;
-    else if (option == MAIN_OPTION_QUOTA)
-        options->quota = value;
-    else if (option == MAIN_OPTION_FOR)
-        options->for_text = value;
-    else if (option == MAIN_OPTION_POLICY)
-        options->policy = value;
-    else if (option == MAIN_OPTION_QUERY)
-        options->query = value;
-    else if (option == MAIN_OPTION_OUTPUT)
-        options->output = value;
-    else if (option == MAIN_OPTION_DEADLINE)
-        options->deadline = value;
-    else if (option == MAIN_OPTION_SANDBOX)
-        options->sandbox = value;
-    else if (option == MAIN_OPTION_PORT)
-        options->port = value;
-    if (option == MAIN_OPTION_FILE)
-        options->file = value;
-    else if (option == MAIN_OPTION_SOCKET)
-        options->socket = value;
+    options->headers[options->header_count++] = value;
     return true;
 }
 

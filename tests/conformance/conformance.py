@@ -87,7 +87,7 @@ def main(options):
             rows.append(_run_proxy(kind, pathlib.Path(folder), chosen, options.all_cuts))
         backend_rows = _run_backends(pathlib.Path(folder), chosen) if "sluice" in wanted else []
     facts = report.Facts(
-        date=datetime.date.today().isoformat(), commit=_commit(), machine=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        date=datetime.date.today().isoformat(), commit=_commit(), machine=f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
         command="scripts/conformance " + " ".join(sys.argv[1:]), missing=missing,
         counts=collections.Counter(type(c).__name__ for c in chosen), offsets="all cases" if options.all_cuts else "120 cases")
     text = report.page(facts, rows, backend_rows)

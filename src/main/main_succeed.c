@@ -59,15 +59,17 @@ const char *main_succeed_memory(struct parent *parent, char why[512])
     return NULL;
 }
 
-/* The child has accepted nothing so far: had we died, every client would have been the other one's. */
-static void succeed_go(struct parent *parent)
+/* The child has accepted nothing so far: had we died, every client would have been the other one's.  False: there is none
+ * that accepts. */
+static bool succeed_go(struct parent *parent)
 {
     const struct main_message go = {.kind = MAIN_MESSAGE_GO};
-    if (parent->was_let_go)
-        return;
-    parent->was_let_go = true;
-    if (parent->child != 0 && !main_parent_tell(parent, &go))
+    if (parent->child == 0 || parent->was_let_go)
+        return parent->child != 0;
+    parent->was_let_go = main_parent_tell(parent, &go);
+    if (!parent->was_let_go)
         main_parent_kill(parent, "it does not take orders");
+    return parent->was_let_go;
 }
 
 static void succeed_take_charge(struct parent *parent)
@@ -75,7 +77,7 @@ static void succeed_take_charge(struct parent *parent)
     char event[128];
     uint64_t every_us = parent->config.plan->store_state_interval_us;
     parent->is_in_charge = true;
-    succeed_go(parent);
+    (void)succeed_go(parent); /* one that is started later need not be told */
     if (parent->memory != NULL && parent->config.plan->store_state_file.len > 0)
         parent->checkpoint_at_us = clock_mono_us() + every_us;
     main_watchdog_start(&parent->watchdog, clock_mono_us());
@@ -117,10 +119,8 @@ void main_succeed_on_channel(struct parent *parent)
             return;
         while (err == ERR_OK && message.fd_count > 0)
             close(message.fds[--message.fd_count]);
-        if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_GO) {
-            succeed_go(parent);
+        if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_GO && succeed_go(parent))
             succeed_say(parent, MAIN_MESSAGE_TAKEOVER_SERVES, SLUICE_VERSION);
-        }
         if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_DONE && !parent->is_in_charge)
             succeed_take_charge(parent);
         if (err != ERR_OK)

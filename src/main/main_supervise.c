@@ -103,6 +103,7 @@ int main_parent_fork(struct parent *parent)
         parent->child = pid;
         parent->channel = fds[0];
         parent->is_ready = false;
+        parent->was_let_go = false;
     }
     if (fds[1] >= 0)
         close(fds[1]);

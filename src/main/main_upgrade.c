@@ -310,16 +310,18 @@ static void upgrade_version(struct span text, char version[64])
 
 /* --- events --------------------------------------------------------------------------------------- */
 
-/* READY is good for nothing when there is more behind it: a fault, or the end. */
+/* READY and SERVES are good for nothing when there is more behind them: a fault, or the end. */
 void main_upgrade_on_channel(struct parent *parent)
 {
     struct main_message message;
     char why[1024];
-    bool is_ready = false;
+    bool is_ready = false, serves = false;
     while (parent->upgrade.channel >= 0 && !parent->upgrade.is_committed) {
         enum err err = main_channel_receive(parent->upgrade.channel, &message, parent->buffer);
         if (err == ERR_CLOSED) /* SIGCHLD or the deadline tells the rest */
             upgrade_close(parent);
+        else if (err == ERR_AGAIN && serves)
+            upgrade_commit(parent);
         else if (err == ERR_AGAIN && is_ready)
             upgrade_let_go(parent);
         if (err == ERR_AGAIN || err == ERR_CLOSED)
@@ -331,7 +333,7 @@ void main_upgrade_on_channel(struct parent *parent)
             is_ready = true;
         } else if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_SERVES &&
                    parent->upgrade.is_let_go) {
-            upgrade_commit(parent);
+            serves = true;
         } else if (err == ERR_OK && message.kind == MAIN_MESSAGE_TAKEOVER_FAULT) {
             snprintf(why, sizeof(why), "%.*s", (int)message.text.len, message.text.ptr);
             upgrade_abort(parent, STATUS_CONFLICT, why);

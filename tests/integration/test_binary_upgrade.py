@@ -455,6 +455,34 @@ def test_who_ends_before_it_is_in_charge_takes_nothing_along(gated, upstream, co
     assert connect(proxy).ask().status == 200
 
 
+@pytest.mark.parametrize("accepts", (False, True))
+def test_a_serving_process_that_dies_when_it_is_let_go_leaves_nobody_waiting(gated, connect, accepts):
+    """The word to accept has left the parent in charge: its death is known before that is handed on, or behind it."""
+    upgrade = gated(counted())
+    proxy, service, fresh = upgrade.proxy, upgrade.service, upgrade.let_until_ready()
+    os.kill(upgrade.parent, signal.SIGSTOP)
+    proxy.signal(signal.SIGCONT)
+    for _ in range(2):  # behind the second answer it has seen all that there was before the first
+        assert "an upgrade is under way" in service.upgrade().stderr
+    if accepts:
+        proxy.signal(signal.SIGSTOP)
+        os.kill(upgrade.parent, signal.SIGCONT)
+        wait_for(lambda: service.status()["pid"] == upgrade.parent, "the new one is asked too")
+        os.kill(fresh, signal.SIGKILL)
+        wait_for(lambda: descendants(upgrade.parent) not in ([], [fresh]), "there is another one")
+        proxy.signal(signal.SIGCONT)
+    else:
+        os.kill(fresh, signal.SIGKILL)
+        wait_for(lambda: not is_alive(fresh) and len(os.listdir(f"/proc/{fresh}/task")) == 1, "all of it has ended")
+        os.kill(upgrade.parent, signal.SIGCONT)
+    done = upgrade.outcome()
+    assert done.returncode == 8 and "its serving process: killed by signal 9" in done.stderr, done
+    assert [connect(proxy).ask().status for _ in range(16)] == [200] * 16
+    service.install()
+    service.upgrade_well()
+    assert [connect(proxy).ask().status for _ in range(16)] == [200] * 16
+
+
 @pytest.mark.parametrize("is_ready", (True, False))
 def test_the_one_before_is_killed_before_it_hands_over(gated, connect, is_ready):
     """Then who was to wait for its word serves without it, at whatever stage it is."""

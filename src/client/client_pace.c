@@ -49,7 +49,7 @@ static uint64_t pace_body_due_us(const struct client_conn *conn)
 void client_pace_await_body(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
-    if (work->waiting_us != 0)
+    if (work->waiting_us != 0 || conn->x->is_body_late || exchange_holds_body(conn->x))
         return;
     work->waiting_us = client_loop(conn)->mono_us;
     client_pace_set_timer(conn);
@@ -58,6 +58,7 @@ void client_pace_await_body(struct client_conn *conn)
 void client_pace_got_body(struct client_conn *conn)
 {
     struct client_work *work = conn->work;
+    conn->x->is_body_due = true;
     if (work->waiting_us == 0)
         return;
     work->waited_us += client_loop(conn)->mono_us - work->waiting_us;
@@ -115,8 +116,13 @@ enum exchange_end client_pace_judge(struct client_conn *conn)
         if (now_us >= pace_read_due_us(conn))
             return END_SLOW_READ;
     }
-    if (work->waiting_us != 0 && now_us >= pace_body_due_us(conn))
+    if (work->waiting_us == 0 || now_us < pace_body_due_us(conn))
+        return END_OK;
+    if (!conn->x->response_begun || conn->x->is_discarding)
         return END_BODY_TIMEOUT;
+    /* A server's response is on its way: who has it need not go on (RFC 9110 section 10.1.1), and must not lose it for that. */
+    conn->x->is_body_late = true;
+    work->waiting_us = 0;
     return END_OK;
 }
 

@@ -168,6 +168,8 @@ struct exchange {
     bool has_head;
     bool is_deciding, is_decided, is_retry, was_reused;
     bool response_begun, response_done, is_discarding;
+    bool is_body_due;  /* the client was told to send its body, or has begun to */
+    bool is_body_late; /* it was too slow, and the response had begun: only that is waited for */
     struct exchange_tunnel tunnel;
     struct http_hops hops;
     struct http_upgrade_offer offer; /* what the request asks for beside HTTP */
@@ -238,6 +240,12 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_cl
 
 /* Go on as far as possible.  The exchange may be over and gone afterwards (finished has been called). */
 void exchange_run(struct exchange *x);
+
+/* The client waits with its body until a server says "100 Continue" (RFC 9110 section 10.1.1): that server is waited for. */
+static inline bool exchange_holds_body(const struct exchange *x)
+{
+    return x->framing.expect_continue && !x->is_body_due;
+}
 
 /* The client is gone or too slow: end now, with this ending.  finished is called. */
 void exchange_stop(struct exchange *x, enum exchange_end end);

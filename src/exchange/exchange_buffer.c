@@ -91,19 +91,19 @@ static bool buffer_begin(struct exchange *x)
 }
 
 /* Nobody else tells this client to go on: no server has been asked (RFC 9110 section 10.1.1).  It need not be told once it
- * has begun. */
-static void buffer_say_continue(struct exchange *x)
+ * has begun.  False: it was not told now. */
+static bool buffer_say_continue(struct exchange *x)
 {
-    struct exchange_buffered *buffered = x->buffered;
-    if (!x->framing.expect_continue || buffered->has_said_continue || buffered->len != 0)
-        return;
-    buffered->has_said_continue = true;
+    if (!exchange_holds_body(x))
+        return false;
+    x->is_body_due = true;
     char *out = x->ops->begin_head(x->client, 100, http_status_reason(100), 0);
     if (out == NULL)
-        return;
+        return true;
     const struct exchange_response response = {.fields = {out, 0}, .is_interim = true};
     x->ops->send_head(x->client, &response);
     x->ops->flush(x->client);
+    return true;
 }
 
 static enum step_result buffer_end(struct exchange *x, enum exchange_buffering state)
@@ -135,8 +135,9 @@ static __attribute__((noinline)) enum step_result buffer_body(struct exchange *x
         enum exchange_end end = END_OK;
         switch (x->ops->read_body(x->client, &data, &x->fault, &x->arena)) {
         case EXCHANGE_BODY_WAIT:
-            buffer_say_continue(x);
-            return STEP_WAIT;
+            if (!buffer_say_continue(x))
+                return STEP_WAIT;
+            break; /* from here on it is waited for: look again */
         case EXCHANGE_BODY_DATA:
             end = buffer_keep(x, data);
             break;

@@ -133,7 +133,6 @@ struct exchange_buffered {
     size_t len, size;
     size_t sent; /* of len */
     enum exchange_buffering state;
-    bool has_said_continue;
     struct span trailers;
     uint64_t began_us;
 };

@@ -139,6 +139,10 @@ static bool relay_head(struct exchange *x, struct upstream_reading *reading, str
         .must_close = x->must_close,
     };
     x->ops->send_head(x->client, &response);
+    if (head->status == 100 && exchange_holds_body(x)) { /* from now on the client is waited for */
+        x->is_body_due = true;
+        loop_task_schedule(x->env->loop, &x->task);
+    }
     if (is_tunnel)
         exchange_open_tunnel(x);
     return true;
@@ -263,15 +267,17 @@ static enum exchange_waits relay_waits_for(const struct exchange *x)
     if (x->response_begun)
         return EXCHANGE_WAITS_MORE;
     /* To a connection that takes no more nothing is sent, so the client's body is not read. */
-    if (!x->request_done && !x->conn->is_broken && !upstream_conn_is_blocked(x->conn))
+    if (!x->request_done && !x->conn->is_broken && !upstream_conn_is_blocked(x->conn) &&
+        !exchange_holds_body(x))
         return EXCHANGE_WAITS_CLIENT;
     return EXCHANGE_WAITS_FIRST;
 }
 
-/* Interim responses are no progress: "wait" must not put off the deadline of the answer. */
+/* Interim responses are no progress: "wait" must not put off the deadline of the answer.  Nor is a body that trickles behind
+ * the begin of it: nobody is ended for that, and it could go on for ever. */
 static uint64_t relay_progress(const struct exchange *x)
 {
-    return x->body_bytes + (x->response_begun ? x->bytes_out : 0);
+    return (x->is_body_late ? 0 : x->body_bytes) + (x->response_begun ? x->bytes_out : 0);
 }
 
 /* Only progress moves a deadline: a client that keeps sending must not keep a dead server alive. */

@@ -31,7 +31,7 @@ struct net_tls_session {
     bool saw_end;   /* the peer's bytes have ended */
     bool is_cut;    /* there is more to read, but not in this turn */
     bool is_ending; /* close_notify is due, once it can be written */
-    bool has_ended; /* close_notify has been written */
+    bool has_ended; /* close_notify has been written, or nothing can be any more */
     bool read_waits_for_write, write_waits_for_read;
     bool has_fingerprint;
     unsigned reads;            /* of the kernel, since the last call from above */

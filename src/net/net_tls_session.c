@@ -327,8 +327,9 @@ ssize_t net_tls_read(struct net_stream *stream, void *buf, size_t len)
     return session_dead();
 }
 
-/* A peer that hangs up may have said before why it does: with TLS 1.3 it refuses our certificate only when we are writing
- * already, and its alert stands in front of the reset that our write has met (RFC 8446 section 4.4.2.4). */
+/* A peer that hangs up may have said before why it does: a server its answer, as on a plain stream, which is read on until
+ * its end or the reset; with TLS 1.3 it refuses our certificate only when we are writing already, and its alert stands in
+ * front of the reset that our write has met (RFC 8446 section 4.4.2.4). */
 static ssize_t session_cut_off(struct net_stream *stream, int error)
 {
     struct net_tls_session *session = stream->tls;
@@ -336,7 +337,13 @@ static ssize_t session_cut_off(struct net_stream *stream, int error)
     size_t n;
     stream->is_readable = true; /* ask the kernel */
     session_begin_call(session);
-    (void)SSL_peek_ex(session->ssl, &byte, 1, &n);
+    int result = SSL_peek_ex(session->ssl, &byte, 1, &n);
+    if (result == 1 || SSL_get_error(session->ssl, result) == SSL_ERROR_ZERO_RETURN) {
+        session->has_ended = true;
+        stream->is_readable = true; /* what OpenSSL holds brings no event */
+        errno = error;
+        return -1;
+    }
     unsigned long fault = ERR_peek_last_error();
     bool is_alert =
         ERR_GET_LIB(fault) == ERR_LIB_SSL && ERR_GET_REASON(fault) >= SSL_AD_REASON_OFFSET;

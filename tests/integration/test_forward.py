@@ -2,6 +2,7 @@
 """Requests and responses travel unchanged, in order, in every framing that HTTP/1.1 has."""
 import os
 import pathlib
+import select
 import threading
 import time
 
@@ -394,6 +395,44 @@ def test_early_response_while_the_body_is_still_coming(start, upstream, connect)
     assert (reply.status, reply.body) == (413, b"too large\n")
     line = proxy.requests(1)[0]
     assert line["status"] == 413
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_early_response_in_front_of_a_reset_that_our_write_meets(start, upstream, connect, how):
+    """What the server said is read after a write has failed, to its last byte; the next request has another connection."""
+    leaves_bytes, may_answer, has_left = threading.Event(), threading.Event(), threading.Event()
+    refusal = os.urandom(60000)  # more than one record of TLS
+
+    def serve(link):
+        message = link.read_request_head()
+        if message.method == "GET":
+            link.send(http.response(body=b"next"))
+            return
+        select.select([link.sock], [], [])  # what is left unread makes a reset of a mere close
+        leaves_bytes.set()
+        assert may_answer.wait(PATIENCE_S)
+        link.send(http.response(413, "Too Large", [("Connection", "close")], refusal))
+        getattr(link, how)()
+        has_left.set()
+
+    server = upstream(serve)
+    proxy = start({**forward(server), "workers": 1})
+    client = connect(proxy)
+    client.send(http.request("POST", "/", [("Content-Length", str(10 << 20))]))
+    server.wait_for_requests(1)
+    client.send(b"x" * 1000)
+    assert leaves_bytes.wait(PATIENCE_S)
+    with proxy.frozen():
+        client.send(b"y" * 1000)  # ahead of the answer: what is written comes before what is read
+        may_answer.set()
+        assert has_left.wait(PATIENCE_S)
+        wait_for(lambda: all(remote != server.port for _, remote in proxy.connected_sockets()), "the reset has come")
+    reply = client.read()
+    assert (reply.status, reply.body) == (413, refusal)
+    line = proxy.requests(1)[0]
+    assert (line["status"], line["end"]) == (413, "ok")
+    assert connect(proxy).ask().body == b"next"
+    assert server.connections == 2
 
 
 def test_early_response_and_then_the_rest_of_the_body(start, upstream, connect):

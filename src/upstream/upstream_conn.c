@@ -208,14 +208,16 @@ static bool conn_drain_pipe(struct upstream_conn *conn, struct net_pipe *pipe)
     return false;
 }
 
+/* What the pipe was refused is sent at once: the kernel has room for it, so no event would come. */
 bool upstream_conn_send_pipe(struct upstream_conn *conn, struct net_pipe **pipe)
 {
     bool is_good = conn_drain_pipe(conn, *pipe);
     if (is_good && (*pipe)->held_bytes != 0) {
         conn->pipe = *pipe;
         *pipe = NULL;
+        return true;
     }
-    return is_good;
+    return is_good && upstream_conn_flush(conn);
 }
 
 bool upstream_conn_flush(struct upstream_conn *conn)

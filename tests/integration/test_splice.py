@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Large bodies pass through pipes: the same bytes, counts, deadlines and ends as if they were copied, and never another's bytes."""
 import collections
+import hashlib
 import os
+import pathlib
 import random
 import resource
+import sys
 import threading
+import time
 
 import pytest
 from harness import http
@@ -12,8 +16,13 @@ from harness.client import Client
 from harness.configs import forward
 from harness.metrics import scrape
 from harness.ports import take_port
+from harness.proxy import BINARY
 from harness.waiting import wait_for
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "fault"))
+from state import FaultState, mask  # noqa: E402
+
+PRELOAD = pathlib.Path(BINARY).resolve().parent / "libfault_preload.so"
 KIB, MIB = 1 << 10, 1 << 20
 LEAST = 256 * KIB  # of a body that passes through a pipe
 PIPES = 8  # of a worker
@@ -373,3 +382,31 @@ def test_an_answer_that_comes_at_once_after_a_passed_one(passing, connect):
             client.send(http.request("PUT", "/", body=body_of("u", LEAST)))
             reply = client.read()
             assert (reply.status, reply.body) == (200, b"taken"), (number, reply.raw)
+
+
+@pytest.mark.skipif(bool(os.environ.get("SLUICE_SANITIZE")), reason="the preload stands before the sanitizer's runtime in scripts/faults only")
+def test_a_pipe_that_a_socket_refuses_keeps_nothing_of_an_upload(start, upstream, connect, tmp_path):
+    """What it holds is copied and sent at once: nothing follows that would push it on."""
+    state, server = FaultState(tmp_path / "state.fault"), upstream(answer=lambda message: http.response(body=message.body))
+    config = forward(server, workers=1)
+    config["upstreams"]["app"]["timeouts"] = {"first_byte": "1s"}
+    proxy = start(config, env={"LD_PRELOAD": str(PRELOAD), "FAULT_STATE": str(state.path)})
+    body, failed = body_of("u", LEAST + 64 * KIB), []
+    uploads = [(connect(proxy), nth, seed) for nth in range(1, 5) for seed in range(6)]  # by the seed an error is chosen
+    for client, _, _ in uploads:
+        client.send(http.request("PUT", "/", [("Content-Length", str(len(body)))]) + body[:LEAST])
+    wait_for(lambda: sum(link.received for link in server.links) > len(uploads) * LEAST, "the server has all but the last piece")
+    time.sleep(0.7)  # older than the two ticks in which requests are looked at
+    for client, nth, seed in uploads:
+        state.set(calls=0, fired=0, nth=nth, class_mask=mask("net"), seed=seed, is_armed=1)
+        client.send(body[LEAST:])
+        try:
+            reply = client.read()
+        except (OSError, http.Ended):
+            reply = None
+        state.set(is_armed=0)
+        failed.append((nth, "".join(what for what, _ in state.records())))
+        if failed[-1][1] in ("", "splice: EINVAL", "splice: ENOMEM"):
+            assert (reply.status, reply.body) == (200, body), failed[-1]
+    refused = {nth for nth, what in failed if what in ("splice: EINVAL", "splice: ENOMEM")}
+    assert len(refused) >= 2, failed  # into the pipe and out of it

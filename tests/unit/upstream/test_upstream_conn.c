@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,34 @@ static void test_what_the_kernel_does_not_take_is_sent_later(void **state)
     world_close(&w);
 }
 
+/* A socket that appends takes nothing from a pipe (splice(2)), and its buffer has room: no event will come. */
+static void test_what_a_pipe_was_refused_is_sent_at_once(void **state)
+{
+    struct world w;
+    struct net_pipes pool;
+    char data[9000], got[sizeof(data)];
+    (void)state;
+    world_open(&w, HTTP_METHOD_POST);
+    net_pipes_init(&pool, w.loop);
+    struct net_pipe *pipe = net_pipe_take(&pool);
+    assert_non_null(pipe);
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (char)('a' + i % 26);
+    assert_int_equal(write(pipe->in, data, sizeof(data)), sizeof(data));
+    pipe->held_bytes = sizeof(data);
+    int flags = fcntl(w.conn.stream.fd, F_GETFL);
+    assert_int_equal(fcntl(w.conn.stream.fd, F_SETFL, flags | O_APPEND), 0);
+    assert_true(upstream_conn_send_pipe(&w.conn, &pipe));
+    assert_non_null(pipe);
+    assert_int_equal(pipe->held_bytes, 0);
+    assert_false(upstream_conn_is_blocked(&w.conn));
+    assert_int_equal(read(w.peer, got, sizeof(got)), sizeof(got));
+    assert_memory_equal(got, data, sizeof(data));
+    net_pipe_give(&pipe);
+    net_pipes_fini(&pool);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_bytes_beyond_a_response_end_the_connection),
         cmocka_unit_test(test_a_head_without_end_is_refused),
         cmocka_unit_test(test_what_the_kernel_does_not_take_is_sent_later),
+        cmocka_unit_test(test_what_a_pipe_was_refused_is_sent_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

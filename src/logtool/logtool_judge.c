@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "logtool/logtool_verify.h"
+#include "store/store_subject.h"
 
 #define SKEW_US 2000000 /* between the clocks of a proxy, which dates an order, and of the store */
 
@@ -31,9 +32,9 @@ static enum err merge_domains(struct logtool_verify *verify)
     return err;
 }
 
-static int compare_resets(const void *one, const void *other)
+static int compare_orders(const void *one, const void *other)
 {
-    const struct logtool_reset *a = one, *b = other;
+    const struct logtool_order *a = one, *b = other;
     if (a->quota != b->quota)
         return a->quota < b->quota ? -1 : 1;
     if (a->subject != b->subject)
@@ -42,12 +43,12 @@ static int compare_resets(const void *one, const void *other)
 }
 
 /* How many come before it. */
-static unsigned resets_before(const struct logtool_verify *verify, const struct logtool_reset *key)
+static unsigned orders_before(const struct logtool_orders *orders, const struct logtool_order *key)
 {
-    unsigned low = 0, high = verify->reset_count;
+    unsigned low = 0, high = orders->count;
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        if (compare_resets(&verify->resets[middle], key) < 0)
+        if (compare_orders(&orders->list[middle], key) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -55,33 +56,59 @@ static unsigned resets_before(const struct logtool_verify *verify, const struct 
     return low;
 }
 
-/* How often the book's window was reset, as far as the log says. */
-static uint64_t resets_of(const struct logtool_verify *verify, const struct logtool_series *series,
-                          const struct logtool_book *book)
+/* A part of a list. */
+struct part {
+    unsigned from, to;
+};
+
+/* What was ordered for the book's subject in its window, or up to so long before it, as far as the log says. */
+static struct part orders_of(const struct logtool_verify *verify,
+                             const struct logtool_orders *orders, const struct logtool_book *book,
+                             uint64_t before_us)
 {
+    const struct logtool_series *series = &verify->series[book->series];
     struct span text = logtool_names_text(&verify->names, book->subject);
-    struct logtool_reset first = {.quota = series->quota}, behind;
+    struct logtool_order first = {.quota = series->quota}, behind;
     uint64_t from_us = (uint64_t)book->start_s * 1000000;
     uint64_t to_us = from_us + (uint64_t)series->period_s * 1000000;
-    if (verify->reset_count == 0)
-        return 0;
+    before_us += SKEW_US;
+    if (orders->count == 0)
+        return (struct part){0};
     first.subject = logtool_names_find(&verify->names, logtool_subject_show(verify->room, text));
     if (first.subject == UINT32_MAX)
-        return 0;
-    first.at_us = from_us > SKEW_US ? from_us - SKEW_US : 0;
+        return (struct part){0};
+    first.at_us = from_us > before_us ? from_us - before_us : 0;
     behind = first;
     behind.at_us = to_us + SKEW_US + 1;
-    return resets_before(verify, &behind) - resets_before(verify, &first);
+    return (struct part){orders_before(orders, &first), orders_before(orders, &behind)};
 }
 
-/* What one period may see at most. */
-static uint64_t allowed_of(const struct logtool_series *series, const struct logtool_book *book)
+static uint64_t resets_of(const struct logtool_verify *verify, const struct logtool_book *book)
 {
-    const struct quota *quota = series->counted.quota;
-    if (!series->is_bucket)
-        return book->limit;
-    uint64_t burst = quota->burst > book->limit ? quota->burst : book->limit;
-    return burst + book->limit;
+    struct part part = orders_of(verify, &verify->resets, book, 0);
+    return part.to - part.from;
+}
+
+/* By how much grants made a bucket larger.  One takes the place of the one before, but what that let pass may be forgiven
+ * when it ends (fill_bucket in quota_algorithm.c), so each counts. */
+static uint64_t granted_to(const struct logtool_verify *verify, const struct logtool_book *book)
+{
+    uint64_t begin_us = (uint64_t)book->start_s * 1000000, sum = 0;
+    struct part part =
+        orders_of(verify, &verify->grants, book, (uint64_t)STORE_GRANT_S_MAX * 1000000);
+    for (unsigned i = part.from; i < part.to; i++) {
+        const struct logtool_order *grant = &verify->grants.list[i];
+        if (grant->at_us + (uint64_t)grant->for_s * 1000000 + SKEW_US >= begin_us)
+            sum += grant->extra;
+    }
+    return sum;
+}
+
+/* What a window may let pass at once: the most with nothing used, which a reset brings back. */
+static uint64_t whole_of(const struct logtool_series *series, const struct logtool_book *book)
+{
+    uint32_t burst = series->is_bucket ? series->counted.quota->burst : 0;
+    return burst != 0 ? burst : book->limit;
 }
 
 static void note_excess(struct logtool_verify *verify, const struct logtool_book *book,
@@ -125,16 +152,19 @@ static void judge_book(struct logtool_verify *verify, const struct logtool_book 
     if (series->period_s == 0 || (series->is_bucket && series->counted.quota == NULL) ||
         (book->kept == 0 && book->late == 0))
         return;
-    uint64_t allowed = allowed_of(series, book);
+    uint64_t whole = whole_of(series, book);
+    uint64_t allowed = series->is_bucket ? whole + book->limit : whole;
     series->windows++;
     verify->windows++;
     if (is_fuller(verify, book, &series->fullest))
         series->fullest = *book;
     if (book->kept + book->late <= allowed)
         return;
-    uint64_t resets = resets_of(verify, series, book);
+    uint64_t resets = resets_of(verify, book);
+    /* The limit in a line of any other quota has the grant in it; a bucket's is what comes in a period. */
+    uint64_t granted = series->is_bucket ? granted_to(verify, book) : 0;
     series->resets += resets != 0;
-    allowed += resets * book->limit;
+    allowed += granted + resets * (whole + granted);
     if (book->kept > allowed) {
         series->excess++;
         note_excess(verify, book, allowed);
@@ -147,13 +177,14 @@ static void judge_book(struct logtool_verify *verify, const struct logtool_book 
 enum err logtool_verify_judge(struct logtool_verify *verify, const struct logtool_reading *reading,
                               enum logtool_verdict *verdict)
 {
-    logtool_seq_link(&verify->seq);
+    logtool_seq_link(&verify->seq, verify->plan != NULL && verify->plan->store_state_file.len > 0);
     if (verify->plan != NULL && verify->plan->store_is_memory) {
         enum err err = merge_domains(verify);
         if (err != ERR_OK)
             return err;
     }
-    qsort(verify->resets, verify->reset_count, sizeof(*verify->resets), compare_resets);
+    qsort(verify->resets.list, verify->resets.count, sizeof(*verify->resets.list), compare_orders);
+    qsort(verify->grants.list, verify->grants.count, sizeof(*verify->grants.list), compare_orders);
     for (uint32_t i = 0; i < verify->books.count; i++)
         judge_book(verify, logtool_books_at(&verify->books, i));
     verify->gap_count =

@@ -261,11 +261,14 @@ static const struct row LINE_ROWS[] = {
     ROW(logtool_line, "subject", put_text, subject),
     ROW(logtool_line, "identity", put_text, identity),
     ROW(logtool_line, "quota", put_text, quota),
+    ROW(logtool_line, "extra", put_number, extra),
+    ROW(logtool_line, "for_s", put_number, for_s),
     ROW(logtool_line, "previous_boot", put_text, previous_boot),
     ROW(logtool_line, "previous_seq", put_number, previous_seq),
     ROW(logtool_line, "previous", put_text, previous),
     ROW(logtool_line, "n", put_number, lost),
     ROW(logtool_line, "from_seq", put_number, from_seq),
+    ROW(logtool_line, "from_boot", put_text, from_boot),
 };
 
 static void line_clear(struct logtool_line *line)
@@ -275,6 +278,7 @@ static void line_clear(struct logtool_line *line)
     line->texts_len = 0;
     line->seq = line->ts_us = line->generation = UINT64_MAX;
     line->lost = line->from_seq = line->previous_seq = UINT64_MAX;
+    line->extra = line->for_s = UINT64_MAX;
     line->cost = line->status = UINT64_MAX;
     line->t_header_us = line->t_store_us = line->t_queue_us = UINT64_MAX;
     line->t_connect_us = line->t_first_us = line->t_total_us = UINT64_MAX;

@@ -38,9 +38,9 @@ struct logtool_line {
     uint64_t seq, ts_us, generation;
 
     struct span event; /* empty: a request */
-    struct span subject, identity, quota, previous_boot;
+    struct span subject, identity, quota, previous_boot, from_boot;
     struct span previous; /* how the service before this one ended */
-    uint64_t lost, from_seq, previous_seq;
+    uint64_t lost, from_seq, previous_seq, extra, for_s;
 
     struct span id, client_ip, method, host, path, listener, route, upstream, server, tier, end;
     enum logtool_decision decision;

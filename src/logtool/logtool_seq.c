@@ -207,6 +207,15 @@ static void note_start(struct logtool_boot *boot, const struct logtool_line *lin
     boot->is_sequel = span_eq(line->previous, SPAN("killed"));
 }
 
+/* Of a parent's chain of serving processes any one will do: their start lines tie them. */
+static void note_takeover(struct logtool_boot *boot, const struct logtool_line *line)
+{
+    if (line->from_boot.len == 0 || line->from_boot.len > LOGTOOL_BOOT_MAX)
+        return;
+    memcpy(boot->heir_of, line->from_boot.ptr, line->from_boot.len);
+    boot->heir_of_len = (uint8_t)line->from_boot.len;
+}
+
 enum err logtool_seq_take(struct logtool_seq *seq, const struct logtool_line *line, unsigned *boot,
                           bool *is_new)
 {
@@ -222,6 +231,8 @@ enum err logtool_seq_take(struct logtool_seq *seq, const struct logtool_line *li
     seq->duplicates += !*is_new;
     if (span_eq(line->event, SPAN("start")))
         note_start(found, line);
+    else if (span_eq(line->event, SPAN("takeover")))
+        note_takeover(found, line);
     else if (*is_new && span_eq(line->event, SPAN("dropped")))
         note_dropped(seq, found, line);
     return ERR_OK;
@@ -235,20 +246,26 @@ unsigned logtool_seq_killed(const struct logtool_seq *seq)
     return killed;
 }
 
-void logtool_seq_link(struct logtool_seq *seq)
+/* All that are tied to either take the root of the one before. */
+static void unite(struct logtool_seq *seq, const struct logtool_boot *boot, struct span before)
+{
+    unsigned at = before.len == 0 ? seq->boot_count : boot_find(seq, before);
+    if (at == seq->boot_count)
+        return;
+    unsigned from = boot->root, to = seq->boots[at].root;
+    for (unsigned k = 0; k < seq->boot_count; k++)
+        if (seq->boots[k].root == from)
+            seq->boots[k].root = to;
+}
+
+void logtool_seq_link(struct logtool_seq *seq, bool has_state)
 {
     for (unsigned i = 0; i < seq->boot_count; i++) {
-        struct logtool_boot *boot = &seq->boots[i];
-        if (boot->previous_len == 0 || boot->is_anew)
-            continue;
-        unsigned before = boot_find(seq, (struct span){boot->previous, boot->previous_len});
-        if (before == seq->boot_count)
-            continue;
-        /* All of both take the root of the earlier one. */
-        unsigned from = boot->root, to = seq->boots[before].root;
-        for (unsigned k = 0; k < seq->boot_count; k++)
-            if (seq->boots[k].root == from)
-                seq->boots[k].root = to;
+        const struct logtool_boot *boot = &seq->boots[i];
+        bool goes_on = !boot->is_anew || (has_state && !boot->is_sequel);
+        if (goes_on)
+            unite(seq, boot, (struct span){boot->previous, boot->previous_len});
+        unite(seq, boot, (struct span){boot->heir_of, boot->heir_of_len});
     }
 }
 

@@ -34,6 +34,8 @@ struct logtool_boot {
     unsigned last;             /* place in kept of the line before */
     char previous[LOGTOOL_BOOT_MAX]; /* as its start line says; previous_len 0: nothing */
     uint8_t previous_len;
+    char heir_of[LOGTOOL_BOOT_MAX]; /* whose counters it took over; heir_of_len 0: nobody's */
+    uint8_t heir_of_len;
     bool is_anew; /* its counters in memory began anew, since all of the service was started anew */
     bool
         is_sequel; /* the one before was killed: what that had not written yet is lost, and nobody knows how much */
@@ -68,9 +70,11 @@ MUST_USE enum err logtool_seq_take(struct logtool_seq *seq, const struct logtool
 /* How many boots were killed with all of their service, so that the end of their lines may be missing. */
 unsigned logtool_seq_killed(const struct logtool_seq *seq);
 
-/* After the last line: give each boot its root.  Boots that a start line ties together served from one memory, unless the
- * service was started anew between them. */
-void logtool_seq_link(struct logtool_seq *seq);
+/* After the last line: give each boot its root.  Boots that a start line or an upgrade ties together served from one memory,
+ * unless the service was started anew between them.  has_state: its counters were kept in a file while it was stopped.  Of a
+ * service that was killed such a file may be older than what was counted, so it begins anew all the same: an excess is
+ * never claimed of what was forgotten. */
+void logtool_seq_link(struct logtool_seq *seq, bool has_state);
 
 /* The gaps of all boots: up to `room` of them are put, the count is returned, *missing is the sum.  What lies before the
  * first number that was seen is none, unless an event says that it was dropped: the log was rotated there.  Behind the last

@@ -4,14 +4,18 @@
 
 #include <stdlib.h>
 
+#include "store/store_subject.h"
+
 enum err logtool_verify_init(struct logtool_verify *verify, const struct plan *plan)
 {
     *verify = (struct logtool_verify){.plan = plan};
     verify->series = calloc(LOGTOOL_SERIES_MAX, sizeof(*verify->series));
-    verify->resets = calloc(LOGTOOL_RESETS_MAX, sizeof(*verify->resets));
+    verify->resets.list = calloc(LOGTOOL_ORDERS_MAX, sizeof(*verify->resets.list));
+    verify->grants.list = calloc(LOGTOOL_ORDERS_MAX, sizeof(*verify->grants.list));
     verify->room = malloc(LOGTOOL_LINE_MAX);
-    return verify->series == NULL || verify->resets == NULL || verify->room == NULL ? ERR_NOMEM
-                                                                                    : ERR_OK;
+    bool has_all = verify->series != NULL && verify->resets.list != NULL &&
+                   verify->grants.list != NULL && verify->room != NULL;
+    return has_all ? ERR_OK : ERR_NOMEM;
 }
 
 void logtool_verify_fini(struct logtool_verify *verify)
@@ -20,7 +24,8 @@ void logtool_verify_fini(struct logtool_verify *verify)
     logtool_books_fini(&verify->books);
     logtool_seq_fini(&verify->seq);
     free(verify->series);
-    free(verify->resets);
+    free(verify->resets.list);
+    free(verify->grants.list);
     free(verify->room);
     *verify = (struct logtool_verify){0};
 }
@@ -155,19 +160,29 @@ static enum err take_window(struct logtool_verify *verify, const struct logtool_
     return err;
 }
 
+static enum err note_order(struct logtool_verify *verify, struct logtool_orders *orders,
+                           const struct logtool_line *line)
+{
+    if (orders->count == LOGTOOL_ORDERS_MAX)
+        return too_much(verify, ERR_LIMIT, "more than 65,536 resets or as many grants");
+    struct logtool_order *order = &orders->list[orders->count];
+    enum err err = take_name(verify, line->quota, &order->quota);
+    if (err == ERR_OK)
+        err = take_name(verify, line->subject, &order->subject);
+    order->at_us = line->ts_us;
+    order->extra = line->extra > INT32_MAX ? 0 : (uint32_t)line->extra;
+    order->for_s = line->for_s > STORE_GRANT_S_MAX ? 0 : (uint32_t)line->for_s;
+    orders->count += err == ERR_OK;
+    return err;
+}
+
 static enum err take_event(struct logtool_verify *verify, const struct logtool_line *line)
 {
-    if (!span_eq(line->event, SPAN("reset")))
-        return ERR_OK;
-    if (verify->reset_count == LOGTOOL_RESETS_MAX)
-        return too_much(verify, ERR_LIMIT, "more than 65,536 resets");
-    struct logtool_reset *reset = &verify->resets[verify->reset_count];
-    enum err err = take_name(verify, line->quota, &reset->quota);
-    if (err == ERR_OK)
-        err = take_name(verify, line->subject, &reset->subject);
-    reset->at_us = line->ts_us;
-    verify->reset_count += err == ERR_OK;
-    return err;
+    if (span_eq(line->event, SPAN("reset")))
+        return note_order(verify, &verify->resets, line);
+    if (span_eq(line->event, SPAN("grant")))
+        return note_order(verify, &verify->grants, line);
+    return ERR_OK;
 }
 
 enum err logtool_verify_take(void *arg, const struct logtool_line *line)

@@ -6,7 +6,7 @@
  * Judged is, for each calendar window, the sum of what was charged less what was given back.  What a response added (a
  * cost above the estimate) is charged over the limit by design and told beside it in JSON.  A window of a subject that an
  * operator has reset may hold its limit once more for each reset.  A token bucket may let a full bucket pass and what
- * comes in one period. */
+ * comes in one period; it is as large as the configuration says and operators have granted. */
 #ifndef SLUICE_LOGTOOL_VERIFY_H
 #define SLUICE_LOGTOOL_VERIFY_H
 
@@ -17,7 +17,7 @@
 #include "logtool/logtool_subject.h"
 
 #define LOGTOOL_SERIES_MAX   1024  /* windows of quotas */
-#define LOGTOOL_RESETS_MAX   65536 /* operators' orders */
+#define LOGTOOL_ORDERS_MAX   65536 /* of operators: resets, and as many grants */
 #define LOGTOOL_EXCESS_SHOWN 50
 #define LOGTOOL_GAPS_SHOWN   20
 
@@ -41,9 +41,16 @@ struct logtool_series {
     struct logtool_book fullest; /* limit 0: none */
 };
 
-struct logtool_reset {
+/* What an operator did to one subject of one quota. */
+struct logtool_order {
     uint32_t quota, subject; /* names; the subject as it is shown */
     uint64_t at_us;
+    uint32_t extra, for_s; /* of a grant */
+};
+
+struct logtool_orders {
+    struct logtool_order *list; /* room for LOGTOOL_ORDERS_MAX */
+    unsigned count;
 };
 
 struct logtool_excess {
@@ -59,8 +66,7 @@ struct logtool_verify {
     struct logtool_seq seq;
     struct logtool_series *series;
     unsigned series_count;
-    struct logtool_reset *resets;
-    unsigned reset_count;
+    struct logtool_orders resets, grants;
     const char *limit; /* what was too much, after ERR_LIMIT */
     uint64_t requests, charged_lines;
     uint64_t cut; /* lines that had no room for all charges or subjects */

@@ -23,7 +23,7 @@ static void check_borrowed(const struct logtool_line *line, struct span bytes)
         line->boot,      line->event,  line->subject,  line->identity, line->quota,
         line->id,        line->method, line->host,     line->path,     line->previous_boot,
         line->client_ip, line->route,  line->upstream, line->server,   line->listener,
-        line->tier,      line->end};
+        line->tier,      line->end,    line->from_boot};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         check_span(line, bytes, texts[i]);
     FUZZ_CHECK(line->subject_count <= LOGTOOL_SUBJECTS_MAX);

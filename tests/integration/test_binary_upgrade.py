@@ -144,7 +144,7 @@ class Load:
             thread.join()
 
 
-def test_no_request_is_lost_and_no_counter(upgrading, connect, tmp_path):
+def test_no_request_is_lost_and_no_counter(upgrading, connect, verb, tmp_path):
     wait_for_room(86400, 60)
     config = counted(store={"type": "memory", "state_file": str(tmp_path / "state")})
     service = upgrading(config)
@@ -168,6 +168,8 @@ def test_no_request_is_lost_and_no_counter(upgrading, connect, tmp_path):
     assert [line["from_boot"] for line in taken] == [line["boot"] for line in starts[:-1]]
     assert len(access_log.events_of(lines, "stop")) == 3
     assert (tmp_path / "state").exists() and not (tmp_path / "admin.sock").exists()
+    told = json.loads(verb("verify", "-c", service.proxy.file, "--json", service.proxy.access_log).stdout)
+    assert told["verdict"] == "clean" and [(row["windows"], row["fullest"]["admitted"]) for row in told["quotas"]] == [(1, load.count + 1)]
 
 
 SCRIPTS = {  # program: how it starts, exit code, what is said

@@ -161,6 +161,45 @@ def test_two_memories_are_two_books(start, upstream, connect, verb):
     assert told["excess"][0]["over"] == LIMIT and "key" in quota_of(told, "user", "minute")["not_judged"]
 
 
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_restart_with_a_state_file_goes_on_in_one_book(keeps, start, upstream, connect, verb, tmp_path):
+    config = config_of(upstream(), None)
+    config["store"] |= {"state_file": str(tmp_path / "state")} if keeps else {}
+    wait_for_room(60, 20)
+    first = start(config)
+    assert [ask(connect(first), "alice").status for _ in range(3)] == [200] * 3
+    first.stop()
+    again = start({**first.config, "log": first.config["log"]}, name="again")
+    client = connect(again)
+    assert [ask(client, "alice").status for _ in range(LIMIT)] == ([200] * (LIMIT - 3) + [429] * 3 if keeps else [200] * LIMIT)
+    again.stop()
+    minute = quota_of(judged(verb, "-c", first.file, first.access_log), "user", "minute")
+    assert (minute["windows"], minute["fullest"]["admitted"]) == ((1, LIMIT) if keeps else (2, LIMIT))
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_a_bucket_is_as_large_as_was_granted(kind, start, upstream, connect, redis, verb, tmp_path):
+    """What a log says of its limit is the rate alone."""
+    config = config_of(upstream(), redis if kind == "redis" else None)
+    config["quotas"] = {"user": {"key": ["user"], "limits": {"hour": 3}, "algorithm": "token_bucket"}}
+    config["routes"][0]["quotas"] = ["user"]
+    config["admin"] = {"address": f"unix:{tmp_path}/admin.sock"}
+    proxy = start(config)
+    if kind == "redis":
+        wait_until_in_store(connect, [proxy])
+    wait_for_room(3600, 30)
+    client = connect(proxy)
+    assert [ask(client, "alice").status for _ in range(4)] == [200] * 3 + [429]
+    assert verb("grant", "alice", "+10", "--for", "1h", "-c", proxy.file).returncode == 0
+    assert [ask(client, "alice").status for _ in range(11)] == [200] * 10 + [429]
+    assert verb("reset", "alice", "-c", proxy.file).returncode == 0
+    assert [ask(client, "alice").status for _ in range(14)] == [200] * 13 + [429]
+    proxy.stop()
+    told = judged(verb, "-c", proxy.file, proxy.access_log)
+    hour = quota_of(told, "user", "hour")
+    assert told["verdict"] == "clean" and hour["fullest"]["admitted"] == 26 and hour["fullest"]["limit"] == 3
+
+
 def test_whatever_stands_in_a_log(verb, tmp_path):
     """Lines that are none are counted, with their place, and move no terminal."""
     good = ('{"v":1,"boot":"00000001","seq":%d,"ts":"2026-11-29T01:00:00.000Z","gen":1,"decision":"allow","subjects":{"ip":"a\\u001b[2J"},'

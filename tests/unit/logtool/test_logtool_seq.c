@@ -166,7 +166,7 @@ static void test_boots(void **state)
     take(&seq, "b", 1, "a", 9); /* nobody has given a */
     take(&seq, "b", 2, NULL, 0);
     take(&seq, "x", 1, NULL, 0);
-    logtool_seq_link(&seq);
+    logtool_seq_link(&seq, false);
     assert_int_equal(seq.boots[0].root, seq.boots[1].root);
     assert_int_not_equal(seq.boots[0].root, seq.boots[2].root);
     assert_int_equal(logtool_seq_gaps(&seq, &gap, 1, &missing), 1);
@@ -175,6 +175,53 @@ static void test_boots(void **state)
     assert_int_equal(gap.from, 3);
     assert_int_equal(gap.to, 4);
     logtool_seq_fini(&seq);
+}
+
+/* Who shares counters with whom does not depend on which line comes first. */
+static void test_ties(void **state)
+{
+    static const struct {
+        const char *event, *boot, *from, *previous;
+    } lines[] = {
+        {"start", "b", "a", ""},        {"takeover", "c", "b", ""},
+        {"takeover", "d", "c", ""},     {"start", "e", "d", ""},
+        {"start", "f", "e", "stopped"}, {"start", "g", "f", "killed"},
+        {"takeover", "h", "g", ""},     {"takeover", "x", "nobody", ""},
+        {"takeover", "y", "", ""},      {"takeover", "z", "a name that is too long", ""},
+        {"start", "a", "", ""},
+    };
+    /* In the order of the lines' boots; the same letter: the same counters. */
+    static const char *const want[2] = {"aaaafggxyza", "aaaaaggxyza"};
+    struct logtool_line *line = calloc(1, sizeof(*line));
+    (void)state;
+    assert_non_null(line);
+    for (unsigned turn = 0; turn < 4 * COUNT(lines); turn++) {
+        struct logtool_seq seq = {0};
+        const char *groups = want[turn % 2];
+        unsigned at[COUNT(lines)];
+        uint64_t missing;
+        bool is_new;
+        for (unsigned i = 0; i < COUNT(lines); i++) {
+            unsigned k = turn % 4 < 2 ? (i + turn) % COUNT(lines)
+                                      : COUNT(lines) - 1 - (i + turn) % COUNT(lines);
+            line->boot = span_of(lines[k].boot);
+            line->event = span_of(lines[k].event);
+            bool is_start = span_eq(line->event, SPAN("start"));
+            line->previous_boot = is_start ? span_of(lines[k].from) : (struct span){0};
+            line->from_boot = is_start ? (struct span){0} : span_of(lines[k].from);
+            line->previous = span_of(lines[k].previous);
+            line->seq = line->previous_seq = 1;
+            assert_int_equal(logtool_seq_take(&seq, line, &at[k], &is_new), ERR_OK);
+        }
+        logtool_seq_link(&seq, turn % 2 == 1);
+        for (unsigned i = 0; i < COUNT(lines); i++)
+            for (unsigned k = 0; k < i; k++)
+                assert_int_equal(seq.boots[at[i]].root == seq.boots[at[k]].root,
+                                 groups[i] == groups[k]);
+        assert_int_equal(logtool_seq_gaps(&seq, NULL, 0, &missing), 0);
+        logtool_seq_fini(&seq);
+    }
+    free(line);
 }
 
 static void test_limits(void **state)
@@ -232,10 +279,10 @@ static void test_limit_of_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_orders),       cmocka_unit_test(test_many_gaps),
-        cmocka_unit_test(test_any_order),    cmocka_unit_test(test_dropped),
-        cmocka_unit_test(test_boots),        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_limit_of_all),
+        cmocka_unit_test(test_orders),    cmocka_unit_test(test_many_gaps),
+        cmocka_unit_test(test_any_order), cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_boots),     cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_limit_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "logtool/logtool_verify.h"
+#include "plan/plan_bench.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 #define HEAD         "{\"v\":1,\"boot\":\"b\",\"seq\":%d,\"ts\":\"2026-11-29T01:00:%02d.000Z\""
@@ -144,6 +145,222 @@ static const struct row ROWS[] = {
      1},
 };
 
+#define AT(time, boot, seq, rest)                                                                  \
+    "{\"v\":1,\"boot\":\"" boot "\",\"seq\":" #seq ",\"ts\":\"2026-11-29T" time ".000Z\"" rest
+#define SPENT(charged, limit)                                                                      \
+    WINDOW("minute", "\"start\":1795914001,\"charged\":" #charged ",\"used\":1,\"limit\":" #limit)
+#define COUNTED(charged) MINUTE(NUMBERS(charged, 5))
+#define RESET            ",\"event\":\"reset\",\"subject\":\"s\",\"quota\":\"q\"}"
+#define GRANT_TO(subject, extra, for_s)                                                            \
+    ",\"event\":\"grant\",\"subject\":\"" subject "\",\"quota\":\"q\",\"extra\":" #extra           \
+    ",\"for_s\":" #for_s "}"
+#define GRANT(extra, for_s) GRANT_TO("s", extra, for_s)
+#define TAKEOVER(from)      ",\"event\":\"takeover\",\"from_pid\":7,\"from_boot\":\"" from "\"}"
+#define START(previous, seq, more)                                                                 \
+    ",\"event\":\"start\",\"previous_boot\":\"" previous "\",\"previous_seq\":" #seq more "}"
+#define STOPPED ",\"previous\":\"stopped\""
+#define KILLED  ",\"previous\":\"killed\""
+#define NOW     "01:00:01"
+
+#define SMALL   "'limits': {'minute': 3}, 'algorithm': 'token_bucket'"
+#define LARGE   "'limits': {'minute': 3}, 'algorithm': 'token_bucket', 'burst': 8"
+#define NARROW  "'limits': {'minute': 60}, 'algorithm': 'token_bucket', 'burst': 1"
+#define FIXED   "'limits': {'minute': 3}"
+#define FIVE    "'limits': {'minute': 5}"
+#define KEPT    ", 'state_file': '/tmp/state'"
+
+/* What only a configuration tells: how large a bucket is, and who counts in one memory. */
+struct planned_row {
+    const char *name, *quota, *store;
+    const char *lines[6];
+    enum logtool_verdict want;
+    uint64_t over; /* of the worst */
+};
+
+static const struct planned_row PLANNED[] = {
+    {"a full bucket and a period", SMALL, "", {AT(NOW, "a", 1, SPENT(6, 3))}, LOGTOOL_CLEAN, 0},
+    {"and one more", SMALL, "", {AT(NOW, "a", 1, SPENT(7, 3))}, LOGTOOL_EXCESS, 1},
+    {"a bucket larger than its limit",
+     LARGE,
+     "",
+     {AT(NOW, "a", 1, SPENT(11, 3))},
+     LOGTOOL_CLEAN,
+     0},
+    {"and one more", LARGE, "", {AT(NOW, "a", 1, SPENT(12, 3))}, LOGTOOL_EXCESS, 1},
+    {"a bucket smaller than its limit",
+     NARROW,
+     "",
+     {AT(NOW, "a", 1, SPENT(61, 60))},
+     LOGTOOL_CLEAN,
+     0},
+    {"and one more", NARROW, "", {AT(NOW, "a", 1, SPENT(62, 60))}, LOGTOOL_EXCESS, 1},
+    {"a reset fills the bucket",
+     LARGE,
+     "",
+     {AT(NOW, "a", 1, SPENT(11, 3)), AT(NOW, "a", 2, RESET), AT(NOW, "a", 3, SPENT(8, 3))},
+     LOGTOOL_CLEAN,
+     0},
+    {"and no more",
+     LARGE,
+     "",
+     {AT(NOW, "a", 1, SPENT(11, 3)), AT(NOW, "a", 2, RESET), AT(NOW, "a", 3, SPENT(9, 3))},
+     LOGTOOL_EXCESS,
+     1},
+    {"no more than a small bucket either",
+     NARROW,
+     "",
+     {AT(NOW, "a", 1, SPENT(61, 60)), AT(NOW, "a", 2, RESET), AT(NOW, "a", 3, SPENT(2, 60))},
+     LOGTOOL_EXCESS,
+     1},
+    {"a grant makes the bucket larger",
+     SMALL,
+     "",
+     {AT(NOW, "a", 1, GRANT(10, 60)), AT(NOW, "a", 2, SPENT(16, 3))},
+     LOGTOOL_CLEAN,
+     0},
+    {"and no larger than that",
+     SMALL,
+     "",
+     {AT(NOW, "a", 1, GRANT(10, 60)), AT(NOW, "a", 2, SPENT(17, 3))},
+     LOGTOOL_EXCESS,
+     1},
+    {"a grant that was in force when the period began",
+     SMALL,
+     "",
+     {AT("00:00:00", "a", 1, GRANT(10, 3600)), AT(NOW, "a", 2, SPENT(16, 3))},
+     LOGTOOL_CLEAN,
+     0},
+    {"as late as clocks may differ",
+     SMALL,
+     "",
+     {AT("00:58:58", "a", 1, GRANT(10, 60)), AT(NOW, "a", 2, SPENT(16, 3))},
+     LOGTOOL_CLEAN,
+     0},
+    {"and one that was over",
+     SMALL,
+     "",
+     {AT("00:58:57", "a", 1, GRANT(10, 60)), AT(NOW, "a", 2, SPENT(7, 3))},
+     LOGTOOL_EXCESS,
+     1},
+    {"and one of the next period",
+     SMALL,
+     "",
+     {AT(NOW, "a", 1, SPENT(7, 3)), AT("01:01:03", "a", 2, GRANT(10, 60))},
+     LOGTOOL_EXCESS,
+     1},
+    {"a grant to somebody else",
+     SMALL,
+     "",
+     {AT(NOW, "a", 1, GRANT_TO("t", 10, 60)), AT(NOW, "a", 2, SPENT(7, 3))},
+     LOGTOOL_EXCESS,
+     1},
+    {"a grant that was taken back, and another one",
+     SMALL,
+     "",
+     {AT(NOW, "a", 1, GRANT(10, 60)), AT(NOW, "a", 2, GRANT(0, 60)), AT(NOW, "a", 3, GRANT(4, 60)),
+      AT(NOW, "a", 4, SPENT(21, 3))},
+     LOGTOOL_EXCESS,
+     1},
+    {"a reset fills what was granted too",
+     SMALL,
+     "",
+     {AT(NOW, "a", 1, GRANT(10, 60)), AT(NOW, "a", 2, RESET), AT(NOW, "a", 3, SPENT(29, 3))},
+     LOGTOOL_CLEAN,
+     0},
+    {"and no more",
+     SMALL,
+     "",
+     {AT(NOW, "a", 1, GRANT(10, 60)), AT(NOW, "a", 2, RESET), AT(NOW, "a", 3, SPENT(30, 3))},
+     LOGTOOL_EXCESS,
+     1},
+    {"the limit of a counted window has the grant in it",
+     FIXED,
+     "",
+     {AT(NOW, "a", 1, GRANT(10, 60)), AT(NOW, "a", 2, MINUTE(NUMBERS(14, 13)))},
+     LOGTOOL_EXCESS,
+     1},
+    {"two memories",
+     FIVE,
+     "",
+     {AT(NOW, "a", 1, COUNTED(5)), AT(NOW, "b", 1, COUNTED(5))},
+     LOGTOOL_CLEAN,
+     0},
+    {"an upgrade goes on counting",
+     FIVE,
+     "",
+     {AT(NOW, "a", 1, COUNTED(5)), AT(NOW, "b", 1, TAKEOVER("a")), AT(NOW, "b", 2, COUNTED(5))},
+     LOGTOOL_EXCESS,
+     5},
+    {"whichever file comes first",
+     FIVE,
+     "",
+     {AT(NOW, "b", 2, COUNTED(5)), AT(NOW, "b", 1, TAKEOVER("a")), AT(NOW, "a", 1, COUNTED(5))},
+     LOGTOOL_EXCESS,
+     5},
+    {"within the limit, and without a gap",
+     FIVE,
+     "",
+     {AT(NOW, "a", 1, COUNTED(2)), AT(NOW, "b", 1, TAKEOVER("a")), AT(NOW, "b", 2, COUNTED(3)),
+      AT(NOW, "a", 2, COUNTED(0))},
+     LOGTOOL_CLEAN,
+     0},
+    {"an upgrade of an upgrade",
+     FIVE,
+     "",
+     {AT(NOW, "c", 1, TAKEOVER("b")), AT(NOW, "c", 2, COUNTED(2)), AT(NOW, "b", 1, TAKEOVER("a")),
+      AT(NOW, "b", 2, COUNTED(2)), AT(NOW, "a", 1, COUNTED(2))},
+     LOGTOOL_EXCESS,
+     1},
+    {"an upgrade whose serving process dies",
+     FIVE,
+     "",
+     {AT(NOW, "a", 1, COUNTED(2)), AT(NOW, "b", 1, TAKEOVER("a")), AT(NOW, "b", 2, COUNTED(2)),
+      AT(NOW, "c", 1, START("b", 2, "")), AT(NOW, "c", 2, COUNTED(2))},
+     LOGTOOL_EXCESS,
+     1},
+    {"an upgrade of who followed one that died",
+     FIVE,
+     "",
+     {AT(NOW, "c", 1, TAKEOVER("b")), AT(NOW, "c", 2, COUNTED(2)),
+      AT(NOW, "b", 1, START("a", 1, "")), AT(NOW, "b", 2, COUNTED(2)), AT(NOW, "a", 1, COUNTED(2))},
+     LOGTOOL_EXCESS,
+     1},
+    {"one that died before it was in charge",
+     FIVE,
+     "",
+     {AT(NOW, "c", 1, START("b", 1, "")), AT(NOW, "c", 2, TAKEOVER("a")),
+      AT(NOW, "b", 1, COUNTED(2)), AT(NOW, "a", 1, COUNTED(2)), AT(NOW, "c", 3, COUNTED(2))},
+     LOGTOOL_EXCESS,
+     1},
+    {"of whom there is no line",
+     FIVE,
+     "",
+     {AT(NOW, "a", 1, COUNTED(5)), AT(NOW, "b", 1, TAKEOVER("x")), AT(NOW, "b", 2, COUNTED(5))},
+     LOGTOOL_CLEAN,
+     0},
+    {"a restart begins anew",
+     FIVE,
+     "",
+     {AT(NOW, "a", 1, COUNTED(5)), AT(NOW, "b", 1, START("a", 1, STOPPED)),
+      AT(NOW, "b", 2, COUNTED(5))},
+     LOGTOOL_CLEAN,
+     0},
+    {"but with a state file it goes on",
+     FIVE,
+     KEPT,
+     {AT(NOW, "a", 1, COUNTED(5)), AT(NOW, "b", 1, START("a", 1, STOPPED)),
+      AT(NOW, "b", 2, COUNTED(5))},
+     LOGTOOL_EXCESS,
+     5},
+    {"unless it was killed: the file may be older",
+     FIVE,
+     KEPT,
+     {AT(NOW, "a", 1, COUNTED(5)), AT(NOW, "b", 1, START("a", 1, KILLED)),
+      AT(NOW, "b", 2, COUNTED(5))},
+     LOGTOOL_INCOMPLETE,
+     0},
+};
+
 /* Numbers that no request can have, and what was charged to a window that is not there. */
 static void test_refused_windows(void **state)
 {
@@ -176,6 +393,25 @@ static void test_refused_windows(void **state)
     free(line);
 }
 
+static void take_text(struct logtool_verify *verify, struct logtool_line *line, const char *text)
+{
+    const char *why;
+    if (!logtool_line_parse(line, span_of(text), &why))
+        fail_msg("%s: %s", text, why);
+    assert_int_equal(logtool_verify_take(verify, line), ERR_OK);
+}
+
+static void assert_verdict(struct logtool_verify *verify, const char *name, uint64_t lines,
+                           enum logtool_verdict want, uint64_t over)
+{
+    const struct logtool_reading reading = {.lines = lines};
+    enum logtool_verdict verdict;
+    assert_int_equal(logtool_verify_judge(verify, &reading, &verdict), ERR_OK);
+    if (verdict != want ||
+        (over != 0 && verify->excess[0].book.kept - verify->excess[0].allowed != over))
+        fail_msg("%s: verdict %d", name, verdict);
+}
+
 static void test_verdicts(void **state)
 {
     struct logtool_verify *verify = malloc(sizeof(*verify));
@@ -184,25 +420,48 @@ static void test_verdicts(void **state)
     assert_non_null(verify);
     assert_non_null(line);
     for (size_t i = 0; i < COUNT(ROWS); i++) {
-        struct logtool_reading reading = {0};
-        enum logtool_verdict verdict;
+        int k = 0;
         assert_int_equal(logtool_verify_init(verify, NULL), ERR_OK);
-        for (int k = 0; k < 5 && ROWS[i].lines[k] != NULL; k++) {
+        for (; k < 5 && ROWS[i].lines[k] != NULL; k++) {
             char text[1024];
-            const char *why;
             int len = snprintf(text, sizeof(text), HEAD, k + 1, k + 1);
             strcpy(text + len, ROWS[i].lines[k]);
-            if (!logtool_line_parse(line, span_of(text), &why))
-                fail_msg("%s: %s", text, why);
-            assert_int_equal(logtool_verify_take(verify, line), ERR_OK);
-            reading.lines++;
+            take_text(verify, line, text);
         }
-        assert_int_equal(logtool_verify_judge(verify, &reading, &verdict), ERR_OK);
-        if (verdict != ROWS[i].want ||
-            (ROWS[i].over != 0 &&
-             verify->excess[0].book.kept - verify->excess[0].allowed != ROWS[i].over))
-            fail_msg("%s: verdict %d", ROWS[i].name, verdict);
+        assert_verdict(verify, ROWS[i].name, (uint64_t)k, ROWS[i].want, ROWS[i].over);
         logtool_verify_fini(verify);
+    }
+    free(line);
+    free(verify);
+}
+
+static struct plan *plan_of(const struct planned_row *row)
+{
+    char text[1024];
+    snprintf(text, sizeof(text),
+             "{'listen': [{'address': '127.0.0.1:8080'}], 'store': {'type': 'memory'%s},"
+             " 'quotas': {'q': {'key': ['ip'], %s}},"
+             " 'routes': [{'prefix': '/', 'quotas': ['q'], 'respond': {'text': 'x'}}]}",
+             row->store, row->quota);
+    return bench_plan(bench_text(text));
+}
+
+static void test_verdicts_by_a_plan(void **state)
+{
+    struct logtool_verify *verify = malloc(sizeof(*verify));
+    struct logtool_line *line = malloc(sizeof(*line));
+    (void)state;
+    assert_non_null(verify);
+    assert_non_null(line);
+    for (size_t i = 0; i < COUNT(PLANNED); i++) {
+        struct plan *plan = plan_of(&PLANNED[i]);
+        int k = 0;
+        assert_int_equal(logtool_verify_init(verify, plan), ERR_OK);
+        for (; k < 6 && PLANNED[i].lines[k] != NULL; k++)
+            take_text(verify, line, PLANNED[i].lines[k]);
+        assert_verdict(verify, PLANNED[i].name, (uint64_t)k, PLANNED[i].want, PLANNED[i].over);
+        logtool_verify_fini(verify);
+        plan_unref(&plan);
     }
     free(line);
     free(verify);
@@ -244,6 +503,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_verdicts_by_a_plan),
         cmocka_unit_test(test_refused_windows),
         cmocka_unit_test(test_many_excesses),
     };

@@ -120,7 +120,8 @@ enum exchange_end client_pace_judge(struct client_conn *conn)
         return END_OK;
     if (!conn->x->response_begun || conn->x->is_discarding)
         return END_BODY_TIMEOUT;
-    /* A server's response is on its way: who has it need not go on (RFC 9110 section 10.1.1), and must not lose it for that. */
+    /* A server's response is on its way: who has it may stop sending (RFC 9112 section 9.5; with Expect RFC 9110 section
+     * 10.1.1), and must not lose it for that. */
     conn->x->is_body_late = true;
     work->waiting_us = 0;
     return END_OK;

@@ -91,7 +91,7 @@ static bool buffer_begin(struct exchange *x)
 }
 
 /* Nobody else tells this client to go on: no server has been asked (RFC 9110 section 10.1.1).  It need not be told once it
- * has begun.  False: it was not told now. */
+ * has begun.  True: it is waited for from now on, told or (without memory for that) not. */
 static bool buffer_say_continue(struct exchange *x)
 {
     if (!exchange_holds_body(x))

@@ -50,7 +50,9 @@ static void exchange_on_upstream_deadline(void *arg)
         exchange_run(x); /* the next server, if there is one */
         return;
     }
-    upstream_note_failure(x->conn, UPSTREAM_FAILURE_TIMEOUT);
+    /* Who keeps the body back or is late with it may be whom the server waits for: no client takes a server out. */
+    if (!exchange_holds_body(x) && !x->is_body_late)
+        upstream_note_failure(x->conn, UPSTREAM_FAILURE_TIMEOUT);
     upstream_close(&x->conn);
     exchange_stop(x, END_UPSTREAM_TIMEOUT);
 }

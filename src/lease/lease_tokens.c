@@ -5,15 +5,6 @@
 
 #define US_PER_S UINT64_C(1000000)
 
-static struct lease_window *find(struct lease_cell *cell, uint32_t period_s)
-{
-    for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++) {
-        if (cell->windows[i].period_s == period_s)
-            return &cell->windows[i];
-    }
-    return NULL;
-}
-
 /* By the time at which the claim was sent: the answer may have taken long, and errs to the early side. */
 static uint64_t deadline(uint64_t end_us, uint64_t store_now_us, uint64_t sent_at_us)
 {
@@ -98,7 +89,7 @@ void lease_tokens_take(struct lease_cell *cell, uint32_t most, struct lease_batc
 static bool goes_on(struct lease_cell *cell, const struct lease_batch *batch)
 {
     for (unsigned i = 0; i < batch->window_count; i++) {
-        const struct lease_window *window = find(cell, batch->windows[i].period_s);
+        const struct lease_window *window = lease_cell_find(cell, batch->windows[i].period_s);
         if (window == NULL || window->start_s != batch->windows[i].start_s)
             return false;
     }
@@ -111,7 +102,7 @@ static bool is_alike(struct lease_cell *cell, const struct lease_batch *batch)
     if (cell->held_windows != batch->window_count)
         return false;
     for (unsigned i = 0; i < batch->window_count; i++) {
-        if (find(cell, batch->windows[i].period_s)->limit != batch->windows[i].limit)
+        if (lease_cell_find(cell, batch->windows[i].period_s)->limit != batch->windows[i].limit)
             return false;
     }
     return true;
@@ -122,7 +113,7 @@ static void begin_lease(struct lease_cell *cell, const struct lease_batch *batch
     for (unsigned i = 0; i < QUOTA_WINDOWS_MAX; i++)
         cell->windows[i].limit = 0;
     for (unsigned i = 0; i < batch->window_count; i++)
-        find(cell, batch->windows[i].period_s)->limit = batch->windows[i].limit;
+        lease_cell_find(cell, batch->windows[i].period_s)->limit = batch->windows[i].limit;
     cell->held_windows = batch->window_count;
     cell->held_until_us = batch->until_us;
 }
@@ -130,7 +121,7 @@ static void begin_lease(struct lease_cell *cell, const struct lease_batch *batch
 static void send_back(struct lease_cell *cell, const struct lease_batch *batch)
 {
     for (unsigned i = 0; i < batch->window_count; i++) {
-        struct lease_window *window = find(cell, batch->windows[i].period_s);
+        struct lease_window *window = lease_cell_find(cell, batch->windows[i].period_s);
         if (window != NULL && window->start_s == batch->windows[i].start_s)
             window->back = lease_count_add(window->back, batch->count);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lease_window.h - what a cell knows of one window: what the store has counted, what is owed to it, what it is to get
- * back.  Takes: counts.  Gives: sums, none beyond INT32_MAX.  Pure, under the cell's lock. */
+ * back.  Takes: counts.  Gives: sums; those that are kept stay at INT32_MAX.  Pure, under the cell's lock. */
 #ifndef SLUICE_LEASE_WINDOW_H
 #define SLUICE_LEASE_WINDOW_H
 

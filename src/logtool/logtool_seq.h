@@ -71,9 +71,9 @@ MUST_USE enum err logtool_seq_take(struct logtool_seq *seq, const struct logtool
 unsigned logtool_seq_killed(const struct logtool_seq *seq);
 
 /* After the last line: give each boot its root.  Boots that a start line or an upgrade ties together served from one memory,
- * unless the service was started anew between them.  has_state: its counters were kept in a file while it was stopped.  Of a
- * service that was killed such a file may be older than what was counted, so it begins anew all the same: an excess is
- * never claimed of what was forgotten. */
+ * unless the service was started anew between them.  has_state: the configuration has a file for its counters; that it
+ * was saved and read is not in the log, and is believed.  Of a service that was killed such a file may be older than what was
+ * counted, so it begins anew all the same. */
 void logtool_seq_link(struct logtool_seq *seq, bool has_state);
 
 /* The gaps of all boots: up to `room` of them are put, the count is returned, *missing is the sum.  What lies before the

@@ -82,8 +82,10 @@ static const struct config_table server_table = {
 
 static const struct config_directive timeout_rows[] = {
     TIMEOUT("connect", connect_timeout_us, "1s", "How long connecting to a server may take."),
-    TIMEOUT("first_byte", first_byte_timeout_us, "30s",
-            "How long a server may take from the end of the request to its first byte."),
+    TIMEOUT(
+        "first_byte", first_byte_timeout_us, "30s",
+        "How long a server may take from the end of the request, or of its head while the client "
+        "waits for 100 Continue, to the first byte of its answer."),
     TIMEOUT("read_idle", read_idle_timeout_us, "60s",
             "How long a server may pause within a response."),
     TIMEOUT(

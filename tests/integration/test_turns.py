@@ -98,3 +98,25 @@ def test_a_body_that_trickles_behind_the_begin_of_a_response_cannot_go_on_for_ev
             client.send(b"x")
         select.select([], [], [], 0.02)
     assert proxy.requests(1)[0]["end"] == "upstream_timeout"
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_no_client_takes_a_server_out_by_keeping_its_body_back(start, connect, upstream, begins):
+    """The server waits for the body, in front of its response or within it."""
+    def serve(link):
+        while (message := link.read_request_head()) is not None:
+            if message.method == "POST":
+                link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst" if begins else b"")
+                link.wait_for_end()
+                return
+            link.send(http.response(body=b"well"))
+
+    config = forward(upstream(serve), upstream(serve), limits=GRACE)
+    config["upstreams"]["app"].update(timeouts={"first_byte": "700ms", "read_idle": "700ms"}, health={"failures": 1, "eject_base": "1h", "eject_max": "1h"})
+    proxy = start(config)
+    clients = [connect(proxy) for _ in range(4)]
+    for client in clients:
+        client.send(http.request("POST", "/", [("Content-Length", "5")]) + b"he" if begins else EXPECTING)
+    assert {line["end"] for line in proxy.requests(len(clients))} == {"upstream_timeout"}
+    assert [connect(proxy).ask().status for _ in range(4)] == [200] * 4
+    assert not proxy.events("server_down")

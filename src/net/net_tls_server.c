@@ -272,7 +272,8 @@ struct naming {
     struct net_tls_server *server;
     struct server_pair *pair;
     const SSL_CTX *found; /* that has the first name already */
-    bool is_first;
+    struct map own;       /* names that were compared: each once, however often it stands there */
+    bool is_short;        /* of memory */
 };
 
 static struct span server_lower(struct span name, char out[SERVER_NAME_MAX])
@@ -298,30 +299,43 @@ static bool server_compare_name(void *arg, struct span name)
 {
     struct naming *naming = arg;
     char lower[SERVER_NAME_MAX];
-    const SSL_CTX *found = map_find(&naming->server->names, server_lower(name, lower));
-    if (naming->is_first)
+    const struct span key = server_lower(name, lower);
+    const SSL_CTX *found = map_find(&naming->server->names, key);
+    if (naming->own.count == 0)
         naming->found = found;
-    naming->is_first = false;
-    return found != NULL && found == naming->found;
+    if (found == NULL || found != naming->found)
+        return false;
+    naming->is_short = map_add(&naming->own, key, naming->server) == ERR_NOMEM;
+    return !naming->is_short;
 }
 
-/* The context of earlier pairs that has exactly these names and no key of this kind. */
-static struct server_pair *server_twin(struct net_tls_server *server, X509 *certificate,
-                                       int key_type)
+/* The pair of this context, if it has just so many names and no key of this kind. */
+static struct server_pair *server_match(struct net_tls_server *server, const SSL_CTX *context,
+                                        size_t names, int key_type)
 {
-    struct naming naming = {.server = server, .is_first = true};
-    struct server_pair *twin = NULL;
-    if (!server_each_name(certificate, server_compare_name, &naming) || naming.found == NULL)
-        return NULL;
+    struct server_pair *match = NULL;
     for (unsigned i = 0; i < server->pair_count; i++) {
         struct server_pair *pair = &server->pairs[i];
-        if (pair->context != naming.found)
+        if (pair->context != context)
             continue;
-        if (pair->key_type == key_type)
+        if (pair->key_type == key_type || pair->names != names)
             return NULL;
-        twin = pair;
+        match = pair;
     }
-    return twin;
+    return match;
+}
+
+/* The earlier pair whose context has exactly these names and no key of this kind, or NULL: a name more, and who asks for it
+ * would get a certificate without it.  False: no memory. */
+static bool server_find_twin(struct net_tls_server *server, X509 *certificate, int key_type,
+                             struct server_pair **twin)
+{
+    struct naming naming = {.server = server};
+    map_init(&naming.own);
+    const bool is_one = server_each_name(certificate, server_compare_name, &naming);
+    *twin = is_one ? server_match(server, naming.found, naming.own.count, key_type) : NULL;
+    map_fini(&naming.own);
+    return !naming.is_short;
 }
 
 /* ---- pairs ---- */
@@ -344,7 +358,9 @@ static bool server_add_pair(struct net_tls_server *server, const struct net_tls_
     X509 *certificate = SSL_CTX_get0_certificate(pair->context);
     const EVP_PKEY *key = X509_get0_pubkey(certificate);
     pair->key_type = key == NULL ? 0 : EVP_PKEY_get_base_id(key);
-    struct server_pair *twin = server_twin(server, certificate, pair->key_type);
+    struct server_pair *twin;
+    if (!server_find_twin(server, certificate, pair->key_type, &twin))
+        return false;
     if (twin != NULL) {
         if (!server_fill(twin->context, &conf->pairs[index], fault))
             return false;

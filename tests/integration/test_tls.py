@@ -161,6 +161,17 @@ def test_two_kinds_of_keys_for_a_name(start, authority, algorithm):
         proxy, "-tls1_2", "-servername", "a.example", "-cipher", f"ECDHE-{algorithm}-AES128-GCM-SHA256")
 
 
+@pytest.mark.parametrize("version", [V1_2, V1_3])
+@pytest.mark.parametrize("fewer", [["a.example"], ["a.example", "A.example"]], ids=["one", "one, twice"])
+def test_another_kind_of_key_is_no_reason_to_serve_a_certificate_for_names_that_it_lacks(start, connect, authority, fewer, version):
+    pairs = [authority.issue("a.example", "b.example", stem="rsa", kind="2048"), authority.issue(*fewer, stem="ec")]
+    proxy = start(secured(respond(), {"certificates": [pair.config for pair in pairs]}))
+    for name in ("b.example", "a.example"):
+        client = connect(proxy, tls=client_context(version=version), name=name)
+        assert client.sock.getpeercert(True) == pairs[0].der, name
+        assert client.ask().status == 200
+
+
 # ---- sessions
 
 

@@ -117,8 +117,10 @@ def test_broken(check, authority, tmp_path, case):
     assert place in said and what in said[said.index(place):].split("\n")[0], said
 
 
-def test_a_certificate_that_nobody_gets(check, authority):
-    pairs = [authority.issue("a.example", "b.example", stem="one"), authority.issue("b.example", stem="two")]
+@pytest.mark.parametrize("kind", ["ec", "2048"])
+def test_a_certificate_that_nobody_gets(check, authority, kind):
+    """The first one's names are not all in it, so that another kind of key is no use."""
+    pairs = [authority.issue("a.example", "b.example", stem="one", kind=kind), authority.issue("b.example", stem="two")]
     code, said = check(listening({"certificates": [pair.config for pair in pairs]}))
     assert code == 0 and "warning: /listen/0/tls/certificates/1/certificate: no client gets this certificate" in said
 

@@ -263,8 +263,13 @@ void net_watch_tell(struct net_watch *watch, const struct net_address *addresses
 
 void net_watch_set_interval(struct net_watch *watch, uint64_t interval_us)
 {
-    if (watch != NULL)
-        watch->interval_us = interval_us;
+    if (watch == NULL)
+        return;
+    const uint64_t latest_us = watch->resolver->loop->mono_us + interval_us;
+    watch->interval_us = interval_us;
+    /* The interval before may be an hour, of which most is still to come. */
+    if (!watch->is_asked && watch->timer.due_us > latest_us)
+        loop_timer_set(watch->resolver->loop, &watch->timer, latest_us);
 }
 
 void net_watch_hurry(struct net_watch *watch)

@@ -31,7 +31,8 @@ void net_watch_free(struct net_watch *watch);
 void net_watch_know(struct net_watch *watch, const struct net_address *addresses, unsigned count);
 /* The same with on_change, at once: somebody else was answered. */
 void net_watch_tell(struct net_watch *watch, const struct net_address *addresses, unsigned count);
-/* How often it is asked again, from the next answer on (NET_RESOLVE_INTERVAL_US at first).  NULL: nothing. */
+/* How often it is asked again (NET_RESOLVE_INTERVAL_US at first): a shorter interval counts from now, a longer one from the next
+ * answer.  NULL: nothing. */
 void net_watch_set_interval(struct net_watch *watch, uint64_t interval_us);
 /* Who connects to its addresses cannot: ask again soon (within NET_RESOLVE_HURRY_US), not only when it is time.  NULL: nothing. */
 void net_watch_hurry(struct net_watch *watch);

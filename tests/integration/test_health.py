@@ -521,6 +521,23 @@ def test_a_name_that_moves_is_followed(start, upstream, connect, world):
     assert new.requests
 
 
+def test_a_reload_that_asks_more_often_does_so_at_once(start, upstream, connect, world):
+    """Nobody waits for the end of an hour that has begun; the old server is well, so that no failure hurries either."""
+    names, port = Names(world.folder), take_port()
+    at(upstream, "127.0.0.2", "old", port)
+    at(upstream, "127.0.0.3", "new", port)
+    names.set(app="127.0.0.2")
+    proxy = start(config_of(f"app.test:{port}", resolve="1h"), env=names.env(BINARY))
+    assert who_answers(connect(proxy), 1) == {"old"}
+    proxy.config["upstreams"]["app"]["resolve"] = "250ms"
+    proxy.write_config(proxy.config)
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_for_event("reload")
+    names.set(app="127.0.0.3")
+    wait_for(lambda: who_answers(connect(proxy), 1) == {"new"}, "the name is followed")
+    wait_for(lambda: metrics_of(proxy)["sluice_upstream_names_changed_total"] == 2, "both workers have seen it")
+
+
 def test_all_addresses_of_a_name_are_used_and_a_dead_one_costs_nothing(start, upstream, connect, world):
     names, port = Names(world.folder), take_port()
     one, two = at(upstream, "127.0.0.2", "one", port), at(upstream, "127.0.0.3", "two", port)

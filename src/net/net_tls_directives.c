@@ -54,6 +54,14 @@ const char *net_tls_name_fault(struct span name)
     return NULL;
 }
 
+/* The point at the end of a name has it looked up as it stands; none is asked for with it (RFC 6066 section 3), or certified. */
+struct span net_tls_name_of(struct span host)
+{
+    if (host.len > 1 && host.ptr[host.len - 1] == '.')
+        host.len--;
+    return host;
+}
+
 /* ---- towards clients ---- */
 
 static const struct config_directive pair_rows[] = {

@@ -35,6 +35,8 @@ struct net_tls_client_draft {
 
 /* What is wrong with a name that servers are to be asked for, and what to do; NULL: nothing is. */
 const char *net_tls_name_fault(struct span name);
+/* What the certificate of this host must be for. */
+struct span net_tls_name_of(struct span host);
 
 extern const struct config_table NET_TLS_SERVER_DIRECTIVES, NET_TLS_CLIENT_DIRECTIVES;
 

@@ -181,7 +181,7 @@ static void link_name(struct plan_work *work, const struct upstream_conf *conf,
     if (conf->tls_draft.server_name.len != 0) {
         server->tls_name = conf->tls_draft.server_name;
     } else if (server->host.len != 0) {
-        server->tls_name = server->host;
+        server->tls_name = net_tls_name_of(server->host);
     } else if (!server->address.is_unix) {
         ip = net_address_ip(&server->address);
         server->tls_name =

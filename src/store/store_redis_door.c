@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "net/net_tls.h"
+#include "net/net_tls_directives.h"
 #include "store/store_redis_map.h"
 
 #define TLS_ALERT 0x15 /* RFC 8446 section 5.1 */
@@ -17,7 +18,8 @@ enum err store_redis_door_secure(const struct store_redis_tls_conf *conf, const 
 {
     if (tls == NULL || (duty == STORE_REDIS_SENTINEL && !conf->is_for_sentinels))
         return ERR_OK;
-    struct span host = conf->server_name.len != 0 ? conf->server_name : store_redis_map_host(name);
+    struct span host = conf->server_name.len != 0 ? conf->server_name
+                                                  : net_tls_name_of(store_redis_map_host(name));
     if (stream->tls == NULL && net_tls_begin(stream, tls, host) != ERR_OK) {
         errno = ENOMEM;
         return ERR_NOMEM;

@@ -9,6 +9,8 @@ import time
 import pytest
 from harness.configs import forward
 from harness.counting import USERS, ask, wait_until_counting
+from harness.names import Names
+from harness.proxy import BINARY
 from harness.redis_fleet import ClusterFleet, SentinelFleet
 from harness.redis_server import RedisServer
 from harness.redis_tls import Tls, TlsServer
@@ -76,6 +78,13 @@ def test_a_recall_comes_over_tls(start, upstream, connect, serve, authority):
 def test_a_name_is_verified(start, upstream, connect, serve, authority):
     server = serve(["localhost"])
     proxy = start(config_of(upstream(), store(f"localhost:{server.port}", ca_of(authority))))
+    wait_until_counting(connect, proxy)
+
+
+def test_a_point_at_the_end_of_a_name_is_none_of_the_certificates(start, upstream, connect, world, serve, authority):
+    server, names = serve(["store.test"]), Names(world.folder)
+    names.set(store="127.0.0.1")
+    proxy = start(config_of(upstream(), store(f"store.test.:{server.port}", ca_of(authority))), env=names.env(BINARY))
     wait_until_counting(connect, proxy)
 
 

@@ -11,7 +11,9 @@ import pytest
 from harness import http
 from harness.configs import forward
 from harness.metrics import scrape
+from harness.names import Names
 from harness.ports import take_port
+from harness.proxy import BINARY
 from harness.tls import Authority, client_context, server_context
 from harness.upgrade import HANDSHAKE, accept_of
 from harness.upstream import hello
@@ -146,6 +148,21 @@ def test_name_of_the_server(start, upstream, connect, authority):
     proxy = start(config)
     wait_for(lambda: connect(proxy).ask().status == 200, "the name is resolved")
     assert asked == [None, "localhost"]
+
+
+def test_a_point_at_the_end_of_a_name_is_none_of_the_certificates(start, upstream, connect, authority, world):
+    """It keeps the resolver from trying domains behind the name, as in Kubernetes."""
+    asked, names = [], Names(world.folder)
+    context = server_context(authority.issue("app.test"))
+    context.sni_callback = lambda _sock, name, _context: asked.append(name)
+    server = upstream(tls=context)
+    names.set(app="127.0.0.1")
+    config = towards(server, {"ca": authority.file}, health={"check": {"path": "/healthz", "interval": "250ms"}})
+    config["upstreams"]["app"]["servers"] = [f"app.test.:{server.port}"]
+    proxy = start(config, env=names.env(BINARY))
+    assert connect(proxy).ask().status == 200
+    wait_for(lambda: metrics_of(proxy)['sluice_upstream_checks_total{result="good"}'], "checks believe it too")
+    assert set(asked) == {"app.test"}
 
 
 def test_authorities_of_the_system(start, upstream, connect, authority):

@@ -2,7 +2,7 @@
 /* preload.c - a shared object for LD_PRELOAD under which names that end in ".test" are those of a file.  Takes: the file that
  * NAMES_FILE names, lines of "ADDRESS NAME"; it is read for each question, so that it may be replaced at any time.  Gives: its
  * addresses, in its order; for a name that begins with "slow", after five seconds, an error; for one that begins with "late", the
- * addresses after a third of a second.  All other names are the system's.
+ * addresses after a third of a second.  A name may end with a point, as everywhere.  All other names are the system's.
  *
  * Why not libnss_wrapper: two threads that ask while its file changes close it twice. */
 #include <dlfcn.h>
@@ -19,10 +19,17 @@
 typedef int resolve_fn(const char *node, const char *service, const struct addrinfo *hints,
                        struct addrinfo **list);
 
-static int is_ours(const char *node)
+/* Without the point at its end. */
+static size_t name_len(const char *node)
 {
     size_t len = node == NULL ? 0 : strlen(node);
-    return len > 5 && strcmp(node + len - 5, ".test") == 0;
+    return len > 0 && node[len - 1] == '.' ? len - 1 : len;
+}
+
+static int is_ours(const char *node)
+{
+    size_t len = name_len(node);
+    return len > 5 && strncmp(node + len - 5, ".test", 5) == 0;
 }
 
 /* To the end of the list.  freeaddrinfo(3) of the C library frees each part by itself. */
@@ -56,7 +63,7 @@ PUBLIC int getaddrinfo(const char *node, const char *service, const struct addri
         return EAI_FAIL;
     *list = NULL;
     while (error == 0 && fscanf(file, "%63s %255s", address, name) == 2)
-        if (strcmp(name, node) == 0)
+        if (strlen(name) == name_len(node) && strncmp(name, node, strlen(name)) == 0)
             error = add(next, address, service, hints, list);
     fclose(file);
     if (error == 0 && *list == NULL)

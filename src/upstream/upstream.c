@@ -319,10 +319,32 @@ fail:
     return NULL;
 }
 
+static void server_close_idle(struct upstream_server *server)
+{
+    server->refs++;
+    upstream_server_drop_idle(server);
+    upstream_server_unref(server);
+}
+
+/* What was kept on other terms never serves this plan, but takes places of it: who waits for one would wait for this very
+ * worker, which closes only what the server keeps that it knows. */
+static void server_supersede(const struct upstream_server *server)
+{
+    LIST_EACH_SAFE (node, &server->set->servers) {
+        struct upstream_server *other = LIST_OF(node, struct upstream_server, node);
+        if (other == server || other->tally != server->tally)
+            continue;
+        other->idle_us = 0; /* exchanges of the plan before keep none either */
+        server_close_idle(other);
+    }
+}
+
 void upstream_pool_enter(struct upstream_pool *pool)
 {
-    for (unsigned i = 0; i < pool->server_count; i++)
+    for (unsigned i = 0; i < pool->server_count; i++) {
         server_obey(pool->servers[i], pool->conf, &pool->conf->servers[i]);
+        server_supersede(pool->servers[i]);
+    }
 }
 
 void upstream_pool_free(struct upstream_pool *pool)
@@ -340,12 +362,8 @@ void upstream_pool_free(struct upstream_pool *pool)
 
 void upstream_set_close_idle(struct upstream_set *set)
 {
-    LIST_EACH_SAFE (node, &set->servers) {
-        struct upstream_server *server = LIST_OF(node, struct upstream_server, node);
-        server->refs++;
-        upstream_server_drop_idle(server);
-        upstream_server_unref(server);
-    }
+    LIST_EACH_SAFE (node, &set->servers)
+        server_close_idle(LIST_OF(node, struct upstream_server, node));
 }
 
 /* ---- connections ---- */

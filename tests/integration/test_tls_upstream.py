@@ -221,6 +221,35 @@ def test_a_reload_that_verifies_leaves_nothing_of_one_that_did_not(start, upstre
     assert len(server.requests) == 1
 
 
+def test_what_is_kept_on_other_terms_takes_no_place(start, upstream, connect, authority):
+    """Though an exchange of the configuration before goes on."""
+    is_over = threading.Event()
+
+    def hold(link):
+        message = link.read_request()
+        is_over.wait(20)
+        link.send(hello(message))
+
+    server, held = upstream(tls=server_context(authority.issue("127.0.0.1"))), upstream(hold)
+    config = {**towards(server, {"verify": False}, timeouts={"pool_idle": "60s"}, queue={"timeout": "2s"}), "workers": 1}
+    config["upstreams"]["app"]["servers"] = [{"address": server.address, "max_connections": 1}]
+    config["upstreams"]["held"] = {"servers": [held.address]}
+    config["routes"].insert(0, {"path": "/held", "upstream": "held"})
+    proxy = start(config)
+    client = connect(proxy)
+    client.send(http.request("GET", "/held"))
+    held.wait_for_requests(1)
+    assert connect(proxy).ask().status == 200
+    proxy.config["upstreams"]["app"]["tls"] = {"ca": authority.file}
+    proxy.write_config(proxy.config)
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_for_event("reload")
+    assert connect(proxy).ask().status == 200
+    assert server.connections == 2
+    is_over.set()
+    assert client.read().status == 200
+
+
 def test_silent_server(start, connect, authority):
     """The handshake has the time of the connect."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "upstream/upstream_conn.h"
 #include "upstream/upstream_health.h"
 #include "upstream/upstream_places.h"
 #include "upstream/upstream_standing.h"
@@ -149,6 +150,67 @@ static void test_who_is_ordered_away_is_no_last_resort(void **state)
     assert_int_equal(upstream_health_serve(w->health, NULL, 0), ERR_OK);
 }
 
+/* A connection is made, used and given back. */
+static void use_one(struct upstream_pool *pool)
+{
+    const struct upstream_want want = {.header = SPAN("PROXY UNKNOWN\r\n")};
+    struct upstream_conn *conn = NULL;
+    uint64_t tried = 0;
+    assert_int_equal(upstream_take(pool, &want, &tried, &conn), UPSTREAM_CONNECTING);
+    conn->keep_alive = conn->sent_all = true;
+    upstream_return(&conn);
+}
+
+static void test_what_is_kept_on_other_terms_takes_no_place(void **state)
+{
+    struct world *w = *state;
+    struct plan_of_one plain, named;
+    plan_init(&plain, 1, 5);
+    plan_init(&named, 1, 5);
+    plain.server.max_connections = named.server.max_connections = 1;
+    named.upstream.proxy = NET_PROXY_V1;
+    struct upstream_pool *pool = upstream_pool_new(w->set, &plain.upstream);
+    assert_non_null(pool);
+    upstream_pool_enter(pool);
+    const struct upstream_server *server = pool->servers[0];
+    use_one(pool);
+    assert_int_equal(server->idle_count, 1);
+    struct upstream_pool *next = upstream_pool_new(w->set, &named.upstream);
+    assert_non_null(next);
+    assert_ptr_not_equal(next->servers[0], server);
+    assert_int_equal(server->idle_count, 1); /* it may never be in force */
+    upstream_pool_enter(next);
+    assert_int_equal(server->idle_count, 0);
+    use_one(next);
+    assert_int_equal(next->servers[0]->idle_count, 1);
+    /* The terms come back. */
+    upstream_pool_enter(pool);
+    use_one(pool);
+    assert_int_equal(server->idle_count, 1);
+    upstream_pool_free(next);
+    upstream_pool_free(pool);
+}
+
+static void test_what_is_in_use_on_other_terms_is_not_kept(void **state)
+{
+    struct world *w = *state;
+    struct plan_of_one plain, named;
+    plan_init(&plain, 1, 5);
+    plan_init(&named, 1, 5);
+    named.upstream.proxy = NET_PROXY_V1;
+    struct upstream_pool *pool = upstream_pool_new(w->set, &plain.upstream);
+    struct upstream_pool *next = upstream_pool_new(w->set, &named.upstream);
+    assert_non_null(pool);
+    assert_non_null(next);
+    upstream_pool_enter(pool);
+    upstream_pool_enter(next);
+    use_one(pool); /* an exchange that has begun before */
+    assert_int_equal(pool->servers[0]->idle_count, 0);
+    assert_int_equal(atomic_load(&next->servers[0]->tally->open), 0);
+    upstream_pool_free(next);
+    upstream_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +218,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_the_plan_in_force_is_obeyed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_ordered_away_is_no_last_resort, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_kept_on_other_terms_takes_no_place, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_in_use_on_other_terms_is_not_kept, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,7 +144,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      local low = high % all * 65536 + used % 65536 * left\n"
     "      local part = math.floor(high / all) * 65536 + math.ceil(low / all)\n"
     "      room = math.min(room, math.min(limit + extra, top) - cu - part)\n"
-    "      if limit == 0 then room = -1 end\n"
+    "      if limit + extra == 0 then room = -1 end\n"
     "    else\n" /* a bucket: ahead is how far its instant lies in the future, in units */
     "      local t, whole, mark = get('<ddI4', a, tail)\n"
     "      local part, ahead = us * 4096, 0\n"

@@ -574,6 +574,18 @@ static void test_extra(void **state)
     redis_stored_write(&redis, "a", &value);
     claim.windows[0].limit = INT32_MAX;
     assert_true(charge_one("a", &claim, &answer));
+
+    value.extra = 5; /* on top of nothing, whichever way it is counted */
+    value.windows[0].since = 0;
+    for (unsigned is_sliding = 0; is_sliding < 2; is_sliding++) {
+        redis_stored_write(&redis, "a", &value);
+        claim = claim_of(1, is_sliding ? INT32_MAX : 0, is_sliding);
+        claim.windows[1] =
+            (struct store_redis_window){.period_s = quota_code(60, QUOTA_KIND_BEFORE)};
+        for (unsigned i = 0; i < 5; i++)
+            assert_true(charge_one("a", &claim, &answer));
+        assert_false(charge_one("a", &claim, &answer));
+    }
 }
 
 /* Whatever stands under a key that is not ours to read: an error, and nothing is written anywhere. */

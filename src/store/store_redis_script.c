@@ -167,6 +167,8 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        local low = high % all * 65536 + by % 65536 * left\n"
     "        used = y + math.floor(high / all) * 65536 + math.ceil(low / all)\n"
     "        ahead = math.min(used * t, whole)\n"
+    /* Written even when it refuses: else it would be drained anew with each request, and never fill. */
+    "        if ahead > 0 then dirty[k] = true end\n"
     "      end\n"
     "      if reset or ahead < 0 then ahead = 0 end\n"
     "      whole, tail = whole + extra * t, tail + 20\n"

@@ -104,6 +104,18 @@ def test_a_change_of_algorithm_grants_nothing(engine):
         assert engine.charge(begin, [(name, Quota(before, [(60, 10)]), 1)])[0] == "refused", (before, after)
 
 
+@pytest.mark.parametrize("before", [FIXED, SLIDING])
+def test_a_full_window_fills_like_a_bucket_from_the_change_on(engine, before):
+    """Each refusal names the same moment, and at that moment there is a token, though nothing was charged in between."""
+    begin, old, new = 1_900_000_000 // 60 * 60 * 1_000_000, Quota(before, [(60, 6)]), Quota(BUCKET, [(60, 6)])
+    engine.quota(1, old)
+    assert engine.charge(begin, [((1, 1), old, 6)])[0] == "charged"
+    engine.quota(1, new)
+    for at_s, expected in ((5, "refused"), (11, "refused"), (15, "charged"), (16, "refused")):
+        answer, ((_, _, left, _, end_us, _),) = engine.charge(begin + at_s * 1_000_000, [((1, 1), new, 1)])
+        assert (answer, left, end_us) == (expected, 0, begin + (15 if at_s < 15 else 25) * 1_000_000), at_s
+
+
 @pytest.mark.parametrize("leap_s", [0, 50, 61, 3600, 3 * 86400])
 def test_no_clock_that_goes_back_grants_a_second_quota(engine, leap_s):
     """Drained, then another algorithm and the clock set back, in either order, and back again: never a token more."""

@@ -80,7 +80,7 @@ class Bucket:
 
 class Store:
     """converts_at_once: what another algorithm left is converted when it is looked at (the embedded store), not when
-    something is written (Redis)."""
+    something is written (Redis).  A count that becomes a bucket is, in both: it fills from then on."""
 
     def __init__(self, converts_at_once):
         self.converts_at_once = converts_at_once
@@ -97,7 +97,7 @@ class Store:
         if quota.algorithm == BUCKET:
             if isinstance(state, Count):
                 state = self.as_bucket(state, quota, limit, now)
-                is_mended = self.converts_at_once
+                is_mended = self.converts_at_once or state.full > 0
             state = state or Bucket(period, most)
             state.limit = most
             state.settle(now, quota)

@@ -208,7 +208,7 @@ static void claim_owed(struct lease_window *window, struct store_redis_claim *cl
 {
     struct store_redis_window *claimed = &claim->windows[claim->window_count++];
     claim_window(window, true, claimed);
-    claimed->limit = INT32_MAX;
+    claimed->limit = STORE_REDIS_LIMIT_UNKNOWN;
 }
 
 /* A window before that has no count beside it belongs to a policy that is gone: nobody can be told of it. */

@@ -46,6 +46,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "  local lost = lineage ~= w[4]\n" /* what we saw may be missing here */
     "  local tail = 29 + (more == 1 and 32 or 16) * n\n"
     "  local cs, cu, cknown, cseen, ctold, rs, rbase, rsince, rret = 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
+    "  local gone = false\n" /* a count that is a bucket by now, and the window before that */
     "  for i = 1, n do\n"
     "    local code, limit, known, seen = get('<I4I4I4I4', a, 16 * i + 13)\n"
     "    local period, kind = code, 0\n"
@@ -54,6 +55,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "    local floor, debt, back, told = 0, 0, 0, 0\n"
     "    if more == 1 then floor, debt, back, told = get('<I4I4I4I4', a, 16 * n + 16 * i + 13) "
     "end\n"
+    "    gone = gone and kind == 1\n"
     "    local p, s, base, since, ret\n"
     "    if i <= old then p, s, base, since, ret = get('<I4I4I4I4I4', v, 20 * i + 5) end\n"
     "    if p == code then\n" /* the usual case: written by a proxy that asked the same */
@@ -69,7 +71,9 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "          local most = limit\n"
     "          if limit == top and i < n then most = get('<I4', a, 16 * i + 33) end\n"
     "          local ahead = (x - now) * 4096000000 + y - us * 4096\n"
-    "          if ahead > 0 and most > 0 then\n"
+    /* Who only settles does not know its size: it stays, and what is told of the count is not kept. */
+    "          gone = most > top and ahead > 0 and not reset\n"
+    "          if ahead > 0 and most > 0 and not gone then\n"
     "            local all = period * 4096000000\n"
     "            local t = (all - all % most) / most + (all % most > 0 and 1 or 0)\n"
     "            s, base = now - now % period, math.min(math.ceil(ahead / t), most)\n"
@@ -129,6 +133,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "        base, since, ret = math.min(base, top), math.min(since, top), math.max(ret - over, "
     "0)\n"
     "      end\n"
+    "      if gone then code, base, since, ret = 0, 0, 0, 0 end\n" /* answered, and not written */
     "      w[o], w[o + 1], w[o + 2], w[o + 3], w[o + 4] = code, s, base, since, ret\n"
     "    end\n"
     "    if kind == 0 then\n"
@@ -213,7 +218,7 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "      end\n"
     "      if kept then\n"
     "        if reset then base, since, ret = 0, 0, 0\n"
-    "        elseif heir then\n"
+    "        elseif heir and q < 67108864 then\n"
     "          local over = math.max(base + since - top, 0)\n"
     "          base, since, ret = base + since - over, 0, math.max(ret - over, 0)\n"
     "        end\n"
@@ -258,6 +263,12 @@ const char STORE_REDIS_CHARGE_LUA[] =
     "    if w[o + 1] + stays > last then last = w[o + 1] + stays end\n"
     "  end\n"
     "  if grant >= 0 or dirty[k] then\n"
+    "    for o = apart[k] and 5 * n + 3 or 0, 8, -5 do\n"
+    "      if w[o] == 0 then\n"
+    "        w[2] = w[2] - 1\n"
+    "        for _ = 1, 5 do table.remove(w, o) end\n"
+    "      end\n"
+    "    end\n"
     "    local value = struct.pack('<BBxxI4I4I4I4I4' .. string.rep('I4I4I4I4I4', w[2]), "
     "unpack(w))\n"
     "    local done = redis.pcall('SET', KEYS[k], value, 'EXAT', math.max(last, w[7]) + 60)\n"

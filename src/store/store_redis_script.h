@@ -18,7 +18,8 @@
  * The code (quota_algorithm.h) is the period of a calendar count, and has a kind in its upper bits for the others:
  * the window before, kept for sliding beside its count, and a token bucket, whose instant is in start_s (seconds)
  * and base (units), the others 0.  A count and a bucket of one period do not stand together: what is asked for takes over
- * what the other says, so a change of algorithm grants nothing.  What follows is about counts.
+ * what the other says, so a change of algorithm grants nothing.  Who only settles what is owed of a count does not know
+ * how large the bucket is: that stays, and the count is answered as one of which nothing is used.  What follows is about counts.
  *
  * used = base + since - returned: since counts what was granted in this lineage, base what came before it, returned
  * what of both was given back.  Neither what was charged (base + since) nor what was returned falls while a window lasts,
@@ -51,6 +52,7 @@
 #define STORE_REDIS_KEYS_MAX        QUOTA_MAX_PER_ROUTE /* of one step */
 #define STORE_REDIS_CLAIM_HEAD      28
 #define STORE_REDIS_CLAIM_BYTES_MAX (STORE_REDIS_CLAIM_HEAD + 52 * QUOTA_WINDOWS_MAX)
+#define STORE_REDIS_LIMIT_UNKNOWN   UINT32_MAX /* no quota has so much */
 #define STORE_REDIS_KEY_TEXT_BYTES  22 /* of a key, base64url; in braces: a cluster's hash tag */
 /* Behind the prefix.  One tag: a script uses both. */
 #define STORE_REDIS_PROXIES_KEY     ":{fleet}:proxies"
@@ -61,7 +63,8 @@
  * count: the script finds it by that. */
 struct store_redis_window {
     uint32_t period_s,
-        limit; /* period_s: the code; of a sliding count the limit is behind, with the window before */
+        limit; /* period_s: the code; of a sliding count the limit is behind, with the window before;
+                * STORE_REDIS_LIMIT_UNKNOWN: who only settles what is owed does not know it */
     uint32_t start_s;        /* the window that the rest is about */
     uint32_t seen, returned; /* charged and returned, when last seen; in the claim's lineage */
     uint32_t floor;          /* used at least, as seen in other lineages */

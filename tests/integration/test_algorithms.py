@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from harness import stored
 from harness.configs import forward
 from harness.counting import USERS, ask, store_of, wait_until_counting
 from harness.proxy import BINARY
@@ -180,6 +181,43 @@ def test_what_one_proxy_remembers_takes_nothing_from_what_another_spent(two_prox
     assert ask(here, 1, FIXED, 2, 1) == "charged"
     assert ask(there, -20, BUCKET, 2, 9) == "charged"
     assert ask(here, -20, FIXED, 2, 1) == "refused"
+
+
+def heard(proxy, words, now):
+    """What becomes of a lease or a settlement of the first of a driver's proxies, once the script has said what it says."""
+    said = proxy.say(words).split()
+    if said[0] == "claim":
+        numbers = proxy.script(keys=[said[2]], args=[bytes.fromhex(said[3]), now // 1_000_000, now % 1_000_000])
+        said = proxy.say(f"heard {said[1]} {now} " + " ".join(map(str, numbers))).split()
+    return said[0]
+
+
+@pytest.mark.parametrize("epoch", [7, 8], ids=["the server", "another server"])
+@pytest.mark.parametrize("before", [FIXED, SLIDING])
+def test_who_settles_a_count_leaves_the_bucket_that_it_became(two_proxies, before, epoch):
+    """One proxy has been reloaded and charges a bucket; the other one tells of the count that it has seen, and of an hour that goes on."""
+    here, there = two_proxies
+    day = 86400 * 1_000_000
+    now = 1_900_000_000 // 86400 * day + day // 3 + 900_000  # the bucket's instant has more units than a count may have
+    periods, name = [(86400, 100), (3600, 100)], (1, 1)
+    bucket = Quota(BUCKET, periods[:1])
+    there.quota(1, Quota(before, periods))
+    for at in (now - day, now):
+        assert heard(there, f"lease 0 {at} {at} 1:1:1", at) == "spent"
+    here.quota(1, bucket)
+    assert here.charge(now, [(name, bucket, 9)])[0] == "charged"
+    told = here.charge(now, [(name, bucket, 95)])
+    assert told[0] == "refused" and 0 < told[1][0][2] < 91
+    assert there.say(f"epoch {epoch}") == "ok"
+    assert heard(there, f"tell 0 {now} 1:1", now) == "settled"
+    assert there.say(f"return 0 100 {now} 1:1") == "none", "nothing is told again and again"
+    here.forget()
+    assert here.charge(now, [(name, bucket, 95)]) == told
+    left = told[1][0][2]
+    assert here.charge(now, [(name, bucket, left)])[0] == "charged"
+    assert here.charge(now, [(name, bucket, 1)])[0] == "refused"
+    windows = stored.read(here.client.get("1-1")).windows
+    assert 3600 in windows and len(windows) == (2 if before == FIXED else 3), windows
 
 
 def test_all_or_nothing_over_algorithms(engine):

@@ -548,6 +548,19 @@ static void test_generations(void **state)
     assert_true(charge_one("a", &claim, &answer));
     assert_int_equal(answer.keys[0].generation, 4);
     assert_int_equal(answer.keys[0].windows[0].used, 1);
+
+    /* A bucket that was reset is full, whoever tells of the reset. */
+    value.windows[0] =
+        (struct redis_stored_window){quota_code(60, QUOTA_KIND_BUCKET), minute + 90, 0, 0, 0};
+    redis_stored_write(&redis, "a", &value);
+    claim.cost = 0;
+    claim.is_apart = true;
+    claim.windows[0].limit = STORE_REDIS_LIMIT_UNKNOWN;
+    assert_true(charge_one("a", &claim, &answer));
+    assert_true(redis_stored_read(&redis, "a", &value));
+    assert_int_equal(value.generation, 4);
+    assert_int_equal(value.count, 1);
+    assert_int_equal(value.windows[0].code, 60);
 }
 
 static void test_extra(void **state)

@@ -165,6 +165,20 @@ void store_memory_spend_other(const struct store_memory *store, struct store_win
     quota_state_tell(&terms, &state, now_us, charge->cost, false, charge, w);
 }
 
+/* Behind a reload to another algorithm a cell has that one's words.  What they took over from a charge they keep: carried
+ * back for it, they would forget what was charged since. */
+static bool has_own_words(const struct store_memory *store, const struct store_windows *windows,
+                          const struct quota_charge *charge, unsigned w)
+{
+    struct store_window one, before;
+    if (store_windows_find(store->periods, windows, code_of(charge, w, 0), &one) < 0)
+        return false;
+    if (charge->quota->algorithm != QUOTA_SLIDING)
+        return true;
+    return store_windows_find(store->periods, windows, code_of(charge, w, 1), &before) >= 0 &&
+           before.start_s + charge->quota->limits[w].period_s == one.start_s;
+}
+
 int32_t store_memory_correct_other(const struct store_memory *store, struct store_windows *windows,
                                    const struct quota_charge *charge, unsigned w, int32_t delta,
                                    uint64_t now_us)
@@ -172,7 +186,8 @@ int32_t store_memory_correct_other(const struct store_memory *store, struct stor
     struct quota_terms terms = quota_terms_of(charge->quota, w, charge->extra, 1);
     uint64_t mark = charge->outlooks[w].mark;
     struct quota_state state;
-    if (!load(store, windows, charge, w, now_us, &terms, &state))
+    if (!has_own_words(store, windows, charge, w) ||
+        !load(store, windows, charge, w, now_us, &terms, &state))
         return 0;
     if (terms.algorithm == QUOTA_SLIDING && state.at_s != charge->readings[w].start_s)
         return 0;

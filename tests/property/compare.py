@@ -81,7 +81,8 @@ def run(engine, seed, steps):
                 number = rng.choice(list(quotas))
                 quotas[number] = changed(rng, quotas[number])
                 engine.quota(number, quotas[number])
-                kept = [k for k in kept if k[1][0][0] != number]
+                if engine.settles_by_charging:  # by a request of the quota that there is now
+                    kept = [k for k in kept if k[1][0][0] != number]
                 if now < peak and engine.settles_by_charging:
                     engine.forget()
                     kept = []

@@ -186,10 +186,19 @@ class Store:
                 state.full = 0
             self.states[key] = state
 
+    @staticmethod
+    def is_own(state, quota):
+        """Is it kept as this quota keeps it?  Else a reload has brought another algorithm, whose business it is."""
+        if quota.algorithm == BUCKET:
+            return isinstance(state, Bucket)
+        return isinstance(state, Count) and (quota.algorithm == FIXED or state.has_before)
+
     def correct(self, now, name, quota, cost, marks, delta):
         """A charge was delta more or less; marks as charge told them."""
         delta = max(delta, -cost)
         for limit, mark in zip(quota.limits, marks):
+            if not self.is_own(self.states.get((*name, limit[0])), quota):
+                continue
             key, state = self.state(name, quota, limit, now)
             if isinstance(state, Bucket):
                 ahead = state.ahead(now)

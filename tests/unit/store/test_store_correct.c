@@ -101,6 +101,37 @@ static void test_only_windows_that_go_on(void **state)
     assert_int_equal(store_memory_correct(store, &charge, -4, US(T0_S + 3600)), 0);
 }
 
+/* What an algorithm's charge gives back behind a reload to another leaves that one's windows as they are. */
+static void test_another_algorithm_keeps_its_words(void **state)
+{
+    static const struct {
+        struct quota old, new;
+        uint32_t rest; /* of the new one's last limit */
+    } rows[] = {
+        {{.id = {6}, .limit_count = 1, .algorithm = QUOTA_BUCKET, .limits = {MINUTE(100)}},
+         {.id = {6}, .limit_count = 1, .limits = {MINUTE(100)}},
+         100},
+        {{.id = {7},
+          .limit_count = 2,
+          .algorithm = QUOTA_SLIDING,
+          .limits = {MINUTE(100), HOUR(100)}},
+         {.id = {7}, .limit_count = 3, .limits = {MINUTE(100), HOUR(100), DAY(5)}},
+         5},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        unsigned last = rows[i].new.limit_count - 1U;
+        struct quota_charge old = testing_charge(&rows[i].old, 1, 1);
+        struct quota_charge rest = testing_charge(&rows[i].new, 1, rows[i].rest);
+        struct quota_charge more = testing_charge(&rows[i].new, 1, 1);
+        assert_int_equal(store_memory_charge(store, &old, 1, US(T0_S), NULL), STORE_CHARGED);
+        assert_int_equal(store_memory_charge(store, &rest, 1, US(T0_S + 1), NULL), STORE_CHARGED);
+        (void)store_memory_correct(store, &old, -1, US(T0_S + 30));
+        assert_int_equal(store_memory_charge(store, &more, 1, US(T0_S + 50), NULL), STORE_REFUSED);
+        assert_int_equal(more.readings[last].used, rows[i].rest);
+    }
+}
+
 static void *charge_and_give_back(void *arg)
 {
     struct rng rng = {{(uint64_t)(uintptr_t)arg + 1, 2, 3, 4}};
@@ -203,6 +234,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_never_more_than_was_charged, begin, end),
         cmocka_unit_test_setup_teardown(test_a_known_subject_is_given_back_to, begin, end),
         cmocka_unit_test_setup_teardown(test_only_windows_that_go_on, begin, end),
+        cmocka_unit_test_setup_teardown(test_another_algorithm_keeps_its_words, begin, end),
         cmocka_unit_test_setup_teardown(test_threads_lose_nothing, begin, end),
         cmocka_unit_test_setup_teardown(test_overflow, begin, end),
         cmocka_unit_test_setup_teardown(test_killed_children, begin, end),

@@ -234,20 +234,32 @@ bool store_window_is_beside(const struct store_window *windows, unsigned count, 
     return false;
 }
 
+static struct store_window read_slot(const struct store_periods *periods,
+                                     const struct store_windows *windows, unsigned slot)
+{
+    uint32_t period_s;
+    uint64_t word;
+    do {
+        period_s = period_at(periods, windows, slot);
+        word = atomic_load_explicit(&windows->words[slot], memory_order_acquire);
+    } while (period_at(periods, windows, slot) != period_s);
+    return (struct store_window){period_s, (uint32_t)(word >> 32), (uint32_t)word};
+}
+
 unsigned store_windows_snapshot(const struct store_periods *periods,
                                 const struct store_windows *windows, uint64_t now_s,
                                 struct store_window out[QUOTA_WINDOWS_MAX])
 {
     struct store_window all[QUOTA_WINDOWS_MAX];
     unsigned count = 0;
+    for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++)
+        all[slot] = read_slot(periods, windows, slot);
+    /* A count that begins is stored behind the window before, which has what it was until then: who has seen the new
+     * count sees that too, but not who looked for it first. */
     for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
-        uint32_t period_s;
-        uint64_t word;
-        do {
-            period_s = period_at(periods, windows, slot);
-            word = atomic_load_explicit(&windows->words[slot], memory_order_acquire);
-        } while (period_at(periods, windows, slot) != period_s);
-        all[slot] = (struct store_window){period_s, (uint32_t)(word >> 32), (uint32_t)word};
+        uint32_t code = all[slot].period_s;
+        if (code == 0 || quota_code_kind(code) != QUOTA_KIND_COUNT)
+            all[slot] = read_slot(periods, windows, slot);
     }
     for (unsigned slot = 0; slot < QUOTA_WINDOWS_MAX; slot++) {
         bool is_beside = store_window_is_beside(all, QUOTA_WINDOWS_MAX, slot);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_store_threads - four threads on one store: exact counts over overlapping sets of quotas, no refusal
- * that a serial order would not give, and a full table under clocks that disagree. */
+ * that a serial order would not give, and a full table under clocks that disagree; and who reads while another
+ * writes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,6 +16,7 @@
 #include "base/base_rng.h"
 #include "store/store_memory.h"
 #include "store/store_testing.h"
+#include "store/store_windows.h"
 
 #define THREADS 4
 
@@ -277,6 +279,55 @@ static void test_one_cell_each(void **state)
     store_memory_free(store);
 }
 
+#define TURNS 10000000
+
+struct turning {
+    struct store_periods periods;
+    struct store_windows windows;
+    _Atomic bool is_over;
+};
+
+/* A window that passes on what it used, the one before in the first slot. */
+static struct store_window turn(uint32_t number, enum quota_kind kind)
+{
+    uint32_t start_s = 60 * (number + (kind == QUOTA_KIND_COUNT));
+    return (struct store_window){quota_code(60, kind), start_s, number};
+}
+
+static void *turn_on(void *arg)
+{
+    struct turning *turning = arg;
+    for (uint32_t number = 2; number < TURNS; number++) {
+        struct store_window before = turn(number, QUOTA_KIND_BEFORE);
+        struct store_window count = turn(number, QUOTA_KIND_COUNT);
+        store_windows_put(&turning->windows, 0, &before);
+        store_windows_put(&turning->windows, 1, &count);
+    }
+    atomic_store(&turning->is_over, true);
+    return NULL;
+}
+
+/* Who sees the count that has begun sees what was passed on, too. */
+static void test_a_reader_misses_no_window(void **state)
+{
+    static struct turning turning;
+    struct store_window before = turn(1, QUOTA_KIND_BEFORE), count = turn(1, QUOTA_KIND_COUNT);
+    struct store_window seen[QUOTA_WINDOWS_MAX];
+    unsigned missed = 0;
+    pthread_t writer;
+    (void)state;
+    assert_true(store_windows_add(&turning.periods, &turning.windows, 0, &before, NULL));
+    assert_true(store_windows_add(&turning.periods, &turning.windows, 0, &count, NULL));
+    assert_int_equal(pthread_create(&writer, NULL, turn_on, &turning), 0);
+    while (!atomic_load(&turning.is_over)) {
+        if (store_windows_snapshot(&turning.periods, &turning.windows, 0, seen) != 2 ||
+            seen[0].start_s + 60 < seen[1].start_s)
+            missed++;
+    }
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    assert_int_equal(missed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_full_table_and_skewed_clocks),
         cmocka_unit_test(test_overflow_and_own_cell),
         cmocka_unit_test(test_one_cell_each),
+        cmocka_unit_test(test_a_reader_misses_no_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

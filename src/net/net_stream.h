@@ -61,9 +61,9 @@ MUST_USE enum err net_stream_preface(struct net_stream *stream, const void *byte
 /* > 0 bytes; 0 end of input; -1 with errno EAGAIN: wait for on_ready; -1 otherwise: dead.  Under TLS the end is only what
  * the peer has said to be one (close_notify): a connection that just ends is dead, since anybody can end it. */
 ssize_t net_stream_read(struct net_stream *stream, void *buf, size_t len);
-/* >= 0 bytes taken (short: wait for on_ready); -1 with errno EAGAIN or dead.  What the peer said before it hung up can still
- * be read then; not so after a fault of TLS.  Whoever was left with bytes that were not taken writes them next, and no others: part of them may be on their way
- * already (TLS). */
+/* >= 0 bytes taken (short: wait for on_ready); -1 with errno EAGAIN or dead.  What the peer said before it hung up can
+ * still be read then; not so after a fault of TLS.  Whoever was left with bytes that were not taken writes them next, and
+ * no others: part of them may be on their way already (TLS). */
 ssize_t net_stream_write(struct net_stream *stream, const void *buf, size_t len);
 /* The same for bytes behind which our end follows at once: they leave in one segment with it. */
 ssize_t net_stream_write_last(struct net_stream *stream, const void *buf, size_t len);

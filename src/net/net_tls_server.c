@@ -333,7 +333,9 @@ static bool server_find_twin(struct net_tls_server *server, X509 *certificate, i
     struct naming naming = {.server = server};
     map_init(&naming.own);
     const bool is_one = server_each_name(certificate, server_compare_name, &naming);
-    *twin = is_one ? server_match(server, naming.found, naming.own.count, key_type) : NULL;
+    *twin = is_one && naming.found != NULL
+                ? server_match(server, naming.found, naming.own.count, key_type)
+                : NULL;
     map_fini(&naming.own);
     return !naming.is_short;
 }

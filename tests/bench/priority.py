@@ -7,7 +7,7 @@ import pathlib
 import uuid
 
 RUN_FIRST = ("chrt", "-f", "1")  # the load generator's command behind these
-PERIOD_US = 10_000
+QUOTA_US = 1000  # the least that the kernel takes: the shorter the turns, the more a share is like a slower processor
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
@@ -37,6 +37,8 @@ def first(pids):
 
 def limited_group(root, limits):
     """The folder of a new control group below root; None where such limits are not to be had."""
+    if not (root / "cgroup.procs").exists():  # a folder for the groups of others
+        return None
     folder = root / f"bench-{uuid.uuid4().hex[:12]}"
     try:
         folder.mkdir()
@@ -56,10 +58,10 @@ class Share:
     container with a limit.  Owner: the caller, who closes it."""
 
     def __init__(self, share):
-        quota_us = round(share * PERIOD_US)
+        period_us = round(QUOTA_US / share)
         self.pids, self.folder = [], None
-        for root, limits in ((CGROUPS / "cpu", {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota_us}),
-                             (CGROUPS, {"cpu.max": f"{quota_us} {PERIOD_US}"})):
+        for root, limits in ((CGROUPS / "cpu", {"cpu.cfs_period_us": period_us, "cpu.cfs_quota_us": QUOTA_US}),
+                             (CGROUPS, {"cpu.max": f"{QUOTA_US} {period_us}"})):
             self.root, self.folder = root, limited_group(root, limits)
             if self.folder:
                 break
@@ -74,6 +76,7 @@ class Share:
 
     def close(self):
         for pid in self.pids:
-            (self.root / "cgroup.procs").write_text(str(pid))
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                (self.root / "cgroup.procs").write_text(str(pid))
         if self.folder:
             self.folder.rmdir()

@@ -81,7 +81,7 @@ class Scenario:
 LOCAL = {"quotas": (Quota(),), "has_log": True}
 REFUSE = {"quotas": (Quota(windows=("day",), limit=1),), "has_log": True, "status": 429}
 SCENARIOS = {scenario.name: scenario for scenario in (
-    Scenario("plain", "forward, no limit, no log", peers=("sluice", "nginx", "haproxy", "relay")),
+    Scenario("plain", "forward, no limit, no log", peers=("sluice", "nginx", "haproxy", "relay"), share=0.4),
     Scenario("local", "forward, one limit per user counted in the proxy (never reached), a JSON line per request in the access log",
              peers=("sluice", "forward", "nginx", "haproxy"), **LOCAL),
     Scenario("redis", "the same, counted in one Redis, which is asked for every request", peers=("sluice", "lua"), store="redis", **LOCAL),
@@ -95,7 +95,7 @@ SCENARIOS = {scenario.name: scenario for scenario in (
     Scenario("three", "the same as local with limits a minute, an hour and a day, for the user and for the address", has_log=True,
              quotas=(Quota("user", ("minute", "hour", "day")), Quota("ip", ("minute", "hour", "day")))),
     Scenario("token", "the same as local, the user told by a header of 4 KiB", has_log=True, quotas=(Quota("token"),),
-             headers=(("X-Auth-Token", "t" * (4096 - len(USER_MARK)) + USER_MARK),)),
+             share=0.4, headers=(("X-Auth-Token", "t" * (4096 - len(USER_MARK)) + USER_MARK),)),
     Scenario("large", "forward responses of 1 MiB; no limit, no log", peers=("sluice", "nginx", "haproxy", "splice"), connections=16,
              answer_bytes=MIB, per_mib=True),
     Scenario("upload", "forward requests with a body of 1 MiB; no limit, no log", connections=16, body_bytes=MIB, per_mib=True),

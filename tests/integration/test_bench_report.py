@@ -63,8 +63,8 @@ def test_instructions_counted_in_the_emulated_machine_are_judged_alone(emulated,
 def test_the_best_other_proxy_counts_and_never_the_relay_or_ourselves():
     found = result("plain", PLAIN)
     assert (found.best("us"), found.best("rps", True), found.best("p99")) == ("haproxy", "haproxy", "haproxy")
-    assert met({"plain": found}, "throughput against haproxy") == "yes"
-    assert met({"plain": result("plain", PLAIN | {"sluice": 9})}, "throughput") == "**no**"
+    assert met({"local": result("local", {"sluice": 6, "forward": 5, "nginx": 10, "haproxy": 9})}, "throughput against haproxy") == "yes"
+    assert met({"local": result("local", {"sluice": 9, "forward": 5, "nginx": 10, "haproxy": 9})}, "throughput") == "**no**"
     assert met({"plain": result("plain", PLAIN | {"sluice": 10.4})}, "p99 latency") == "**no**"
     assert set(result("local", {"sluice": 1, "forward": 1, "nginx": 2}).rivals()) == {"nginx"}
 
@@ -168,6 +168,14 @@ def test_where_the_load_is_what_limits_throughput_is_judged_with_a_share_of_a_pr
     assert (free.measured, free.met) == ("0.50 ×", "-")
 
 
+@pytest.mark.parametrize("calls, expected", [(4.3, "yes"), (4.31, "**no**")])
+def test_system_calls_are_counted_where_the_proxy_is_what_limits(calls, expected):
+    found = result("plain", PLAIN, {"sluice": {"syscalls": 5}})
+    assert not [row for row in report.rows({"plain": found}, None, None) if row.what.startswith("system calls")]
+    found.figures["sluice"] += [{"syscalls_share": calls}] * 3
+    assert met({"plain": found}, "system calls a request, with 0.4 of a processor") == expected
+
+
 def test_a_share_of_a_processor_is_enforced_and_given_back():
     share = priority.Share(0.2)
     if not share.is_had():
@@ -183,8 +191,9 @@ def test_a_share_of_a_processor_is_enforced_and_given_back():
                 assert time.monotonic() < deadline, stat.read_text()
                 time.sleep(0.02)
         finally:
-            share.close()
             spinner.kill()
+            spinner.wait()
+            share.close()
     assert not share.folder.exists()
 
 

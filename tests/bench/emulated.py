@@ -10,8 +10,6 @@ as they do on a processor of their own.  Takes: peers as peers.py makes them.  N
 
 An instruction that moves a block (rep movs) counts once per word here, but once in all on hardware: what copies much looks dearer."""
 import gzip
-import hashlib
-import json
 import os
 import pathlib
 import re
@@ -19,6 +17,7 @@ import shlex
 import shutil
 import subprocess
 
+import counted
 import measure
 import peers
 
@@ -75,12 +74,6 @@ def kernel(folder):
     return found[-1]
 
 
-def libraries(program):
-    """The shared objects that a program needs, its loader among them."""
-    told = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
-    return re.findall(r"(/\S+) \(0x", told)
-
-
 def add(root, path):
     """A file or a folder of this machine, at the same place in the other."""
     target = root / str(path).lstrip("/")
@@ -99,7 +92,7 @@ def fill(root, folder, programs):
     shutil.copy2("/bin/busybox", root / "bin/busybox")
     (root / "bin/sh").symlink_to("busybox")
     modules = [os.path.realpath(module) for module in pathlib.Path(peers.MODULES).glob("*.so")]
-    for path in {*programs, *(library for program in (*programs, *modules) for library in libraries(program))}:
+    for path in {*programs, *(library for program in (*programs, *modules) for library in counted.libraries(program))}:
         add(root, path)
     for path in (*DATA, folder, "/etc/passwd", "/etc/group"):
         if os.path.exists(path):
@@ -116,20 +109,12 @@ def pack(root, image):
 
 def instructions(place, name, scenario):
     """Instructions of a request, user and kernel together.  The same programs in the same scenario are counted once: it takes a minute."""
-    peer = place.make_peer(name, scenario)
-    table = place.folder / "emulated.json"
-    known = json.loads(table.read_text()) if table.exists() else {}
-    parts = [place.build / "bench_upstream", place.build / "bench_load", shutil.which(str(peer.command()[0])), __file__, peers.__file__]
-    key = hashlib.sha256(b"".join(pathlib.Path(part).read_bytes() for part in parts) + repr((name, scenario)).encode()).hexdigest()
-    if key not in known:
-        known[key] = count(place, peer)
-        table.write_text(json.dumps(known, indent=1))
-    return known[key]
+    return counted.once(place, name, scenario, "emulated", (__file__,), lambda peer: count(place, peer))
 
 
 def count(place, peer):
     scenario = peer.scenario
-    warm, counted = (WARM_HANDSHAKES, COUNTED_HANDSHAKES) if scenario.is_handshakes() else (WARM, COUNTED)
+    warm, requests = (WARM_HANDSHAKES, COUNTED_HANDSHAKES) if scenario.is_handshakes() else (WARM, COUNTED)
     command = [str(word) for word in peer.command()]
     upstream = [place.build / "bench_upstream", place.port, scenario.answer_bytes, scenario.body_bytes]
     redis = ["redis-server", "--port", place.redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "/tmp"]
@@ -149,14 +134,14 @@ def count(place, peer):
         folder=peer.folder, upstream=words(upstream), upstream_port=place.port, command=words(command), port=peer.port, load=words(load),
         redis=f"{words(redis)} >/dev/null & listens {place.redis_port}" if has_redis else "",
         pids="cat /proc/$started/task/$started/children" if peer.has_worker_process else "echo $started",
-        warm=warm, counted=counted, mark=MARK))
+        warm=warm, counted=requests, mark=MARK))
     (root / "init").chmod(0o755)
     pack(root, folder / "image.gz")
     told = run(kernel(folder / "kernel"), folder / "image.gz")
     match = re.search(rf"{MARK} (\d+)", told)
     if not match:
         raise measure.Void(f"the emulated {peer.name} told no figure: {told[-1500:]}")
-    return int(match[1]) / counted
+    return int(match[1]) / requests
 
 
 def run(image, files):

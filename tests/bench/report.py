@@ -55,6 +55,12 @@ class Result:
         return bool(self.median("sluice", "insn_k") or self.median("sluice", "insn_all"))
 
 
+def is_settled(values, near):
+    """The least three lie within that factor: the least is what an undisturbed round gives, and no stroke of luck."""
+    least = sorted(values)[:3]
+    return len(least) == 3 and least[2] <= near * least[0]
+
+
 def number(value, digits):
     return "-" if value is None else f"{value:,.{digits}f}"
 

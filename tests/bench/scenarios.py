@@ -74,6 +74,10 @@ class Scenario:
     def is_handshakes(self):
         return bool(self.tls) and self.is_churning
 
+    def is_close(self):
+        """What is compared differs less than one round does from the next."""
+        return self.is_handshakes() or self.is_leased
+
     def unit(self):
         return "MiB" if self.per_mib else "handshake" if self.is_handshakes() else "req"
 

@@ -79,6 +79,11 @@ def test_latencies_are_judged_by_the_round_that_was_disturbed_least():
     assert "| 700 | 105 |" in report.table(found)
 
 
+@pytest.mark.parametrize("values, is_settled", [([100, 300, 104, 105], True), ([100, 300, 104, 106], False), ([100, 100], False)])
+def test_rounds_go_on_until_the_least_is_no_stroke_of_luck(values, is_settled):
+    assert report.is_settled(values, 1.05) == is_settled
+
+
 def test_lines_that_another_proxy_lost_are_told():
     found = result("two", {"sluice": 6, "sluice1": 6, "nginx": 10, "haproxy": 12}, {"haproxy": {"lost": 1}})
     table = report.table(found)

@@ -5,7 +5,7 @@
  * fixed rate.  Gives: one line of JSON.
  * Every answer is judged: its status, its length, every byte of a 200's body.  The first wrong one ends the run.
  * At a fixed rate a latency counts from when the request was due, so that a proxy that stalls is charged for
- * all that wait; connections that live have each had an answer by then, which no latency is of.  Requests that were begun are waited for: a proxy has answered exactly what it was asked. */
+ * all that wait, on connections that have had an answer.  All that was begun is waited for: each request is answered. */
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>

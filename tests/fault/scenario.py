@@ -111,7 +111,8 @@ class Scenario:
         if self.has_state_file:
             store["state_file"] = str(self.folder / "state")
         if self.redis:
-            store = {"type": "redis", "topology": self.topology, "servers": [self.redis.address], "on_failure": "deny", "fleet_size": 1}
+            store = {"type": "redis", "topology": self.topology, "servers": [self.redis.address], "on_failure": "deny", "fleet_size": 1,
+                     "decision_timeout": "1s", "command_timeout": "2s"}  # a busy machine is no fault
         config = {
             "listen": listen, "workers": 1, "store": store,
             "upstreams": {"app": {"servers": [self.upstream.address], "timeouts": {"first_byte": "2s"}},
